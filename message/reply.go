@@ -1,0 +1,32 @@
+package message
+
+// ReplyOption is a wish about a reply; see EndSession and ToGroup.
+type ReplyOption func(reply, to *Message)
+
+// EndSession makes the reply the last word of its session.
+func EndSession(reply, _ *Message) { reply.SessionEvent = SessionClose }
+
+// ToGroup answers the group a message was sent to, where it was sent to one,
+// and not only the person who sent it.
+func ToGroup(reply, to *Message) {
+	if to.Group != "" {
+		reply.To = ""
+	}
+}
+
+// Reply makes an answer to m: from where it went, to whom it came from, over
+// the same transport and endpoint, with the metadata that leads it back.
+func (m *Message) Reply(content string, options ...ReplyOption) *Message {
+	r := New()
+	r.To, r.From = m.From, m.To
+	r.InReplyTo = m.ID
+	r.Content = content
+	r.Group, r.Provider = m.Group, m.Provider
+	r.TransportName, r.TransportType = m.TransportName, m.TransportType
+	r.TransportMetadata, r.HelperMetadata = m.TransportMetadata, m.HelperMetadata
+	r.SetEndpoint(m.Endpoint())
+	for _, option := range options {
+		option(r, m)
+	}
+	return r
+}

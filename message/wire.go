@@ -1,0 +1,231 @@
+package message
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Version is the message_version of everything on the wire.
+const Version = "20110921"
+
+// schema says which members a kind of body has on the wire.
+type schema struct {
+	messageType string
+	required    []string // texts that must be there and not empty
+	present     []string // texts that must be there, and may be null
+	nullable    []string // texts that may be missing, and are then written as null
+	optional    []string // texts that are written only when they are set
+	objects     []string // objects that may be missing, and are then written as {}
+}
+
+// record is a body's Go side: where each member of its schema is kept. A nil
+// pointer means the key is none of its own.
+type record interface {
+	text(key string) *string
+	object(key string) *Object
+	time() *time.Time
+}
+
+// decode fills r from a body and returns all members, known and unknown.
+func decode(body []byte, s *schema, r record) ([]member, error) {
+	members, err := scanBody(body)
+	if err != nil {
+		return nil, err
+	}
+	return members, fill(members, s, r)
+}
+
+func fill(members []member, s *schema, r record) error {
+	for _, m := range members {
+		if err := fillMember(m, s, r); err != nil {
+			return fmt.Errorf("%s %w", m.key, err)
+		}
+	}
+	return s.check(members, r)
+}
+
+func fillMember(m member, s *schema, r record) error {
+	if p := r.text(m.key); p != nil {
+		return fillText(m.raw, p)
+	}
+	if p := r.object(m.key); p != nil {
+		read, err := readObject(m.raw)
+		*p = read
+		return err
+	}
+	switch m.key {
+	case "timestamp":
+		return fillTime(m.raw, r.time())
+	case "message_type":
+		return expect(m.raw, s.messageType)
+	case "message_version":
+		return expect(m.raw, Version)
+	}
+	return nil
+}
+
+func fillText(raw string, p *string) error {
+	if raw == "null" {
+		*p = ""
+		return nil
+	}
+	text, ok := unquote(raw)
+	if !ok {
+		return fmt.Errorf("is %s, not a string or null", shape(raw))
+	}
+	*p = text
+	return nil
+}
+
+func fillTime(raw string, p *time.Time) error {
+	text, ok := unquote(raw)
+	if !ok {
+		return fmt.Errorf("is %s, not a string", shape(raw))
+	}
+	t, err := ParseTime(text)
+	*p = t
+	return err
+}
+
+func expect(raw, want string) error {
+	if got, _ := unquote(raw); got != want {
+		return fmt.Errorf("is %.40s, not %q", raw, want)
+	}
+	return nil
+}
+
+func (s *schema) check(members []member, r record) error {
+	for _, key := range s.required {
+		if *r.text(key) == "" {
+			return fmt.Errorf("%s is missing", key)
+		}
+	}
+	for _, key := range s.present {
+		if find(members, key) < 0 {
+			return fmt.Errorf("%s is missing", key)
+		}
+	}
+	for _, key := range [...]string{"timestamp", "message_version", "message_type"} {
+		if find(members, key) < 0 {
+			return fmt.Errorf("%s is missing", key)
+		}
+	}
+	return nil
+}
+
+// encodeBody writes r: members as they came where they are unchanged, in their
+// order, then what the schema wants and was not there.
+func encodeBody(members []member, s *schema, r record) []byte {
+	out := make([]byte, 1, 768)
+	out[0] = '{'
+	for _, m := range members {
+		out = appendKey(out, m.key)
+		out = appendMember(out, m, r)
+	}
+	for _, keys := range [...][]string{s.required, s.present, s.nullable} {
+		for _, key := range keys {
+			if find(members, key) < 0 {
+				out = appendText(appendKey(out, key), *r.text(key))
+			}
+		}
+	}
+	for _, key := range s.optional {
+		if text := *r.text(key); text != "" && find(members, key) < 0 {
+			out = appendText(appendKey(out, key), text)
+		}
+	}
+	for _, key := range s.objects {
+		if find(members, key) < 0 {
+			out = appendObject(appendKey(out, key), key, r)
+		}
+	}
+	if find(members, "timestamp") < 0 {
+		out = appendTime(appendKey(out, "timestamp"), *r.time())
+	}
+	if find(members, "message_type") < 0 {
+		out = appendQuoted(appendKey(out, "message_type"), s.messageType)
+	}
+	if find(members, "message_version") < 0 {
+		out = appendQuoted(appendKey(out, "message_version"), Version)
+	}
+	return append(out, '}')
+}
+
+func appendKey(out []byte, key string) []byte {
+	if len(out) > 1 {
+		out = append(out, ", "...)
+	}
+	return append(appendQuoted(out, key), ": "...)
+}
+
+func appendMember(out []byte, m member, r record) []byte {
+	if p := r.text(m.key); p != nil {
+		if sameText(m.raw, *p) {
+			return append(out, m.raw...)
+		}
+		return appendText(out, *p)
+	}
+	if r.object(m.key) != nil {
+		return appendObject(out, m.key, r)
+	}
+	if m.key == "timestamp" {
+		if was := (time.Time{}); fillTime(m.raw, &was) != nil || !was.Equal(*r.time()) {
+			return appendTime(out, *r.time())
+		}
+	}
+	return append(out, m.raw...)
+}
+
+func sameText(raw, text string) bool {
+	was := ""
+	return fillText(raw, &was) == nil && was == text
+}
+
+func appendText(out []byte, text string) []byte {
+	if text == "" {
+		return append(out, "null"...)
+	}
+	return appendQuoted(out, text)
+}
+
+// appendObject writes an object. A routing_metadata of null would stop a Vumi
+// worker's queue for good, so it leaves as {}.
+func appendObject(out []byte, key string, r record) []byte {
+	o := r.object(key)
+	if key == "routing_metadata" && o.IsNull() {
+		return append(out, "{}"...)
+	}
+	return o.append(out)
+}
+
+const timeLayout = "2006-01-02 15:04:05.000000"
+
+// oldest is the first year a Vumi worker can write; an older date stops its
+// queue for good.
+const oldest = 1900
+
+// ParseTime reads a timestamp of the wire: UTC, `YYYY-MM-DD HH:MM:SS`, with or
+// without a fraction, not before 1900.
+func ParseTime(text string) (time.Time, error) {
+	t, err := time.Parse("2006-01-02 15:04:05.999999999", text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("is %.40q, not like %q", text, timeLayout)
+	}
+	if t.Year() < oldest {
+		return time.Time{}, errors.New("is before 1900")
+	}
+	return t, nil
+}
+
+// FormatTime writes a timestamp of the wire, in UTC with microseconds.
+func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+func appendTime(out []byte, t time.Time) []byte {
+	if t.Year() < oldest {
+		t = time.Now()
+	}
+	out = append(out, '"')
+	out = t.UTC().AppendFormat(out, timeLayout)
+	return append(out, '"')
+}
