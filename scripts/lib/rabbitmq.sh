@@ -4,7 +4,7 @@
 
 source "$LIB/amqp.sh"
 
-RABBITMQ_STATE=(HOW URL DIR NODE PORT DIST_PORT EPMD_PORT EPMD_PID STARTER_PID PASSWORD PROJECT)
+RABBITMQ_STATE=(HOW URL DIR NODE PORT DIST_PORT EPMD_PORT EPMD_PID PID PASSWORD PROJECT)
 rabbitmq_clear() { clear_variables "${RABBITMQ_STATE[@]}"; }
 rabbitmq_save() { save rabbitmq "${RABBITMQ_STATE[@]}"; }
 
@@ -96,6 +96,8 @@ rabbitmq_configure() {
 
 # Everything RabbitMQ and its tools would otherwise take from the machine. +sbwt
 # none: schedulers that wait idly, not busily, leave the processors to the tests.
+# Under systemd RabbitMQ's script becomes the server instead of staying its
+# parent, so the process id we know is the server's. -switchboard only marks it.
 rabbitmq_environment() {
 	ENVIRONMENT=(
 		HOME="$DIR/home" LC_ALL="${LC_ALL:-C.UTF-8}"
@@ -107,8 +109,8 @@ rabbitmq_environment() {
 		RABBITMQ_CONFIG_FILE="$DIR/rabbitmq" RABBITMQ_ADVANCED_CONFIG_FILE="$DIR/advanced"
 		RABBITMQ_CONF_ENV_FILE="$DIR/rabbitmq-env.conf"
 		RABBITMQ_ENABLED_PLUGINS_FILE="$DIR/enabled_plugins"
-		RABBITMQ_PID_FILE="$DIR/pid"
-		RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+		RUNNING_UNDER_SYSTEMD=true
+		RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1} -switchboard $NODE"
 	)
 }
 
@@ -119,9 +121,7 @@ rabbitmq_start() {
 	elif ! rabbitmq_alive; then
 		rabbitmq_environment
 		rabbitmq_start_epmd
-		rm -f "$DIR/pid"
 		detached "$SERVICES_DIR/log/rabbitmq-start.log" env "${ENVIRONMENT[@]}" "$(rabbitmq_program)"
-		STARTER_PID="$PID"
 	fi
 	rabbitmq_save
 }
@@ -134,7 +134,7 @@ rabbitmq_start_epmd() {
 	epmd="$(command -v epmd || ls /usr/lib/erlang/erts-*/bin/epmd 2>/dev/null)" ||
 		die "rabbitmq-server is installed, but Erlang's epmd is not in the PATH"
 	detached "$SERVICES_DIR/log/epmd.log" env "${ENVIRONMENT[@]}" "${epmd##*$'\n'}" -port "$EPMD_PORT"
-	EPMD_PID="$PID"
+	EPMD_PID="$PID" PID=""
 }
 
 rabbitmq_await() {
@@ -150,35 +150,32 @@ rabbitmq_await() {
 
 rabbitmq_alive() {
 	case "$HOW" in
-	private) process_is "$(rabbitmq_pid)" "$NODE" || process_is "$STARTER_PID" rabbitmq-server ;;
+	private) rabbitmq_process ;;
 	*) amqp_login "$URL" || [[ $HOW == compose ]] ;;
 	esac
 }
-rabbitmq_pid() { cat "$DIR/pid" 2>/dev/null || true; }
+rabbitmq_process() { process_is "$PID" "$NODE" || process_is "$PID" rabbitmq-server; }
+rabbitmq_gone() { ! rabbitmq_process; }
 
 rabbitmq_stop() {
 	[[ $HOW != compose ]] || { compose stop && return; }
-	local pid
-	pid="$(rabbitmq_pid)"
-	process_is "$pid" "$NODE" && kill -TERM "$pid"
-	eventually "$STOP_TIMEOUT" gone "$pid" "$NODE" || rabbitmq_kill
-	eventually "$STOP_TIMEOUT" gone "$STARTER_PID" rabbitmq-server || kill -KILL "$STARTER_PID"
+	rabbitmq_process || return 0
+	kill -TERM "$PID"
+	eventually "$STOP_TIMEOUT" rabbitmq_gone || rabbitmq_kill
 }
 
 rabbitmq_kill() {
 	[[ $HOW != compose ]] || { compose kill && return; }
-	local pid
-	pid="$(rabbitmq_pid)"
-	process_is "$pid" "$NODE" || return 0
-	kill -KILL "$pid"
-	eventually "$STOP_TIMEOUT" gone "$pid" "$NODE"
+	rabbitmq_process || return 0
+	kill -KILL "$PID"
+	eventually "$STOP_TIMEOUT" rabbitmq_gone
 }
 
 rabbitmq_down() {
 	case "$HOW" in
 	private)
 		rabbitmq_stop
-		process_is "$EPMD_PID" "$EPMD_PORT" && kill "$EPMD_PID"
+		if process_is "$EPMD_PID" "$EPMD_PORT"; then kill "$EPMD_PID"; fi
 		rm -rf "$DIR"
 		;;
 	compose) compose_down ;;
