@@ -66,7 +66,7 @@ listening() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
 process_is() {
 	[[ ${1:-} ]] && kill -0 "$1" 2>/dev/null || return 1
 	if [[ -r /proc/$1/cmdline ]]; then
-		tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -- "$2"
+		tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF -- "$2"
 	else
 		ps -ww -o command= -p "$1" | grep -qF -- "$2"
 	fi

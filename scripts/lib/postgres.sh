@@ -161,10 +161,18 @@ postgres_start() {
 		compose_start postgres
 		postgres_save
 	elif ! postgres_alive; then
-		postgres_ctl start -w -t "$START_TIMEOUT" -l "$DIR/log" ||
+		postgres_unlock
+		eventually "$RELEASE_TIMEOUT" postgres_ctl start -w -t "$START_TIMEOUT" -l "$DIR/log" ||
 			die "PostgreSQL did not start; the reason is in $DIR/log"
 	fi
 }
+
+# A killed server leaves its lock files, and where nobody reaps dead processes
+# its process id stays taken, so that PostgreSQL would refuse to start. Nothing is
+# risked: it also looks whether the cluster's shared memory is still in use, and
+# RELEASE_TIMEOUT is for the last processes to let go of that.
+RELEASE_TIMEOUT=5
+postgres_unlock() { rm -f "$DIR/data/postmaster.pid" "$DIR"/.s.PGSQL.*; }
 
 postgres_ctl() {
 	(cd / && as_owner "$(postgres_program pg_ctl)" -s -D "$DIR/data" "$@" </dev/null >>"$SERVICES_DIR/log/pg_ctl.log" 2>&1)

@@ -141,7 +141,7 @@ rabbitmq_await() {
 	load rabbitmq
 	[[ $HOW != external ]] || return 0
 	local end=$((SECONDS + START_TIMEOUT))
-	until amqp_login "$URL"; do
+	until listening 127.0.0.1 "$PORT" && amqp_login "$URL"; do
 		rabbitmq_alive || die "RabbitMQ ended while starting; the reason is in $SERVICES_DIR/log/rabbitmq-start.log or rabbitmq.log"
 		((SECONDS < end)) || die "RabbitMQ did not answer within ${START_TIMEOUT}s (SERVICES_START_TIMEOUT); see $SERVICES_DIR/log/rabbitmq.log"
 		sleep 0.1

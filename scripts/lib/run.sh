@@ -5,6 +5,7 @@
 mark_kept() { touch "$SERVICES_DIR/keep"; }
 
 cmd_run() {
+	[[ ${1:-} != -- ]] || shift
 	(($#)) || die "run: which command?"
 	trap run_leave EXIT
 	with_lock run_enter
