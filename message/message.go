@@ -53,6 +53,8 @@ type Message struct {
 	RoutingMetadata   Object // the endpoint, and dispatchers' own
 
 	members []member // as received
+	replier string   // who replies, for NameReplies
+	replies int      // how often it did
 }
 
 var messageSchema = schema{

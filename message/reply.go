@@ -1,5 +1,11 @@
 package message
 
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+)
+
 // ReplyOption is a wish about a reply; see EndSession and ToGroup.
 type ReplyOption func(reply, to *Message)
 
@@ -18,6 +24,7 @@ func ToGroup(reply, to *Message) {
 // the same transport and endpoint, with the metadata that leads it back.
 func (m *Message) Reply(content string, options ...ReplyOption) *Message {
 	r := New()
+	r.ID = m.replyID()
 	r.To, r.From = m.From, m.To
 	r.InReplyTo = m.ID
 	r.Content = content
@@ -29,4 +36,18 @@ func (m *Message) Reply(content string, options ...ReplyOption) *Message {
 		option(r, m)
 	}
 	return r
+}
+
+// NameReplies makes the IDs of m's replies follow from m's ID and the name of
+// who replies, instead of chance: whoever handles m a second time makes the
+// same replies, and a transport that has sent them does not send them again.
+func (m *Message) NameReplies(by string) { m.replier, m.replies = by, 0 }
+
+func (m *Message) replyID() string {
+	if m.replier == "" {
+		return NewID()
+	}
+	m.replies++
+	sum := sha256.Sum256([]byte(m.replier + "\x00" + m.ID + "\x00" + strconv.Itoa(m.replies)))
+	return hex.EncodeToString(sum[:16])
 }
