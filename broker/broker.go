@@ -33,6 +33,9 @@ var (
 	ErrLost = errors.New("the connection was lost before the broker confirmed")
 	// ErrRefused: the broker answered that it could not take the body.
 	ErrRefused = errors.New("the broker refused the body")
+	// ErrInvalid: the publication or the queue can never be taken as it is
+	// (too large, a key over 255 bytes, no key): trying again cannot mend it.
+	ErrInvalid = errors.New("the broker never takes this")
 	// ErrClosed: Close was called.
 	ErrClosed = errors.New("the broker is closed")
 )
@@ -67,7 +70,7 @@ type Publication struct {
 	Queue   string
 	Body    []byte
 	Headers Headers
-	// Delay holds the body back before it reaches Queue: at least 80 % of it,
+	// Delay holds the body back before it reaches Queue: not less than it, and
 	// at most the next step of the broker's ladder of delays. Needs Queue.
 	Delay time.Duration
 }

@@ -1,0 +1,202 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/message"
+)
+
+// Core is the machinery under a frame: it takes bodies from queues, hands them
+// out as Items, and publishes envelopes.
+type Core struct {
+	Env
+	Settings Settings
+}
+
+// Source is a flow of a connector that a frame consumes.
+type Source struct {
+	Connector string
+	Flow      message.Flow
+	// Handle is called with one item at a time, in the queue's order. It may
+	// block, which holds the queue back, and must see to it that every item is
+	// Done sooner or later.
+	Handle func(ctx context.Context, item *Item)
+	// Failed, where set, is called before an item is set aside for good, to
+	// tell whoever should know. When it fails the item is tried again later.
+	Failed func(ctx context.Context, item *Item, reason error) error
+}
+
+func (s Source) queue(t broker.QueueType) broker.Queue {
+	key := message.Key(s.Connector, s.Flow)
+	return broker.Queue{Name: key, Keys: []string{key}, Type: t}
+}
+
+// Declare makes the queue of a connector's flow exist, so that what is
+// published to it before its consumer starts is kept.
+func (c *Core) Declare(ctx context.Context, connector string, flow message.Flow) error {
+	return c.Broker.Declare(ctx, Source{Connector: connector, Flow: flow}.queue(c.Settings.QueueType))
+}
+
+// Serve consumes the sources until ctx ends, then waits for what is in hand, at
+// most StopTimeout. Handlers get a context that lives that long.
+func (c *Core) Serve(ctx context.Context, sources ...Source) error {
+	s := c.Session(ctx)
+	for _, source := range sources {
+		s.Start(source)
+	}
+	return s.Wait()
+}
+
+// Session is a set of sources being consumed that may change while it runs.
+type Session struct {
+	core  *Core
+	fetch context.Context // ends when nothing more is to be taken
+	work  context.Context // ends when what is in hand must be let go
+	group sync.WaitGroup
+	mu    sync.Mutex
+	errs  []error
+	fail  context.CancelCauseFunc
+	quit  context.CancelFunc
+}
+
+// Session begins a session that lasts until ctx ends.
+func (c *Core) Session(ctx context.Context) *Session {
+	s := &Session{core: c}
+	s.fetch, s.fail = context.WithCancelCause(ctx)
+	s.work, s.quit = context.WithCancel(context.WithoutCancel(ctx))
+	return s
+}
+
+// Start consumes one more source; stop takes nothing more from it and waits
+// until what is in hand is done.
+func (s *Session) Start(source Source) (stop func()) {
+	ctx, cancel := context.WithCancel(s.fetch)
+	done := make(chan struct{})
+	s.group.Go(func() {
+		defer close(done)
+		defer cancel()
+		if err := s.consume(ctx, source); err != nil {
+			s.mu.Lock()
+			s.errs = append(s.errs, err)
+			s.mu.Unlock()
+			s.fail(err)
+		}
+	})
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (s *Session) consume(ctx context.Context, source Source) error {
+	queue := source.queue(s.core.Settings.QueueType)
+	err := s.core.Broker.Consume(ctx, queue, s.core.Settings.Prefetch, func(d *broker.Delivery) {
+		s.core.take(s.work, source, d)
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("consuming %s: %w", queue.Name, err)
+	}
+	return nil
+}
+
+// Wait blocks until the session's context ends and all that is in hand is done,
+// at most StopTimeout later; then what is left returns to its queue.
+func (s *Session) Wait() error {
+	defer s.quit()
+	<-s.fetch.Done()
+	finished := make(chan struct{})
+	go func() {
+		s.group.Wait()
+		close(finished)
+	}()
+	patience := time.NewTimer(s.core.Settings.StopTimeout.Std())
+	defer patience.Stop()
+	select {
+	case <-finished:
+	case <-patience.C:
+		s.quit()
+		s.core.Logger.Warn("stop_timeout is over; what is still in hand returns to its queue",
+			"worker", s.core.Name, "stop_timeout", s.core.Settings.StopTimeout.Std())
+		s.awaitLetGo(finished)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.errs...)
+}
+
+// letGoTimeout is how long handlers whose context ended may take to notice.
+const letGoTimeout = 2 * time.Second
+
+func (s *Session) awaitLetGo(finished <-chan struct{}) {
+	select {
+	case <-finished:
+	case <-time.After(letGoTimeout):
+	}
+}
+
+// take turns a delivery into an item and hands it to its source, or sets aside
+// what is no envelope at all.
+func (c *Core) take(ctx context.Context, source Source, d *broker.Delivery) {
+	item := &Item{core: c, ctx: ctx, source: source, delivery: d, began: time.Now()}
+	c.Metrics.inFlight(c.Name, source.Connector, source.Flow, 1)
+	envelope, err := message.DecodeEnvelope(source.Flow, source.Connector, d.Body)
+	if err != nil {
+		item.Done(invalidError{err})
+		return
+	}
+	item.Envelope = envelope
+	if err := Protect(func() error { return c.Stack.Consumed(ctx, envelope) }); err != nil {
+		item.Done(err)
+		return
+	}
+	source.Handle(ctx, item)
+}
+
+// Publish passes the envelope through the middleware and blocks until the
+// broker has it.
+func (c *Core) Publish(ctx context.Context, e *message.Envelope) error {
+	if err := Protect(func() error { return c.Stack.Published(ctx, e) }); err != nil {
+		return err
+	}
+	err := c.Broker.Publish(ctx, broker.Publication{Key: e.Key(), Body: e.Encode()})
+	c.Metrics.published(c.Name, e, err)
+	return describePublish(e, err)
+}
+
+// PublishAsync is Publish without waiting: done is called with the outcome.
+func (c *Core) PublishAsync(ctx context.Context, e *message.Envelope, done func(error)) {
+	if err := Protect(func() error { return c.Stack.Published(ctx, e) }); err != nil {
+		done(err)
+		return
+	}
+	c.Broker.PublishAsync(ctx, broker.Publication{Key: e.Key(), Body: e.Encode()}, func(err error) {
+		c.Metrics.published(c.Name, e, err)
+		done(describePublish(e, err))
+	})
+}
+
+// PublishBody publishes a body that is no envelope (a failure, a status, a
+// receipt) for whoever wants it; that nobody does is no error.
+func (c *Core) PublishBody(ctx context.Context, key string, body []byte) error {
+	err := c.Broker.Publish(ctx, broker.Publication{Key: key, Body: body})
+	if errors.Is(err, broker.ErrUnroutable) {
+		return nil
+	}
+	return err
+}
+
+func describePublish(e *message.Envelope, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("publishing %s to %s: %w", e, e.Key(), err)
+	if errors.Is(err, broker.ErrUnroutable) {
+		return message.Permanent(err)
+	}
+	return err
+}

@@ -1,0 +1,250 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/message"
+)
+
+// Item is an envelope in hand. It stays in its queue until Done.
+type Item struct {
+	*message.Envelope
+	core     *Core
+	ctx      context.Context
+	source   Source
+	delivery *broker.Delivery
+	began    time.Time
+}
+
+// Redelivered says that the item was in somebody's hand before, and the work
+// may have been done.
+func (it *Item) Redelivered() bool { return it.delivery.Redelivered || it.Attempts() > 0 }
+
+// Attempts is how often handling the item has failed so far.
+func (it *Item) Attempts() int {
+	n, _ := strconv.Atoi(it.delivery.Headers[HeaderAttempts])
+	return n
+}
+
+// Headers of bodies that failed, in retries and in the dead letters.
+const (
+	HeaderReason      = "switchboard-reason"       // one of the Reason constants
+	HeaderError       = "switchboard-error"        // the error's text
+	HeaderAttempts    = "switchboard-attempts"     // how often it was tried
+	HeaderFirstFailed = "switchboard-first-failed" // RFC 3339
+	HeaderLastFailed  = "switchboard-last-failed"  // RFC 3339
+	HeaderWorker      = "switchboard-worker"       // who failed
+	HeaderKey         = "switchboard-key"          // the routing key it came with
+)
+
+// Why a body lies in the dead letters.
+const (
+	ReasonInvalid   = "invalid"   // it is no message of its flow
+	ReasonPermanent = "permanent" // the plugin said that trying again cannot help
+	ReasonExhausted = "exhausted" // it failed as often as max_attempts allows
+	ReasonPanic     = "panic"     // the plugin panicked over it
+)
+
+// maxErrorHeader bounds the error text that travels with a body.
+const maxErrorHeader = 1000
+
+type invalidError struct{ error }
+
+func (e invalidError) Unwrap() error { return e.error }
+
+// PanicError is a plugin's panic, as the error of the message it happened with.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Protect calls a plugin and turns its panic into a *PanicError.
+func Protect(call func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{v, debug.Stack()}
+		}
+	}()
+	return call()
+}
+
+// Done lets go of the item as the outcome says: nil and message.Discard are
+// done with, message.Permanent and a panic are set aside, a lost broker puts it
+// back, and any other error is tried again later. It may be called from any
+// goroutine, once, and does not block.
+func (it *Item) Done(err error) {
+	switch reason, dead := it.verdict(err); {
+	case dead:
+		go it.setAside(reason, err)
+	case err == nil:
+		it.finish("ok")
+		it.delivery.Ack()
+	case isDiscard(err):
+		it.log(slog.LevelInfo, "let go on purpose", err)
+		it.finish("discarded")
+		it.delivery.Ack()
+	case notOurFault(err):
+		it.finish("requeued")
+		it.delivery.Requeue()
+	default:
+		go it.retryLater(err)
+	}
+}
+
+// verdict says whether err sends the item to the dead letters, and why.
+func (it *Item) verdict(err error) (reason string, dead bool) {
+	var invalid invalidError
+	var panicked *PanicError
+	switch {
+	case err == nil || isDiscard(err):
+		return "", false
+	case errors.As(err, &invalid):
+		return ReasonInvalid, true
+	case errors.As(err, &panicked):
+		it.core.Logger.Error("plugin panicked", "worker", it.core.Name, "queue", it.delivery.Queue,
+			"panic", panicked.Value, "stack", string(panicked.Stack))
+		return ReasonPanic, true
+	case message.IsPermanent(err):
+		return ReasonPermanent, true
+	case notOurFault(err):
+		return "", false
+	case it.Attempts()+1 >= it.core.Settings.MaxAttempts:
+		return ReasonExhausted, true
+	}
+	return "", false
+}
+
+func isDiscard(err error) bool {
+	_, discard := message.DiscardReason(err)
+	return discard
+}
+
+// notOurFault: the broker went, or the worker stops; the message is as good as
+// it was.
+func notOurFault(err error) bool {
+	return errors.Is(err, broker.ErrLost) || errors.Is(err, broker.ErrClosed) || errors.Is(err, context.Canceled)
+}
+
+func (it *Item) setAside(reason string, cause error) {
+	err := it.tellFailure(cause)
+	if err == nil {
+		err = it.bury(reason, cause)
+	}
+	if err != nil {
+		it.core.Logger.Warn("setting a message aside failed; it returns to its queue",
+			"worker", it.core.Name, "queue", it.delivery.Queue, "error", err)
+		it.requeueSlowly()
+		return
+	}
+	it.log(slog.LevelWarn, "set aside in "+it.delivery.Queue+broker.DeadSuffix, cause)
+	it.finish("dead")
+	it.delivery.Ack()
+}
+
+func (it *Item) tellFailure(cause error) error {
+	if it.source.Failed == nil || it.Envelope == nil {
+		return nil
+	}
+	return Protect(func() error { return it.source.Failed(it.ctx, it, cause) })
+}
+
+func (it *Item) bury(reason string, cause error) error {
+	queue := it.delivery.Queue + broker.DeadSuffix
+	if err := it.core.Broker.Declare(it.ctx, broker.Queue{Name: queue, Type: it.core.Settings.QueueType}); err != nil {
+		return fmt.Errorf("declaring %s: %w", queue, err)
+	}
+	headers := it.failureHeaders(cause)
+	headers[HeaderReason] = reason
+	return it.core.Broker.Publish(it.ctx, broker.Publication{Queue: queue, Body: it.delivery.Body, Headers: headers})
+}
+
+func (it *Item) retryLater(cause error) {
+	delay := it.core.Settings.retryDelay(it.Attempts(), cause)
+	err := it.core.Broker.Publish(it.ctx, broker.Publication{
+		Queue: it.delivery.Queue, Body: it.delivery.Body, Headers: it.failureHeaders(cause), Delay: delay,
+	})
+	if err != nil {
+		it.requeueSlowly()
+		return
+	}
+	it.log(slog.LevelWarn, "failed; trying again in "+delay.String(), cause)
+	it.finish("retried")
+	it.delivery.Ack()
+}
+
+// requeueDelay keeps a body that can neither be handled nor put anywhere else
+// from going round and round at full speed.
+const requeueDelay = time.Second
+
+func (it *Item) requeueSlowly() {
+	select {
+	case <-it.ctx.Done():
+	case <-time.After(requeueDelay):
+	}
+	it.finish("requeued")
+	it.delivery.Requeue()
+}
+
+// retryDelay is 1, 3, 9, … s, or what the error asks for, with up to a fifth
+// added at random, so that what failed together is not tried again together.
+func (s *Settings) retryDelay(attempts int, cause error) time.Duration {
+	delay, asked := message.RetryDelay(cause)
+	if !asked {
+		delay = s.backOff(attempts)
+	}
+	return delay + rand.N(delay/5+1)
+}
+
+func (s *Settings) backOff(attempts int) time.Duration {
+	delay, most := s.RetryInitialDelay.Std(), s.RetryMaxDelay.Std()
+	for range attempts {
+		if delay *= time.Duration(s.RetryDelayFactor); delay > most {
+			return most
+		}
+	}
+	return delay
+}
+
+func (it *Item) failureHeaders(cause error) broker.Headers {
+	now := time.Now().UTC().Format(time.RFC3339)
+	first := it.delivery.Headers[HeaderFirstFailed]
+	if first == "" {
+		first = now
+	}
+	key := it.delivery.Headers[HeaderKey]
+	if key == "" {
+		key = it.delivery.Key
+	}
+	text := cause.Error()
+	if len(text) > maxErrorHeader {
+		text = text[:maxErrorHeader]
+	}
+	return broker.Headers{
+		HeaderError: text, HeaderAttempts: strconv.Itoa(it.Attempts() + 1), HeaderFirstFailed: first,
+		HeaderLastFailed: now, HeaderWorker: it.core.Name, HeaderKey: key,
+	}
+}
+
+func (it *Item) finish(outcome string) {
+	m := it.core.Metrics
+	m.inFlight(it.core.Name, it.source.Connector, it.source.Flow, -1)
+	m.handled(it.core.Name, it.source.Connector, it.source.Flow, outcome, time.Since(it.began))
+}
+
+func (it *Item) log(level slog.Level, what string, cause error) {
+	id := ""
+	if it.Envelope != nil {
+		id = it.ID()
+	}
+	it.core.Logger.Log(it.ctx, level, what, "worker", it.core.Name, "queue", it.delivery.Queue, "message_id", id, "error", cause)
+}

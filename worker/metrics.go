@@ -1,0 +1,71 @@
+package worker
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/broker"
+	"switchboard/message"
+)
+
+// Metrics count what workers of one process do. A nil *Metrics counts nothing.
+type Metrics struct {
+	messages  *prometheus.CounterVec
+	publishes *prometheus.CounterVec
+	handling  *prometheus.HistogramVec
+	inFlights *prometheus.GaugeVec
+}
+
+// NewMetrics registers the workers' metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchboard_messages_total",
+			Help: "Messages and events handled, by worker, connector, flow and outcome (ok, discarded, retried, requeued, dead).",
+		}, []string{"worker", "connector", "flow", "outcome"}),
+		publishes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchboard_published_total",
+			Help: "Messages and events published, by worker, connector, flow and outcome (ok, unroutable, error).",
+		}, []string{"worker", "connector", "flow", "outcome"}),
+		handling: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "switchboard_handling_seconds",
+			Help:    "Time from taking a message from its queue to letting go of it.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"worker", "connector", "flow"}),
+		inFlights: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "switchboard_in_flight",
+			Help: "Messages and events in hand: taken from their queue and not yet let go of.",
+		}, []string{"worker", "connector", "flow"}),
+	}
+	reg.MustRegister(m.messages, m.publishes, m.handling, m.inFlights)
+	return m
+}
+
+func (m *Metrics) inFlight(worker, connector string, flow message.Flow, by float64) {
+	if m != nil {
+		m.inFlights.WithLabelValues(worker, connector, string(flow)).Add(by)
+	}
+}
+
+func (m *Metrics) handled(worker, connector string, flow message.Flow, outcome string, took time.Duration) {
+	if m != nil {
+		m.messages.WithLabelValues(worker, connector, string(flow), outcome).Inc()
+		m.handling.WithLabelValues(worker, connector, string(flow)).Observe(took.Seconds())
+	}
+}
+
+func (m *Metrics) published(worker string, e *message.Envelope, err error) {
+	if m == nil {
+		return
+	}
+	outcome := "ok"
+	switch {
+	case errors.Is(err, broker.ErrUnroutable):
+		outcome = "unroutable"
+	case err != nil:
+		outcome = "error"
+	}
+	m.publishes.WithLabelValues(worker, e.Connector, string(e.Flow), outcome).Inc()
+}

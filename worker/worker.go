@@ -1,0 +1,141 @@
+// Package worker is what all workers share: settings, the way a body is taken
+// from its queue, decoded, handled and let go of, retries, dead letters,
+// middleware and metrics. Frames (dispatcher, transports, applications,
+// persistence) are built on a Core; plugins never see one.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/config"
+	"switchboard/store"
+)
+
+// Worker is one of a fleet's processes.
+type Worker interface {
+	// Run works until ctx ends and returns nil after a clean stop. An error
+	// marked message.Permanent is one that a restart cannot mend.
+	Run(ctx context.Context) error
+}
+
+// Env is what a worker is given to live in.
+type Env struct {
+	Name    string // the worker's name in logs, metrics and dead letters
+	Broker  broker.Broker
+	State   store.State // shared with the worker's replicas where it can be
+	Logger  *slog.Logger
+	Metrics *Metrics
+	Stack   Stack
+}
+
+// Tools is what a plugin may use besides what its methods are given.
+type Tools struct {
+	Name   string // the worker's name
+	State  store.State
+	Logger *slog.Logger
+}
+
+// Tools are the tools for a plugin of this worker.
+func (e Env) Tools() Tools { return Tools{Name: e.Name, State: e.State, Logger: e.Logger} }
+
+// Binder is the optional ability of a plugin to be given tools; Bind is called
+// once, before anything else.
+type Binder interface {
+	Bind(ctx context.Context, tools Tools) error
+}
+
+// Bind gives tools to a plugin that wants them.
+func Bind(ctx context.Context, plugin any, tools Tools) error {
+	if b, wants := plugin.(Binder); wants {
+		return b.Bind(ctx, tools)
+	}
+	return nil
+}
+
+// Settings are the options every worker has at the top level of its file.
+type Settings struct {
+	// Name of the worker; the file's own name when empty.
+	Name string `yaml:"worker_name"`
+	// Prefetch is how many messages are in hand at once, of each queue.
+	Prefetch int `yaml:"amqp_prefetch_count"`
+	// StopTimeout is how long a stop waits for what is in hand.
+	StopTimeout config.Duration `yaml:"stop_timeout"`
+	// QueueType is classic or quorum; all workers of a fleet must agree.
+	QueueType broker.QueueType `yaml:"queue_type"`
+	// MaxAttempts is how often handling a message is tried before it is set
+	// aside in the dead letters.
+	MaxAttempts int `yaml:"max_attempts"`
+	// RetryInitialDelay is the wait before the second attempt.
+	RetryInitialDelay config.Duration `yaml:"retry_initial_delay"`
+	// RetryDelayFactor is what each further wait is multiplied by.
+	RetryDelayFactor int `yaml:"retry_delay_factor"`
+	// RetryMaxDelay is the longest wait.
+	RetryMaxDelay config.Duration `yaml:"retry_max_delay"`
+}
+
+// The defaults: retries at 1, 3, 9, … s, at most 1 h apart, for about six hours.
+const (
+	defaultPrefetch    = 20
+	defaultStopTimeout = 20 * time.Second
+	defaultAttempts    = 12
+	defaultRetryDelay  = time.Second
+	defaultRetryFactor = 3
+	defaultRetryMax    = time.Hour
+	maxPrefetch        = 65535 // AMQP 0-9-1 basic.qos prefetch-count is a short
+)
+
+// DefaultSettings are the settings of a worker whose file names none.
+func DefaultSettings() Settings {
+	return Settings{
+		Prefetch:          defaultPrefetch,
+		StopTimeout:       config.Duration(defaultStopTimeout),
+		QueueType:         broker.Classic,
+		MaxAttempts:       defaultAttempts,
+		RetryInitialDelay: config.Duration(defaultRetryDelay),
+		RetryDelayFactor:  defaultRetryFactor,
+		RetryMaxDelay:     config.Duration(defaultRetryMax),
+	}
+}
+
+// Validate checks the settings.
+func (s *Settings) Validate() error {
+	switch {
+	case s.Prefetch < 1 || s.Prefetch > maxPrefetch:
+		return config.Fieldf("amqp_prefetch_count", "must be between 1 and %d", maxPrefetch)
+	case s.QueueType != broker.Classic && s.QueueType != broker.Quorum:
+		return config.Fieldf("queue_type", "is %q; write classic or quorum", s.QueueType)
+	case s.MaxAttempts < 1:
+		return config.Fieldf("max_attempts", "must be at least 1")
+	case s.RetryInitialDelay <= 0 || s.RetryMaxDelay < s.RetryInitialDelay:
+		return config.Fieldf("retry_max_delay", "must not be below retry_initial_delay, and both above 0")
+	case s.RetryDelayFactor < 1:
+		return config.Fieldf("retry_delay_factor", "must be at least 1")
+	case s.StopTimeout < 0:
+		return config.Fieldf("stop_timeout", "must not be negative")
+	}
+	return nil
+}
+
+var connectorName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.:@+-]*$`)
+
+// maxConnectorName leaves room for ".outbound.dead" in AMQP's 255 bytes.
+const maxConnectorName = 200
+
+// CheckConnector says what is wrong with a connector's name. Names are lower
+// case, since Vumi's workers fold routing keys to it.
+func CheckConnector(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("a connector needs a name")
+	case len(name) > maxConnectorName:
+		return fmt.Errorf("connector name %.20q… is longer than %d bytes", name, maxConnectorName)
+	case !connectorName.MatchString(name):
+		return fmt.Errorf("connector name %q must be lower case letters, digits and . _ - : @ +, and begin with a letter or digit", name)
+	}
+	return nil
+}
