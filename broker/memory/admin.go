@@ -1,0 +1,154 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+
+	"switchboard/broker"
+)
+
+// Declare implements broker.Admin.
+func (b *Broker) Declare(ctx context.Context, q broker.Queue) error {
+	return b.locked(ctx, func(s *store) error {
+		_, err := s.declare(q)
+		return err
+	})
+}
+
+// Unbind implements broker.Admin.
+func (b *Broker) Unbind(ctx context.Context, name, key string) error {
+	return b.locked(ctx, func(s *store) error {
+		q, err := s.find(name)
+		if err != nil {
+			return fmt.Errorf("unbinding key %q: %w", key, err)
+		}
+		s.unbind(q, key)
+		return nil
+	})
+}
+
+// Inspect implements broker.Admin.
+func (b *Broker) Inspect(ctx context.Context, name string) (info broker.Info, err error) {
+	err = b.locked(ctx, func(s *store) error {
+		q, err := s.find(name)
+		if err != nil {
+			return fmt.Errorf("inspecting: %w", err)
+		}
+		info = broker.Info{Messages: q.len(), Consumers: len(q.consumers)}
+		return nil
+	})
+	return info, err
+}
+
+// Purge implements broker.Admin.
+func (b *Broker) Purge(ctx context.Context, name string) (n int, err error) {
+	err = b.locked(ctx, func(s *store) error {
+		q, err := s.find(name)
+		if err != nil {
+			return fmt.Errorf("purging: %w", err)
+		}
+		n = q.purge()
+		return nil
+	})
+	return n, err
+}
+
+func (q *queue) purge() int {
+	n := q.len()
+	for q.len() > 0 {
+		q.store.free(q.pop().cost)
+	}
+	return n
+}
+
+// Delete implements broker.Admin. A queue that is not there is deleted already.
+// Consumers of the queue declare it again and go on, as on RabbitMQ.
+func (b *Broker) Delete(ctx context.Context, name string) error {
+	return b.locked(ctx, func(s *store) error {
+		q := s.queues[name]
+		if q == nil {
+			return nil
+		}
+		delete(s.queues, name)
+		for key := range s.bindings {
+			s.unbind(q, key)
+		}
+		q.purge()
+		q.deleted = true
+		for _, c := range q.consumers {
+			c.attached = false
+			c.giveBack()
+			c.wakeUp()
+		}
+		q.consumers = nil
+		return nil
+	})
+}
+
+// Browse implements broker.Admin. What it looks at is out of the queue until
+// visit has returned for the last of them, so consumers meanwhile see only what
+// lies behind.
+func (b *Broker) Browse(ctx context.Context, name string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) error {
+	var q *queue
+	var items []item
+	err := b.locked(ctx, func(s *store) (err error) {
+		if q, err = s.find(name); err != nil {
+			return fmt.Errorf("browsing: %w", err)
+		}
+		for len(items) < limit && q.len() > 0 {
+			items = append(items, q.pop())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	kept, err := visitAll(ctx, q, items, visit)
+	s := b.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, it := range items {
+		if kept[i] {
+			q.putBack(it)
+		} else {
+			s.free(it.cost)
+		}
+	}
+	q.feed()
+	return err
+}
+
+// visitAll says which items stay: all after the one where visit failed do.
+func visitAll(ctx context.Context, q *queue, items []item, visit func(*broker.Delivery) (broker.Verdict, error)) ([]bool, error) {
+	kept := make([]bool, len(items))
+	for i := range kept {
+		kept[i] = true
+	}
+	for i, it := range items {
+		if err := ctx.Err(); err != nil {
+			return kept, fmt.Errorf("browsing queue %q: %w", q.name, err)
+		}
+		verdict, err := visit(broker.NewDelivery(broker.Delivery{
+			Queue: q.name, Key: it.key, Body: bytes.Clone(it.body), Headers: maps.Clone(it.headers), Redelivered: it.redelivered,
+		}, func(bool) {}))
+		if err != nil {
+			return kept, err
+		}
+		kept[i] = verdict != broker.Remove
+	}
+	return kept, nil
+}
+
+func (b *Broker) locked(ctx context.Context, f func(*store) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.store.mu.Lock()
+	defer b.store.mu.Unlock()
+	if b.refuses {
+		return broker.ErrClosed
+	}
+	return f(b.store)
+}
