@@ -1,0 +1,150 @@
+package applications
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// Options are what every application's file has beside the application's own.
+type Options struct {
+	worker.Settings `yaml:",inline"`
+	// TransportName is the connector the application attaches to: one of a
+	// dispatcher's exposed_names, or a transport's own name.
+	TransportName string `yaml:"transport_name"`
+}
+
+// DefaultOptions are the options of an application whose file names none.
+func DefaultOptions() Options { return Options{Settings: worker.DefaultSettings()} }
+
+// Validate checks the options.
+func (o *Options) Validate() error {
+	errs := []error{o.Settings.Validate()}
+	if err := worker.CheckConnector(o.TransportName); err != nil {
+		errs = append(errs, config.Field(err, "transport_name"))
+	}
+	return errors.Join(errs...)
+}
+
+// Frame is the worker around an application.
+type Frame struct {
+	core    worker.Core
+	options Options
+	app     Application
+}
+
+// New makes the worker around an application.
+func New(env worker.Env, options Options, app Application) *Frame {
+	return &Frame{core: worker.Core{Env: env, Settings: options.Settings}, options: options, app: app}
+}
+
+// Run answers messages until ctx ends.
+func (f *Frame) Run(ctx context.Context) error {
+	if err := worker.Bind(ctx, f.app, f.core.Tools()); err != nil {
+		return fmt.Errorf("starting application: %w", err)
+	}
+	if err := f.core.Declare(ctx, f.options.TransportName, message.Outbound); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	failed := f.speak(ctx, stop)
+	err := f.core.Serve(ctx,
+		worker.Source{
+			Connector: f.options.TransportName, Flow: message.Inbound,
+			Handle: worker.Lanes(func(it *worker.Item) string { return it.Message.From }, f.receive),
+			Failed: f.failed,
+		},
+		worker.Source{
+			Connector: f.options.TransportName, Flow: message.EventFlow,
+			Handle: worker.Lanes(func(it *worker.Item) string { return it.Event.MessageID }, f.receiveEvent),
+		})
+	stop()
+	return errors.Join(err, <-failed)
+}
+
+// speak runs an application that speaks first beside its queues.
+func (f *Frame) speak(ctx context.Context, stop func()) <-chan error {
+	failed := make(chan error, 1)
+	speaker, speaks := f.app.(Speaker)
+	if !speaks {
+		close(failed)
+		return failed
+	}
+	go func() {
+		defer stop()
+		err := worker.Protect(func() error { return speaker.Run(ctx, sender{f}) })
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		failed <- err
+	}()
+	return failed
+}
+
+func (f *Frame) receive(ctx context.Context, item *worker.Item) error {
+	m := item.Message
+	m.NameReplies(f.options.TransportName)
+	if m.SessionEvent == message.SessionClose {
+		return f.endSession(ctx, m)
+	}
+	replies, err := f.app.Receive(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, reply := range replies {
+		if err := (sender{f}).Send(ctx, reply); err != nil {
+			return err
+		}
+	}
+	return f.receipt(ctx, m, ReceiptProcessed, "")
+}
+
+func (f *Frame) endSession(ctx context.Context, m *message.Message) error {
+	if ender, wants := f.app.(SessionEnder); wants {
+		if err := ender.EndSession(ctx, m); err != nil {
+			return err
+		}
+	}
+	return f.receipt(ctx, m, ReceiptProcessed, "")
+}
+
+func (f *Frame) receiveEvent(ctx context.Context, item *worker.Item) error {
+	if receiver, wants := f.app.(EventReceiver); wants {
+		return receiver.ReceiveEvent(ctx, item.Event)
+	}
+	return nil
+}
+
+func (f *Frame) failed(ctx context.Context, item *worker.Item, reason error) error {
+	return f.receipt(ctx, item.Message, ReceiptErrored, reason.Error())
+}
+
+// receipt tells the record what became of an inbound message.
+func (f *Frame) receipt(ctx context.Context, m *message.Message, outcome, reason string) error {
+	r := Receipt{
+		MessageID: m.ID, Application: f.options.TransportName, Outcome: outcome, Reason: reason,
+		Timestamp: message.FormatTime(time.Now()),
+	}
+	return f.core.PublishBody(ctx, ReceiptKey(f.options.TransportName), r.Encode())
+}
+
+// sender publishes on the application's connector.
+type sender struct{ f *Frame }
+
+var _ Sender = sender{}
+
+func (s sender) Send(ctx context.Context, m *message.Message) error {
+	err := s.f.core.Publish(ctx, &message.Envelope{
+		Flow: message.Outbound, Connector: s.f.options.TransportName, Message: m,
+	})
+	if _, discarded := message.DiscardReason(err); discarded {
+		return nil // middleware let it go on purpose
+	}
+	return err
+}

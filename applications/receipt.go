@@ -1,0 +1,44 @@
+package applications
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// The outcomes of a Receipt.
+const (
+	ReceiptProcessed = "processed" // handled, and every reply is with the broker
+	ReceiptErrored   = "errored"   // set aside in the dead letters
+)
+
+// Receipt says what an application made of an inbound message. It is ours
+// alone: Vumi's workers neither send nor expect one.
+type Receipt struct {
+	MessageID   string `json:"message_id"`
+	Application string `json:"application"`
+	Outcome     string `json:"outcome"`
+	Reason      string `json:"reason,omitempty"`
+	Timestamp   string `json:"timestamp"`
+}
+
+// ReceiptKey is the routing key of the receipts of the application attached to
+// a connector.
+func ReceiptKey(connector string) string { return connector + ".receipt" }
+
+// Encode writes the receipt as a body.
+func (r Receipt) Encode() []byte {
+	body, _ := json.Marshal(r) // strings only: cannot fail
+	return body
+}
+
+// DecodeReceipt reads a receipt from a body.
+func DecodeReceipt(body []byte) (Receipt, error) {
+	var r Receipt
+	if err := json.Unmarshal(body, &r); err != nil {
+		return r, fmt.Errorf("reading receipt: %w", err)
+	}
+	if r.MessageID == "" || (r.Outcome != ReceiptProcessed && r.Outcome != ReceiptErrored) {
+		return r, fmt.Errorf("reading receipt: message_id or outcome is missing or unknown")
+	}
+	return r, nil
+}

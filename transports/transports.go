@@ -1,0 +1,48 @@
+// Package transports is the frame around every transport: it hands outbound
+// messages to the transport, tells the application what became of them, and
+// lets go of them only then; and it publishes what the transport receives.
+package transports
+
+import (
+	"context"
+
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// Transport speaks one outside protocol. Its methods are called from several
+// goroutines; Bind (see Tools) comes before them.
+type Transport interface {
+	// Run speaks with the outside until ctx ends. It gives what people send to
+	// line, and answers the outside only after line has returned: then the
+	// broker has the message.
+	Run(ctx context.Context, line Line) error
+	// Send hands a message to the outside and returns the identifier the
+	// outside gave it, or "". Messages to one address come one after the other.
+	//
+	//   - message.Permanent: it cannot be sent; the application gets a nack.
+	//   - message.RetryAfter, or any other error: it is tried again later.
+	//   - It may block until the outside is there, as long as ctx lasts.
+	Send(ctx context.Context, m *message.Message) (providerID string, err error)
+}
+
+// Line is how a transport speaks to its fleet. Each method returns when the
+// broker has what it was given.
+type Line interface {
+	// Receive takes a message from a person. transport_name is filled in.
+	Receive(ctx context.Context, m *message.Message) error
+	// Report takes an event about an outbound message (NewDeliveryReport, …).
+	Report(ctx context.Context, e *message.Event) error
+	// Status takes word of how the transport is.
+	Status(ctx context.Context, s *message.Status) error
+}
+
+// Tools are what a transport may use; it asks for them by a method
+// Bind(context.Context, Tools) error.
+type Tools = worker.Tools
+
+// Acknowledger is the optional ability of a transport to tell when the frame
+// should not publish an ack after Send: the transport reports by itself.
+type Acknowledger interface {
+	AcksItself() bool
+}
