@@ -24,6 +24,7 @@ run_enter() {
 run_leave() {
 	local code=$?
 	trap '' INT TERM HUP
+	exec 9>&- # we may have been ended while holding the lock
 	rm -f "$SERVICES_DIR/users/$$"
 	(with_lock run_last_one_out) || true
 	exit "$code"
