@@ -1,0 +1,77 @@
+# Everything one does with this repository. `make help` lists it.
+# A newcomer needs two commands: `go run ./cmd/switchboard demo` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE   ?= switchboard:$(VERSION)
+# The longest the slowest package may take, with the race detector on two cores.
+TIMEOUT ?= 10m
+# Seconds each fuzz target runs.
+FUZZTIME ?= 20s
+PACKAGES ?= ./...
+
+.PHONY: help
+help: ## List what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## The whole fleet in one process, with nothing installed but Go
+	go run ./cmd/switchboard demo
+
+.PHONY: test
+test: ## All tests, with the race detector, on a real RabbitMQ and PostgreSQL
+	@scripts/services need gcc
+	scripts/services run go test -race -tags services -count=1 -timeout $(TIMEOUT) $(PACKAGES)
+
+.PHONY: test-fast
+test-fast: ## The tests that need no server
+	go test -timeout $(TIMEOUT) $(PACKAGES)
+
+.PHONY: bench
+bench: ## Measure on a real RabbitMQ, against a bare client in the same run (BENCH="flags")
+	scripts/services run go run ./cmd/bench $(BENCH)
+
+.PHONY: lint
+lint: ## vet, gofumpt and staticcheck, with the tests that need servers and without
+	go vet ./...
+	go vet -tags services ./...
+	@out="$$(go tool gofumpt -l .)"; [[ -z $$out ]] || { echo "not gofumpt-formatted (go tool gofumpt -w .):"; echo "$$out"; exit 1; }
+	go tool staticcheck ./...
+	go tool staticcheck -tags services ./...
+
+.PHONY: build
+build: ## A static binary, bin/switchboard
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/switchboard ./cmd/switchboard
+
+.PHONY: image
+image: ## The container image (IMAGE=name:tag)
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (20s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$$(dirname "$$file") $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+		done; \
+	done
+
+.PHONY: generate
+generate: ## Write again what is generated from the source
+	go generate ./...
+
+.PHONY: services
+services: ## Leave a RabbitMQ and PostgreSQL running: eval "$$(scripts/services env)"
+	scripts/services up
+
+.PHONY: down
+down: ## Stop what `make services` started
+	scripts/services down
+
+.PHONY: clean
+clean: down ## Remove what was built, and stop the servers
+	rm -rf bin .services
+	go clean -testcache
