@@ -15,7 +15,7 @@ PACKAGES ?= ./...
 
 .PHONY: help
 help: ## List what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$"); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## The whole fleet in one process, with nothing installed but Go
@@ -74,4 +74,3 @@ down: ## Stop what `make services` started
 .PHONY: clean
 clean: down ## Remove what was built, and stop the servers
 	rm -rf bin .services
-	go clean -testcache
