@@ -1,0 +1,282 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+var _ State = (*Batcher)(nil)
+
+// ErrClosed is what a Batcher answers after Close.
+var ErrClosed = errors.New("the store's batcher is closed")
+
+// BatchSettings bound a Batcher; a zero field takes the default.
+type BatchSettings struct {
+	MaxBatch int           // entries written, or keys read, in one statement; 500
+	MaxDelay time.Duration // how long a batch waits to be filled; 1 ms
+	MaxQueue int           // requests that wait; more block; 4,000
+	Timeout  time.Duration // for one statement; 30 s
+}
+
+func (s BatchSettings) withDefaults() BatchSettings {
+	if s.MaxBatch <= 0 {
+		s.MaxBatch = 500
+	}
+	if s.MaxDelay <= 0 {
+		s.MaxDelay = time.Millisecond
+	}
+	if s.MaxQueue <= 0 {
+		s.MaxQueue = 4000
+	}
+	if s.Timeout <= 0 {
+		s.Timeout = 30 * time.Second
+	}
+	return s
+}
+
+// Batcher is a State that gathers what many ask of another State at about the
+// same time, so that remembering every message costs a fraction of a
+// statement each.
+//
+//   - SetAsync hands entries over and returns; done is called when they are
+//     safe, or are not, in the order in which they were handed over.
+//   - Set is SetAsync and waits; Get is gathered likewise.
+//   - Get sees entries that were handed over and are not written yet.
+//   - Add, Increment and Delete go through one by one, after the entries of
+//     the same key that were handed over before.
+//   - A full queue blocks: nothing grows without bound.
+//
+// Its methods are safe from several goroutines.
+type Batcher struct {
+	state    State
+	settings BatchSettings
+	writes   chan *setRequest
+	reads    chan *getRequest
+	workers  sync.WaitGroup
+
+	mu      sync.RWMutex // of closed, held for reading while sending
+	closed  bool
+	pending overlay
+}
+
+type setRequest struct {
+	entries []Entry
+	done    func(error)
+}
+
+type getRequest struct {
+	keys []string
+	done chan getAnswer
+}
+
+type getAnswer struct {
+	values map[string]string
+	err    error
+}
+
+// NewBatcher puts a Batcher before state. Close ends it, and leaves state open.
+func NewBatcher(state State, settings BatchSettings) *Batcher {
+	settings = settings.withDefaults()
+	b := &Batcher{
+		state: state, settings: settings,
+		writes: make(chan *setRequest, settings.MaxQueue),
+		reads:  make(chan *getRequest, settings.MaxQueue),
+	}
+	b.workers.Go(func() { batches(b.writes, settings, writeSize, b.write) })
+	b.workers.Go(func() { batches(b.reads, settings, readSize, b.read) })
+	return b
+}
+
+func writeSize(r *setRequest) int { return len(r.entries) }
+func readSize(r *getRequest) int  { return len(r.keys) }
+
+// Close writes what was handed over and ends the Batcher.
+func (b *Batcher) Close() error {
+	b.mu.Lock()
+	closed := b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if !closed {
+		close(b.writes)
+		close(b.reads)
+	}
+	b.workers.Wait()
+	return nil
+}
+
+// batches gathers requests until there are MaxBatch entries in them or
+// MaxDelay has passed since the first, and gives them to do; it returns when
+// queue is closed and empty.
+func batches[R any](queue <-chan R, s BatchSettings, size func(R) int, do func([]R)) {
+	var batch []R
+	timer := time.NewTimer(s.MaxDelay)
+	defer timer.Stop()
+	for first := range queue {
+		batch = append(batch[:0], first)
+		timer.Reset(s.MaxDelay)
+		for n := size(first); n < s.MaxBatch; {
+			next, ok := receive(queue, timer.C)
+			if !ok {
+				break
+			}
+			batch = append(batch, next)
+			n += size(next)
+		}
+		do(batch)
+		clear(batch)
+	}
+}
+
+func receive[R any](queue <-chan R, late <-chan time.Time) (next R, ok bool) {
+	select {
+	case next, ok = <-queue:
+		return next, ok
+	case <-late:
+		return next, false
+	}
+}
+
+// SetAsync hands entries over to be written with others' and returns; it
+// blocks while the queue is full. done is called exactly once, on a goroutine
+// that all share (so it must be quick), if and only if SetAsync returned nil.
+// An error given to done may be another's fault; setting again is safe.
+func (b *Batcher) SetAsync(ctx context.Context, done func(error), entries ...Entry) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return ErrClosed
+	}
+	r := &setRequest{entries, done}
+	b.pending.add(r)
+	select {
+	case b.writes <- r:
+		return nil
+	case <-ctx.Done():
+		b.pending.remove(r)
+		return ctx.Err()
+	}
+}
+
+func (b *Batcher) write(batch []*setRequest) {
+	var entries []Entry
+	for _, r := range batch {
+		entries = append(entries, r.entries...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), b.settings.Timeout)
+	defer cancel()
+	var err error
+	if len(entries) > 0 {
+		err = b.state.Set(ctx, entries...)
+	}
+	for _, r := range batch {
+		b.pending.remove(r)
+		r.done(err)
+	}
+}
+
+// Set stores entries, all or none. When ctx ends first, they may be stored or
+// not.
+func (b *Batcher) Set(ctx context.Context, entries ...Entry) error {
+	written := make(chan error, 1)
+	if err := b.SetAsync(ctx, func(err error) { written <- err }, entries...); err != nil {
+		return err
+	}
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Get fetches the values of those keys that are there.
+func (b *Batcher) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	values, missing := b.pending.get(keys)
+	if len(missing) == 0 {
+		return values, ctx.Err()
+	}
+	answer, err := b.fetch(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range missing {
+		if value, ok := answer[key]; ok {
+			values[key] = value
+		}
+	}
+	return values, nil
+}
+
+func (b *Batcher) fetch(ctx context.Context, keys []string) (map[string]string, error) {
+	r := &getRequest{keys, make(chan getAnswer, 1)}
+	if err := b.ask(ctx, r); err != nil {
+		return nil, err
+	}
+	select {
+	case a := <-r.done:
+		return a.values, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (b *Batcher) ask(ctx context.Context, r *getRequest) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return ErrClosed
+	}
+	select {
+	case b.reads <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *Batcher) read(batch []*getRequest) {
+	var keys []string
+	for _, r := range batch {
+		keys = append(keys, r.keys...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), b.settings.Timeout)
+	defer cancel()
+	values, err := b.state.Get(ctx, keys...)
+	for _, r := range batch {
+		r.done <- getAnswer{values, err} // shared, and only read
+	}
+}
+
+// settle waits until what was handed over for key is written.
+func (b *Batcher) settle(ctx context.Context, keys ...string) error {
+	if !b.pending.any(keys) {
+		return nil
+	}
+	return b.Set(ctx) // requests are written in order: an empty one is a fence
+}
+
+// Add stores an entry unless its key is there.
+func (b *Batcher) Add(ctx context.Context, e Entry) (string, bool, error) {
+	if err := b.settle(ctx, e.Key); err != nil {
+		return "", false, err
+	}
+	return b.state.Add(ctx, e)
+}
+
+// Increment adds by to a number and returns the sum.
+func (b *Batcher) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error) {
+	if err := b.settle(ctx, key); err != nil {
+		return 0, err
+	}
+	return b.state.Increment(ctx, key, by, ttl)
+}
+
+// Delete forgets keys.
+func (b *Batcher) Delete(ctx context.Context, keys ...string) error {
+	if err := b.settle(ctx, keys...); err != nil {
+		return err
+	}
+	return b.state.Delete(ctx, keys...)
+}

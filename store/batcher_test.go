@@ -1,0 +1,163 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"switchboard/store"
+	"switchboard/store/memory"
+	"switchboard/store/storetest"
+)
+
+// counting is a state that counts statements, and can be held up or broken.
+type counting struct {
+	store.State
+	mu         sync.Mutex
+	sets, gets int
+	gate       chan struct{} // each Set takes one, when not nil
+	fail       error
+}
+
+func (c *counting) Set(ctx context.Context, entries ...store.Entry) error {
+	if c.gate != nil {
+		<-c.gate
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sets++
+	if c.fail != nil {
+		return c.fail
+	}
+	return c.State.Set(ctx, entries...)
+}
+
+func (c *counting) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	c.mu.Lock()
+	c.gets++
+	c.mu.Unlock()
+	return c.State.Get(ctx, keys...)
+}
+
+func newCounting(t *testing.T) *counting {
+	m := memory.New()
+	t.Cleanup(func() { _ = m.Close() })
+	return &counting{State: m}
+}
+
+func TestBatcherIsAState(t *testing.T) {
+	storetest.RunState(t, func(t *testing.T) store.State {
+		b := store.NewBatcher(newCounting(t), store.BatchSettings{MaxBatch: 7})
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	})
+}
+
+func TestBatcherGathers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(t)
+		b := store.NewBatcher(c, store.BatchSettings{MaxBatch: 100})
+		defer b.Close()
+		var safe sync.WaitGroup
+		for i := range 1000 {
+			safe.Add(1)
+			done := func(error) { safe.Done() }
+			if err := b.SetAsync(t.Context(), done, store.Entry{Key: fmt.Sprint(i), Value: "v"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		safe.Wait()
+		for i := range 1000 {
+			safe.Go(func() {
+				if got, err := b.Get(t.Context(), fmt.Sprint(i)); err != nil || got[fmt.Sprint(i)] != "v" {
+					t.Errorf("Get = %v, %v", got, err)
+				}
+			})
+		}
+		safe.Wait()
+		if c.sets > 20 || c.gets > 20 {
+			t.Errorf("%d sets and %d gets for 1000 each", c.sets, c.gets)
+		}
+	})
+}
+
+func TestBatcherShowsWhatIsNotWrittenYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(t)
+		c.gate = make(chan struct{})
+		b := store.NewBatcher(c, store.BatchSettings{})
+		var order []int
+		for i := range 3 {
+			done := func(error) { order = append(order, i) }
+			if err := b.SetAsync(t.Context(), done, store.Entry{Key: "a", Value: fmt.Sprint(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := b.Get(t.Context(), "a"); err != nil || got["a"] != "2" {
+			t.Errorf("Get = %v, %v", got, err)
+		}
+		added := make(chan string)
+		go func() {
+			value, _, _ := b.Add(t.Context(), store.Entry{Key: "a", Value: "other"})
+			added <- value
+		}()
+		synctest.Wait()
+		close(c.gate)
+		if got := <-added; got != "2" {
+			t.Errorf("Add after SetAsync found %q, want what was handed over before", got)
+		}
+		if err := b.Close(); err != nil || fmt.Sprint(order) != "[0 1 2]" {
+			t.Errorf("done in order %v, %v", order, err)
+		}
+	})
+}
+
+func TestBatcherBlocksWhenFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(t)
+		c.gate = make(chan struct{})
+		b := store.NewBatcher(c, store.BatchSettings{MaxBatch: 1, MaxQueue: 2})
+		none := func(error) {}
+		for i := range 3 { // one in the writer's hand, two in the queue
+			if err := b.SetAsync(t.Context(), none, store.Entry{Key: fmt.Sprint(i)}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		refused := store.Entry{Key: "refused", Value: "x"}
+		if err := b.SetAsync(ctx, none, refused); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("SetAsync on a full queue = %v", err)
+		}
+		close(c.gate)
+		_ = b.Close()
+		if got, _ := c.State.Get(t.Context(), "0", "1", "2", "refused"); len(got) != 3 {
+			t.Errorf("written: %v", got)
+		}
+	})
+}
+
+func TestBatcherTellsFailureAndClose(t *testing.T) {
+	c := newCounting(t)
+	c.fail = errors.New("disk full")
+	b := store.NewBatcher(c, store.BatchSettings{})
+	if err := b.Set(t.Context(), store.Entry{Key: "a"}); !errors.Is(err, c.fail) {
+		t.Errorf("Set = %v", err)
+	}
+	if got, err := b.Get(t.Context(), "a"); len(got) != 0 || err != nil {
+		t.Errorf("Get of what failed = %v, %v", got, err)
+	}
+	_ = b.Close()
+	_ = b.Close()
+	if err := b.Set(t.Context(), store.Entry{Key: "a"}); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("Set after Close = %v", err)
+	}
+	if _, err := b.Get(t.Context(), "a"); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("Get after Close = %v", err)
+	}
+}

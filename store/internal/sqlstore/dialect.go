@@ -1,0 +1,127 @@
+// Package sqlstore is what the PostgreSQL and the SQLite store share: one set
+// of statements and one course of action, over a Dialect that knows how the
+// two differ.
+//
+// Every statement works on a set of rows, never on one: rows travel as one
+// table expression (Dialect.Rows), so a batch costs a handful of round trips
+// whatever its size.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+)
+
+// Type is the type of a column in a set of rows.
+type Type uint8
+
+// The column types, with the Go values they take; nil is NULL.
+const (
+	Text Type = iota // string
+	Blob             // []byte
+	Int              // int64
+	Time             // time.Time, kept to the microsecond
+)
+
+// Dialect is what a database does in its own way. Statements are written with
+// $1, $2, … in both.
+type Dialect interface {
+	// Rows makes a table expression, to stand after FROM or in WITH, of rows;
+	// its first parameter is $first.
+	Rows(types []Type, rows [][]any, first int) (expr string, args []any)
+	// MaxRows is how many rows of that many columns one statement takes.
+	MaxRows(columns int) int
+	// Statement turns a statement into the database's own spelling.
+	Statement(query string) string
+	// Now is an expression: the database's clock in microseconds since 1970.
+	Now() string
+	// ForUpdate is what a SELECT ends with to lock what it reads, in the
+	// order it is read.
+	ForUpdate() string
+	// SkipLocked is like ForUpdate, and passes over rows others have locked.
+	SkipLocked() string
+	// Integer is an expression that reads a whole number from a blob.
+	Integer(expr string) string
+	// Bytes is an expression that writes a whole number as a blob.
+	Bytes(expr string) string
+	// Settle prepares a transaction that works on sets of rows.
+	Settle() string
+	// Serial is an expression: n, a whole number, as 12 hex digits.
+	Serial(n string) string
+	// Temporary is what a table that ends with its transaction begins and
+	// ends with.
+	Temporary() (create, end string)
+	// Copy fills a table from a sequence, holding no more than a little of it.
+	Copy(ctx context.Context, c *sql.Conn, tx *sql.Tx, table string, columns []string, types []Type, rows iter.Seq2[[]any, error]) (int64, error)
+	// Conflict says that a statement failed because of what others did at the
+	// same time: all of its transaction may be tried again.
+	Conflict(err error) bool
+	// BadData says that a statement failed because of the values it was given.
+	BadData(err error) bool
+}
+
+// DB is one database: a pool that writes, and one that reads (which may be the
+// same).
+type DB struct {
+	Write   *sql.DB
+	Read    *sql.DB
+	Dialect Dialect
+}
+
+// with starts a statement with a set of rows under a name:
+// `WITH name(columns) AS (…) `.
+func (db *DB) with(name, columns string, types []Type, rows [][]any) (string, []any) {
+	expr, args := db.Dialect.Rows(types, rows, 1)
+	return fmt.Sprintf("WITH %s(%s) AS (SELECT * FROM %s) ", name, columns, expr), args
+}
+
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// query runs a statement and gives each row to scan.
+func (db *DB) query(ctx context.Context, q querier, scan func(*sql.Rows) error, statement string, args ...any) error {
+	rows, err := q.QueryContext(ctx, db.Dialect.Statement(statement), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// row runs a statement that yields one row.
+func (db *DB) row(ctx context.Context, q querier, statement string, args ...any) *sql.Row {
+	return q.QueryRowContext(ctx, db.Dialect.Statement(statement), args...)
+}
+
+// exec runs a statement and says how many rows it touched.
+func (db *DB) exec(ctx context.Context, q querier, statement string, args ...any) (int64, error) {
+	done, err := q.ExecContext(ctx, db.Dialect.Statement(statement), args...)
+	if err != nil {
+		return 0, err
+	}
+	return done.RowsAffected()
+}
+
+// chunks cuts rows into what one statement takes.
+func (db *DB) chunks(rows [][]any) iter.Seq[[][]any] {
+	return func(yield func([][]any) bool) {
+		for len(rows) > 0 {
+			n := min(len(rows), db.Dialect.MaxRows(len(rows[0])))
+			if !yield(rows[:n]) {
+				return
+			}
+			rows = rows[n:]
+		}
+	}
+}

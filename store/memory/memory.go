@@ -1,0 +1,183 @@
+// Package memory is a store.State in the process alone, for tests, for the
+// demonstration and for workers that are the only ones of their kind.
+package memory
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	"switchboard/store"
+)
+
+var _ store.State = (*State)(nil)
+
+const (
+	sweepEvery = time.Minute
+	// sweepBatch bounds how long one sweep keeps others waiting.
+	sweepBatch = 1000
+)
+
+type entry struct {
+	value string
+	ends  time.Time // zero is never
+}
+
+// State is a store.State in memory. It never fails, save to increment what is
+// no number.
+type State struct {
+	mu      sync.Mutex
+	entries map[string]entry
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	closing sync.Once
+}
+
+// New makes an empty state; Close ends its background work.
+func New() *State {
+	s := &State{entries: map[string]entry{}, stop: make(chan struct{})}
+	s.stopped.Go(s.sweepForever)
+	return s
+}
+
+// Close ends the background work. The state stays usable.
+func (s *State) Close() error {
+	s.closing.Do(func() { close(s.stop) })
+	s.stopped.Wait()
+	return nil
+}
+
+func ends(ttl time.Duration) time.Time {
+	if ttl == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(ttl)
+}
+
+// live is the entry of a key unless it is past its TTL.
+func (s *State) live(key string) (entry, bool) {
+	e, ok := s.entries[key]
+	return e, ok && !e.ended(time.Now())
+}
+
+func (e entry) ended(now time.Time) bool { return !e.ends.IsZero() && !now.Before(e.ends) }
+
+// Get fetches the values of those keys that are there.
+func (s *State) Get(_ context.Context, keys ...string) (map[string]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := make(map[string]string, len(keys))
+	for _, key := range keys {
+		if e, ok := s.live(key); ok {
+			found[key] = e.value
+		}
+	}
+	return found, nil
+}
+
+// Set stores entries; of a key given twice the last counts.
+func (s *State) Set(_ context.Context, entries ...store.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range entries {
+		s.entries[e.Key] = entry{e.Value, ends(e.TTL)}
+	}
+	return nil
+}
+
+// Add stores an entry unless its key is there.
+func (s *State) Add(_ context.Context, e store.Entry) (string, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if there, ok := s.live(e.Key); ok {
+		return there.value, false, nil
+	}
+	s.entries[e.Key] = entry{e.Value, ends(e.TTL)}
+	return e.Value, true, nil
+}
+
+// Increment adds by to a number and returns the sum.
+func (s *State) Increment(_ context.Context, key string, by int64, ttl time.Duration) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.live(key)
+	if !ok {
+		e = entry{"0", ends(ttl)}
+	}
+	n, err := strconv.ParseInt(e.value, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("incrementing %.80q: %.40q is no whole number", key, e.value)
+	}
+	if by > 0 && n > math.MaxInt64-by || by < 0 && n < math.MinInt64-by {
+		return 0, fmt.Errorf("incrementing %.80q: %d and %d are out of range", key, n, by)
+	}
+	e.value = strconv.FormatInt(n+by, 10)
+	s.entries[key] = e
+	return n + by, nil
+}
+
+// Delete forgets keys.
+func (s *State) Delete(_ context.Context, keys ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		delete(s.entries, key)
+	}
+	return nil
+}
+
+func (s *State) sweepForever() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+			_, _ = s.Sweep(context.Background()) // never fails
+		}
+	}
+}
+
+// Sweep deletes the entries that are past their TTL and says how many.
+func (s *State) Sweep(context.Context) (int64, error) {
+	var n int64
+	old := s.old()
+	for len(old) > 0 {
+		part := old[:min(sweepBatch, len(old))]
+		n += s.drop(part)
+		old = old[len(part):]
+	}
+	return n, nil
+}
+
+func (s *State) old() (keys []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for key, e := range s.entries {
+		if e.ended(now) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// drop looks again: a key may have been set anew since.
+func (s *State) drop(keys []string) (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		if _, there := s.entries[key]; !there {
+			continue
+		}
+		if _, live := s.live(key); !live {
+			delete(s.entries, key)
+			n++
+		}
+	}
+	return n
+}

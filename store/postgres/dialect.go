@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"switchboard/store/internal/sqlstore"
+)
+
+type dialect struct{}
+
+var _ sqlstore.Dialect = dialect{}
+
+var typeNames = [...]string{
+	sqlstore.Text: "text", sqlstore.Blob: "bytea", sqlstore.Int: "bigint", sqlstore.Time: "timestamptz",
+}
+
+// Rows passes each column as one array, so that the statement's text is the
+// same for any number of rows and is prepared once.
+func (dialect) Rows(types []sqlstore.Type, rows [][]any, first int) (string, []any) {
+	var expr strings.Builder
+	args := make([]any, len(types))
+	for i, t := range types {
+		sep := ", "
+		if i == 0 {
+			sep = "unnest("
+		}
+		fmt.Fprintf(&expr, "%s$%d::%s[]", sep, first+i, typeNames[t])
+		args[i] = column(t, rows, i)
+	}
+	return expr.String() + ")", args
+}
+
+func column(t sqlstore.Type, rows [][]any, i int) any {
+	switch t {
+	case sqlstore.Text:
+		return pointers[string](rows, i)
+	case sqlstore.Int:
+		return pointers[int64](rows, i)
+	case sqlstore.Time:
+		return pointers[time.Time](rows, i)
+	default:
+		values := make([][]byte, len(rows))
+		for n, row := range rows {
+			values[n], _ = row[i].([]byte)
+		}
+		return values
+	}
+}
+
+func pointers[T any](rows [][]any, i int) []*T {
+	values := make([]T, len(rows))
+	result := make([]*T, len(rows))
+	for n, row := range rows {
+		if v, ok := row[i].(T); ok {
+			values[n] = v
+			result[n] = &values[n]
+		}
+	}
+	return result
+}
+
+func (dialect) MaxRows(int) int { return 10_000 }
+
+func (dialect) Statement(query string) string { return query }
+
+func (dialect) Now() string {
+	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+}
+
+func (dialect) ForUpdate() string { return " FOR UPDATE" }
+
+func (dialect) SkipLocked() string { return " FOR UPDATE SKIP LOCKED" }
+
+func (dialect) Integer(expr string) string { return "convert_from(" + expr + ", 'UTF8')::bigint" }
+
+func (dialect) Bytes(expr string) string { return "convert_to((" + expr + ")::bigint::text, 'UTF8')" }
+
+// Settle keeps the planner to the plans that suit sets of any size: index
+// look-ups, planned once, not once for each array it is given.
+func (dialect) Settle() string { return "SET LOCAL plan_cache_mode = force_generic_plan" }
+
+func (dialect) Serial(n string) string { return "lpad(to_hex(" + n + "), 12, '0')" }
+
+func (dialect) Temporary() (create, end string) { return "CREATE TEMPORARY TABLE", "ON COMMIT DROP" }
+
+// Copy streams rows by COPY.
+func (dialect) Copy(ctx context.Context, c *sql.Conn, _ *sql.Tx, table string, columns []string, _ []sqlstore.Type, rows iter.Seq2[[]any, error]) (n int64, err error) {
+	next, stop := iter.Pull2(rows)
+	defer stop()
+	source := pgx.CopyFromFunc(func() ([]any, error) {
+		row, err, ok := next()
+		if !ok {
+			return nil, nil
+		}
+		return row, err
+	})
+	err = c.Raw(func(driver any) error {
+		n, err = driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{table}, columns, source)
+		return err
+	})
+	return n, err
+}
+
+// The SQLSTATE codes and classes of appendix A that decide what follows.
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03"
+
+	classData       = "22"
+	classConstraint = "23"
+	classLimit      = "54"
+)
+
+func code(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+func (dialect) Conflict(err error) bool {
+	switch code(err) {
+	case serializationFailure, deadlockDetected, lockNotAvailable:
+		return true
+	}
+	return false
+}
+
+func (dialect) BadData(err error) bool {
+	c := code(err)
+	if len(c) != 5 {
+		return false
+	}
+	switch c[:2] {
+	case classData, classConstraint, classLimit:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,208 @@
+// Package postgres is the store on PostgreSQL, for production: any number of
+// workers share it.
+//
+// Messages, transmissions and events live in monthly partitions that are made
+// ahead, and Retention drops old ones. Everything is in one schema, so that a
+// database can hold several fleets.
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"switchboard/store"
+	"switchboard/store/internal/sqlstore"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+var _ store.State = (*DB)(nil)
+
+// Settings say which database, and how much of it.
+type Settings struct {
+	URL      string // postgres://user:password@host:port/database?options
+	MaxConns int    // connections held at most; 0 is 8
+	Schema   string // where the tables are, made by Migrate; empty is the user's own default (public)
+	Logger   *slog.Logger
+}
+
+const (
+	defaultConns  = 8
+	sweepEvery    = time.Minute
+	lockPeriod    = 1   // seconds between tries for the migrations' lock
+	lockThreshold = 300 // tries: as long as the longest migration may take
+)
+
+// DB is a store on PostgreSQL. Its methods are safe from several goroutines;
+// they fail while the database is out of reach and work again when it is back.
+type DB struct {
+	*sqlstore.DB
+	pool       *pgxpool.Pool
+	schema     string
+	background *sqlstore.Background
+}
+
+// Open makes a pool of connections, and proves that one can be had. It leaves
+// the schema alone: see Migrate and Check.
+func Open(ctx context.Context, s Settings) (*DB, error) {
+	config, err := poolConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("opening PostgreSQL pool: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("reaching PostgreSQL at %s:%d: %w", config.ConnConfig.Host, config.ConnConfig.Port, err)
+	}
+	return newDB(pool, s), nil
+}
+
+func poolConfig(s Settings) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(s.URL)
+	if err != nil {
+		// pgx's text leaves the password out.
+		return nil, fmt.Errorf("reading PostgreSQL URL: %w", err)
+	}
+	config.MaxConns = defaultConns
+	if s.MaxConns > 0 {
+		config.MaxConns = int32(min(s.MaxConns, 10_000))
+	}
+	params := config.ConnConfig.RuntimeParams
+	if params["application_name"] == "" {
+		params["application_name"] = "switchboard"
+	}
+	if s.Schema != "" {
+		params["search_path"] = pgx.Identifier{s.Schema}.Sanitize()
+	}
+	params["timezone"] = "UTC"
+	return config, nil
+}
+
+func newDB(pool *pgxpool.Pool, s Settings) *DB {
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.DiscardHandler)
+	}
+	std := stdlib.OpenDBFromPool(pool)
+	// The pool keeps the connections; database/sql must not keep them from it.
+	std.SetMaxIdleConns(0)
+	db := &DB{
+		DB:   &sqlstore.DB{Write: std, Read: std, Dialect: dialect{}},
+		pool: pool, schema: s.Schema,
+	}
+	db.background = sqlstore.Start(s.Logger.With("component", "store"), db.chores()...)
+	return db
+}
+
+func (db *DB) chores() []sqlstore.Chore {
+	return []sqlstore.Chore{{Name: "sweep state", Every: sweepEvery, Do: func(ctx context.Context) error {
+		_, err := db.Sweep(ctx)
+		return err
+	}}}
+}
+
+// Close ends the chores and gives the connections back.
+func (db *DB) Close() error {
+	db.background.Stop()
+	err := db.Write.Close()
+	db.pool.Close()
+	return err
+}
+
+// Version says which version the database's schema has, and which the program
+// wants.
+func (db *DB) Version(ctx context.Context) (current, latest int64, err error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return 0, 0, err
+	}
+	if latest, err = sqlstore.Latest(files); err != nil {
+		return 0, 0, err
+	}
+	current, err = sqlstore.Current(ctx, db.Read, "SELECT to_regclass('goose_db_version') IS NOT NULL")
+	return current, latest, err
+}
+
+// Check fails with store.ErrSchemaOlder or store.ErrSchemaNewer when the
+// schema is not the one the program wants.
+func (db *DB) Check(ctx context.Context) error {
+	current, latest, err := db.Version(ctx)
+	if err != nil {
+		return err
+	}
+	return sqlstore.CheckVersion(current, latest)
+}
+
+// Migrate brings the schema to the version the program wants. Any number may
+// start it at once: one migrates, the others wait and find it done. A schema
+// that is newer is left alone: store.ErrSchemaNewer.
+func (db *DB) Migrate(ctx context.Context) error {
+	if err := db.Check(ctx); err == nil || !errors.Is(err, store.ErrSchemaOlder) {
+		return err
+	}
+	if err := db.createSchema(ctx); err != nil {
+		return err
+	}
+	provider, err := db.provider()
+	if err != nil {
+		return fmt.Errorf("reading migrations: %w", err)
+	}
+	if err := sqlstore.Up(ctx, provider); err != nil {
+		return err
+	}
+	return db.Check(ctx)
+}
+
+// lockID keeps the migrations of different schemas from waiting for each other.
+func (db *DB) lockID() int64 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte("switchboard migrations " + db.schema)) // never fails
+	return int64(h.Sum32())
+}
+
+func (db *DB) createSchema(ctx context.Context) error {
+	if db.schema == "" {
+		return nil
+	}
+	// IF NOT EXISTS alone fails for the second of two that start together.
+	err := pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", -db.lockID()-1); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{db.schema}.Sanitize())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("creating schema %s: %w", db.schema, err)
+	}
+	return nil
+}
+
+func (db *DB) provider() (*goose.Provider, error) {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(db.lockID()), lock.WithLockTimeout(lockPeriod, lockThreshold))
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db.Write, files,
+		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+}
+

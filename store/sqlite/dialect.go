@@ -1,0 +1,136 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	driver "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+
+	"switchboard/store/internal/sqlstore"
+)
+
+type dialect struct{}
+
+var _ sqlstore.Dialect = dialect{}
+
+// Rows writes the rows out as VALUES.
+func (dialect) Rows(types []sqlstore.Type, rows [][]any, first int) (string, []any) {
+	var expr strings.Builder
+	args := make([]any, 0, len(rows)*len(types))
+	for i, row := range rows {
+		if i == 0 {
+			expr.WriteString("(VALUES (")
+		} else {
+			expr.WriteString(",(")
+		}
+		for j := range types {
+			if j > 0 {
+				expr.WriteByte(',')
+			}
+			expr.WriteByte('?')
+			expr.WriteString(strconv.Itoa(first + len(args)))
+			args = append(args, value(row[j]))
+		}
+		expr.WriteByte(')')
+	}
+	return expr.String() + ")", args
+}
+
+// value keeps times as microseconds since 1970.
+func value(v any) any {
+	if at, ok := v.(time.Time); ok {
+		return at.UnixMicro()
+	}
+	return v
+}
+
+// SQLite takes 32,766 parameters; a few hundred rows already cost next to
+// nothing each.
+const (
+	maxParameters = 30_000
+	maxRows       = 400
+)
+
+func (dialect) MaxRows(columns int) int { return min(maxRows, maxParameters/max(columns, 1)) }
+
+func (dialect) Statement(query string) string { return strings.ReplaceAll(query, "$", "?") }
+
+func (dialect) Now() string { return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)" }
+
+// ForUpdate is nothing: a transaction that writes is alone from its beginning.
+func (dialect) ForUpdate() string { return "" }
+
+func (dialect) SkipLocked() string { return "" }
+
+// Integer is NULL when the blob is no number, which then breaks the column's
+// NOT NULL: a plain cast would read any text as 0.
+func (dialect) Integer(expr string) string {
+	text := "CAST(" + expr + " AS TEXT)"
+	number := "CAST(" + text + " AS INTEGER)"
+	return "CASE WHEN CAST(" + number + " AS TEXT) = " + text + " THEN " + number + " END"
+}
+
+func (dialect) Bytes(expr string) string {
+	return "CAST(CAST(CAST(" + expr + " AS INTEGER) AS TEXT) AS BLOB)"
+}
+
+func (dialect) Settle() string { return "" }
+
+func (dialect) Serial(n string) string { return "printf('%012x', " + n + ")" }
+
+// Temporary tables live with their connection, so they are cleared instead.
+func (dialect) Temporary() (create, end string) { return "CREATE TEMPORARY TABLE", "" }
+
+// Copy inserts rows some hundred at a time.
+func (d dialect) Copy(ctx context.Context, _ *sql.Conn, tx *sql.Tx, table string, columns []string, types []sqlstore.Type, rows iter.Seq2[[]any, error]) (int64, error) {
+	var n int64
+	part := make([][]any, 0, d.MaxRows(len(types)))
+	flush := func() error {
+		if len(part) == 0 {
+			return nil
+		}
+		expr, args := d.Rows(types, part, 1)
+		_, err := tx.ExecContext(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") SELECT * FROM "+expr, args...)
+		n += int64(len(part))
+		part = part[:0]
+		return err
+	}
+	for row, err := range rows {
+		if err != nil {
+			return n, err
+		}
+		if part = append(part, row); len(part) == cap(part) {
+			if err := flush(); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, flush()
+}
+
+func code(err error) int {
+	var e *driver.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+func (dialect) Conflict(err error) bool {
+	c := code(err)
+	return c == codes.SQLITE_BUSY || c == codes.SQLITE_LOCKED
+}
+
+func (dialect) BadData(err error) bool {
+	switch code(err) {
+	case codes.SQLITE_CONSTRAINT, codes.SQLITE_MISMATCH, codes.SQLITE_TOOBIG:
+		return true
+	}
+	return false
+}

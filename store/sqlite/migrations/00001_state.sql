@@ -1,0 +1,11 @@
+-- What routers, transports and sessions remember (store.State). Keys and
+-- values are bytes: they may hold anything, and sort as bytes do. expires is
+-- microseconds since 1970; null is never.
+
+-- +goose Up
+CREATE TABLE state (
+    key     BLOB NOT NULL PRIMARY KEY,
+    value   BLOB NOT NULL,
+    expires INTEGER
+) WITHOUT ROWID;
+CREATE INDEX state_expires ON state (expires) WHERE expires IS NOT NULL;

@@ -1,0 +1,169 @@
+// Package sqlite is the store in one file (or in memory), with nothing to
+// install: for demonstrations, tests and small fleets on one machine. Several
+// processes may share a file; one of them writes at a time.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"switchboard/store"
+	"switchboard/store/internal/sqlstore"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+var _ store.State = (*DB)(nil)
+
+// Memory is the path of a database that lives in the process alone and ends
+// with Close.
+const Memory = ":memory:"
+
+const (
+	busyTimeout  = 10 * time.Second // for another process that writes
+	readers      = 4
+	sweepEvery   = time.Minute
+	migrateTries = 40
+	migratePause = 250 * time.Millisecond
+)
+
+// DB is a store on SQLite. Its methods are safe from several goroutines.
+type DB struct {
+	*sqlstore.DB
+	background *sqlstore.Background
+}
+
+// Open opens the database file at path, which is made when it is not there; or
+// Memory. A nil logger is silent. It leaves the schema alone: see Migrate and
+// Check.
+func Open(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
+	write, err := openPool(ctx, path, 1)
+	if err != nil {
+		return nil, err
+	}
+	read := write
+	if path != Memory {
+		if read, err = openPool(ctx, path, readers); err != nil {
+			return nil, errors.Join(err, write.Close())
+		}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	db := &DB{DB: &sqlstore.DB{Write: write, Read: read, Dialect: dialect{}}}
+	db.background = sqlstore.Start(log.With("component", "store"), db.chores()...)
+	return db, nil
+}
+
+func openPool(ctx context.Context, path string, conns int) (*sql.DB, error) {
+	pool, err := sql.Open("sqlite", dsn(path))
+	if err != nil {
+		return nil, fmt.Errorf("opening SQLite file %s: %w", path, err)
+	}
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns) // a memory database ends with its last connection
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening SQLite file %s: %w", path, err), pool.Close())
+	}
+	return pool, nil
+}
+
+// dsn: WAL lets readers read while one writes; a transaction that will write
+// takes its place at the beginning, where waiting is possible.
+func dsn(path string) string {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-20000)",
+	}}
+	if path == Memory {
+		return Memory + "?" + q.Encode()
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+func (db *DB) chores() []sqlstore.Chore {
+	return []sqlstore.Chore{{Name: "sweep state", Every: sweepEvery, Do: func(ctx context.Context) error {
+		_, err := db.Sweep(ctx)
+		return err
+	}}}
+}
+
+// Close ends the chores and closes the file.
+func (db *DB) Close() error {
+	db.background.Stop()
+	err := db.Write.Close()
+	if db.Read != db.Write {
+		err = errors.Join(err, db.Read.Close())
+	}
+	return err
+}
+
+// Version says which version the file's schema has, and which the program
+// wants.
+func (db *DB) Version(ctx context.Context) (current, latest int64, err error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return 0, 0, err
+	}
+	if latest, err = sqlstore.Latest(files); err != nil {
+		return 0, 0, err
+	}
+	current, err = sqlstore.Current(ctx, db.Write, "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'goose_db_version'")
+	return current, latest, err
+}
+
+// Check fails with store.ErrSchemaOlder or store.ErrSchemaNewer when the
+// schema is not the one the program wants.
+func (db *DB) Check(ctx context.Context) error {
+	current, latest, err := db.Version(ctx)
+	if err != nil {
+		return err
+	}
+	return sqlstore.CheckVersion(current, latest)
+}
+
+// Migrate brings the schema to the version the program wants. Any number of
+// processes may start it at once: who comes second finds a step already taken,
+// and looks again. A schema that is newer is left alone: store.ErrSchemaNewer.
+func (db *DB) Migrate(ctx context.Context) error {
+	var failure error
+	for range migrateTries {
+		err := db.Check(ctx)
+		if err == nil || errors.Is(err, store.ErrSchemaNewer) {
+			return err
+		}
+		if failure = db.up(ctx); failure == nil {
+			return db.Check(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), failure)
+		case <-time.After(rand.N(migratePause)):
+		}
+	}
+	return failure
+}
+
+func (db *DB) up(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db.Write, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("reading migrations: %w", err)
+	}
+	return sqlstore.Up(ctx, provider)
+}

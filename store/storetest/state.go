@@ -1,0 +1,333 @@
+// Package storetest holds every implementation of the store's interfaces to
+// their promises: one suite, run on each.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"switchboard/store"
+)
+
+// Sweeper is a state whose background work can be asked for.
+type Sweeper interface {
+	Sweep(ctx context.Context) (int64, error)
+}
+
+// RunState runs what store.State promises on what open opens: an empty state,
+// anew for each test, closed by the test's Cleanup. A state that is also a
+// Sweeper is tested to delete what is old.
+func RunState(t *testing.T, open func(t *testing.T) store.State) {
+	for name, test := range map[string]func(*testing.T, store.State){
+		"get finds what is there":              getFinds,
+		"set is all of it and the last counts": setLast,
+		"any bytes are keys and values":        anyBytes,
+		"an entry past its TTL is gone":        ttlEnds,
+		"set renews a TTL":                     setRenews,
+		"add keeps what is there":              addKeeps,
+		"add after the end is new":             addAfterEnd,
+		"one of many adds wins":                oneAddWins,
+		"increment counts":                     incrementCounts,
+		"increment keeps the first TTL":        incrementTTL,
+		"increment refuses what is no number":  incrementText,
+		"increments at once all count":         incrementsAtOnce,
+		"writers at once do not lock up":       writersAtOnce,
+		"delete forgets":                       deleteForgets,
+		"many at once":                         manyEntries,
+		"old entries are deleted":              sweeps,
+		"a cancelled context is an error":      cancelled,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+func set(t *testing.T, s store.State, entries ...store.Entry) {
+	t.Helper()
+	if err := s.Set(t.Context(), entries...); err != nil {
+		t.Fatalf("Set: %v", err)
+	}
+}
+
+func wantState(t *testing.T, s store.State, want map[string]string, keys ...string) {
+	t.Helper()
+	got, err := s.Get(t.Context(), keys...)
+	if err != nil {
+		t.Fatalf("Get: %v", err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Get(%q), -want +got:\n%s", keys, diff)
+	}
+}
+
+func getFinds(t *testing.T, s store.State) {
+	set(t, s, store.Entry{Key: "a", Value: "1"}, store.Entry{Key: "b"})
+	wantState(t, s, map[string]string{"a": "1", "b": ""}, "a", "b", "c", "a")
+	wantState(t, s, map[string]string{})
+}
+
+func setLast(t *testing.T, s store.State) {
+	set(t, s)
+	set(t, s, store.Entry{Key: "a", Value: "1"}, store.Entry{Key: "a", Value: "2"})
+	wantState(t, s, map[string]string{"a": "2"}, "a")
+	set(t, s, store.Entry{Key: "a", Value: "3"})
+	wantState(t, s, map[string]string{"a": "3"}, "a")
+}
+
+func anyBytes(t *testing.T, s store.State) {
+	long := strings.Repeat("k", 5000)
+	want := map[string]string{
+		"": "empty key", "nul\x00": "nul\x00value", "bad \xff utf-8": "\xfe", "snow \u2603": "\u2603",
+		long + "1": "long 1", long + "2": strings.Repeat("v", 100_000), "events/d/'; --": "quote",
+	}
+	for key, value := range want {
+		set(t, s, store.Entry{Key: key, Value: value})
+	}
+	wantState(t, s, want, slices.Collect(maps.Keys(want))...)
+}
+
+// brief is a TTL that ends within a test; soon bounds the wait for its end.
+const (
+	brief = 30 * time.Millisecond
+	soon  = 10 * time.Second
+)
+
+// eventually polls until what is true, which nothing announces.
+func eventually(t *testing.T, what string, true func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(soon)
+	for !true() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", soon, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func gone(t *testing.T, s store.State, key string) {
+	t.Helper()
+	eventually(t, key+" is gone", func() bool {
+		got, err := s.Get(t.Context(), key)
+		return err == nil && len(got) == 0
+	})
+}
+
+func ttlEnds(t *testing.T, s store.State) {
+	set(t, s, store.Entry{Key: "ever", Value: "1"}, store.Entry{Key: "hour", Value: "2", TTL: time.Hour},
+		store.Entry{Key: "brief", Value: "3", TTL: brief}, store.Entry{Key: "nano", Value: "4", TTL: 1})
+	gone(t, s, "brief")
+	gone(t, s, "nano")
+	wantState(t, s, map[string]string{"ever": "1", "hour": "2"}, "ever", "hour", "brief", "nano")
+}
+
+func setRenews(t *testing.T, s store.State) {
+	set(t, s, store.Entry{Key: "a", Value: "1", TTL: brief}, store.Entry{Key: "clock", TTL: 2 * brief})
+	set(t, s, store.Entry{Key: "a", Value: "2"})
+	gone(t, s, "clock")
+	wantState(t, s, map[string]string{"a": "2"}, "a")
+}
+
+func add(t *testing.T, s store.State, e store.Entry) (string, bool) {
+	t.Helper()
+	value, added, err := s.Add(t.Context(), e)
+	if err != nil {
+		t.Fatalf("Add: %v", err)
+	}
+	return value, added
+}
+
+func addKeeps(t *testing.T, s store.State) {
+	if value, added := add(t, s, store.Entry{Key: "a", Value: "1"}); value != "1" || !added {
+		t.Errorf("first Add = %q, %v", value, added)
+	}
+	if value, added := add(t, s, store.Entry{Key: "a", Value: "2", TTL: brief}); value != "1" || added {
+		t.Errorf("second Add = %q, %v; want what was there", value, added)
+	}
+	wantState(t, s, map[string]string{"a": "1"}, "a")
+}
+
+func addAfterEnd(t *testing.T, s store.State) {
+	set(t, s, store.Entry{Key: "a", Value: "1", TTL: brief})
+	gone(t, s, "a")
+	if value, added := add(t, s, store.Entry{Key: "a", Value: "2"}); value != "2" || !added {
+		t.Errorf("Add after the end = %q, %v", value, added)
+	}
+	wantState(t, s, map[string]string{"a": "2"}, "a")
+}
+
+// atOnce runs n of the same together and stops the test at the first error.
+func atOnce(t *testing.T, n int, work func(i int) error) {
+	t.Helper()
+	var all sync.WaitGroup
+	failures := make(chan error, n)
+	for i := range n {
+		all.Go(func() { failures <- work(i) })
+	}
+	all.Wait()
+	for range n {
+		if err := <-failures; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func oneAddWins(t *testing.T, s store.State) {
+	var won atomic.Int64
+	var values sync.Map
+	atOnce(t, 16, func(i int) error {
+		value, added, err := s.Add(t.Context(), store.Entry{Key: "a", Value: fmt.Sprint(i)})
+		if added {
+			won.Add(1)
+		}
+		values.Store(value, true)
+		return err
+	})
+	different := 0
+	values.Range(func(any, any) bool { different++; return true })
+	if won.Load() != 1 || different != 1 {
+		t.Errorf("%d adds won, and %d values were seen", won.Load(), different)
+	}
+}
+
+func increment(t *testing.T, s store.State, key string, by int64, ttl time.Duration) int64 {
+	t.Helper()
+	sum, err := s.Increment(t.Context(), key, by, ttl)
+	if err != nil {
+		t.Fatalf("Increment: %v", err)
+	}
+	return sum
+}
+
+func incrementCounts(t *testing.T, s store.State) {
+	for _, step := range []struct{ by, want int64 }{{1, 1}, {10, 11}, {-20, -9}, {0, -9}} {
+		if got := increment(t, s, "n", step.by, 0); got != step.want {
+			t.Errorf("Increment by %d = %d, want %d", step.by, got, step.want)
+		}
+	}
+	wantState(t, s, map[string]string{"n": "-9"}, "n")
+	set(t, s, store.Entry{Key: "n", Value: "41"})
+	if got := increment(t, s, "n", 1, 0); got != 42 {
+		t.Errorf("Increment of what was set = %d, want 42", got)
+	}
+}
+
+func incrementTTL(t *testing.T, s store.State) {
+	increment(t, s, "n", 5, brief)
+	eventually(t, "n counts from its beginning", func() bool { return increment(t, s, "n", 0, time.Hour) == 0 })
+	if got := increment(t, s, "n", 2, brief); got != 2 {
+		t.Errorf("Increment = %d, want 2", got)
+	}
+	wantState(t, s, map[string]string{"n": "2"}, "n")
+}
+
+func incrementText(t *testing.T, s store.State) {
+	set(t, s, store.Entry{Key: "n", Value: "many"})
+	if sum, err := s.Increment(t.Context(), "n", 1, 0); err == nil {
+		t.Errorf("Increment of text = %d, want an error", sum)
+	}
+	wantState(t, s, map[string]string{"n": "many"}, "n")
+}
+
+func incrementsAtOnce(t *testing.T, s store.State) {
+	const workers, each = 8, 25
+	atOnce(t, workers, func(int) error {
+		for range each {
+			if _, err := s.Increment(t.Context(), "n", 1, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	wantState(t, s, map[string]string{"n": fmt.Sprint(workers * each)}, "n")
+}
+
+func writersAtOnce(t *testing.T, s store.State) {
+	const keys = 50
+	atOnce(t, 8, func(i int) error {
+		entries := make([]store.Entry, keys)
+		names := make([]string, keys)
+		for k := range entries {
+			n := k
+			if i%2 == 1 {
+				n = keys - 1 - k
+			}
+			names[k] = fmt.Sprintf("k%d", n)
+			entries[k] = store.Entry{Key: names[k], Value: fmt.Sprint(i)}
+		}
+		for range 5 {
+			if err := s.Set(t.Context(), entries...); err != nil {
+				return err
+			}
+			if err := s.Delete(t.Context(), names[:keys/2]...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func deleteForgets(t *testing.T, s store.State) {
+	set(t, s, store.Entry{Key: "a", Value: "1"}, store.Entry{Key: "b", Value: "2"})
+	if err := s.Delete(t.Context(), "a", "never"); err != nil {
+		t.Fatalf("Delete: %v", err)
+	}
+	wantState(t, s, map[string]string{"b": "2"}, "a", "b")
+	if err := s.Delete(t.Context()); err != nil {
+		t.Errorf("Delete of nothing: %v", err)
+	}
+}
+
+func manyEntries(t *testing.T, s store.State) {
+	const n = 25_000
+	entries := make([]store.Entry, n)
+	keys := make([]string, n)
+	for i := range entries {
+		keys[i] = fmt.Sprintf("many/%d", i)
+		entries[i] = store.Entry{Key: keys[i], Value: fmt.Sprint(i), TTL: time.Hour}
+	}
+	set(t, s, entries...)
+	got, err := s.Get(t.Context(), keys...)
+	if err != nil || len(got) != n || got["many/24999"] != "24999" {
+		t.Errorf("Get = %d entries, %v; want %d", len(got), err, n)
+	}
+}
+
+func sweeps(t *testing.T, s store.State) {
+	sweeper, ok := s.(Sweeper)
+	if !ok {
+		return // a wrapper leaves the sweeping to what it wraps
+	}
+	const n = 2500
+	entries := make([]store.Entry, n)
+	for i := range entries {
+		entries[i] = store.Entry{Key: fmt.Sprint(i), TTL: time.Microsecond}
+	}
+	set(t, s, append(entries, store.Entry{Key: "kept", Value: "1", TTL: time.Hour}, store.Entry{Key: "ever"})...)
+	gone(t, s, "0")
+	gone(t, s, fmt.Sprint(n-1))
+	if got, err := sweeper.Sweep(t.Context()); got != n || err != nil {
+		t.Errorf("Sweep = %d, %v; want %d", got, err, n)
+	}
+	wantState(t, s, map[string]string{"kept": "1", "ever": ""}, "kept", "ever", "0")
+}
+
+func cancelled(t *testing.T, s store.State) {
+	set(t, s, store.Entry{Key: "a", Value: "1"})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got, err := s.Get(ctx, "a")
+	if err == nil && got["a"] != "1" {
+		t.Errorf("Get with a cancelled context = %v without an error", got)
+	}
+}
