@@ -93,6 +93,7 @@ postgres_place() {
 		rm -rf "$DIR"
 		mkdir -m 700 "$DIR"
 	else
+		have runuser || die "PostgreSQL does not run as root, and runuser (util-linux) is not there to start it as another user"
 		OWNER=postgres
 		id "$OWNER" >/dev/null 2>&1 || OWNER=nobody
 		DIR="$(mktemp -d /var/tmp/switchboard-postgres.XXXXXX)"
@@ -103,10 +104,8 @@ postgres_place() {
 as_owner() {
 	if [[ ! $OWNER ]]; then
 		"$@"
-	elif have runuser; then
-		runuser -u "$OWNER" -- "$@"
 	else
-		su -s /bin/sh "$OWNER" -c '"$0" "$@"' -- "$@"
+		runuser -u "$OWNER" -- "$@"
 	fi 9>&-
 }
 

@@ -184,7 +184,9 @@ rabbitmq_down() {
 }
 
 rabbitmq_ctl() {
-	load rabbitmq && [[ $HOW == private ]] ||
+	HOW=""
+	load rabbitmq || true
+	[[ $HOW == private ]] ||
 		die "rabbitmqctl: no RabbitMQ of ours is up; say: scripts/services up --private rabbitmq"
 	local program
 	program="$(rabbitmq_program)"
