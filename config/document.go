@@ -4,6 +4,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +18,7 @@ import (
 // their share of its keys (Into, Section); Rest refuses what nobody took.
 type Document struct {
 	Path     string
+	hash     string
 	root     *yaml.Node
 	entries  []entry
 	expanded map[*yaml.Node]bool // values that came from the environment
@@ -44,7 +47,7 @@ func Parse(path string, text []byte, env func(string) (string, bool)) (*Document
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		return nil, fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	d := &Document{Path: path, expanded: map[*yaml.Node]bool{}}
+	d := &Document{Path: path, hash: hashOf(text), expanded: map[*yaml.Node]bool{}}
 	if len(file.Content) == 0 {
 		return d, nil
 	}
@@ -56,6 +59,15 @@ func Parse(path string, text []byte, env func(string) (string, bool)) (*Document
 		return nil, err
 	}
 	return d, d.split(d.root)
+}
+
+// Hash is a short hash of the file's text, before ${NAME} is expanded, so that
+// it gives no secret away.
+func (d *Document) Hash() string { return d.hash }
+
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
 }
 
 func (d *Document) split(mapping *yaml.Node) error {

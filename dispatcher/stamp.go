@@ -6,39 +6,51 @@ import (
 
 // What dispatchers keep in routing_metadata.
 const (
-	// pathKey holds the exposed names an outbound message was taken from, one
-	// for each dispatcher it passed, the nearest to the application first.
-	// Transports put it into the message's events.
+	// pathKey holds the homes of an outbound message, one for each dispatcher it
+	// passed, the nearest to the application first. Transports put it into the
+	// message's events.
 	pathKey = "switchboard_path"
 	// hopsKey counts the dispatchers an envelope has passed.
 	hopsKey = "switchboard_hops"
 )
 
-// stampPath notes that an outbound message was taken from exposed.
-func stampPath(routing *message.Object, exposed string) {
-	routing.Set(pathKey, append(path(routing), exposed))
+// stampPath notes where an outbound message came from.
+func stampPath(routing *message.Object, h home) {
+	routing.Set(pathKey, append(path(routing), h))
 }
 
-func path(routing *message.Object) []string {
-	var names []string
-	if routing.Decode(pathKey, &names) != nil {
+func path(routing *message.Object) []home {
+	var homes []home
+	if routing.Decode(pathKey, &homes) != nil {
 		return nil // not ours, or spoilt: as good as none
 	}
-	return names
+	return homes
 }
 
-// popPath takes the exposed name the event's message was taken from off the
-// event, so that the next dispatcher finds its own; "" when none is known.
-func popPath(routing *message.Object, isOurs func(string) bool) string {
-	names := path(routing)
-	if len(names) == 0 || !isOurs(names[len(names)-1]) {
+// stamped is the home the last dispatcher noted; "" when it is none of ours.
+func stamped(routing *message.Object, isOurs func(connector string) bool) home {
+	homes := path(routing)
+	if len(homes) == 0 {
 		return ""
 	}
-	last := names[len(names)-1]
-	if len(names) == 1 {
-		routing.Delete(pathKey)
+	last := homes[len(homes)-1]
+	if connector, _ := last.split(); last != nowhere && !isOurs(connector) {
+		return ""
+	}
+	return last
+}
+
+// popPath takes our home off the event, so that the next dispatcher finds its
+// own; "" when there is none.
+func popPath(routing *message.Object, isOurs func(connector string) bool) home {
+	last := stamped(routing, isOurs)
+	if last == "" {
+		return ""
+	}
+	if homes := path(routing); len(homes) > 1 {
+		routing.Set(pathKey, homes[:len(homes)-1])
 	} else {
-		routing.Set(pathKey, names[:len(names)-1])
+		routing.Delete(pathKey)
 	}
 	return last
 }
