@@ -1,0 +1,174 @@
+package rabbitmq
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"switchboard/broker"
+)
+
+// The ladder of delays. Each step is a fanout exchange and a durable queue of its
+// own, made on first use, for instance switchboard.delay.9s, from which bodies
+// whose time has come are dead-lettered to the default exchange: the routing key
+// is still the name of the queue they were meant for, so a retry returns to that
+// queue alone, although other queues may be bound to the key it first came with.
+//
+// RabbitMQ lets bodies expire only at the head of a queue, so one may wait for
+// those before it; none of them waits longer than the step, and so neither does
+// it. The delay of each body is drawn from 80 to 100 % of what was asked, so
+// that what failed together does not come back together.
+//
+// A body whose target is deleted while it is delayed has nowhere to go and is
+// dropped by RabbitMQ (kept, for quorum queues). The target is therefore
+// declared again before each delayed publication; what remains is an operator
+// who deletes a queue on purpose.
+const (
+	delayPrefix     = "switchboard.delay."
+	delayJitter     = 0.2
+	delayRoundedUp  = time.Millisecond
+	targetFreshness = time.Second // a target seen this short a while ago is there
+)
+
+// steps returns the ladder: powers of three seconds, as retries grow, and useful
+// ones between and above.
+func steps() []time.Duration {
+	var s []time.Duration
+	for _, seconds := range []int{
+		1, 3, 5, 9, 15, 27, 30, 45, 60, 81, 120, 180, 243, 300, 600, 729, 1200, 1800, 2187, 3600,
+		2 * 3600, 4 * 3600, 8 * 3600, 16 * 3600, 24 * 3600,
+	} {
+		s = append(s, time.Duration(seconds)*time.Second)
+	}
+	return s
+}
+
+// route is how a publication travels.
+type route struct {
+	exchange   string
+	key        string
+	expiration string // milliseconds; empty without delay
+}
+
+// delays knows which steps and targets are there.
+type delays struct {
+	broker *Broker
+	steps  []time.Duration
+
+	mu   sync.Mutex
+	seen map[delayTarget]time.Time
+}
+
+type delayTarget struct {
+	step  time.Duration
+	queue string
+}
+
+func newDelays(b *Broker) *delays {
+	return &delays{broker: b, steps: steps(), seen: make(map[delayTarget]time.Time)}
+}
+
+// reset forgets what is there: the broker may be another one now.
+func (d *delays) reset() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.seen)
+}
+
+func (d *delays) forget(queue string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for t := range d.seen {
+		if t.queue == queue {
+			delete(d.seen, t)
+		}
+	}
+}
+
+// route says how p travels, after making sure that a delay leads somewhere.
+func (d *delays) route(ctx context.Context, p broker.Publication) (route, error) {
+	switch {
+	case p.Queue == "":
+		return route{exchange: broker.Exchange, key: p.Key}, nil
+	case p.Delay == 0:
+		return route{key: p.Queue}, nil
+	}
+	at, _ := slices.BinarySearch(d.steps, p.Delay)
+	target := delayTarget{step: d.steps[at], queue: p.Queue}
+	q, known := d.broker.topology.get(p.Queue)
+	name := stepName(target.step, q.Type)
+	if !d.fresh(target) {
+		err := d.broker.onChannel(ctx, func(ch *amqp.Channel) error { return prepareDelay(ch, p.Queue, q, known, name, target.step) })
+		if err != nil {
+			return route{}, err
+		}
+		d.note(target)
+	}
+	wait := p.Delay - time.Duration(rand.Float64()*delayJitter*float64(p.Delay)) + delayRoundedUp
+	return route{exchange: name, key: p.Queue, expiration: strconv.FormatInt(min(wait, p.Delay+delayRoundedUp).Milliseconds(), 10)}, nil
+}
+
+func (d *delays) fresh(t delayTarget) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Since(d.seen[t]) < targetFreshness
+}
+
+func (d *delays) note(t delayTarget) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen[t] = time.Now()
+}
+
+// stepName keeps quorum queues' bodies on quorum queues while they wait.
+func stepName(step time.Duration, t broker.QueueType) string {
+	name := fmt.Sprintf("%s%ds", delayPrefix, int(step.Seconds()))
+	if t == broker.Quorum {
+		name += ".quorum"
+	}
+	return name
+}
+
+func prepareDelay(ch *amqp.Channel, target string, q broker.Queue, known bool, name string, step time.Duration) error {
+	if known {
+		if err := declareQueue(ch, q); err != nil {
+			return err
+		}
+	} else if _, err := inspect(ch, target); err != nil {
+		if hasCode(err, amqp.NotFound) {
+			return fmt.Errorf("delaying: %w (%w)", broker.ErrUnroutable, err)
+		}
+		return err
+	}
+	if err := ch.ExchangeDeclare(name, amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
+		return fmt.Errorf("declaring delay exchange %q: %w", name, explain(err))
+	}
+	if _, err := ch.QueueDeclare(name, true, false, false, false, delayArgs(step, q.Type)); err != nil {
+		if isMismatch(err) {
+			return fmt.Errorf("delay queue %q exists with other arguments: delete it once it is empty (%w): %w", name, err, broker.ErrQueueMismatch)
+		}
+		return fmt.Errorf("declaring delay queue %q: %w", name, explain(err))
+	}
+	if err := ch.QueueBind(name, "", name, false, nil); err != nil {
+		return fmt.Errorf("binding delay queue %q: %w", name, explain(err))
+	}
+	return nil
+}
+
+func delayArgs(step time.Duration, t broker.QueueType) amqp.Table {
+	args := amqp.Table{"x-message-ttl": step.Milliseconds(), "x-dead-letter-exchange": ""}
+	if t == broker.Quorum {
+		args["x-queue-type"] = "quorum"
+		// A body stays until its target has it (RabbitMQ 3.10 and later);
+		// RabbitMQ wants reject-publish for that.
+		args["x-dead-letter-strategy"] = "at-least-once"
+		args["x-overflow"] = "reject-publish"
+	}
+	return args
+}

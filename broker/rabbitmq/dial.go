@@ -1,0 +1,114 @@
+package rabbitmq
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// handshakeTimeout bounds TCP connect, TLS and AMQP handshakes together.
+const handshakeTimeout = 15 * time.Second
+
+// dialer makes connections. Nothing it says contains the password.
+type dialer struct {
+	settings Settings
+	host     string // host:port
+}
+
+func newDialer(s Settings) (*dialer, error) {
+	uri, err := amqp.ParseURI(s.URL)
+	if err != nil {
+		// The parser's error repeats the URL, password included.
+		return nil, errors.New("the RabbitMQ URL is malformed: want amqp://user:password@host:port/vhost, special characters in the password percent-encoded (@ is %40, / is %2F, : is %3A)")
+	}
+	d := &dialer{settings: s, host: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))}
+	if _, err := d.tlsConfig(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *dialer) tlsConfig() (*tls.Config, error) {
+	files := d.settings.TLS
+	if files == (TLS{}) {
+		return nil, nil // the library's own: the URL's parameters and the system's authorities
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: files.ServerName}
+	if files.CAFile != "" {
+		pem, err := os.ReadFile(files.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading RabbitMQ's certificate authority: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("reading RabbitMQ's certificate authority: no PEM certificate in %s", files.CAFile)
+		}
+	}
+	if files.CertFile != "" || files.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading the client certificate for RabbitMQ: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}
+
+func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, error) {
+	cfg, err := d.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	var sock *socket
+	conn, err := amqp.DialConfig(d.settings.URL, amqp.Config{
+		Heartbeat:       d.settings.Heartbeat,
+		TLSClientConfig: cfg,
+		Properties:      d.properties(role),
+		Dial: func(network, addr string) (net.Conn, error) {
+			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			sock = newSocket(c)
+			// The library's handshakes know no context, but they notice this.
+			context.AfterFunc(ctx, sock.abortHandshake)
+			return sock, nil
+		},
+	})
+	if sock != nil && (err != nil || !sock.handshakeDone()) {
+		sock.Close()
+		if err == nil {
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connecting to RabbitMQ on %s: %w", d.host, err)
+	}
+	guardReading(sock, conn)
+	return conn, nil
+}
+
+// guardReading sets the first deadline for reading; the library moves it on with
+// each frame, but would wait for ever if none came any more after the handshake.
+func guardReading(s *socket, c *amqp.Connection) {
+	if hb := c.Config.Heartbeat; hb > 0 {
+		s.Conn.SetReadDeadline(time.Now().Add(3 * hb))
+	}
+}
+
+func (d *dialer) properties(role string) amqp.Table {
+	p := amqp.NewConnectionProperties()
+	p["product"] = "Switchboard"
+	p.SetClientConnectionName(fmt.Sprintf("%s (%s)", d.settings.Name, role))
+	return p
+}

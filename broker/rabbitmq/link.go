@@ -1,0 +1,278 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"switchboard/broker"
+)
+
+// How soon a lost connection is tried again: the delay doubles from the first to
+// the longest, and each is jittered down to a half, so that a fleet does not
+// come back as one. A connection that lasted begins anew.
+const (
+	firstRetry   = 100 * time.Millisecond
+	longestRetry = 10 * time.Second
+	lasted       = 250 * time.Millisecond
+)
+
+// refusalsNeeded: RabbitMQ refuses a login by hanging up without a word (the
+// client library cannot ask for more), as a broker that goes down would. Twice
+// in a row is taken for a refusal.
+const refusalsNeeded = 2
+
+// errLogin is wrapped into what is said of a refused login.
+var errLogin = errors.New("RabbitMQ refuses the login: check user, password and vhost in the URL, and the user's permissions")
+
+// link keeps one connection up.
+type link struct {
+	role    string
+	dialer  *dialer
+	closing <-chan struct{}
+	log     *slog.Logger
+	metrics *metrics
+
+	mu         sync.Mutex
+	session    *session // nil while there is none to be used
+	changed    chan struct{}
+	err        error // why there is none
+	refusals   int
+	up         time.Time // since when there is a session
+	connects   int
+	blocked    string
+	reconnects int
+}
+
+type linkState struct {
+	connected  bool
+	blocked    string
+	reconnects int
+	err        error
+}
+
+func newLink(role string, d *dialer, closing <-chan struct{}, log *slog.Logger, m *metrics) *link {
+	m.connected.WithLabelValues(role).Set(0)
+	return &link{
+		role: role, dialer: d, closing: closing, metrics: m,
+		log:     log.With("component", "broker", "role", role),
+		changed: make(chan struct{}),
+		err:     errors.New("connecting"),
+	}
+}
+
+// session is one connection from dialling until it is lost.
+type session struct {
+	conn   *amqp.Connection
+	gone   chan struct{} // closed when it is lost
+	reason error         // set before gone is closed
+}
+
+// wait returns when the connection is lost, or ctx ends.
+func (s *session) wait(ctx context.Context) error {
+	select {
+	case <-s.gone:
+		return s.reason
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run connects again and again until ctx ends. serve uses the connection and
+// returns when it cannot be used any more.
+func (l *link) run(ctx context.Context, serve func(context.Context, *session) error) {
+	for delay := firstRetry; ctx.Err() == nil; delay = min(2*delay, longestRetry) {
+		if l.down(ctx, l.once(ctx, serve)) {
+			delay = firstRetry
+		}
+		if !sleep(ctx, jitter(delay)) {
+			return
+		}
+	}
+}
+
+func (l *link) once(ctx context.Context, serve func(context.Context, *session) error) error {
+	conn, err := l.dialer.dial(ctx, l.role)
+	if err != nil {
+		return err
+	}
+	s := &session{conn: conn, gone: make(chan struct{})}
+	closes := conn.NotifyClose(make(chan *amqp.Error, 1))
+	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 16))
+	var watch sync.WaitGroup
+	watch.Go(func() { l.watch(s, closes, blocks) })
+	err = serve(ctx, s)
+	if e := conn.CloseDeadline(time.Now().Add(closeHandshake)); e != nil && !errors.Is(e, amqp.ErrClosed) {
+		l.log.Debug("closing connection", "error", e)
+	}
+	watch.Wait()
+	if ctx.Err() == nil && s.reason != nil {
+		err = s.reason // says more than the error of the call it interrupted
+	}
+	return err
+}
+
+// watch reads all that the connection has to tell, until it is closed.
+func (l *link) watch(s *session, closes <-chan *amqp.Error, blocks <-chan amqp.Blocking) {
+	for {
+		select {
+		case e, open := <-closes:
+			if open && s.reason == nil {
+				s.reason = e
+				continue // until the library has let go of everything
+			}
+			l.setBlocked("")
+			close(s.gone)
+			return
+		case b, open := <-blocks:
+			if !open {
+				blocks = nil
+				continue
+			}
+			l.block(b)
+		}
+	}
+}
+
+func (l *link) block(b amqp.Blocking) {
+	if !b.Active {
+		l.log.Info("RabbitMQ takes bodies again")
+		l.setBlocked("")
+		return
+	}
+	reason := b.Reason
+	if reason == "" {
+		reason = "RabbitMQ is short of resources"
+	}
+	l.log.Warn("RabbitMQ takes no bodies: publishing waits", "reason", reason)
+	l.metrics.blockings.Inc()
+	l.setBlocked(reason)
+}
+
+func (l *link) setBlocked(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.blocked == reason {
+		return
+	}
+	l.blocked = reason
+	l.metrics.blocked.WithLabelValues(l.role).Set(boolGauge(reason != ""))
+	l.broadcast()
+}
+
+// offer makes a connection that is set up available to get.
+func (l *link) offer(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.session, l.err, l.refusals, l.up = s, nil, 0, time.Now()
+	l.connects++
+	if l.connects > 1 {
+		l.reconnects++
+		l.metrics.reconnects.WithLabelValues(l.role).Inc()
+	}
+	l.metrics.connected.WithLabelValues(l.role).Set(1)
+	l.log.Info("connected to RabbitMQ", "host", l.dialer.host, "reconnects", l.reconnects)
+	l.broadcast()
+}
+
+// down notes that there is no connection and why. It says whether there was one
+// that lasted.
+func (l *link) down(ctx context.Context, err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.session != nil
+	l.session = nil
+	l.metrics.connected.WithLabelValues(l.role).Set(0)
+	if err == nil {
+		err = errors.New("the connection was closed")
+	}
+	if refused(err) {
+		l.refusals++
+	} else {
+		l.refusals = 0
+	}
+	if l.refusals >= refusalsNeeded {
+		err = fmt.Errorf("%w (%w)", errLogin, err)
+	}
+	if ctx.Err() == nil && (was || l.err == nil || l.err.Error() != err.Error()) {
+		l.log.Warn("not connected to RabbitMQ, trying again", "host", l.dialer.host, "error", err)
+	}
+	l.err = err
+	l.broadcast()
+	return was && time.Since(l.up) > lasted
+}
+
+// refused tells a login that RabbitMQ does not accept from a lost connection.
+func refused(err error) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && (e.Code == amqp.AccessRefused || e.Code == amqp.NotAllowed && e.Server)
+}
+
+func (l *link) broadcast() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *link) state() linkState {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return linkState{connected: l.session != nil, blocked: l.blocked, reconnects: l.reconnects, err: l.err}
+}
+
+// get waits for a connection. It fails when ctx ends, at Close, and, for those
+// who cannot wait out a refused login, with errLogin.
+func (l *link) get(ctx context.Context, failRefused bool) (*session, error) {
+	for {
+		l.mu.Lock()
+		s, changed, err := l.session, l.changed, l.err
+		l.mu.Unlock()
+		if s != nil && !s.conn.IsClosed() {
+			return s, nil
+		}
+		if failRefused && errors.Is(err, errLogin) {
+			return nil, err
+		}
+		if err := l.pause(ctx, changed); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pause waits for a change; an error says what was waited for in vain.
+func (l *link) pause(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-changed:
+		return nil
+	case <-l.closing:
+		return broker.ErrClosed
+	case <-ctx.Done():
+		st := l.state()
+		if st.err != nil {
+			return fmt.Errorf("waiting for RabbitMQ on %s (%w): %w", l.dialer.host, st.err, ctx.Err())
+		}
+		if st.blocked != "" {
+			return fmt.Errorf("waiting until RabbitMQ takes bodies again (%s): %w", st.blocked, ctx.Err())
+		}
+		return ctx.Err()
+	}
+}
+
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2) }
+
+// sleep waits for d and says whether ctx has not ended meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

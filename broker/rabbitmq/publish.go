@@ -1,0 +1,207 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"switchboard/broker"
+)
+
+// publisher hands publications to the channel that is up, and waits while none is.
+type publisher struct {
+	broker *Broker
+	slots  chan struct{}  // one for each confirm outstanding
+	fates  sync.WaitGroup // outlets that still have callbacks to run
+
+	mu      sync.Mutex
+	outlet  *outlet // nil while there is none
+	changed chan struct{}
+}
+
+func newPublisher(b *Broker, window int) *publisher {
+	return &publisher{broker: b, slots: make(chan struct{}, window), changed: make(chan struct{})}
+}
+
+// Publish implements broker.Publisher.
+func (b *Broker) Publish(ctx context.Context, p broker.Publication) error {
+	for {
+		result := make(chan error, 1)
+		b.PublishAsync(ctx, p, func(err error) { result <- err })
+		select {
+		case err := <-result:
+			if !errors.Is(err, broker.ErrLost) {
+				return err
+			}
+			// What follows a loss waits for the next connection by itself.
+		case <-ctx.Done():
+			return fmt.Errorf("publishing to %q: waiting for the confirm: %w", p.Destination(), ctx.Err())
+		}
+	}
+}
+
+// PublishAsync implements broker.Publisher.
+func (b *Broker) PublishAsync(ctx context.Context, p broker.Publication, done func(error)) {
+	if err := b.publisher.publish(ctx, p, done); err != nil {
+		if errors.Is(err, broker.ErrInvalid) {
+			b.metrics.published.WithLabelValues("invalid").Inc()
+		}
+		go done(fmt.Errorf("publishing to %q: %w", p.Destination(), err))
+	}
+}
+
+// publish returns an error when the publication was not handed over; done is
+// called otherwise.
+func (u *publisher) publish(ctx context.Context, p broker.Publication, done func(error)) error {
+	if err := p.Check(); err != nil {
+		return err
+	}
+	via, err := u.broker.delays.route(ctx, p)
+	if err != nil {
+		return err
+	}
+	if err := u.takeSlot(ctx); err != nil {
+		return err
+	}
+	for {
+		o, err := u.get(ctx)
+		if err == nil {
+			err = o.hand(p, via, done)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, amqp.ErrClosed):
+			<-u.slots
+			return err
+		}
+		// The channel closed just now; get waits for the next one.
+	}
+}
+
+func (u *publisher) takeSlot(ctx context.Context) error {
+	if u.broker.isClosing() {
+		return broker.ErrClosed
+	}
+	select {
+	case u.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case u.slots <- struct{}{}:
+		return nil
+	case <-u.broker.closing:
+		return broker.ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for outstanding confirms: %w", ctx.Err())
+	}
+}
+
+// get waits for an outlet, and while RabbitMQ takes no bodies.
+func (u *publisher) get(ctx context.Context) (*outlet, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		o, changed := u.current()
+		if o != nil && !o.ch.IsClosed() {
+			return o, nil
+		}
+		if err := u.broker.publish.pause(ctx, changed); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (u *publisher) current() (*outlet, <-chan struct{}) {
+	l := u.broker.publish
+	l.mu.Lock()
+	blocked, unblocked := l.blocked != "", l.changed
+	l.mu.Unlock()
+	if blocked {
+		return nil, unblocked
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.outlet, u.changed
+}
+
+func (u *publisher) set(o *outlet) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.outlet = o
+	close(u.changed)
+	u.changed = make(chan struct{})
+}
+
+// serve keeps an outlet open on a connection: RabbitMQ closes the channel, and
+// only that, for a body it will not take.
+func (u *publisher) serve(ctx context.Context, s *session) error {
+	for first := true; ; first = false {
+		began := time.Now()
+		o, err := u.open(s)
+		if err != nil {
+			return err
+		}
+		if first {
+			u.broker.publish.offer(s)
+		}
+		u.set(o)
+		select {
+		case <-o.gone:
+		case <-ctx.Done():
+		}
+		u.set(nil)
+		if ctx.Err() != nil || s.conn.IsClosed() {
+			return s.wait(ctx)
+		}
+		u.broker.log.Warn("RabbitMQ closed the publishing channel, opening another", "component", "broker", "error", o.reason)
+		if time.Since(began) < lasted && !sleep(ctx, jitter(firstRetry)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// open declares what was declared before and opens an outlet, so that nothing
+// published is unroutable because RabbitMQ has forgotten a queue.
+func (u *publisher) open(s *session) (*outlet, error) {
+	if err := withChannel(s, declareExchange); err != nil {
+		return nil, err
+	}
+	u.broker.delays.reset()
+	for _, q := range u.broker.topology.all() {
+		err := withChannel(s, func(ch *amqp.Channel) error { return declareQueue(ch, q) })
+		switch {
+		case err == nil:
+		case lost(s, err):
+			return nil, err
+		default:
+			u.broker.log.Error("declaring a queue again", "component", "broker", "queue", q.Name, "error", err)
+		}
+	}
+	return newOutlet(s, u.broker, cap(u.slots), func() { <-u.slots })
+}
+
+// drain waits until no confirm is outstanding. It keeps the slots.
+func (u *publisher) drain(ctx context.Context) error {
+	for taken := range cap(u.slots) {
+		select {
+		case u.slots <- struct{}{}:
+			continue
+		default:
+		}
+		select {
+		case u.slots <- struct{}{}:
+		case <-u.broker.parting:
+			return nil // a Close before this one has the slots
+		case <-ctx.Done():
+			return fmt.Errorf("closing with %d confirms outstanding: %w", cap(u.slots)-taken, ctx.Err())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+// Package rabbitmq is the broker of a fleet that runs as several processes:
+// RabbitMQ 3.10 to 4.x through AMQP 0-9-1. It reconnects by itself, declares
+// again what was declared, and goes on; those above it notice only that it took
+// a while.
+package rabbitmq
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/broker"
+)
+
+// The defaults of Settings.
+const (
+	DefaultHeartbeat     = 10 * time.Second
+	DefaultPublishWindow = 1000
+)
+
+// closeHandshake bounds the goodbye to a broker that does not answer.
+const closeHandshake = 2 * time.Second
+
+// Settings of a connection to RabbitMQ. Only URL is needed.
+type Settings struct {
+	// URL is amqp://user:password@host:port/vhost, or amqps:// for TLS.
+	URL string
+	// Name is how RabbitMQ's management page shows the connections.
+	Name string
+	// Heartbeat is how often an idle connection proves to be alive; one that
+	// is silent for about three times as long is given up. Whole seconds.
+	Heartbeat time.Duration
+	// PublishWindow bounds the confirms outstanding.
+	PublishWindow int
+	TLS           TLS
+	Logger        *slog.Logger          // none when nil
+	Metrics       prometheus.Registerer // none when nil
+}
+
+// TLS are the files of an amqps connection, in PEM. They are read at each
+// connect, so renewed certificates need no restart.
+type TLS struct {
+	CAFile     string // whom to trust; the system's authorities when empty
+	CertFile   string // the client's certificate, if the broker asks for one
+	KeyFile    string // and its key
+	ServerName string // as in the broker's certificate; the URL's host when empty
+}
+
+// Broker is RabbitMQ: one connection to publish and one to consume, so that
+// flow control on the one never stops the acknowledgements on the other.
+type Broker struct {
+	topology  *topology
+	publisher *publisher
+	publish   *link
+	consume   *link // also for declaring and looking: it is never blocked
+	delays    *delays
+	log       *slog.Logger
+	metrics   *metrics
+
+	closing    chan struct{} // closed when Close begins: nothing new
+	parting    chan struct{} // closed when all confirms are in: the last acknowledgements
+	stop       context.CancelFunc
+	links      sync.WaitGroup
+	consumers  waitGroup // those who still have acknowledgements to send
+	beginClose sync.Once
+	endClose   sync.Once
+}
+
+var _ broker.Broker = (*Broker)(nil)
+
+// Open begins to connect and returns at once: RabbitMQ need not be up yet. It
+// fails only for settings that can never work.
+func Open(s Settings) (*Broker, error) {
+	s.setDefaults()
+	dialer, err := newDialer(s)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(s.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	b := &Broker{
+		topology: newTopology(),
+		log:      s.Logger,
+		metrics:  m,
+		closing:  make(chan struct{}),
+		parting:  make(chan struct{}),
+		stop:     stop,
+	}
+	b.delays = newDelays(b)
+	b.publisher = newPublisher(b, s.PublishWindow)
+	b.publish = newLink("publish", dialer, b.closing, s.Logger, m)
+	b.consume = newLink("consume", dialer, b.closing, s.Logger, m)
+	b.links.Go(func() { b.publish.run(ctx, b.publisher.serve) })
+	b.links.Go(func() { b.consume.run(ctx, b.serveConsumers) })
+	return b, nil
+}
+
+func (s *Settings) setDefaults() {
+	if s.Heartbeat <= 0 {
+		s.Heartbeat = DefaultHeartbeat
+	}
+	if s.PublishWindow <= 0 {
+		s.PublishWindow = DefaultPublishWindow
+	}
+	if s.Name == "" {
+		s.Name = "switchboard"
+	}
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// serveConsumers keeps the consuming connection at the consumers' disposal.
+func (b *Broker) serveConsumers(ctx context.Context, s *session) error {
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("opening channel: %w", err)
+	}
+	if err := declareExchange(ch); err != nil {
+		return err
+	}
+	if err := ch.Close(); err != nil {
+		return fmt.Errorf("closing channel: %w", err)
+	}
+	b.consume.offer(s)
+	return s.wait(ctx)
+}
+
+// State implements broker.Broker.
+func (b *Broker) State() broker.State {
+	p, c := b.publish.state(), b.consume.state()
+	st := broker.State{
+		Connected:  p.connected && c.connected,
+		Blocked:    p.blocked,
+		Reconnects: p.reconnects + c.reconnects,
+	}
+	if st.Blocked == "" {
+		st.Blocked = c.blocked
+	}
+	switch {
+	case !p.connected:
+		st.LastError = p.err
+	case !c.connected:
+		st.LastError = c.err
+	}
+	if b.isClosing() {
+		st.Connected, st.LastError = false, broker.ErrClosed
+	}
+	return st
+}
+
+func (b *Broker) isClosing() bool {
+	select {
+	case <-b.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close implements broker.Broker.
+func (b *Broker) Close(ctx context.Context) error {
+	b.beginClose.Do(func() { close(b.closing) })
+	err := b.publisher.drain(ctx)
+	b.endClose.Do(func() { close(b.parting) })
+	if e := b.consumers.wait(ctx); err == nil {
+		err = e
+	}
+	b.stop()
+	b.links.Wait()
+	b.publisher.fates.Wait()
+	return err
+}
