@@ -13,7 +13,7 @@ packages_install() {
 		keep_services_stopped
 		export DEBIAN_FRONTEND=noninteractive
 		apt_get update || say "apt-get update failed; trying with the package lists at hand"
-		apt_get install -y --no-install-recommends "$@"
+		apt_get install -y --no-install-recommends "$@" && stay_stopped "$@"
 	) </dev/null || die "apt-get could not install $*; the reason is in $SERVICES_DIR/log/apt.log"
 }
 
@@ -32,6 +32,10 @@ keep_services_stopped() {
 	printf '#!/bin/sh\nexit 101\n' >"$policy"
 	chmod 755 "$policy"
 	trap 'rm -f /usr/sbin/policy-rc.d; [ ! -e /usr/sbin/policy-rc.d.switchboard ] || mv /usr/sbin/policy-rc.d.switchboard /usr/sbin/policy-rc.d' EXIT
+}
+# Nor at the machine's next start; packages are named like their units.
+stay_stopped() {
+	if have systemctl; then systemctl disable "$@" >/dev/null 2>&1 || true; fi
 }
 refuses() {
 	local code=0
