@@ -1,0 +1,79 @@
+// Package cli is the program's commands. A main package gives it the classes it
+// knows; everything a command does is in the packages below.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/fleet"
+)
+
+// The exit codes.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // it began and could not go on
+	exitMisused = 2 // the command line or a configuration is wrong
+)
+
+// misuse is an error of the command line or of a configuration.
+type misuse struct{ error }
+
+func (m misuse) Unwrap() error { return m.error }
+
+func misused(err error) error {
+	if err == nil {
+		return nil
+	}
+	return misuse{err}
+}
+
+// Main runs the command line and returns the exit code.
+func Main(version string, classes fleet.Classes) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := Root(version, classes)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	_, _ = fmt.Fprintln(os.Stderr, "switchboard: "+err.Error())
+	var wrong misuse
+	if errors.As(err, &wrong) {
+		return exitMisused
+	}
+	return exitFailed
+}
+
+// Root is the command line.
+func Root(version string, classes fleet.Classes) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "switchboard",
+		Short:         "An open messaging switch: people's channels on one side, applications on the other",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate("switchboard {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
+	root.AddCommand(
+		demoCommand(version, classes), runCommand(version, classes), workerCommand(version, classes),
+		checkCommand(classes), classesCommand(classes), healthCommand(), versionCommand(version),
+	)
+	return root
+}
+
+func versionCommand(version string) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) { cmd.Println("switchboard " + version) },
+	}
+}

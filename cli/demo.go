@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/configs"
+	"switchboard/fleet"
+)
+
+func demoCommand(version string, classes fleet.Classes) *cobra.Command {
+	var flags processFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run a small fleet in this process, with nothing installed, to talk to",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			flags.amqpURL, flags.databaseURL = "memory:", "memory:"
+			defs, err := classes.LoadFS(configs.Files, "demo")
+			if err != nil {
+				return misused(err)
+			}
+			return demo(cmd.Context(), cmd.OutOrStdout(), &flags, version, classes, defs)
+		},
+	}
+	flags.add(cmd)
+	for _, name := range []string{"amqp-url", "database-url"} {
+		_ = cmd.Flags().MarkHidden(name) // the demo is the same everywhere
+	}
+	cmd.Flags().Lookup("log-level").DefValue = "warn"
+	flags.logLevel = env("LOG_LEVEL", "warn")
+	return cmd
+}
+
+func demo(ctx context.Context, out io.Writer, flags *processFlags, version string, classes fleet.Classes, defs []*fleet.Definition) error {
+	p, err := flags.open(ctx, "switchboard demo", version, classes)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(out, demoText, env("PHONE_PORT", "8081"), env("TELNET_PORT", "9010"), p.address)
+	err = errors.Join(p.Run(ctx, defs), p.Close())
+	_, _ = fmt.Fprintln(os.Stderr, "The demo is over.")
+	return err
+}
+
+const demoText = `A small fleet is running in this process: two transports, a dispatcher, two applications.
+
+  In the browser   http://localhost:%[1]s     type "hello", then "play"
+  By telnet        telnet localhost %[2]s     (or: nc localhost %[2]s)
+  For operators    %[3]s/status
+
+Ctrl-C ends it. Its files are in configs/demo.
+`

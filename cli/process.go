@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"switchboard/fleet"
+)
+
+// processFlags are the flags of every command that runs workers. Connections
+// come from here or the environment, never from a worker's file.
+type processFlags struct {
+	amqpURL     string
+	databaseURL string
+	httpAddress string
+	pprof       bool
+	logLevel    string
+}
+
+const (
+	defaultAMQP     = "amqp://guest:guest@localhost:5672/"
+	defaultDatabase = "memory:"
+)
+
+func (f *processFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.amqpURL, "amqp-url", env("AMQP_URL", defaultAMQP),
+		"the broker: amqp://, amqps:// or memory: (AMQP_URL)")
+	flags.StringVar(&f.databaseURL, "database-url", env("DATABASE_URL", defaultDatabase),
+		"the database: postgres://, sqlite:PATH or memory: (DATABASE_URL)")
+	flags.StringVar(&f.httpAddress, "http", os.Getenv("SWITCHBOARD_HTTP"),
+		"where to serve /metrics, /healthz, /readyz and /status (SWITCHBOARD_HTTP); a free port from localhost:8080 on when empty")
+	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ too")
+	flags.StringVar(&f.logLevel, "log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error (LOG_LEVEL)")
+	// Defaults may hold passwords: they are never shown in the help.
+	for _, name := range []string{"amqp-url", "database-url"} {
+		flags.Lookup(name).DefValue = ""
+	}
+}
+
+func env(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+// logger writes text for people at a terminal and JSON for machines.
+func (f *processFlags) logger(out io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, misused(fmt.Errorf("--log-level is %q; write debug, info, warn or error", f.logLevel))
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if file, ok := out.(*os.File); ok && isTerminal(file) {
+		return slog.New(slog.NewTextHandler(out, options)), nil
+	}
+	return slog.New(slog.NewJSONHandler(out, options)), nil
+}
+
+func isTerminal(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// process is a fleet.Process with what it stands on.
+type process struct {
+	fleet.Process
+	server *http.Server
+	close  []func() error
+	// address is where /status and its like are served.
+	address string
+}
+
+// open opens the broker, the state store and the operators' port.
+func (f *processFlags) open(ctx context.Context, name, version string, classes fleet.Classes) (*process, error) {
+	logger, err := f.logger(os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p := &process{Process: fleet.Process{Classes: classes, Logger: logger, Registry: registry, Version: version}}
+	steps := []func() error{
+		func() error { return p.openBroker(f, name) },
+		func() error { return p.openState(ctx, f) },
+		func() error { return p.serveHTTP(f) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+	}
+	return p, nil
+}
+
+func (p *process) openBroker(f *processFlags, name string) (err error) {
+	if p.Broker, err = fleet.OpenBroker(f.amqpURL, name, p.Logger, p.Registry); err != nil {
+		return misused(err)
+	}
+	p.close = append(p.close, func() error { return fleet.CloseBroker(p.Broker) })
+	return nil
+}
+
+func (p *process) openState(ctx context.Context, f *processFlags) error {
+	database, err := fleet.OpenDatabase(ctx, f.databaseURL, p.Logger)
+	if err != nil {
+		return misused(err)
+	}
+	p.State = database
+	p.close = append(p.close, database.Close)
+	return nil
+}
+
+// The ports tried when --http names none.
+const (
+	firstPort = 8080
+	lastPort  = 8099
+)
+
+func (p *process) serveHTTP(f *processFlags) error {
+	listener, err := listen(f.httpAddress)
+	if err != nil {
+		return err
+	}
+	p.address = "http://" + listener.Addr().String()
+	p.server = &http.Server{Handler: p.Handler(f.pprof), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = p.server.Serve(listener) }() // ends with ErrServerClosed
+	p.close = append(p.close, p.server.Close)
+	p.Logger.Info("serving /status, /metrics, /healthz and /readyz", "at", p.address)
+	return nil
+}
+
+func listen(address string) (net.Listener, error) {
+	if address != "" {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("serving http on %s: %w; name another address with --http", address, err)
+		}
+		return listener, nil
+	}
+	for port := firstPort; port <= lastPort; port++ {
+		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return listener, nil
+		}
+	}
+	return nil, fmt.Errorf("every port from %d to %d is in use; name an address with --http", firstPort, lastPort)
+}
+
+// Close lets go of everything in the reverse of the order it was opened in.
+func (p *process) Close() error {
+	var errs []error
+	for i := len(p.close) - 1; i >= 0; i-- {
+		errs = append(errs, p.close[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// run opens a process, runs the workers until ctx ends, and closes it.
+func (f *processFlags) run(ctx context.Context, version string, classes fleet.Classes, defs []*fleet.Definition) error {
+	p, err := f.open(ctx, processName(defs), version, classes)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Run(ctx, defs), p.Close())
+}
+
+// processName is what the broker's own tools call the process's connections.
+func processName(defs []*fleet.Definition) string {
+	names := make([]string, len(defs))
+	for i, d := range defs {
+		names[i] = d.Name
+	}
+	return "switchboard " + strings.Join(names, " ")
+}

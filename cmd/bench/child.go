@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// build makes the binary that is measured, without the race detector.
+func build(ctx context.Context, dir string) (string, error) {
+	path := filepath.Join(dir, "switchboard")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/switchboard")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building switchboard: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// child is a process being measured.
+type child struct {
+	cmd *exec.Cmd
+	out bytes.Buffer
+}
+
+func startChild(ctx context.Context, name string, args ...string) (*child, error) {
+	c := &child{cmd: exec.CommandContext(ctx, name, args...)}
+	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.out
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// usage is what a process took.
+type usage struct {
+	cpu     time.Duration
+	peakRSS int64 // bytes
+}
+
+// stop ends the process and says what it took in all.
+func (c *child) stop() (usage, error) {
+	peak := c.peakRSS()
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	if err := c.cmd.Wait(); err != nil {
+		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, err, c.out.String())
+	}
+	state := c.cmd.ProcessState
+	return usage{cpu: state.UserTime() + state.SystemTime(), peakRSS: peak}, nil
+}
+
+func (c *child) peakRSS() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+			kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}

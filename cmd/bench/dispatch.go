@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"switchboard/broker/rabbitmq"
+)
+
+// measure is one measurement.
+type measure struct {
+	rate float64       // messages/s
+	cpu  time.Duration // a message
+	rss  int64         // bytes
+}
+
+func median(all []measure, of func(measure) float64) float64 {
+	values := make([]float64, len(all))
+	for i, m := range all {
+		values[i] = of(m)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// dispatchSection moves preloaded messages through the simple dispatcher, with
+// one, ten and fifty transports and a queue ten times as long, and through the
+// bare loop.
+func dispatchSection(ctx context.Context, s settings) (string, error) {
+	b, err := rabbitmq.Open(rabbitmq.Settings{URL: s.amqpURL, Name: "bench"})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = b.Close(context.Background()) }()
+	cases := []struct {
+		name       string
+		transports int
+		n          int
+	}{
+		{"1 transport", 1, s.n},
+		{"10 transports", 10, s.n},
+		{"50 transports", 50, s.n},
+		{"1 transport, a queue 5 times as long", 1, 5 * s.n},
+	}
+	bare := make([]measure, 0, s.rounds*len(cases))
+	ours := make([][]measure, len(cases))
+	for range s.rounds {
+		for i, c := range cases {
+			m, err := measureBare(ctx, b, s, s.n)
+			if err != nil {
+				return "", err
+			}
+			bare = append(bare, m)
+			if m, err = measureDispatcher(ctx, b, s, c.transports, c.n); err != nil {
+				return "", err
+			}
+			ours[i] = append(ours[i], m)
+		}
+	}
+	var out strings.Builder
+	out.WriteString("Persistent messages of about 700 bytes wait in `<transport>.inbound`; the clock runs until the exposed queue holds all.\n")
+	out.WriteString("The bare loop is amqp091-go alone: prefetch 200, persistent publishes with confirms, an ack after each confirm; it decodes nothing.\n\n")
+	out.WriteString("| what | messages/s | of the bare loop | CPU a message | peak memory |\n|---|---:|---:|---:|---:|\n")
+	yardstick := median(bare, func(m measure) float64 { return m.rate })
+	out.WriteString(row("bare loop", bare, yardstick))
+	for i, c := range cases {
+		out.WriteString(row("dispatcher `simple`, "+c.name, ours[i], yardstick))
+	}
+	return strings.TrimRight(out.String(), "\n"), nil
+}
+
+func row(name string, all []measure, yardstick float64) string {
+	rate := median(all, func(m measure) float64 { return m.rate })
+	return fmt.Sprintf("| %s | %.0f | %.2f | %.3f ms | %.0f MB |\n", name, rate, rate/yardstick,
+		median(all, func(m measure) float64 { return float64(m.cpu) })/1e6,
+		median(all, func(m measure) float64 { return float64(m.rss) })/1e6)
+}
+
+func measureBare(ctx context.Context, b *rabbitmq.Broker, s settings, n int) (measure, error) {
+	if err := preload(ctx, b, "bench_bare.inbound", "bench_bare", n); err != nil {
+		return measure{}, err
+	}
+	if err := declareEmpty(ctx, b, "bench_bare_app.inbound"); err != nil {
+		return measure{}, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return measure{}, err
+	}
+	return moveAll(ctx, b, n, "bench_bare_app.inbound", self, bareMode, s.amqpURL, "bench_bare.inbound", "bench_bare_app.inbound")
+}
+
+func measureDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, transports, n int) (measure, error) {
+	dir := filepath.Dir(s.binary)
+	file := filepath.Join(dir, fmt.Sprintf("dispatcher-%d.yaml", transports))
+	var names, routes []string
+	for i := range transports {
+		name := fmt.Sprintf("bench_t%d", i)
+		names = append(names, name)
+		routes = append(routes, "  "+name+": bench_app")
+		if err := preload(ctx, b, name+".inbound", name, n/transports); err != nil {
+			return measure{}, err
+		}
+	}
+	text := fmt.Sprintf("router_class: simple\ntransport_names: [%s]\nexposed_names: [bench_app]\nroute_mappings:\n%s\n",
+		strings.Join(names, ", "), strings.Join(routes, "\n"))
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		return measure{}, err
+	}
+	if err := declareEmpty(ctx, b, "bench_app.inbound"); err != nil {
+		return measure{}, err
+	}
+	return moveAll(ctx, b, n/transports*transports, "bench_app.inbound", s.binary, "run",
+		"--amqp-url", s.amqpURL, "--database-url", "memory:", "--http", "127.0.0.1:0", "--log-level", "warn", file)
+}
+
+// moveAll starts a process and measures it until a queue holds n bodies.
+func moveAll(ctx context.Context, b *rabbitmq.Broker, n int, queue, program string, args ...string) (measure, error) {
+	c, err := startChild(ctx, program, args...)
+	if err != nil {
+		return measure{}, err
+	}
+	took, moved, err := timeUntil(ctx, b, queue, n)
+	used, stopErr := c.stop()
+	if err != nil {
+		return measure{}, fmt.Errorf("%w\n%s", err, c.out.String())
+	}
+	if stopErr != nil {
+		return measure{}, stopErr
+	}
+	return measure{
+		rate: float64(moved) / took.Seconds(),
+		cpu:  used.cpu / time.Duration(n),
+		rss:  used.peakRSS,
+	}, nil
+}

@@ -1,0 +1,91 @@
+// Command bench measures the product against yardsticks of the same run and
+// writes what it finds into docs/benchmarks.md. It needs AMQP_URL and
+// DATABASE_URL; `make bench` brings them.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+)
+
+// section is one table of the report.
+type section struct {
+	name  string
+	title string
+	// run measures and returns the section's text in Markdown.
+	run func(ctx context.Context, s settings) (string, error)
+}
+
+// settings are what every section is told.
+type settings struct {
+	amqpURL     string
+	databaseURL string
+	binary      string // the built switchboard
+	n           int    // messages of one measurement
+	rounds      int    // measurements of each kind, of which the median counts
+}
+
+var errUsage = fmt.Errorf("AMQP_URL and DATABASE_URL must name running servers; use `make bench`")
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == bareMode {
+		exit(bareMain(os.Args[2:]))
+	}
+	exit(run())
+}
+
+func exit(err error) {
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench: "+err.Error())
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func sections() []section {
+	return []section{
+		{"dispatch", "The dispatcher against a bare loop", dispatchSection},
+	}
+}
+
+func run() error {
+	s := settings{amqpURL: os.Getenv("AMQP_URL"), databaseURL: os.Getenv("DATABASE_URL")}
+	only := flag.String("only", "", "sections to run, separated by commas; all when empty")
+	report := flag.String("report", "docs/benchmarks.md", "the report to update; none when empty")
+	flag.IntVar(&s.n, "n", 20000, "messages of one measurement")
+	flag.IntVar(&s.rounds, "rounds", 3, "measurements of each kind, of which the median counts")
+	flag.Parse()
+	if s.amqpURL == "" || s.databaseURL == "" {
+		return errUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	dir, err := os.MkdirTemp("", "switchboard-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if s.binary, err = build(ctx, dir); err != nil {
+		return err
+	}
+	for _, sec := range sections() {
+		if *only != "" && !slices.Contains(strings.Split(*only, ","), sec.name) {
+			continue
+		}
+		fmt.Printf("## %s\n\n", sec.title)
+		text, err := sec.run(ctx, s)
+		if err != nil {
+			return fmt.Errorf("section %s: %w", sec.name, err)
+		}
+		fmt.Println(text)
+		if err := writeSection(*report, sec, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

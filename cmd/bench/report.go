@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+const reportHead = `# Benchmarks
+
+Made by ` + "`make bench`" + `, which brings up RabbitMQ and PostgreSQL and measures the product and its yardsticks
+in one run, in turns; the median of the rounds counts. Absolute numbers belong to the machine; the ratios are what to look at.
+`
+
+// writeSection replaces one section of the report and leaves the others.
+func writeSection(path string, s section, text string) error {
+	if path == "" {
+		return nil
+	}
+	report := reportHead
+	if old, err := os.ReadFile(path); err == nil {
+		report = string(old)
+	}
+	begin, end := "<!-- "+s.name+" -->", "<!-- end of "+s.name+" -->"
+	made := fmt.Sprintf("Made %s with `make bench ONLY=%s` on %d cores, %s.",
+		time.Now().UTC().Format(time.DateOnly), s.name, runtime.NumCPU(), runtime.Version())
+	fresh := fmt.Sprintf("%s\n## %s\n\n%s\n\n%s\n%s\n", begin, s.title, text, made, end)
+	from, to := strings.Index(report, begin), strings.Index(report, end)
+	if from >= 0 && to > from {
+		report = report[:from] + fresh + strings.TrimPrefix(report[to+len(end):], "\n")
+	} else {
+		report += "\n" + fresh
+	}
+	if err := os.WriteFile(path, []byte(report), 0o644); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"switchboard/applications"
+	"switchboard/config"
+	"switchboard/dispatcher"
+	"switchboard/transports"
+	"switchboard/worker"
+)
+
+// Definition is one worker as its file says it is.
+type Definition struct {
+	Path  string
+	Kind  string // dispatcher, transport, application or worker
+	Class string // short name
+	Name  string // the worker's name
+	// Connector is the transport's or application's; a dispatcher has Names.
+	Connector string
+	Names     dispatcher.Names
+	Router    dispatcher.Router // of a dispatcher
+	Settings  *worker.Settings
+	Warnings  []string
+
+	doc     *config.Document
+	layers []worker.Layer
+	build  func(worker.Env) (worker.Worker, error)
+}
+
+// The kinds of workers.
+const (
+	KindDispatcher  = "dispatcher"
+	KindTransport   = "transport"
+	KindApplication = "application"
+	KindWorker      = "worker"
+)
+
+// ignored are keys of Vumi's files that have no meaning here.
+var ignored = [...]string{"redis_manager", "vhost", "amqp_host", "sentry_dsn"}
+
+// Define makes a definition of one worker's document.
+func (c Classes) Define(doc *config.Document) (*Definition, error) {
+	d := &Definition{Path: doc.Path, doc: doc}
+	if err := c.decode(d); err != nil {
+		return nil, err
+	}
+	layers, err := c.middleware(doc)
+	if err != nil {
+		return nil, err
+	}
+	d.layers = layers
+	for _, key := range ignored {
+		if doc.Ignore(key) {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%s: %s is of no use here and ignored", doc.Position(key), key))
+		}
+	}
+	if d.Name = d.Settings.Name; d.Name == "" {
+		d.Name = strings.TrimSuffix(filepath.Base(doc.Path), filepath.Ext(doc.Path))
+	}
+	d.Warnings = append(d.Warnings, doc.Warnings()...)
+	if err := doc.Rest(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (c Classes) decode(d *Definition) error {
+	switch {
+	case d.doc.Has(routerKey):
+		d.doc.Ignore(workerKey) // Vumi's files may name BaseDispatchWorker too
+		return c.decodeDispatcher(d)
+	case d.doc.Has(transportKey):
+		return c.decodeTransport(d)
+	case d.doc.Has(applicationKey):
+		return c.decodeApplication(d)
+	case d.doc.Has(workerKey):
+		return c.decodeWorker(d)
+	}
+	return fmt.Errorf("%s: one of %s, %s, %s, %s must say what this worker is",
+		d.Path, routerKey, transportKey, applicationKey, workerKey)
+}
+
+func (c Classes) decodeDispatcher(d *Definition) error {
+	router, err := pick(d, routerKey, c.Routers)
+	if err != nil {
+		return err
+	}
+	options := dispatcher.DefaultOptions()
+	if err := into(d.doc, &options, router); err != nil {
+		return err
+	}
+	d.Kind, d.Settings, d.Router, d.Names = KindDispatcher, &options.Settings, router, options.Names()
+	if checker, can := router.(dispatcher.Checker); can {
+		if err := checker.Check(d.Names); err != nil {
+			return d.doc.Locate(err)
+		}
+	}
+	d.build = func(env worker.Env) (worker.Worker, error) { return dispatcher.New(env, options, router), nil }
+	return nil
+}
+
+func (c Classes) decodeTransport(d *Definition) error {
+	transport, err := pick(d, transportKey, c.Transports)
+	if err != nil {
+		return err
+	}
+	options := transports.DefaultOptions()
+	if err := into(d.doc, &options, transport); err != nil {
+		return err
+	}
+	d.Kind, d.Settings, d.Connector = KindTransport, &options.Settings, options.TransportName
+	d.build = func(env worker.Env) (worker.Worker, error) { return transports.New(env, options, transport), nil }
+	return nil
+}
+
+func (c Classes) decodeApplication(d *Definition) error {
+	app, err := pick(d, applicationKey, c.Applications)
+	if err != nil {
+		return err
+	}
+	options := applications.DefaultOptions()
+	if err := into(d.doc, &options, app); err != nil {
+		return err
+	}
+	d.Kind, d.Settings, d.Connector = KindApplication, &options.Settings, options.TransportName
+	d.build = func(env worker.Env) (worker.Worker, error) { return applications.New(env, options, app), nil }
+	return nil
+}
+
+func (c Classes) decodeWorker(d *Definition) error {
+	standalone, err := pick(d, workerKey, c.Workers)
+	if err != nil {
+		return err
+	}
+	if err := into(d.doc, standalone); err != nil {
+		return err
+	}
+	d.Kind, d.Settings, d.build = KindWorker, standalone.Common(), standalone.Worker
+	return nil
+}
+
+func pick[T any](d *Definition, key string, classes map[string]Class[T]) (T, error) {
+	var none T
+	short, class, err := lookUp(classes, d.doc.Text(key))
+	if err != nil {
+		return none, fmt.Errorf("%s: %s: %w", d.doc.Position(key), key, err)
+	}
+	d.Class = short
+	return class.New(), nil
+}
+
+type validator interface{ Validate() error }
+
+// into decodes the document's keys over parts, each taking its share, and
+// checks them.
+func into(doc *config.Document, parts ...any) error {
+	var errs []error
+	for _, part := range parts {
+		errs = append(errs, doc.Into(part))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, part := range parts {
+		if v, can := part.(validator); can {
+			errs = append(errs, doc.Locate(v.Validate()))
+		}
+	}
+	return errors.Join(errs...)
+}

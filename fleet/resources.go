@@ -1,0 +1,80 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/broker"
+	"switchboard/broker/memory"
+	"switchboard/broker/rabbitmq"
+	"switchboard/store"
+	statememory "switchboard/store/memory"
+	"switchboard/store/postgres"
+	"switchboard/store/sqlite"
+)
+
+// OpenBroker opens the broker a URL names: amqp://, amqps:// or memory: for the
+// embedded one, which lives and dies with the process.
+func OpenBroker(address, name string, logger *slog.Logger, reg prometheus.Registerer) (broker.Broker, error) {
+	switch scheme(address) {
+	case "memory":
+		return memory.New(memory.Settings{}), nil
+	case "amqp", "amqps":
+		return rabbitmq.Open(rabbitmq.Settings{URL: address, Name: name, Logger: logger, Metrics: reg})
+	}
+	return nil, fmt.Errorf("AMQP_URL begins with %q; write amqp://, amqps:// or memory:", scheme(address))
+}
+
+// Database is what a DATABASE_URL names: the workers' shared memory now, and
+// the record of messages.
+type Database interface {
+	store.State
+	Close() error
+}
+
+// OpenDatabase opens postgres://, sqlite:PATH, or memory: for a shared memory
+// that lives and dies with the process. A SQLite file is migrated at once; a
+// PostgreSQL database by `switchboard migrate`.
+func OpenDatabase(ctx context.Context, address string, logger *slog.Logger) (Database, error) {
+	switch scheme(address) {
+	case "memory":
+		return statememory.New(), nil
+	case "sqlite":
+		return openSQLite(ctx, strings.TrimPrefix(address, "sqlite:"), logger)
+	case "postgres", "postgresql":
+		return postgres.Open(ctx, postgres.Settings{URL: address, Logger: logger})
+	}
+	return nil, fmt.Errorf("DATABASE_URL begins with %q; write postgres://, sqlite:PATH or memory:", scheme(address))
+}
+
+func openSQLite(ctx context.Context, path string, logger *slog.Logger) (Database, error) {
+	db, err := sqlite.Open(ctx, path, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func scheme(address string) string {
+	before, _, _ := strings.Cut(address, ":")
+	return before
+}
+
+// closeTimeout is how long closing the broker waits for outstanding confirms.
+const closeTimeout = 5 * time.Second
+
+// CloseBroker closes the broker, waiting a bounded time for confirms.
+func CloseBroker(b broker.Broker) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return b.Close(ctx)
+}
