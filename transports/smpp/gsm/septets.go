@@ -68,13 +68,12 @@ const carriageReturn = '\r'
 // has it: eight in seven octets. A text behind a user data header of
 // headerLength octets (its length octet included) starts at a septet
 // boundary. Seven bits left over at the end are filled with a carriage
-// return, and a carriage return that would be read as that filling is followed
-// by another, unless the short message is full.
+// return.
 func AppendPacked(b, septets []byte, headerLength int) []byte {
 	if len(septets) == 0 {
 		return b
 	}
-	bits, start := fillBits(headerLength), len(b)
+	bits := fillBits(headerLength)
 	var pending uint16
 	pack := func(septet byte) {
 		pending |= uint16(septet&(septetCount-1)) << bits
@@ -86,10 +85,7 @@ func AppendPacked(b, septets []byte, headerLength int) []byte {
 	for _, septet := range septets {
 		pack(septet)
 	}
-	switch n := len(septets); {
-	case bits == 1:
-		pack(carriageReturn)
-	case bits == 0 && septets[n-1] == carriageReturn && headerLength+len(b)-start < segmentOctets:
+	if bits == 1 {
 		pack(carriageReturn)
 	}
 	if bits > 0 {
@@ -101,8 +97,9 @@ func AppendPacked(b, septets []byte, headerLength int) []byte {
 // Unpack returns the septets of a packed text, one an octet. n is their
 // number; when it is not known, as in SMPP, it is -1: then a last septet that
 // ends with its octet and is 0 or a carriage return is taken for filling. An
-// "@" in that place, as the eighth septet of seven octets, is lost: the packed
-// form cannot tell it from the filling many SMSCs use.
+// "@" or a carriage return meant in that place, as the eighth septet of seven
+// octets, is lost: it cannot be told from the filling SMSCs use, zeros or the
+// carriage return.
 func Unpack(packed []byte, n, headerLength int) []byte {
 	fill := fillBits(headerLength)
 	available := max(0, (len(packed)*8-fill)/7)

@@ -85,11 +85,12 @@ func TestPackingRoundTrip(t *testing.T) {
 			t.Fatalf("%x is packed as %x, read as %x", want, packed, got)
 		}
 		got := gsm.Unpack(packed, -1, header)
-		lost := byte(0) // the one septet that may be
-		if header+len(packed) >= gsm.MaxHeader && len(want) > 0 && want[len(want)-1] == '\r' {
-			lost = '\r'
+		for _, filling := range []byte{0, '\r'} {
+			if bytes.Equal(append(bytes.Clone(got), filling), want) {
+				return
+			}
 		}
-		if !bytes.Equal(got, want) && !bytes.Equal(append(bytes.Clone(got), lost), want) {
+		if !bytes.Equal(got, want) {
 			t.Fatalf("%x is packed as %x, read as %x", want, packed, got)
 		}
 	})
