@@ -27,6 +27,7 @@ COPY --from=build /switchboard /switchboard
 # wants to see that it is not 0.
 USER 65532:65532
 # /metrics, /healthz, /readyz, /status
+ENV SWITCHBOARD_HTTP=:8080
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["/switchboard", "health", "http://127.0.0.1:8080/readyz"]
