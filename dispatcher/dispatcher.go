@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"switchboard/config"
 	"switchboard/message"
@@ -20,9 +21,21 @@ type Options struct {
 	Transports config.Names `yaml:"transport_names"`
 	// Exposed are the connectors applications attach to.
 	Exposed config.Names `yaml:"exposed_names"`
+	// ReceiveInbound is another word for transport_names, as Vumi's endpoint
+	// dispatchers have it.
+	ReceiveInbound config.Names `yaml:"receive_inbound_connectors"`
+	// ReceiveOutbound is another word for exposed_names, as Vumi's endpoint
+	// dispatchers have it.
+	ReceiveOutbound config.Names `yaml:"receive_outbound_connectors"`
 	// MaxHops is how many dispatchers a message may pass before it is taken
 	// for one that runs in a circle and set aside.
 	MaxHops int `yaml:"max_hops"`
+	// RememberOutbound keeps, in the state store, where each outbound message
+	// came from, so that its events find back. Switchboard's own transports
+	// carry that with the message; switch it off where there are no others.
+	RememberOutbound bool `yaml:"remember_outbound"`
+	// ExpireRoutingMemory is how long it is kept. Default 604800 s, seven days.
+	ExpireRoutingMemory config.Duration `yaml:"expire_routing_memory"`
 }
 
 // The defaults of a dispatcher. A large prefetch keeps its pipeline full; it is
@@ -30,17 +43,26 @@ type Options struct {
 const (
 	defaultPrefetch = 1000
 	defaultMaxHops  = 16
+	defaultMemory   = 7 * 24 * time.Hour
 )
 
 // DefaultOptions are the options of a dispatcher whose file names none.
 func DefaultOptions() Options {
-	o := Options{Settings: worker.DefaultSettings(), MaxHops: defaultMaxHops}
+	o := Options{
+		Settings: worker.DefaultSettings(), MaxHops: defaultMaxHops,
+		RememberOutbound: true, ExpireRoutingMemory: config.Duration(defaultMemory),
+	}
 	o.Prefetch = defaultPrefetch
 	return o
 }
 
-// Names are the dispatcher's connectors.
-func (o *Options) Names() Names { return Names{Transports: o.Transports, Exposed: o.Exposed} }
+// Names are the dispatcher's connectors, in whichever words they are given.
+func (o *Options) Names() Names {
+	return Names{
+		Transports: slices.Concat(o.Transports, o.ReceiveInbound),
+		Exposed:    slices.Concat(o.Exposed, o.ReceiveOutbound),
+	}
+}
 
 // Validate checks the options.
 func (o *Options) Validate() error {
@@ -48,13 +70,32 @@ func (o *Options) Validate() error {
 	if o.MaxHops < 1 {
 		errs = append(errs, config.Fieldf("max_hops", "must be at least 1"))
 	}
-	errs = append(errs, checkNames("transport_names", o.Transports), checkNames("exposed_names", o.Exposed))
-	for _, name := range o.Exposed {
-		if slices.Contains(o.Transports, name) {
-			errs = append(errs, config.Field(fmt.Errorf("%s is one of transport_names too", name), "exposed_names", name))
+	if o.RememberOutbound && o.ExpireRoutingMemory.Std() < time.Second {
+		errs = append(errs, config.Fieldf("expire_routing_memory", "must be at least 1s"))
+	}
+	transports, err := eitherOf("transport_names", o.Transports, "receive_inbound_connectors", o.ReceiveInbound)
+	errs = append(errs, err)
+	exposed, err := eitherOf("exposed_names", o.Exposed, "receive_outbound_connectors", o.ReceiveOutbound)
+	errs = append(errs, err)
+	names := o.Names()
+	for _, name := range names.Exposed {
+		if slices.Contains(names.Transports, name) {
+			errs = append(errs, config.Field(fmt.Errorf("%s is one of %s too", name, transports), exposed, name))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// eitherOf checks the names under whichever of two words the file uses, and
+// says which that is.
+func eitherOf(key string, names []string, other string, others []string) (used string, err error) {
+	switch {
+	case len(others) == 0:
+		return key, checkNames(key, names)
+	case len(names) == 0:
+		return other, checkNames(other, others)
+	}
+	return key, config.Fieldf(other, "says the same as %s; write one of them", key)
 }
 
 func checkNames(key string, names []string) error {
@@ -82,13 +123,14 @@ type Dispatcher struct {
 // plan is what one configuration says; a reload swaps the whole of it.
 type plan struct {
 	options Options
+	names   Names
 	router  Router
 }
 
 // New makes a dispatcher that routes by router.
 func New(env worker.Env, options Options, router Router) *Dispatcher {
 	d := &Dispatcher{core: worker.Core{Env: env, Settings: options.Settings}}
-	d.plan.Store(&plan{options: options, router: router})
+	d.plan.Store(&plan{options: options, names: options.Names(), router: router})
 	return d
 }
 
@@ -98,14 +140,14 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := worker.Bind(ctx, p.router, d.core.Tools()); err != nil {
 		return fmt.Errorf("starting router: %w", err)
 	}
-	if err := d.declare(ctx, p.options); err != nil {
+	if err := d.declare(ctx, p.names); err != nil {
 		return err
 	}
 	var sources []worker.Source
-	for _, name := range p.options.Transports {
+	for _, name := range p.names.Transports {
 		sources = append(sources, d.source(name, message.Inbound), d.source(name, message.EventFlow))
 	}
-	for _, name := range p.options.Exposed {
+	for _, name := range p.names.Exposed {
 		sources = append(sources, d.source(name, message.Outbound))
 	}
 	return d.core.Serve(ctx, sources...)
@@ -113,13 +155,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 // declare makes the queues exist that the dispatcher publishes to, so that it
 // does not matter who starts first.
-func (d *Dispatcher) declare(ctx context.Context, o Options) error {
-	for _, name := range o.Transports {
+func (d *Dispatcher) declare(ctx context.Context, names Names) error {
+	for _, name := range names.Transports {
 		if err := d.core.Declare(ctx, name, message.Outbound); err != nil {
 			return err
 		}
 	}
-	for _, name := range o.Exposed {
+	for _, name := range names.Exposed {
 		for _, flow := range [...]message.Flow{message.Inbound, message.EventFlow} {
 			if err := d.core.Declare(ctx, name, flow); err != nil {
 				return err
@@ -130,67 +172,62 @@ func (d *Dispatcher) declare(ctx context.Context, o Options) error {
 }
 
 func (d *Dispatcher) source(connector string, flow message.Flow) worker.Source {
-	s := worker.Source{Connector: connector, Flow: flow, Handle: d.handle}
-	if flow == message.Outbound {
+	l := d.newLane()
+	s := worker.Source{Connector: connector, Flow: flow, Handle: l.handle}
+	switch flow {
+	case message.EventFlow:
+		s.Handle = l.handleEvent
+	case message.Outbound:
 		s.Failed = d.nack
 	}
 	return s
 }
 
-// handle decides, publishes without waiting, and is done with the item when
-// the broker has confirmed every copy.
-func (d *Dispatcher) handle(ctx context.Context, item *worker.Item) {
-	var targets []Target
-	err := worker.Protect(func() (err error) {
-		targets, err = d.decide(ctx, item.Envelope)
+// decide returns targets that each have an envelope of their own, stamped and
+// addressed; known is the home of an event's message, where memory has it.
+func (d *Dispatcher) decide(ctx context.Context, p *plan, e *message.Envelope, known home) (targets []Target, err error) {
+	err = worker.Protect(func() error {
+		targets, err = p.decide(ctx, e, known)
 		return err
 	})
-	if err != nil {
-		item.Done(err)
-		return
-	}
-	done := gather(len(targets), item.Done)
-	for _, t := range targets {
-		d.core.PublishAsync(ctx, t.Envelope, done)
-	}
+	return targets, err
 }
 
-// decide returns targets that each have an envelope of their own, stamped and
-// addressed.
-func (d *Dispatcher) decide(ctx context.Context, e *message.Envelope) ([]Target, error) {
-	p := d.plan.Load()
-	from := e.Connector
+func (p *plan) decide(ctx context.Context, e *message.Envelope, known home) ([]Target, error) {
 	if hops := countHop(e.Routing()); hops > p.options.MaxHops {
 		return nil, message.Permanent(fmt.Errorf("%s passed more than max_hops=%d dispatchers; look for a circle of routes", e, p.options.MaxHops))
 	}
-	targets, err := p.targets(ctx, e)
+	targets, err := p.targets(ctx, e, known)
 	if err != nil {
 		return nil, err
 	}
 	if len(targets) == 0 {
-		return nil, message.Permanent(fmt.Errorf("the router has no target for %s from %s", e, from))
+		return nil, message.Permanent(fmt.Errorf("the router has no target for %s from %s", e, e.Connector))
 	}
 	for i := range targets {
-		p.address(&targets[i], e, from, len(targets) > 1)
+		p.address(&targets[i], e, len(targets) > 1)
 	}
 	return targets, nil
 }
 
-// targets asks the stamp of an event first, and the router for all else.
-func (p *plan) targets(ctx context.Context, e *message.Envelope) ([]Target, error) {
+// targets asks an event's stamp first, memory next, and the router for all else.
+func (p *plan) targets(ctx context.Context, e *message.Envelope, known home) ([]Target, error) {
 	if e.Flow == message.EventFlow {
-		if name := popPath(e.Routing(), p.exposes); name != "" {
-			return To(name), nil
+		if h := popPath(e.Routing(), p.exposes); h != "" {
+			return p.bringHome(ctx, e, h, pathKey)
+		}
+		if connector, _ := known.split(); known == nowhere || p.exposes(connector) {
+			return p.bringHome(ctx, e, known, "memory")
 		}
 	}
 	return p.router.Route(ctx, *e)
 }
 
-func (p *plan) exposes(name string) bool { return slices.Contains(p.options.Exposed, name) }
+func (p *plan) exposes(name string) bool { return slices.Contains(p.names.Exposed, name) }
 
 // address gives a target its envelope: the router's copy or one of its own;
 // only several targets need copies of what is inside.
-func (p *plan) address(t *Target, e *message.Envelope, from string, shared bool) {
+func (p *plan) address(t *Target, e *message.Envelope, shared bool) {
 	switch {
 	case t.Envelope != nil:
 	case shared:
@@ -203,8 +240,8 @@ func (p *plan) address(t *Target, e *message.Envelope, from string, shared bool)
 		t.Envelope.Flow = t.Flow
 	}
 	t.Envelope.Connector = t.Connector
-	if e.Flow == message.Outbound && t.Envelope.Flow == message.Outbound && p.exposes(from) {
-		stampPath(t.Envelope.Routing(), from)
+	if t.Envelope.Flow == message.Outbound {
+		stampPath(t.Envelope.Routing(), homeOf(e))
 	}
 }
 
@@ -215,7 +252,10 @@ func (d *Dispatcher) nack(ctx context.Context, item *worker.Item, reason error) 
 	}
 	from := item.Envelope.Connector
 	nack := message.NewNack(item.Message, reason.Error())
-	popPath(&nack.RoutingMetadata, func(name string) bool { return name == from })
+	if h := popPath(&nack.RoutingMetadata, func(name string) bool { return name == from }); h != "" {
+		_, endpoint := h.split()
+		nack.SetEndpoint(endpoint)
+	}
 	return d.core.Publish(ctx, &message.Envelope{Flow: message.EventFlow, Connector: from, Event: nack})
 }
 

@@ -16,8 +16,11 @@ type home string
 // message passed from one transport to another.
 const nowhere home = "!"
 
-// homeOf is where an outbound arrival comes from.
+// homeOf is the home of what goes out because of an arrival.
 func homeOf(e *message.Envelope) home {
+	if e.Flow != message.Outbound {
+		return nowhere
+	}
 	if endpoint := e.Message.Endpoint(); endpoint != message.DefaultEndpoint {
 		return home(e.Connector + "/" + endpoint)
 	}

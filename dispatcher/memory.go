@@ -18,71 +18,53 @@ func (d *Dispatcher) memoryKey(messageID string) string {
 	return "events/" + d.core.Name + "/" + messageID
 }
 
-// dispatched is an item that is decided and not yet published.
-type dispatched struct {
-	item    *worker.Item
-	targets []Target
-	home    home // to be remembered; "" is nothing
-	expires store.Entry
-}
-
-// remember writes the homes of a batch in one round trip, then publishes it: an
-// event can come as soon as its message is out. A store that is out of reach
-// must not hold messages up; their events then go by the router alone.
-func (d *Dispatcher) remember(ctx context.Context, batch []dispatched) {
-	entries := make([]store.Entry, 0, len(batch))
-	for _, b := range batch {
-		if b.home != "" {
-			entries = append(entries, b.expires)
+// memoryOf is what is to be remembered of an item, if anything.
+func (d *Dispatcher) memoryOf(p *plan, e *message.Envelope, targets []Target) []store.Entry {
+	if !p.options.RememberOutbound || d.core.State == nil {
+		return nil
+	}
+	var entries []store.Entry
+	for _, t := range targets {
+		if t.Envelope.Flow == message.Outbound {
+			entries = append(entries, store.Entry{
+				Key: d.memoryKey(t.Envelope.ID()), Value: string(homeOf(e)), TTL: p.options.ExpireRoutingMemory.Std(),
+			})
 		}
 	}
-	if len(entries) > 0 {
-		if err := d.core.State.Set(ctx, entries...); err != nil && ctx.Err() == nil {
-			d.core.Logger.Warn("remembering where messages came from failed; their events may not find the way back",
-				"worker", d.core.Name, "messages", len(entries), "error", err)
-		}
+	return entries
+}
+
+// remember writes what a batch leaves in memory in one round trip, and then
+// publishes it: an event can come as soon as its message is out. A store that
+// is out of reach holds no message up; their events then go by the router alone.
+func (d *Dispatcher) remember(ctx context.Context, batch []decided) {
+	entries := make([]store.Entry, 0, len(batch))
+	for _, b := range batch {
+		entries = append(entries, b.memory...)
+	}
+	if err := d.core.State.Set(ctx, entries...); err != nil && ctx.Err() == nil {
+		d.core.Logger.Warn("remembering where messages came from failed; their events may not find the way back",
+			"worker", d.core.Name, "messages", len(entries), "error", err)
 	}
 	for _, b := range batch {
 		d.publish(ctx, b.item, b.targets)
 	}
 }
 
-// entry is what is to be remembered of an outbound item; "" is nothing.
-func (d *Dispatcher) entry(p *plan, e *message.Envelope, targets []Target) (home, store.Entry) {
-	if !p.options.RememberOutbound || d.core.State == nil {
-		return "", store.Entry{}
-	}
-	h := homeOfTargets(e, targets)
-	return h, store.Entry{Key: d.memoryKey(e.ID()), Value: string(h), TTL: p.options.ExpireRoutingMemory.Std()}
-}
-
-// homeOfTargets is the home of what goes out to transports; "" when nothing does.
-func homeOfTargets(e *message.Envelope, targets []Target) home {
-	for _, t := range targets {
-		if t.Envelope.Flow != message.Outbound {
-			continue
-		}
-		if e.Flow == message.Outbound {
-			return homeOf(e)
-		}
-		return nowhere
-	}
-	return ""
-}
-
-// recall asks for the homes of a batch's events in one round trip, then routes
+// recall asks for the homes of a batch of events in one round trip, then routes
 // and publishes each in turn.
 func (d *Dispatcher) recall(ctx context.Context, batch []*worker.Item) {
 	p := d.plan.Load()
+	unknown := make([]bool, len(batch))
 	var keys []string
-	for _, item := range batch {
-		if p.mustRecall(item.Envelope) {
+	for i, item := range batch {
+		if unknown[i] = d.mustRecall(p, item.Envelope); unknown[i] {
 			keys = append(keys, d.memoryKey(item.ID()))
 		}
 	}
 	homes, err := d.homes(ctx, keys)
-	for _, item := range batch {
-		if err != nil && p.mustRecall(item.Envelope) {
+	for i, item := range batch {
+		if unknown[i] && err != nil {
 			item.Done(err)
 			continue
 		}
@@ -91,7 +73,7 @@ func (d *Dispatcher) recall(ctx context.Context, batch []*worker.Item) {
 }
 
 func (d *Dispatcher) homes(ctx context.Context, keys []string) (map[string]string, error) {
-	if len(keys) == 0 || d.core.State == nil {
+	if len(keys) == 0 {
 		return nil, nil
 	}
 	homes, err := d.core.State.Get(ctx, keys...)
@@ -102,6 +84,6 @@ func (d *Dispatcher) homes(ctx context.Context, keys []string) (map[string]strin
 }
 
 // mustRecall says that only memory can tell an event's home.
-func (p *plan) mustRecall(e *message.Envelope) bool {
-	return p.options.RememberOutbound && stamped(e.Routing(), p.exposes) == ""
+func (d *Dispatcher) mustRecall(p *plan, e *message.Envelope) bool {
+	return p.options.RememberOutbound && d.core.State != nil && stamped(e.Routing(), p.exposes) == ""
 }
