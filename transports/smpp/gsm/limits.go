@@ -70,12 +70,13 @@ func (m Method) element(p Part) Header {
 func (m Method) writesHeader() bool { return m == UDH8 || m == UDH16 }
 
 // cut returns the ends of the segments units is cut into, each at most limit:
-// one at least, for an empty text too. No character is cut in two.
-func (c Coding) cut(units []byte, limit int) (ends []int) {
+// one at least, for an empty text too. No character is cut in two. Header is
+// the length of the user data header each segment will have.
+func (c Coding) cut(units []byte, limit, header int) (ends []int) {
 	for start := 0; ; {
 		end := c.reach(units, start, limit)
 		if end < len(units) {
-			end = c.boundary(units, start, end)
+			end = c.boundary(units, start, end, header)
 		}
 		ends = append(ends, end)
 		if start = end; end == len(units) {
@@ -99,15 +100,16 @@ func (c Coding) reach(units []byte, start, limit int) int {
 }
 
 // boundary moves a cut back to the beginning of the character it would split.
-func (c Coding) boundary(units []byte, start, end int) int {
+func (c Coding) boundary(units []byte, start, end, header int) int {
 	back := end
 	switch c {
-	case GSM7, GSM7Packed:
-		// A full packed segment ends with an octet, where filling is looked for.
-		if c == GSM7Packed && likeFilling(units[back-1]) {
+	case GSM7:
+		if units[end-1] == escape {
 			back--
 		}
-		if units[back-1] == escape {
+	case GSM7Packed:
+		// What a reader would take for filling must not end with an octet.
+		for back > start && (units[back-1] == escape || likeFilling(units[back-1]) && (fillBits(header)+7*(back-start))%8 == 0) {
 			back--
 		}
 	case UCS2:

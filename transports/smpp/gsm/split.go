@@ -136,11 +136,12 @@ func (s Splitter) split(e Encoding, units []byte, reference uint16, extra []Elem
 		m.Segments = []Segment{seg}
 		return m, err
 	}
+	header := s.header(base, Part{}).Length()
 	room := e.Coding.room(base.Length() + s.partLength(base))
 	if room < minimumRoom {
 		return Message{}, errNoRoom
 	}
-	ends := e.Coding.cut(units, room)
+	ends := e.Coding.cut(units, room, header)
 	if len(ends) > MaxSegments {
 		return Message{}, &TooLongError{Segments: len(ends)}
 	}
@@ -168,10 +169,18 @@ func (s Splitter) partLength(base Header) int {
 	return with.Length() - base.Length()
 }
 
+// header is what a segment of several is written with.
+func (s Splitter) header(base Header, p Part) Header {
+	if !s.Method.writesHeader() {
+		return base
+	}
+	return append(s.Method.element(p), base...)
+}
+
 func (s Splitter) segment(e Encoding, base Header, p Part, units []byte) (Segment, error) {
-	h := base[:len(base):len(base)]
-	if p.Multipart() && s.Method.writesHeader() {
-		h = append(s.Method.element(p), h...)
+	h := base
+	if p.Multipart() {
+		h = s.header(base, p)
 	}
 	octets, err := h.Append(nil)
 	if err != nil {

@@ -158,8 +158,11 @@ func TestNoSegmentIsOverfilled(t *testing.T) {
 func checkSegments(t *rapid.T, m gsm.Message, extra []gsm.Element) {
 	single, part := gsm.Limits(m.Encoding, m.Method, extra...)
 	widest := 2 // of a character, in units of Limits
-	if m.Coding == gsm.UTF8 {
+	switch m.Coding {
+	case gsm.UTF8:
 		widest = utf8.UTFMax
+	case gsm.GSM7Packed:
+		widest++ // and an "@" that would be taken for filling
 	}
 	for i, s := range m.Segments {
 		if m.Method == gsm.Payload {
