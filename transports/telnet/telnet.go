@@ -1,0 +1,200 @@
+// Package telnet is a transport for people who type: with telnet (RFC 854), nc
+// or PuTTY. A connection is a session, a line is a message, /quit ends it.
+package telnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/transports"
+)
+
+// Transport is a telnet server. A person's address is the host:port of the
+// connection ([host]:port for IPv6), so it ends with the connection.
+type Transport struct {
+	// TelnetPort is the TCP port to listen on; 0 takes any free one. Either
+	// this or twisted_endpoint must be given. Example: 9010.
+	TelnetPort *int `yaml:"telnet_port"`
+	// TwistedEndpoint is the port as Vumi's files have it, with an interface
+	// where only one is to be listened on; default none.
+	// Example: tcp:9010:interface=127.0.0.1.
+	TwistedEndpoint string `yaml:"twisted_endpoint"`
+	// ToAddr is the address people's messages are sent to; default telnet.
+	// Example: "9292".
+	ToAddr string `yaml:"to_addr"`
+	// TransportType is the messages' transport_type; default telnet.
+	TransportType string `yaml:"transport_type"`
+	// MaxConnections is how many people may be connected at once; whoever
+	// comes after them is told to try again later. Default 1000.
+	MaxConnections int `yaml:"max_connections"`
+
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	clients map[string]*client // by address
+	ready   chan struct{}      // closed while the server listens
+	addr    net.Addr
+}
+
+var _ transports.Transport = (*Transport)(nil)
+
+const (
+	defaultAddress        = "telnet"
+	defaultMaxConnections = 1000
+)
+
+// New makes a transport with its defaults.
+func New() *Transport {
+	return &Transport{
+		ToAddr: defaultAddress, TransportType: defaultAddress, MaxConnections: defaultMaxConnections,
+		logger: slog.New(slog.DiscardHandler), clients: map[string]*client{}, ready: make(chan struct{}),
+	}
+}
+
+// Validate checks the options.
+func (t *Transport) Validate() error {
+	errs := []error{t.validatePort()}
+	if t.ToAddr == "" {
+		errs = append(errs, config.Fieldf("to_addr", "must not be empty: replies come from it"))
+	}
+	if t.MaxConnections < 1 {
+		errs = append(errs, config.Fieldf("max_connections", "must be at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+func (t *Transport) validatePort() error {
+	if (t.TelnetPort == nil) == (t.TwistedEndpoint == "") {
+		return config.Fieldf("telnet_port", "either telnet_port or twisted_endpoint must be given, for example telnet_port: 9010")
+	}
+	_, err := t.listenAddress()
+	return err
+}
+
+// Bind takes the logger.
+func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
+	t.logger = tools.Logger
+	return nil
+}
+
+// Addr is the address the server listens on; it waits until there is one.
+func (t *Transport) Addr(ctx context.Context) (net.Addr, error) {
+	for {
+		t.mu.Lock()
+		addr, ready := t.addr, t.ready
+		t.mu.Unlock()
+		if addr != nil {
+			return addr, nil
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// stopGrace is how long the end of the sessions may take to reach the broker
+// when the transport stops.
+const stopGrace = 4 * time.Second
+
+// Run serves people until ctx ends; then it hangs up on each of them and says
+// that their sessions are over.
+func (t *Transport) Run(ctx context.Context, line transports.Line) error {
+	listener, err := t.listen(ctx)
+	if err != nil {
+		return err
+	}
+	work, letGo := context.WithCancel(context.WithoutCancel(ctx))
+	defer letGo()
+	stop := context.AfterFunc(ctx, func() {
+		_ = listener.Close()
+		t.hangUpAll()
+		time.AfterFunc(stopGrace, letGo)
+	})
+	defer stop()
+	var group sync.WaitGroup
+	t.accept(ctx, listener, func(conn net.Conn) {
+		group.Go(func() { t.serve(ctx, work, conn, line) })
+	})
+	group.Wait()
+	t.setListening(nil)
+	return nil
+}
+
+func (t *Transport) listen(ctx context.Context) (net.Listener, error) {
+	address, err := t.listenAddress()
+	if err != nil {
+		return nil, message.Permanent(err)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, message.Permanent(fmt.Errorf(
+			"listening on %s: the port is in use; stop the program that has it, or set telnet_port to another one", address))
+	case err != nil:
+		return nil, message.Permanent(fmt.Errorf("listening on %s: %w; set telnet_port to a port this user may use", address, err))
+	}
+	t.setListening(listener.Addr())
+	t.logger.Info("listening for telnet", "address", listener.Addr().String())
+	return listener, nil
+}
+
+func (t *Transport) setListening(addr net.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.addr = addr; addr != nil {
+		close(t.ready)
+	} else {
+		t.ready = make(chan struct{})
+	}
+}
+
+// acceptPause keeps a shortage (of file descriptors, say) from being a busy loop.
+const acceptPause = 100 * time.Millisecond
+
+// accept hands connections to serve until ctx ends, which closes the listener.
+func (t *Transport) accept(ctx context.Context, listener net.Listener, serve func(net.Conn)) {
+	for ctx.Err() == nil {
+		conn, err := listener.Accept()
+		if err == nil {
+			serve(conn)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(acceptPause):
+			t.logger.Warn("accepting a telnet connection failed", "error", err)
+		}
+	}
+}
+
+// errUnknownAddress is, word for word, the nack_reason of Vumi's transport.
+var errUnknownAddress = errors.New("Unknown address.") //nolint:staticcheck // ST1005: the wire's text
+
+// Send writes a message to the person connected from its to_addr. A session
+// close hangs up after it.
+func (t *Transport) Send(ctx context.Context, m *message.Message) (providerID string, err error) {
+	t.mu.Lock()
+	c := t.clients[m.To]
+	t.mu.Unlock()
+	if c == nil {
+		return "", message.Permanent(errUnknownAddress)
+	}
+	if err := c.write(ctx, encodeText(m.Content)); err != nil {
+		return "", err
+	}
+	if m.SessionEvent == message.SessionClose {
+		t.remove(c)
+		c.hangUp()
+	}
+	return "", nil
+}
