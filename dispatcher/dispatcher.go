@@ -39,21 +39,27 @@ type Options struct {
 }
 
 // The defaults of a dispatcher. A large prefetch keeps its pipeline full; it is
-// also the most that a killed dispatcher repeats.
+// also the most that a killed dispatcher repeats, and what its memory grows with,
+// so many queues share it.
 const (
-	defaultPrefetch = 1000
-	defaultMaxHops  = 16
-	defaultMemory   = 7 * 24 * time.Hour
+	sharedPrefetch = 1000
+	leastPrefetch  = 100
+	defaultMaxHops = 16
+	defaultMemory  = 7 * 24 * time.Hour
 )
+
+// prefetch is the dispatcher's choice for each of its queues. Events come on
+// queues of their own but are few: they do not count.
+func (n Names) prefetch() int {
+	return max(leastPrefetch, sharedPrefetch/(len(n.Transports)+len(n.Exposed)-1))
+}
 
 // DefaultOptions are the options of a dispatcher whose file names none.
 func DefaultOptions() Options {
-	o := Options{
+	return Options{
 		Settings: worker.DefaultSettings(), MaxHops: defaultMaxHops,
 		RememberOutbound: true, ExpireRoutingMemory: config.Duration(defaultMemory),
 	}
-	o.Prefetch = defaultPrefetch
-	return o
 }
 
 // Names are the dispatcher's connectors, in whichever words they are given.
@@ -173,7 +179,9 @@ func (d *Dispatcher) declare(ctx context.Context, names Names) error {
 
 func (d *Dispatcher) source(connector string, flow message.Flow) worker.Source {
 	l := d.newLane()
-	s := worker.Source{Connector: connector, Flow: flow, Handle: l.handle}
+	s := worker.Source{
+		Connector: connector, Flow: flow, Handle: l.handle, Prefetch: d.plan.Load().names.prefetch(),
+	}
 	switch flow {
 	case message.EventFlow:
 		s.Handle = l.handleEvent

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ type Source struct {
 	// block, which holds the queue back, and must see to it that every item is
 	// Done sooner or later.
 	Handle func(ctx context.Context, item *Item)
+	// Prefetch is the frame's choice of how many items are in hand at once,
+	// where the settings leave it open.
+	Prefetch int
 	// Failed, where set, is called before an item is set aside for good, to
 	// tell whoever should know. When it fails the item is tried again later.
 	Failed func(ctx context.Context, item *Item, reason error) error
@@ -95,7 +99,8 @@ func (s *Session) Start(source Source) (stop func()) {
 
 func (s *Session) consume(ctx context.Context, source Source) error {
 	queue := source.queue(s.core.Settings.QueueType)
-	err := s.core.Broker.Consume(ctx, queue, s.core.Settings.Prefetch, func(d *broker.Delivery) {
+	prefetch := cmp.Or(s.core.Settings.Prefetch, source.Prefetch, defaultPrefetch)
+	err := s.core.Broker.Consume(ctx, queue, prefetch, func(d *broker.Delivery) {
 		s.core.take(s.work, source, d)
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {

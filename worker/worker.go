@@ -61,7 +61,8 @@ func Bind(ctx context.Context, plugin any, tools Tools) error {
 type Settings struct {
 	// Name of the worker; the file's own name when empty.
 	Name string `yaml:"worker_name"`
-	// Prefetch is how many messages are in hand at once, of each queue.
+	// Prefetch is how many messages are in hand at once, of each queue. Default
+	// 20; a dispatcher shares 1000 out among its queues, at least 100 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// StopTimeout is how long a stop waits for what is in hand.
 	StopTimeout config.Duration `yaml:"stop_timeout"`
@@ -92,7 +93,6 @@ const (
 // DefaultSettings are the settings of a worker whose file names none.
 func DefaultSettings() Settings {
 	return Settings{
-		Prefetch:          defaultPrefetch,
 		StopTimeout:       config.Duration(defaultStopTimeout),
 		QueueType:         broker.Classic,
 		MaxAttempts:       defaultAttempts,
@@ -105,8 +105,8 @@ func DefaultSettings() Settings {
 // Validate checks the settings.
 func (s *Settings) Validate() error {
 	switch {
-	case s.Prefetch < 1 || s.Prefetch > maxPrefetch:
-		return config.Fieldf("amqp_prefetch_count", "must be between 1 and %d", maxPrefetch)
+	case s.Prefetch < 0 || s.Prefetch > maxPrefetch:
+		return config.Fieldf("amqp_prefetch_count", "must be between 1 and %d, or 0 for the worker's own choice", maxPrefetch)
 	case s.QueueType != broker.Classic && s.QueueType != broker.Quorum:
 		return config.Fieldf("queue_type", "is %q; write classic or quorum", s.QueueType)
 	case s.MaxAttempts < 1:
