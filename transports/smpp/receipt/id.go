@@ -168,7 +168,7 @@ func plainID(id string) string {
 	if hex, ok := strings.CutPrefix(s, "0x"); ok && hex != "" {
 		s = hex
 	}
-	if rest := strings.TrimLeft(s, "0"); rest != "" {
+	if rest := strings.TrimLeft(s, "0"+blanks); rest != "" {
 		return rest
 	}
 	if s != "" {
