@@ -1,0 +1,138 @@
+package switchboard_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// mayImport says which of the project's packages a package may import. A name
+// covers everything below it; the longest name that fits a package counts. A
+// package may always import what is below itself. Tests are free.
+var mayImport = map[string][]string{
+	"message":      {},
+	"config":       {},
+	"broker":       {},
+	"store":        {"message"},
+	"worker":       {"broker", "config", "message", "store"},
+	"middleware":   {"worker", "config", "message", "store"},
+	"dispatcher":   {"worker", "config", "message", "store", "broker"},
+	"routers":      {"dispatcher", "config", "message", "store"},
+	"transports":   {"worker", "config", "message", "store"},
+	"applications": {"worker", "config", "message", "store"},
+	// The SMPP server speaks the transport's protocol, from the other end.
+	"applications/smppserver": {"applications", "config", "message", "store", "transports/smpp"},
+	"persistence":             {"worker", "broker", "config", "message", "store", "applications"},
+	"console":                 {"worker", "broker", "config", "message", "store"},
+	"deadletters":             {"broker", "config", "message", "worker"},
+	"fleet":                   {"applications", "broker", "config", "console", "dispatcher", "message", "persistence", "store", "transports", "worker"},
+	"configs":                 {},
+	"cli":                     {""},
+	"cmd":                     {""},
+	"internal":                {""},
+}
+
+// A plugin may import its frame and what the frame stands on, never a broker.
+func TestImports(t *testing.T) {
+	for dir, files := range packages(t) {
+		rule, allowed := ruleFor(dir)
+		if rule == "" && dir != "." {
+			t.Errorf("package %s has no line in mayImport", dir)
+			continue
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file.name, "_test.go") || strings.HasSuffix(dir, "test") {
+				continue // tests, and packages that exist for tests, are free
+			}
+			for _, spec := range file.tree.Imports {
+				imported, _ := strconv.Unquote(spec.Path.Value)
+				target, ours := strings.CutPrefix(imported, "switchboard/")
+				if ours && !permitted(rule, target, allowed) {
+					t.Errorf("%s imports %s, which the layers do not allow (see mayImport)", filepath.Join(dir, file.name), imported)
+				}
+			}
+		}
+	}
+}
+
+func ruleFor(dir string) (rule string, allowed []string) {
+	for name, list := range mayImport {
+		if within(dir, name) && len(name) > len(rule) {
+			rule, allowed = name, list
+		}
+	}
+	return rule, allowed
+}
+
+func permitted(rule, target string, allowed []string) bool {
+	if within(target, rule) {
+		return true
+	}
+	for _, name := range allowed {
+		if name == "" || within(target, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(dir, name string) bool { return dir == name || strings.HasPrefix(dir, name+"/") }
+
+// Every package says once what it is.
+func TestPackageComments(t *testing.T) {
+	for dir, files := range packages(t) {
+		var comments []string
+		sources := 0
+		for _, file := range files {
+			if strings.HasSuffix(file.name, "_test.go") {
+				continue
+			}
+			sources++
+			if file.tree.Doc != nil {
+				comments = append(comments, file.name)
+			}
+		}
+		if sources > 0 && len(comments) != 1 {
+			t.Errorf("package %s has %d package comments %v, want one", dir, len(comments), comments)
+		}
+	}
+}
+
+type source struct {
+	name string
+	tree *ast.File
+}
+
+func packages(t *testing.T) map[string][]source {
+	t.Helper()
+	found := map[string][]source{}
+	set := token.NewFileSet()
+	err := filepath.WalkDir(".", func(p string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := entry.Name(); entry.IsDir() && (name == "testdata" || (strings.HasPrefix(name, ".") && name != ".")) {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(p, ".go") {
+			return nil
+		}
+		tree, err := parser.ParseFile(set, p, nil, parser.ParseComments|parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		dir := path.Dir(filepath.ToSlash(p))
+		found[dir] = append(found[dir], source{entry.Name(), tree})
+		return nil
+	})
+	if err != nil || len(found) < 10 {
+		t.Fatalf("found %d packages: %v", len(found), err)
+	}
+	return found
+}
