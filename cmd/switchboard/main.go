@@ -7,12 +7,15 @@ import (
 	"os"
 
 	"switchboard/applications"
+	"switchboard/applications/echo"
+	"switchboard/applications/guess"
 	"switchboard/cli"
 	"switchboard/dispatcher"
 	"switchboard/fleet"
 	"switchboard/middleware"
 	"switchboard/routers"
 	"switchboard/transports"
+	"switchboard/transports/telnet"
 	"switchboard/worker"
 )
 
@@ -30,8 +33,24 @@ func classes() fleet.Classes {
 				About: "each transport's messages go to the names mapped to it, messages out to their transport",
 			},
 		},
-		Transports:   map[string]fleet.Class[transports.Transport]{},
-		Applications: map[string]fleet.Class[applications.Application]{},
+		Transports: map[string]fleet.Class[transports.Transport]{
+			"telnet": {
+				New:   func() transports.Transport { return telnet.New() },
+				Vumi:  []string{"vumi.transports.telnet.TelnetServerTransport", "vumi.transports.telnet.AddressedTelnetServerTransport"},
+				About: "people type to it with telnet or nc",
+			},
+		},
+		Applications: map[string]fleet.Class[applications.Application]{
+			"echo": {
+				New:   func() applications.Application { return echo.New() },
+				Vumi:  []string{"vumi.demos.words.EchoWorker", "vumi.workers.vas2nets.EchoWorker"},
+				About: "answers with what it was told",
+			},
+			"guess": {
+				New:   func() applications.Application { return guess.New() },
+				About: "a game: guess the number",
+			},
+		},
 		Middleware: map[string]fleet.Class[worker.Middleware]{
 			"logging": {
 				New:   func() worker.Middleware { return middleware.NewLogging() },
