@@ -120,75 +120,35 @@ func checkNames(key string, names []string) error {
 	return errors.Join(errs...)
 }
 
-// Dispatcher is a running dispatcher.
-type Dispatcher struct {
-	core worker.Core
-	plan atomic.Pointer[plan]
-}
-
-// plan is what one configuration says; a reload swaps the whole of it.
+// plan is what one configuration says; a reload swaps the whole of it, and what
+// is in hand then is finished by the plan it was taken with.
 type plan struct {
 	options Options
 	names   Names
 	router  Router
+	// core publishes through the plan's own middleware.
+	core worker.Core
 }
 
-// New makes a dispatcher that routes by router.
-func New(env worker.Env, options Options, router Router) *Dispatcher {
-	d := &Dispatcher{core: worker.Core{Env: env, Settings: options.Settings}}
-	d.plan.Store(&plan{options: options, names: options.Names(), router: router})
-	return d
+func newPlan(env worker.Env, options Options, router Router) *plan {
+	return &plan{
+		options: options, names: options.Names(), router: router,
+		core: worker.Core{Env: env, Settings: options.Settings},
+	}
 }
 
-// Run routes until ctx ends.
-func (d *Dispatcher) Run(ctx context.Context) error {
-	p := d.plan.Load()
-	if err := worker.Bind(ctx, p.router, d.core.Tools()); err != nil {
+// bind gives the router and the middleware what they need; ctx ends with the
+// dispatcher.
+func (p *plan) bind(ctx context.Context) error {
+	if err := worker.Bind(ctx, p.router, p.core.Tools()); err != nil {
 		return fmt.Errorf("starting router: %w", err)
-	}
-	if err := d.declare(ctx, p.names); err != nil {
-		return err
-	}
-	var sources []worker.Source
-	for _, name := range p.names.Transports {
-		sources = append(sources, d.source(name, message.Inbound), d.source(name, message.EventFlow))
-	}
-	for _, name := range p.names.Exposed {
-		sources = append(sources, d.source(name, message.Outbound))
-	}
-	return d.core.Serve(ctx, sources...)
-}
-
-// declare makes the queues exist that the dispatcher publishes to, so that it
-// does not matter who starts first.
-func (d *Dispatcher) declare(ctx context.Context, names Names) error {
-	for _, name := range names.Transports {
-		if err := d.core.Declare(ctx, name, message.Outbound); err != nil {
-			return err
-		}
-	}
-	for _, name := range names.Exposed {
-		for _, flow := range [...]message.Flow{message.Inbound, message.EventFlow} {
-			if err := d.core.Declare(ctx, name, flow); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
 
-func (d *Dispatcher) source(connector string, flow message.Flow) worker.Source {
-	l := d.newLane()
-	s := worker.Source{
-		Connector: connector, Flow: flow, Handle: l.handle, Prefetch: d.plan.Load().names.prefetch(),
-	}
-	switch flow {
-	case message.EventFlow:
-		s.Handle = l.handleEvent
-	case message.Outbound:
-		s.Failed = d.nack
-	}
-	return s
+// consumed passes an arrival through the plan's middleware.
+func (p *plan) consumed(ctx context.Context, e *message.Envelope) error {
+	return worker.Protect(func() error { return p.core.Stack.Consumed(ctx, e) })
 }
 
 // decide returns targets that each have an envelope of their own, stamped and
@@ -264,7 +224,7 @@ func (d *Dispatcher) nack(ctx context.Context, item *worker.Item, reason error) 
 		_, endpoint := h.split()
 		nack.SetEndpoint(endpoint)
 	}
-	return d.core.Publish(ctx, &message.Envelope{Flow: message.EventFlow, Connector: from, Event: nack})
+	return d.plan.Load().core.Publish(ctx, &message.Envelope{Flow: message.EventFlow, Connector: from, Event: nack})
 }
 
 // gather calls done once, with the first error, when n parts are done.

@@ -12,13 +12,19 @@ import (
 // before it waits in the stage: the queue's order is kept.
 type lane struct {
 	d         *Dispatcher
-	recalls   stage[*worker.Item]
+	recalls   stage[taken]
 	remembers stage[decided]
+}
+
+// taken is an item with the plan it was taken with, which finishes it.
+type taken struct {
+	*worker.Item
+	plan *plan
 }
 
 // decided is an item whose targets are known, before it is published.
 type decided struct {
-	item    *worker.Item
+	item    taken
 	targets []Target
 	memory  []store.Entry // what is to be remembered of it
 }
@@ -32,42 +38,60 @@ func (d *Dispatcher) newLane() *lane {
 // handle takes a message: it decides, publishes without waiting, and is done
 // with the item when the broker has confirmed every copy.
 func (l *lane) handle(ctx context.Context, item *worker.Item) {
-	p := l.d.plan.Load()
-	targets, err := l.d.decide(ctx, p, item.Envelope, "")
+	it, ok := l.take(ctx, item)
+	if !ok {
+		return
+	}
+	targets, err := l.d.decide(ctx, it.plan, item.Envelope, "")
 	if err != nil {
 		item.Done(err)
 		return
 	}
-	memory := l.d.memoryOf(p, item.Envelope, targets)
+	memory := l.d.memoryOf(it.plan, item.Envelope, targets)
 	if len(memory) == 0 && l.remembers.idle() {
-		l.d.publish(ctx, item, targets)
+		publish(ctx, it, targets)
 		return
 	}
-	l.remembers.add(ctx, decided{item, targets, memory})
+	l.remembers.add(ctx, decided{it, targets, memory})
 }
 
 // handleEvent takes an event, which may need memory to be decided.
 func (l *lane) handleEvent(ctx context.Context, item *worker.Item) {
-	if l.recalls.idle() && !l.d.mustRecall(l.d.plan.Load(), item.Envelope) {
-		l.d.route(ctx, item, "")
+	it, ok := l.take(ctx, item)
+	if !ok {
 		return
 	}
-	l.recalls.add(ctx, item)
+	if l.recalls.idle() && !l.d.mustRecall(it.plan, item.Envelope) {
+		l.d.route(ctx, it, "")
+		return
+	}
+	l.recalls.add(ctx, it)
+}
+
+// take gives an item the plan of this moment, and passes it through the plan's
+// middleware.
+func (l *lane) take(ctx context.Context, item *worker.Item) (taken, bool) {
+	it := taken{item, l.d.plan.Load()}
+	if err := it.plan.consumed(ctx, item.Envelope); err != nil {
+		item.Done(err)
+		return it, false
+	}
+	return it, true
 }
 
 // route decides an item and publishes it.
-func (d *Dispatcher) route(ctx context.Context, item *worker.Item, known home) {
-	targets, err := d.decide(ctx, d.plan.Load(), item.Envelope, known)
+func (d *Dispatcher) route(ctx context.Context, it taken, known home) {
+	targets, err := d.decide(ctx, it.plan, it.Envelope, known)
 	if err != nil {
-		item.Done(err)
+		it.Done(err)
 		return
 	}
-	d.publish(ctx, item, targets)
+	publish(ctx, it, targets)
 }
 
-func (d *Dispatcher) publish(ctx context.Context, item *worker.Item, targets []Target) {
-	done := gather(len(targets), item.Done)
+func publish(ctx context.Context, it taken, targets []Target) {
+	done := gather(len(targets), it.Done)
 	for _, t := range targets {
-		d.core.PublishAsync(ctx, t.Envelope, done)
+		it.plan.core.PublishAsync(ctx, t.Envelope, done)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"switchboard/message"
 	"switchboard/store"
-	"switchboard/worker"
 )
 
 // Transports that are not ours do not carry the stamp from a message into its
@@ -47,18 +46,17 @@ func (d *Dispatcher) remember(ctx context.Context, batch []decided) {
 			"worker", d.core.Name, "messages", len(entries), "error", err)
 	}
 	for _, b := range batch {
-		d.publish(ctx, b.item, b.targets)
+		publish(ctx, b.item, b.targets)
 	}
 }
 
 // recall asks for the homes of a batch of events in one round trip, then routes
 // and publishes each in turn.
-func (d *Dispatcher) recall(ctx context.Context, batch []*worker.Item) {
-	p := d.plan.Load()
+func (d *Dispatcher) recall(ctx context.Context, batch []taken) {
 	unknown := make([]bool, len(batch))
 	var keys []string
 	for i, item := range batch {
-		if unknown[i] = d.mustRecall(p, item.Envelope); unknown[i] {
+		if unknown[i] = d.mustRecall(item.plan, item.Envelope); unknown[i] {
 			keys = append(keys, d.memoryKey(item.ID()))
 		}
 	}

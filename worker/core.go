@@ -109,6 +109,10 @@ func (s *Session) consume(ctx context.Context, source Source) error {
 	return nil
 }
 
+// Done is closed when nothing more is taken: the session's context has ended,
+// or a source has failed.
+func (s *Session) Done() <-chan struct{} { return s.fetch.Done() }
+
 // Wait blocks until the session's context ends and all that is in hand is done,
 // at most StopTimeout later; then what is left returns to its queue.
 func (s *Session) Wait() error {
