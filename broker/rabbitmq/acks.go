@@ -11,7 +11,7 @@ import (
 // acknowledgement (multiple), those beyond it one by one, so that one slow
 // handler does not hold back the others' room in the prefetch.
 type acks struct {
-	ch      *amqp.Channel
+	ch      acker
 	metrics *metrics
 	wake    chan struct{}
 
@@ -25,6 +25,14 @@ type acks struct {
 	stopped  bool
 }
 
+// acker is the part of amqp.Channel that tells RabbitMQ.
+type acker interface {
+	Ack(tag uint64, multiple bool) error
+	Nack(tag uint64, multiple, requeue bool) error
+}
+
+var _ acker = (*amqp.Channel)(nil)
+
 // unsettled is a delivery in a handler's hands.
 type unsettled struct {
 	tag        uint64
@@ -32,7 +40,7 @@ type unsettled struct {
 	done       bool
 }
 
-func newAcks(ch *amqp.Channel, m *metrics) *acks {
+func newAcks(ch acker, m *metrics) *acks {
 	return &acks{ch: ch, metrics: m, wake: make(chan struct{}, 1)}
 }
 

@@ -62,10 +62,10 @@ func (d *dialer) tlsConfig() (*tls.Config, error) {
 	return cfg, nil
 }
 
-func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, error) {
+func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, *socket, error) {
 	cfg, err := d.tlsConfig()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
@@ -92,10 +92,10 @@ func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, error
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connecting to RabbitMQ on %s: %w", d.host, err)
+		return nil, nil, fmt.Errorf("connecting to RabbitMQ on %s: %w", d.host, err)
 	}
 	guardReading(sock, conn)
-	return conn, nil
+	return conn, sock, nil
 }
 
 // guardReading sets the first deadline for reading; the library moves it on with

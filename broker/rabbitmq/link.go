@@ -70,6 +70,7 @@ func newLink(role string, d *dialer, closing <-chan struct{}, log *slog.Logger, 
 // session is one connection from dialling until it is lost.
 type session struct {
 	conn   *amqp.Connection
+	socket *socket
 	gone   chan struct{} // closed when it is lost
 	reason error         // set before gone is closed
 }
@@ -98,11 +99,11 @@ func (l *link) run(ctx context.Context, serve func(context.Context, *session) er
 }
 
 func (l *link) once(ctx context.Context, serve func(context.Context, *session) error) error {
-	conn, err := l.dialer.dial(ctx, l.role)
+	conn, sock, err := l.dialer.dial(ctx, l.role)
 	if err != nil {
 		return err
 	}
-	s := &session{conn: conn, gone: make(chan struct{})}
+	s := &session{conn: conn, socket: sock, gone: make(chan struct{})}
 	closes := conn.NotifyClose(make(chan *amqp.Error, 1))
 	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 16))
 	var watch sync.WaitGroup

@@ -1,11 +1,11 @@
 package rabbitmq
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
-	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -21,11 +21,11 @@ type outlet struct {
 	gone    chan struct{} // closed when the channel is
 	reason  error         // set before gone is closed
 
-	mu      sync.Mutex
-	handed  chan handed // in order; never full, its room is the window
-	seq     uint64
-	closed  bool
-	maximum int // RabbitMQ's max_message_size, once it has told it; 0 before
+	socket *socket
+	turn   chan struct{} // holds one token while somebody hands over; guards what follows
+	handed chan handed   // in order; never full, its room is the window
+	seq    uint64
+	closed bool
 }
 
 // handed is a publication whose fate is not known yet.
@@ -46,7 +46,8 @@ func newOutlet(s *session, b *Broker, window int, release func()) (*outlet, erro
 		return nil, fmt.Errorf("asking for confirms: %w", err)
 	}
 	o := &outlet{
-		ch: ch, metrics: b.metrics, release: release,
+		ch: ch, socket: s.socket, metrics: b.metrics, release: release,
+		turn: make(chan struct{}, 1),
 		// At most one for each confirm outstanding, so the library never waits.
 		returns: ch.NotifyReturn(make(chan amqp.Return, window)),
 		handed:  make(chan handed, window),
@@ -63,29 +64,36 @@ func (o *outlet) watch(closes <-chan *amqp.Error) {
 	for e := range closes {
 		o.reason = e
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.turn <- struct{}{}
+	defer func() { <-o.turn }()
 	o.closed = true
 	close(o.handed)
 	close(o.gone)
 }
 
 // hand gives p to RabbitMQ; amqp.ErrClosed means that it did not and another
-// outlet may. The message id tells which publication a returned body was.
-func (o *outlet) hand(p broker.Publication, via route, done func(error)) error {
-	msg := amqp.Publishing{
-		Headers:      toTable(p.Headers),
-		DeliveryMode: amqp.Persistent,
-		Expiration:   via.expiration,
-		Body:         p.Body,
+// outlet may.
+func (o *outlet) hand(ctx context.Context, p broker.Publication, via route, done func(error)) error {
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if err := o.socket.waitRoom(ctx); err != nil {
+		return err
+	}
 	if o.closed {
 		return amqp.ErrClosed
 	}
-	msg.MessageId = strconv.FormatUint(o.seq, 36)
-	confirm, err := o.ch.PublishWithDeferredConfirm(via.exchange, via.key, true, false, msg)
+	id := strconv.FormatUint(o.seq, 36) // tells which publication a returned body was
+	confirm, err := o.ch.PublishWithDeferredConfirm(via.exchange, via.key, true, false, amqp.Publishing{
+		Headers:      toTable(p.Headers),
+		DeliveryMode: amqp.Persistent,
+		Expiration:   via.expiration,
+		MessageId:    id,
+		Body:         p.Body,
+	})
 	if err != nil {
 		if errors.Is(err, amqp.ErrClosed) {
 			return amqp.ErrClosed
@@ -94,7 +102,7 @@ func (o *outlet) hand(p broker.Publication, via route, done func(error)) error {
 	}
 	o.seq++
 	o.metrics.outstanding.Inc()
-	o.handed <- handed{id: msg.MessageId, to: p.Destination(), size: len(p.Body), done: done, confirm: confirm}
+	o.handed <- handed{id: id, to: p.Destination(), size: len(p.Body), done: done, confirm: confirm}
 	return nil
 }
 

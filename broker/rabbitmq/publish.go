@@ -70,7 +70,7 @@ func (u *publisher) publish(ctx context.Context, p broker.Publication, done func
 	for {
 		o, err := u.get(ctx)
 		if err == nil {
-			err = o.hand(p, via, done)
+			err = o.hand(ctx, p, via, done)
 		}
 		switch {
 		case err == nil:
