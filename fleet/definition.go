@@ -33,10 +33,10 @@ type Definition struct {
 
 // The kinds of workers.
 const (
-	KindDispatcher  = "dispatcher"
-	KindTransport   = "transport"
-	KindApplication = "application"
-	KindWorker      = "worker"
+	KindDispatcher  = worker.KindDispatcher
+	KindTransport   = worker.KindTransport
+	KindApplication = worker.KindApplication
+	KindWorker      = worker.KindWorker
 )
 
 // ignored are keys of Vumi's files that have no meaning here.

@@ -110,7 +110,7 @@ func hopeless(err error) bool {
 func (p *Process) runOnce(ctx context.Context, r *running) error {
 	def := r.def
 	env := worker.Env{
-		Name: def.Name, Broker: p.Broker, State: p.State, Metrics: p.metrics,
+		Name: def.Name, Kind: def.Kind, Broker: p.Broker, State: p.State, Metrics: p.metrics,
 		Logger: p.Logger.With("worker", def.Name),
 		Stack:  worker.NewStack(def.layers...),
 	}

@@ -52,14 +52,28 @@ func RetryDelay(err error) (d time.Duration, ok bool) {
 	return r.after, true
 }
 
-type discardError struct{ reason string }
+type discardError struct {
+	reason string
+	tell   bool
+}
 
 func (e discardError) Error() string { return fmt.Sprintf("discarded: %s", e.reason) }
 
 // Discard lets go of a message on purpose; reason is counted and logged.
-func Discard(reason string) error { return discardError{reason} }
+func Discard(reason string) error { return discardError{reason: reason} }
 
-// DiscardReason is the reason given to Discard; ok is false for other errors.
+// Refuse is Discard for a message whose sender must know: an outbound message's
+// application gets a nack with the reason.
+func Refuse(reason string) error { return discardError{reason: reason, tell: true} }
+
+// IsRefusal says whether err, or one it wraps, was made by Refuse.
+func IsRefusal(err error) bool {
+	var d discardError
+	return errors.As(err, &d) && d.tell
+}
+
+// DiscardReason is the reason given to Discard or Refuse; ok is false for other
+// errors.
 func DiscardReason(err error) (reason string, ok bool) {
 	var d discardError
 	if !errors.As(err, &d) {

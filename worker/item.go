@@ -79,7 +79,7 @@ func Protect(call func() error) (err error) {
 }
 
 // Done lets go of the item as the outcome says: nil and message.Discard are
-// done with, message.Permanent and a panic are set aside, a lost broker puts it
+// done with, message.Refuse too once the sender has been told, message.Permanent and a panic are set aside, a lost broker puts it
 // back, and any other error is tried again later. It may be called from any
 // goroutine, once, and does not block.
 func (it *Item) Done(err error) {
@@ -89,6 +89,8 @@ func (it *Item) Done(err error) {
 	case err == nil:
 		it.finish("ok")
 		it.delivery.Ack()
+	case message.IsRefusal(err):
+		go it.refuse(err)
 	case isDiscard(err):
 		it.log(slog.LevelInfo, "let go on purpose", err)
 		it.finish("discarded")
@@ -148,6 +150,20 @@ func (it *Item) setAside(reason string, cause error) {
 	}
 	it.log(slog.LevelWarn, "set aside in "+it.delivery.Queue+broker.DeadSuffix, cause)
 	it.finish("dead")
+	it.delivery.Ack()
+}
+
+// refuse lets go of an item on purpose, once its sender has been told why.
+func (it *Item) refuse(err error) {
+	reason, _ := message.DiscardReason(err)
+	if failed := it.tellFailure(errors.New(reason)); failed != nil {
+		it.core.Logger.Warn("telling a message's sender why it was refused failed; it returns to its queue",
+			"worker", it.core.Name, "queue", it.delivery.Queue, "error", failed)
+		it.requeueSlowly()
+		return
+	}
+	it.log(slog.LevelInfo, "refused", err)
+	it.finish("discarded")
 	it.delivery.Ack()
 }
 

@@ -26,6 +26,7 @@ type Worker interface {
 // Env is what a worker is given to live in.
 type Env struct {
 	Name    string // the worker's name in logs, metrics and dead letters
+	Kind    string // one of the Kind constants
 	Broker  broker.Broker
 	State   store.State // shared with the worker's replicas where it can be
 	Logger  *slog.Logger
@@ -33,15 +34,24 @@ type Env struct {
 	Stack   Stack
 }
 
+// The kinds of workers.
+const (
+	KindDispatcher  = "dispatcher"
+	KindTransport   = "transport"
+	KindApplication = "application"
+	KindWorker      = "worker" // none of the others: it stands alone
+)
+
 // Tools is what a plugin may use besides what its methods are given.
 type Tools struct {
 	Name   string // the worker's name
+	Kind   string // one of the Kind constants
 	State  store.State
 	Logger *slog.Logger
 }
 
 // Tools are the tools for a plugin of this worker.
-func (e Env) Tools() Tools { return Tools{Name: e.Name, State: e.State, Logger: e.Logger} }
+func (e Env) Tools() Tools { return Tools{Name: e.Name, Kind: e.Kind, State: e.State, Logger: e.Logger} }
 
 // Binder is the optional ability of a plugin to be given tools; Bind is called
 // once, before anything else.
