@@ -22,9 +22,8 @@ type Simple struct {
 	// `{old_smpp: new_smpp}`.
 	TransportMappings config.Map[string] `yaml:"transport_mappings"`
 
-	names  dispatcher.Names
-	routes table
-	remaps map[string]string
+	routes    table
+	remapping remapping
 }
 
 var (
@@ -41,24 +40,20 @@ func (r *Simple) Validate() error {
 }
 
 // Check checks the options against the dispatcher's connectors.
-func (r *Simple) Check(names dispatcher.Names) error {
-	r.names = names
+func (r *Simple) Check(names dispatcher.Names) (err error) {
 	r.routes = tableOf("route_mappings", r.RouteMappings)
-	r.remaps = map[string]string{}
-	for _, pair := range r.TransportMappings {
-		r.remaps[pair.Key] = pair.Value
-	}
+	r.remapping, err = newRemapping(r.TransportMappings, names)
 	return errors.Join(
 		checkSources(r.RouteMappings, names, "route_mappings"),
 		checkTargets(r.RouteMappings, names.Exposed, "exposed_names", "route_mappings"),
-		checkTargets(singles(r.TransportMappings), names.Transports, "transport_names", "transport_mappings"),
+		err,
 	)
 }
 
 // Route routes by the arrival's transport.
 func (r *Simple) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher.Target, error) {
 	if a.Flow == message.Outbound {
-		return r.outbound(&a)
+		return r.remapping.outbound(&a)
 	}
 	targets := r.routes.byTransport(&a)
 	if targets == nil {
@@ -68,12 +63,4 @@ func (r *Simple) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher.Ta
 		return oneOf(&a, targets)
 	}
 	return targets, nil
-}
-
-func (r *Simple) outbound(a *dispatcher.Arrival) ([]dispatcher.Target, error) {
-	name := a.TransportName()
-	if remapped, found := r.remaps[name]; found {
-		return toTransport(a, remapped, rule("transport_mappings", name), r.names.Transports)
-	}
-	return toTransport(a, name, "transport_name", r.names.Transports)
 }

@@ -1,0 +1,79 @@
+package routers
+
+import (
+	"context"
+	"errors"
+
+	"switchboard/config"
+	"switchboard/dispatcher"
+	"switchboard/message"
+)
+
+// Redirect joins names to names: Vumi's RedirectRouter. What comes in is given
+// the exposed name as its transport; what goes out is taken from that name back
+// to a transport.
+type Redirect struct {
+	// RedirectInbound says which exposed name gets what comes from a transport.
+	// Example: `{smpp_za: sms}`.
+	RedirectInbound config.Map[string] `yaml:"redirect_inbound"`
+	// RedirectOutbound says which transport gets what goes out for a
+	// transport_name or, where a message has none, from an exposed name.
+	// Example: `{sms: smpp_za}`.
+	RedirectOutbound config.Map[string] `yaml:"redirect_outbound"`
+
+	inbound, outbound map[string]string
+}
+
+var (
+	_ dispatcher.Router   = (*Redirect)(nil)
+	_ dispatcher.Checker  = (*Redirect)(nil)
+	_ dispatcher.Returner = (*Redirect)(nil)
+)
+
+// NewRedirect is a Redirect with its defaults.
+func NewRedirect() *Redirect { return &Redirect{} }
+
+// Validate checks the options by themselves.
+func (r *Redirect) Validate() error {
+	if len(r.RedirectInbound)+len(r.RedirectOutbound) == 0 {
+		return config.Fieldf("redirect_inbound", "and redirect_outbound are missing; write at least one of them")
+	}
+	return nil
+}
+
+// Check checks the options against the dispatcher's connectors.
+func (r *Redirect) Check(names dispatcher.Names) error {
+	var errIn, errOut error
+	r.inbound, errIn = flat(r.RedirectInbound, names.Exposed, "exposed_names", "redirect_inbound")
+	r.outbound, errOut = flat(r.RedirectOutbound, names.Transports, "transport_names", "redirect_outbound")
+	return errors.Join(checkSources(singles(r.RedirectInbound), names, "redirect_inbound"), errIn, errOut)
+}
+
+// Route redirects by the arrival's transport_name, or by its connector.
+func (r *Redirect) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher.Target, error) {
+	if a.Flow == message.Outbound {
+		key, transport := redirected(r.outbound, &a)
+		if transport == "" {
+			return nil, refuse(&a, "redirect_outbound has no %s", key)
+		}
+		return ruled(rule("redirect_outbound", key), transport), nil
+	}
+	key, exposed := redirected(r.inbound, &a)
+	if exposed == "" {
+		return nil, refuse(&a, "redirect_inbound has no %s", key)
+	}
+	return one(renamed(&a, exposed, exposed, rule("redirect_inbound", key))), nil
+}
+
+func redirected(names map[string]string, a *dispatcher.Arrival) (key, to string) {
+	key = a.TransportName()
+	if to = names[key]; to != "" {
+		return key, to
+	}
+	return a.Connector, names[a.Connector]
+}
+
+// Return renames the transport of events as that of messages.
+func (r *Redirect) Return(_ context.Context, a dispatcher.Arrival, exposed string) (dispatcher.Target, error) {
+	return renamed(&a, exposed, exposed, ""), nil
+}

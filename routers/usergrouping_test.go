@@ -1,0 +1,135 @@
+package routers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"switchboard/dispatcher"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/store/memory"
+	"switchboard/worker"
+)
+
+func newState(t *testing.T) store.State {
+	t.Helper()
+	s := memory.New()
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func toolsWith(s store.State) worker.Tools {
+	return worker.Tools{Name: "grouping", State: s, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func from(user string) dispatcher.Arrival {
+	a := userMessage(message.Inbound, "smpp", "smpp", "hi")
+	a.Message.From = user
+	return a
+}
+
+const twoGroups = `
+group_mappings: {b: other, a: app}
+dispatcher_name: test
+transport_mappings: {old: smpp}
+`
+
+func TestUserGrouping(t *testing.T) {
+	r := mustLoad(t, NewUserGrouping(), names, toolsWith(newState(t)), twoGroups)
+	checkAll(t, r, []routed{
+		{name: "the first user", arrival: from("u1"), want: "app"},
+		{name: "the second user", arrival: from("u2"), want: "other"},
+		{name: "the third user", arrival: from("u3"), want: "app"},
+		{name: "the first user again", arrival: from("u1"), want: "app"},
+		{name: "the second user again", arrival: from("u2"), want: "other"},
+		{name: "nobody", arrival: from(""), err: "it has no from_addr"},
+		{name: "outbound", arrival: userMessage(message.Outbound, "app", "old", "hi"), want: "smpp"},
+		{name: "event", arrival: event("smpp", "smpp"), err: "it can be any of app, other"},
+	})
+}
+
+// Two dispatchers that see the same new users at the same time agree on each,
+// and the groups stay of one size.
+func TestUserGroupingIsShared(t *testing.T) {
+	state := newState(t)
+	const users, replicas = 200, 4
+	var seen [replicas][users]string
+	var group sync.WaitGroup
+	for i := range replicas {
+		r := mustLoad(t, NewUserGrouping(), names, toolsWith(state), twoGroups)
+		group.Go(func() {
+			for u := range users {
+				targets, err := r.Route(context.Background(), from(fmt.Sprint(u)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				seen[i][u] = targets[0].Connector
+			}
+		})
+	}
+	group.Wait()
+	for i := range replicas {
+		if seen[i] != seen[0] {
+			t.Errorf("replica %d sent users elsewhere than replica 0", i)
+		}
+	}
+}
+
+// A group that is taken out of the file hands its users to the others, the same
+// way in every replica; the users of the others stay.
+func TestUserGroupingWithoutAGroup(t *testing.T) {
+	state := newState(t)
+	before := mustLoad(t, NewUserGrouping(), names, toolsWith(state), twoGroups)
+	for _, u := range []string{"u1", "u2"} {
+		if _, err := before.Route(t.Context(), from(u)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		after := mustLoad(t, NewUserGrouping(), names, toolsWith(state), "group_mappings: {b: other}\ndispatcher_name: test")
+		checkAll(t, after, []routed{
+			{name: "of the lost group", arrival: from("u1"), want: "other"},
+			{name: "of the other", arrival: from("u2"), want: "other"},
+		})
+	}
+}
+
+type brokenState struct{ store.State }
+
+func (brokenState) Get(context.Context, ...string) (map[string]string, error) {
+	return nil, errors.New("out of reach")
+}
+
+func TestUserGroupingTriesAgain(t *testing.T) {
+	r := mustLoad(t, NewUserGrouping(), names, toolsWith(brokenState{}), twoGroups)
+	if _, err := r.Route(t.Context(), from("u1")); err == nil || message.IsPermanent(err) {
+		t.Errorf("got %v, want an error that asks for another try", err)
+	}
+}
+
+func TestUserGroupingForgetsWhoIsGone(t *testing.T) {
+	var c recent
+	for i := range 3 * recentSize {
+		c.put(fmt.Sprint(i), "g")
+		c.get("0")
+	}
+	if n := len(c.young) + len(c.old); n > 2*recentSize {
+		t.Errorf("remembers %d users", n)
+	}
+	if c.get("0") != "g" || c.get("1") != "" {
+		t.Error("forgot the user it saw all the time, or nobody")
+	}
+}
+
+func TestUserGroupingRefuses(t *testing.T) {
+	checkRefused(t, NewUserGrouping, []refused{
+		{"nothing", "", "group_mappings: is missing"},
+		{"an unknown application", "group_mappings: {a: ap}", `did you mean "app"?`},
+		{"no store", "group_mappings: {a: app}", "and there is none"},
+	})
+}
