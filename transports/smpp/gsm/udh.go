@@ -118,7 +118,7 @@ func Ports16(destination, source uint16) Element {
 	return Element{IEPorts16, []byte{byte(destination >> 8), byte(destination), byte(source >> 8), byte(source)}}
 }
 
-// shiftElements makes the elements a reader needs to know the tables.
+// elements makes the elements a reader needs to know the tables.
 func (s Shift) elements() (h Header) {
 	if s.Locking != Default {
 		h = append(h, Element{IELocking, []byte{byte(s.Locking)}})
