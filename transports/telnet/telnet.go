@@ -5,16 +5,15 @@ package telnet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"switchboard/config"
 	"switchboard/message"
 	"switchboard/transports"
+	"switchboard/transports/internal/listen"
 )
 
 // Transport is a telnet server. A person's address is the host:port of the
@@ -38,10 +37,9 @@ type Transport struct {
 
 	logger *slog.Logger
 
+	port    listen.Port
 	mu      sync.Mutex
 	clients map[string]*client // by address
-	ready   chan struct{}      // closed while the server listens
-	addr    net.Addr
 }
 
 var _ transports.Transport = (*Transport)(nil)
@@ -55,7 +53,7 @@ const (
 func New() *Transport {
 	return &Transport{
 		ToAddr: defaultAddress, TransportType: defaultAddress, MaxConnections: defaultMaxConnections,
-		logger: slog.New(slog.DiscardHandler), clients: map[string]*client{}, ready: make(chan struct{}),
+		logger: slog.New(slog.DiscardHandler), clients: map[string]*client{},
 	}
 }
 
@@ -86,21 +84,7 @@ func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
 }
 
 // Addr is the address the server listens on; it waits until there is one.
-func (t *Transport) Addr(ctx context.Context) (net.Addr, error) {
-	for {
-		t.mu.Lock()
-		addr, ready := t.addr, t.ready
-		t.mu.Unlock()
-		if addr != nil {
-			return addr, nil
-		}
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
+func (t *Transport) Addr(ctx context.Context) (net.Addr, error) { return t.port.Addr(ctx) }
 
 // stopGrace is how long the end of the sessions may take to reach the broker
 // when the transport stops.
@@ -113,6 +97,7 @@ func (t *Transport) Run(ctx context.Context, line transports.Line) error {
 	if err != nil {
 		return err
 	}
+	defer t.port.Forget()
 	work, letGo := context.WithCancel(context.WithoutCancel(ctx))
 	defer letGo()
 	stop := context.AfterFunc(ctx, func() {
@@ -126,7 +111,6 @@ func (t *Transport) Run(ctx context.Context, line transports.Line) error {
 		group.Go(func() { t.serve(ctx, work, conn, line) })
 	})
 	group.Wait()
-	t.setListening(nil)
 	return nil
 }
 
@@ -135,27 +119,12 @@ func (t *Transport) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, message.Permanent(err)
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, message.Permanent(fmt.Errorf(
-			"listening on %s: the port is in use; stop the program that has it, or set telnet_port to another one", address))
-	case err != nil:
-		return nil, message.Permanent(fmt.Errorf("listening on %s: %w; set telnet_port to a port this user may use", address, err))
+	listener, err := t.port.Open(ctx, address, "telnet_port")
+	if err != nil {
+		return nil, err
 	}
-	t.setListening(listener.Addr())
 	t.logger.Info("listening for telnet", "address", listener.Addr().String())
 	return listener, nil
-}
-
-func (t *Transport) setListening(addr net.Addr) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.addr = addr; addr != nil {
-		close(t.ready)
-	} else {
-		t.ready = make(chan struct{})
-	}
 }
 
 // acceptPause keeps a shortage (of file descriptors, say) from being a busy loop.

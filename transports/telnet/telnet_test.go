@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"switchboard/config"
@@ -268,20 +269,39 @@ func TestStoppingClosesEverySession(t *testing.T) {
 	p.isHungUpOn()
 }
 
-func TestASlowClientIsHungUpOn(t *testing.T) {
-	server, idle := net.Pipe() // nobody reads the other end
-	defer func() { _ = idle.Close() }()
-	ctx, cancel := context.WithCancel(t.Context())
-	c := &client{addr: "slow", conn: server}
-	wrote := make(chan error, 1)
-	go func() { wrote <- c.write(ctx, []byte("hello")) }()
-	cancel() // as the end of stop_timeout does; the write deadline ends it likewise
-	if err := <-wrote; !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the context's end", err)
-	}
-	if err := c.write(t.Context(), []byte("again")); !message.IsPermanent(err) {
-		t.Errorf("got %v, want a permanent error: the connection is gone", err)
-	}
+// stuck is a client that reads nothing.
+func stuck(t *testing.T) *client {
+	server, idle := net.Pipe()
+	t.Cleanup(func() { _ = idle.Close() })
+	return &client{addr: "stuck", conn: server}
+}
+
+func TestAClientThatReadsNothingIsHungUpOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, began := stuck(t), time.Now()
+		if err := c.write(t.Context(), []byte("hello")); !message.IsPermanent(err) {
+			t.Errorf("got %v, want a permanent error: the connection is gone", err)
+		}
+		if waited := time.Since(began); waited != writeTimeout {
+			t.Errorf("waited %s, want %s", waited, writeTimeout)
+		}
+		if _, err := c.conn.Write(nil); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the connection is still there: %v", err)
+		}
+	})
+}
+
+func TestStoppingDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c, wrote := stuck(t), make(chan error, 1)
+		go func() { wrote <- c.write(ctx, []byte("hello")) }()
+		synctest.Wait()
+		cancel()
+		if err := <-wrote; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want the context's end, so that the message returns to its queue", err)
+		}
+	})
 }
 
 func TestAPortInUse(t *testing.T) {
