@@ -22,11 +22,12 @@ type Definition struct {
 	// Connector is the transport's or application's; a dispatcher has Names.
 	Connector string
 	Names     dispatcher.Names
-	Router    dispatcher.Router // of a dispatcher
+	Router    dispatcher.Router  // of a dispatcher
+	Options   dispatcher.Options // of a dispatcher
 	Settings  *worker.Settings
 	Warnings  []string
 
-	doc     *config.Document
+	doc    *config.Document
 	layers []worker.Layer
 	build  func(worker.Env) (worker.Worker, error)
 }
@@ -93,7 +94,7 @@ func (c Classes) decodeDispatcher(d *Definition) error {
 	if err := into(d.doc, &options, router); err != nil {
 		return err
 	}
-	d.Kind, d.Settings, d.Router, d.Names = KindDispatcher, &options.Settings, router, options.Names()
+	d.Kind, d.Settings, d.Router, d.Names, d.Options = KindDispatcher, &options.Settings, router, options.Names(), options
 	if checker, can := router.(dispatcher.Checker); can {
 		if err := checker.Check(d.Names); err != nil {
 			return d.doc.Locate(err)

@@ -79,9 +79,10 @@ func Protect(call func() error) (err error) {
 }
 
 // Done lets go of the item as the outcome says: nil and message.Discard are
-// done with, message.Refuse too once the sender has been told, message.Permanent and a panic are set aside, a lost broker puts it
-// back, and any other error is tried again later. It may be called from any
-// goroutine, once, and does not block.
+// done with, message.Refuse too once the sender has been told; message.Permanent
+// and a panic are set aside, a lost broker puts it back, and any other error is
+// tried again later. It may be called from any goroutine, once, and does not
+// block.
 func (it *Item) Done(err error) {
 	switch reason, dead := it.verdict(err); {
 	case dead:

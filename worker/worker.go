@@ -51,7 +51,9 @@ type Tools struct {
 }
 
 // Tools are the tools for a plugin of this worker.
-func (e Env) Tools() Tools { return Tools{Name: e.Name, Kind: e.Kind, State: e.State, Logger: e.Logger} }
+func (e Env) Tools() Tools {
+	return Tools{Name: e.Name, Kind: e.Kind, State: e.State, Logger: e.Logger}
+}
 
 // Binder is the optional ability of a plugin to be given tools; Bind is called
 // once, before anything else.
