@@ -84,6 +84,9 @@ func (o *Options) Validate() error {
 	exposed, err := eitherOf("exposed_names", o.Exposed, "receive_outbound_connectors", o.ReceiveOutbound)
 	errs = append(errs, err)
 	names := o.Names()
+	if len(names.Transports) == 0 {
+		errs = append(errs, config.Fieldf(transports, "is missing; a dispatcher needs at least one transport"))
+	}
 	for _, name := range names.Exposed {
 		if slices.Contains(names.Transports, name) {
 			errs = append(errs, config.Field(fmt.Errorf("%s is one of %s too", name, transports), exposed, name))
@@ -106,9 +109,6 @@ func eitherOf(key string, names []string, other string, others []string) (used s
 
 func checkNames(key string, names []string) error {
 	var errs []error
-	if len(names) == 0 {
-		errs = append(errs, config.Fieldf(key, "is missing; a dispatcher needs at least one name"))
-	}
 	for i, name := range names {
 		if err := worker.CheckConnector(name); err != nil {
 			errs = append(errs, config.Field(err, key, name))

@@ -65,6 +65,9 @@ func (d *Dispatcher) swap(ctx context.Context, session *worker.Session, lanes la
 	if err := d.declare(r.ctx, next.names); err != nil {
 		return fmt.Errorf("making the queues of the new connectors: %w", err)
 	}
+	if err := d.offerHealth(r.ctx, next); err != nil {
+		return err
+	}
 	places := next.names.places()
 	if !lanes.stopBut(places, session.Done()) {
 		return ErrNotRunning

@@ -13,8 +13,9 @@ import (
 // Router is a dispatcher's rule. It decides; the dispatcher does the rest.
 type Router interface {
 	// Route says where an arrival goes: one target, or several that each get a
-	// copy. It is called with one arrival at a time, in order, and must not
-	// publish anything itself.
+	// copy. It is called with the arrivals of each queue one at a time, in
+	// order, with those of several queues at once, and must not publish anything
+	// itself.
 	//
 	//   - No targets, or an error, sets the arrival aside in the dead letters,
 	//     after as many attempts as the error asks for (message.Permanent: one).

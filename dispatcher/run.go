@@ -15,6 +15,7 @@ type Dispatcher struct {
 	plan    atomic.Pointer[plan]
 	reloads chan reload
 	ended   chan struct{} // closed when Run returns
+	health  *board
 }
 
 // New makes a dispatcher that routes by router.
@@ -24,6 +25,7 @@ func New(env worker.Env, options Options, router Router) *Dispatcher {
 	d.plan.Store(p)
 	d.core = p.core
 	d.core.Stack = worker.Stack{}
+	d.health = newBoard(&d.core)
 	return d
 }
 
@@ -37,7 +39,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.declare(ctx, p.names); err != nil {
 		return err
 	}
+	if err := d.offerHealth(ctx, p); err != nil {
+		return err
+	}
 	session := d.core.Session(ctx)
+	defer d.hearHealth(ctx)()
 	lanes := lanes{}
 	for _, at := range p.names.places() {
 		lanes[at] = session.Start(d.source(at, p.names))

@@ -15,8 +15,11 @@ func checkTarget(name, option string, known []string, keys ...string) error {
 	if slices.Contains(known, name) {
 		return nil
 	}
-	if name == "" {
+	switch {
+	case name == "":
 		return config.Field(fmt.Errorf("names nothing; write one of %s", option), keys...)
+	case len(known) == 0:
+		return config.Field(fmt.Errorf("%q is none of %s, which is missing", name, option), keys...)
 	}
 	return config.Field(fmt.Errorf("%q is none of %s%s", name, option, config.DidYouMean(name, known)), keys...)
 }
