@@ -1,0 +1,208 @@
+// Package httptester is a transport to try applications with: phones in the
+// browser. Its page needs no login, so it is for testing and demonstrations.
+package httptester
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/transports"
+	"switchboard/transports/internal/listen"
+)
+
+// Transport serves a page where one types as any phone number and sees the
+// answers appear.
+type Transport struct {
+	// TransportName is the transport's connector; the page shows it.
+	TransportName string `yaml:"transport_name"`
+	// WebHost is the address of this machine that the page is served on;
+	// default localhost, which only this machine can reach. In a container
+	// write 0.0.0.0.
+	WebHost string `yaml:"web_host"`
+	// WebPort is the TCP port of the page; 0 takes any free one. Default 8081.
+	WebPort int `yaml:"web_port"`
+	// WebPath is the path of the page; default /. Example: /phone/.
+	WebPath string `yaml:"web_path"`
+	// ToAddr is the address that messages are sent to unless the page says
+	// otherwise; default 8080.
+	ToAddr string `yaml:"to_addr"`
+	// TransportType is the messages' transport_type; default sms. Within a
+	// session that is begun on the page it is ussd.
+	TransportType string `yaml:"transport_type"`
+
+	logger  *slog.Logger
+	port    listen.Port
+	history *history
+	turns   turns
+}
+
+var _ transports.Transport = (*Transport)(nil)
+
+const (
+	defaultPort   = 8081
+	defaultToAddr = "8080"
+	maxPort       = 65535
+	sessionType   = "ussd"
+)
+
+// New makes a transport with its defaults.
+func New() *Transport {
+	return &Transport{
+		WebHost: "localhost", WebPort: defaultPort, WebPath: "/", ToAddr: defaultToAddr, TransportType: "sms",
+		logger: slog.New(slog.DiscardHandler), history: newHistory(), turns: newTurns(),
+	}
+}
+
+// Validate checks the options.
+func (t *Transport) Validate() error {
+	var errs []error
+	if t.WebPort < 0 || t.WebPort > maxPort {
+		errs = append(errs, config.Fieldf("web_port", "must be a port number, at most %d", maxPort))
+	}
+	if !strings.HasPrefix(t.WebPath, "/") || strings.ContainsAny(t.WebPath, "{} ?#%\\") || strings.Contains(t.WebPath, "//") {
+		errs = append(errs, config.Fieldf("web_path", "is %q; write a plain path such as /phone/", t.WebPath))
+	}
+	if t.ToAddr == "" {
+		errs = append(errs, config.Fieldf("to_addr", "must not be empty: replies come from it"))
+	}
+	return errors.Join(errs...)
+}
+
+// Bind takes the logger.
+func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
+	t.logger = tools.Logger
+	return nil
+}
+
+// Addr is the address the page is served on; it waits until it is.
+func (t *Transport) Addr(ctx context.Context) (net.Addr, error) { return t.port.Addr(ctx) }
+
+const (
+	// stopGrace is how long a stop waits for messages on their way to the
+	// broker.
+	stopGrace = 4 * time.Second
+	// headerTimeout and idleTimeout bound what a connection costs that says
+	// nothing. There is no bound on the whole of an answer: events never end.
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// Run serves the page until ctx ends.
+func (t *Transport) Run(ctx context.Context, line transports.Line) error {
+	listener, err := t.port.Open(ctx, net.JoinHostPort(t.WebHost, strconv.Itoa(t.WebPort)), "web_port")
+	if err != nil {
+		return err
+	}
+	defer t.port.Forget()
+	t.logger.Info("serving phones", "url", "http://"+listener.Addr().String()+t.path())
+	work, letGo := context.WithCancel(context.WithoutCancel(ctx))
+	defer letGo()
+	server := &http.Server{
+		Handler:     newSite(t, line, ctx.Done()),
+		BaseContext: func(net.Listener) context.Context { return work },
+		ErrorLog:    slog.NewLogLogger(t.logger.Handler(), slog.LevelDebug), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+	}
+	var silent newcomers
+	server.ConnState = silent.watch
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		shutDown(server, &silent, letGo)
+	})
+	err = server.Serve(listener)
+	if stop() { // it was not ctx that ended it
+		_ = server.Close()
+		return err
+	}
+	<-stopped
+	return nil
+}
+
+// shutDown ends the streams of events and waits for what is on its way to the
+// broker.
+func shutDown(server *http.Server, silent *newcomers, letGo func()) {
+	patience, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	silent.close()
+	if server.Shutdown(patience) == nil {
+		return
+	}
+	letGo()
+	_ = server.Close()
+}
+
+// newcomers are connections that have said nothing yet. Browsers open some just
+// in case, and http.Server.Shutdown would wait for them.
+type newcomers struct {
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+func (n *newcomers) watch(conn net.Conn, state http.ConnState) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(n.conns, conn)
+	case n.closed:
+		_ = conn.Close()
+	case n.conns == nil:
+		n.conns = map[net.Conn]struct{}{conn: {}}
+	default:
+		n.conns[conn] = struct{}{}
+	}
+}
+
+func (n *newcomers) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	for conn := range n.conns {
+		_ = conn.Close()
+	}
+}
+
+func (t *Transport) path() string { return strings.TrimSuffix(t.WebPath, "/") + "/" }
+
+var errNoAddress = errors.New("the message has no to_addr: there is no phone to show it on")
+
+// Send shows a message on the phone with its to_addr, whether or not a page has
+// that phone open. It waits until the page is served, and until a message from
+// the same phone is with the broker, so that no answer is above its question.
+func (t *Transport) Send(ctx context.Context, m *message.Message) (providerID string, err error) {
+	if m.To == "" {
+		return "", message.Permanent(errNoAddress)
+	}
+	if _, err := t.port.Addr(ctx); err != nil {
+		return "", err
+	}
+	done, err := t.turns.take(ctx, m.To)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	t.history.add(entry{
+		Flow: message.Outbound, Phone: m.To, Other: m.From, Content: shorten(m.Content), Session: m.SessionEvent,
+	})
+	return "", nil
+}
+
+// maxShown is how much of a message's text the page shows, in bytes.
+const maxShown = 16 << 10
+
+func shorten(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "…"
+}
