@@ -143,11 +143,21 @@ func blackHole(w *world) {
 	w.publish(b, q, 1)
 	faults.BlackHole(true)
 	began, results := time.Now(), make(chan error, n)
-	for i := range n {
-		b.PublishAsync(w.ctx, broker.Publication{Queue: q.Name, Body: number(i)}, func(err error) { results <- err })
-	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	defer cancel()
+	go func() {
+		for range n {
+			// Together more than the kernel takes of a connection nobody reads.
+			b.PublishAsync(ctx, broker.Publication{Queue: q.Name, Body: make([]byte, 256<<10)}, func(err error) { results <- err })
+		}
+	}()
 	for range n {
-		if err := <-results; !errors.Is(err, broker.ErrLost) {
+		err := <-results
+		if errors.Is(err, context.Canceled) {
+			continue // was not handed over
+		}
+		cancel()
+		if !errors.Is(err, broker.ErrLost) {
 			w.Fatalf("got %v, want ErrLost", err)
 		}
 	}

@@ -3,6 +3,8 @@
 package rabbitmq_test
 
 import (
+	"bufio"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/url"
@@ -28,7 +30,10 @@ type proxy struct {
 	closed  bool
 }
 
-type pair struct{ client, server net.Conn }
+type pair struct {
+	client, server net.Conn
+	toClient       sync.Mutex // held for a whole frame
+}
 
 func (p *pair) close() {
 	p.client.Close()
@@ -50,10 +55,7 @@ func newProxy(t testing.TB) *proxy {
 	if err != nil {
 		t.Fatal("AMQP_URL is malformed")
 	}
-	p := &proxy{target: u.Host, pairs: make(map[*pair]struct{})}
-	if u.Port() == "" {
-		p.target += ":5672"
-	}
+	p := &proxy{target: plainHost(u), pairs: make(map[*pair]struct{})}
 	p.changed = sync.NewCond(&p.mu)
 	if p.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -63,6 +65,13 @@ func newProxy(t testing.TB) *proxy {
 	p.wg.Go(p.accept)
 	t.Cleanup(p.close)
 	return p
+}
+
+func plainHost(u *url.URL) string {
+	if u.Port() == "" {
+		return u.Hostname() + ":5672"
+	}
+	return u.Host
 }
 
 func (p *proxy) accept() {
@@ -83,32 +92,78 @@ func (p *proxy) accept() {
 			client.Close()
 			continue
 		}
-		both := &pair{client, server}
+		both := &pair{client: client, server: server}
 		p.mu.Lock()
 		p.pairs[both] = struct{}{}
 		p.mu.Unlock()
-		p.wg.Go(func() { p.pump(both, client, server) })
-		p.wg.Go(func() { p.pump(both, server, client) })
+		p.wg.Go(func() { p.forget(both, p.bytes(client, server)) })
+		p.wg.Go(func() { p.forget(both, p.frames(both)) })
 	}
 }
 
-func (p *proxy) pump(both *pair, from, to net.Conn) {
-	defer func() {
-		both.close()
-		p.mu.Lock()
-		delete(p.pairs, both)
-		p.mu.Unlock()
-	}()
+func (p *proxy) forget(both *pair, _ error) {
+	both.close()
+	p.set(func() { delete(p.pairs, both) })
+}
+
+// bytes copies what the broker sends.
+func (p *proxy) bytes(from io.Reader, to io.Writer) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if !p.pass() {
-			return
+		if err != nil {
+			return err
 		}
-		if _, e := to.Write(buf[:n]); e != nil || err == io.EOF || err != nil {
-			return
+		if !p.pass() {
+			return net.ErrClosed
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return err
 		}
 	}
+}
+
+// frames copies what RabbitMQ sends frame by frame (AMQP 0-9-1 §4.2.3), so that
+// inject can come between.
+func (p *proxy) frames(both *pair) error {
+	in := bufio.NewReader(both.server)
+	for {
+		head, err := in.Peek(7)
+		if err != nil {
+			return err
+		}
+		frame := make([]byte, 7+binary.BigEndian.Uint32(head[3:])+1)
+		if _, err := io.ReadFull(in, frame); err != nil {
+			return err
+		}
+		if !p.pass() {
+			return net.ErrClosed
+		}
+		if err := both.send(frame); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *pair) send(frame []byte) error {
+	b.toClient.Lock()
+	defer b.toClient.Unlock()
+	_, err := b.client.Write(frame)
+	return err
+}
+
+// inject sends a method frame of channel 0 on all connections, as if RabbitMQ had.
+func (p *proxy) inject(class, method uint16, arguments ...byte) {
+	payload := binary.BigEndian.AppendUint16(nil, class)
+	payload = binary.BigEndian.AppendUint16(payload, method)
+	payload = append(payload, arguments...)
+	frame := binary.BigEndian.AppendUint32([]byte{1, 0, 0}, uint32(len(payload)))
+	frame = append(append(frame, payload...), 0xCE)
+	p.set(func() {
+		for both := range p.pairs {
+			both.send(frame)
+		}
+	})
 }
 
 // pass waits while the black hole is open, and for the latency.

@@ -31,13 +31,17 @@ func newPublisher(b *Broker, window int) *publisher {
 func (b *Broker) Publish(ctx context.Context, p broker.Publication) error {
 	for {
 		result := make(chan error, 1)
-		b.PublishAsync(ctx, p, func(err error) { result <- err })
+		if err := b.publisher.publish(ctx, p, func(err error) { result <- err }); errors.Is(err, broker.ErrLost) {
+			continue
+		} else if err != nil {
+			return b.notHandedOver(p, err)
+		}
 		select {
 		case err := <-result:
 			if !errors.Is(err, broker.ErrLost) {
 				return err
 			}
-			// What follows a loss waits for the next connection by itself.
+			// Publishing again waits for the next connection by itself.
 		case <-ctx.Done():
 			return fmt.Errorf("publishing to %q: waiting for the confirm: %w", p.Destination(), ctx.Err())
 		}
@@ -47,11 +51,15 @@ func (b *Broker) Publish(ctx context.Context, p broker.Publication) error {
 // PublishAsync implements broker.Publisher.
 func (b *Broker) PublishAsync(ctx context.Context, p broker.Publication, done func(error)) {
 	if err := b.publisher.publish(ctx, p, done); err != nil {
-		if errors.Is(err, broker.ErrInvalid) {
-			b.metrics.published.WithLabelValues("invalid").Inc()
-		}
-		go done(fmt.Errorf("publishing to %q: %w", p.Destination(), err))
+		go done(b.notHandedOver(p, err))
 	}
+}
+
+func (b *Broker) notHandedOver(p broker.Publication, err error) error {
+	if errors.Is(err, broker.ErrInvalid) {
+		b.metrics.published.WithLabelValues("invalid").Inc()
+	}
+	return fmt.Errorf("publishing to %q: %w", p.Destination(), err)
 }
 
 // publish returns an error when the publication was not handed over; done is

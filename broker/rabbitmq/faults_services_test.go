@@ -1,0 +1,395 @@
+//go:build services
+
+package rabbitmq_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"switchboard/broker"
+	"switchboard/broker/rabbitmq"
+)
+
+const patience = 30 * time.Second
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func openClosed(t testing.TB, s rabbitmq.Settings) *rabbitmq.Broker {
+	t.Helper()
+	b := open(t, s)
+	t.Cleanup(func() { must(t, b.Close(testContext(t))) })
+	return b
+}
+
+// newQueue makes a queue that is deleted after the test.
+func newQueue(t testing.TB, keys ...string) broker.Queue {
+	t.Helper()
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	q := broker.Queue{Name: "rabbitmqtest." + rand.Text(), Keys: keys}
+	must(t, b.Declare(testContext(t), q))
+	t.Cleanup(func() { must(t, b.Delete(testContext(t), q.Name)) })
+	return q
+}
+
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// rawChannel is a channel of the client library, to do what another program would.
+func rawChannel(t testing.TB) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(amqpURL(t))
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	ch, err := conn.Channel()
+	must(t, err)
+	return ch
+}
+
+// logBuffer is a log that several goroutines write and a test reads.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func TestOpenBeforeRabbitMQ(t *testing.T) {
+	p := newProxy(t)
+	p.Refuse(true)
+	b := openClosed(t, rabbitmq.Settings{URL: p.url})
+	await(t, "the state says why", func() bool { st := b.State(); return !st.Connected && st.LastError != nil })
+	q := newQueue(t)
+	result := make(chan error, 1)
+	go func() { result <- b.Publish(testContext(t), broker.Publication{Queue: q.Name, Body: []byte("early")}) }()
+	p.Refuse(false)
+	must(t, <-result)
+	await(t, "connected", func() bool { return b.State().Connected })
+	if st := b.State(); st.LastError != nil || st.Reconnects != 0 {
+		t.Fatalf("state %+v", st)
+	}
+}
+
+func TestRefusedLogin(t *testing.T) {
+	u, err := url.Parse(amqpURL(t))
+	must(t, err)
+	u.User = url.UserPassword(u.User.Username(), "sEcret-and-wrong")
+	var logged logBuffer
+	b := openClosed(t, rabbitmq.Settings{URL: u.String(), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	err = b.Consume(testContext(t), broker.Queue{Name: "any"}, 1, func(*broker.Delivery) {})
+	if err == nil || !strings.Contains(err.Error(), "refuses the login") {
+		t.Fatalf("consuming: %v", err)
+	}
+	if st := b.State(); st.Connected || st.LastError == nil || !strings.Contains(st.LastError.Error()+err.Error(), "login") {
+		t.Errorf("state %+v", st)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err = b.Publish(ctx, broker.Publication{Key: "any"})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("publishing: %v, want to wait", err)
+	}
+	if !strings.Contains(logged.String(), "refuses the login") {
+		t.Error("the log does not tell")
+	}
+	if strings.Contains(logged.String()+err.Error(), "sEcret") {
+		t.Error("the password is shown")
+	}
+}
+
+// TestTooLarge: RabbitMQ closes the channel for a body over its limit (128 MiB
+// up to 3.x, 16 MiB from 4.0). That body alone fails, for good; those around it
+// arrive.
+func TestTooLarge(t *testing.T) {
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	q := newQueue(t)
+	ctx := testContext(t)
+	large := broker.Publication{Queue: q.Name, Body: make([]byte, 128<<20+1)}
+	small := broker.Publication{Queue: q.Name, Body: []byte("small")}
+	results := make([]chan error, 20)
+	for i := range results {
+		results[i] = make(chan error, 1)
+		p := small
+		if i == len(results)/2 {
+			p = large
+		}
+		go func() { results[i] <- b.Publish(ctx, p) }()
+	}
+	for i, r := range results {
+		err := <-r
+		if i != len(results)/2 {
+			must(t, err)
+			continue
+		}
+		if !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), "max_message_size") {
+			t.Errorf("the large one got %v", err)
+		}
+	}
+	if st := b.State(); st.Reconnects != 0 {
+		t.Errorf("%d reconnects for one body", st.Reconnects)
+	}
+}
+
+func TestMismatchSaysWhatToDo(t *testing.T) {
+	ch := rawChannel(t)
+	name := "rabbitmqtest." + rand.Text()
+	_, err := ch.QueueDeclare(name, true, false, false, false, amqp.Table{"x-max-length": 5})
+	must(t, err)
+	defer ch.QueueDelete(name, false, false, false)
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	err = b.Declare(testContext(t), broker.Queue{Name: name})
+	if !errors.Is(err, broker.ErrQueueMismatch) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "x-max-length") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// TestClassicQueuesAreVumis: no arguments, durable, for everybody, to stay.
+func TestClassicQueuesAreVumis(t *testing.T) {
+	q := newQueue(t)
+	ch := rawChannel(t)
+	if _, err := ch.QueueDeclare(q.Name, true, false, false, false, nil); err != nil {
+		t.Fatalf("Vumi's declaration is refused: %v", err)
+	}
+	if err := ch.ExchangeDeclare("vumi", "direct", true, false, false, false, nil); err != nil {
+		t.Fatalf("Vumi's exchange is refused: %v", err)
+	}
+}
+
+// TestForeignBodies are what other programs may send.
+func TestForeignBodies(t *testing.T) {
+	q := newQueue(t)
+	ch := rawChannel(t)
+	ctx := testContext(t)
+	when := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	must(t, ch.PublishWithContext(ctx, "", q.Name, false, false, amqp.Publishing{
+		ContentType: "application/x-anything", ContentEncoding: "gzip", Priority: 9, CorrelationId: "c", ReplyTo: "r",
+		MessageId: "0", Timestamp: when, Type: "t", AppId: "a", Body: []byte("theirs"),
+		Headers: amqp.Table{
+			"text": "t", "bytes": []byte("b"), "int": int32(-7), "long": int64(7), "float": 1.5, "bool": true, "void": nil,
+			"time": when, "decimal": amqp.Decimal{Scale: 2, Value: 314}, "table": amqp.Table{"k": "v"}, "list": []any{"a", int32(1)},
+			"CC": []any{}, "x-death": []any{amqp.Table{"count": int64(1)}},
+		},
+	}))
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	consumeCtx, stop := context.WithCancel(ctx)
+	var got *broker.Delivery
+	must(t, b.Consume(consumeCtx, q, 1, func(d *broker.Delivery) {
+		got = d
+		// What came in must be fit to go out.
+		if err := b.Publish(ctx, broker.Publication{Queue: q.Name, Body: d.Body, Headers: d.Headers}); err != nil {
+			t.Error(err)
+		}
+		stop()
+		d.Ack()
+	}))
+	want := broker.Headers{
+		"text": "t", "bytes": "b", "int": "-7", "long": "7", "float": "1.5", "bool": "true", "void": "",
+		"time": "2026-01-02T03:04:05Z", "table": `{"k":"v"}`, "list": `["a",1]`,
+	}
+	for name, value := range want {
+		if got.Headers[name] != value {
+			t.Errorf("header %s is %q, want %q", name, got.Headers[name], value)
+		}
+	}
+	for name := range got.Headers {
+		if _, known := want[name]; !known && name != "decimal" {
+			t.Errorf("header %s was handed on", name)
+		}
+	}
+}
+
+// TestReservedHeaders would send the body elsewhere or close the channel.
+func TestReservedHeaders(t *testing.T) {
+	q, other := newQueue(t), newQueue(t)
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	ctx := testContext(t)
+	must(t, b.Publish(ctx, broker.Publication{Queue: q.Name, Headers: broker.Headers{"CC": other.Name, "BCC": other.Name, "x-death": "?"}}))
+	info, err := b.Inspect(ctx, other.Name)
+	must(t, err)
+	if info.Messages != 0 || b.State().Reconnects != 0 {
+		t.Fatalf("%+v, %+v", info, b.State())
+	}
+}
+
+// TestBlocked: RabbitMQ says connection.blocked and later connection.unblocked
+// (rabbitmq.com/docs/connection-blocked).
+func TestBlocked(t *testing.T) {
+	const connectionClass, blocked, unblocked = 10, 60, 61
+	p := newProxy(t)
+	registry := prometheus.NewRegistry()
+	b := openClosed(t, rabbitmq.Settings{URL: p.url, Metrics: registry})
+	q := newQueue(t)
+	must(t, b.Publish(testContext(t), broker.Publication{Queue: q.Name}))
+	reason := "low on memory"
+	p.inject(connectionClass, blocked, append([]byte{byte(len(reason))}, reason...)...)
+	await(t, "the state says so", func() bool { return b.State().Blocked == reason })
+	if gather(t, registry)["switchboard_broker_blocked"] == 0 {
+		t.Error("the metric does not say so")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := b.Publish(ctx, broker.Publication{Queue: q.Name}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), reason) {
+		t.Errorf("publishing: %v", err)
+	}
+	if _, err := b.Inspect(testContext(t), q.Name); err != nil {
+		t.Errorf("inspecting meanwhile: %v", err)
+	}
+	p.inject(connectionClass, unblocked)
+	must(t, b.Publish(testContext(t), broker.Publication{Queue: q.Name}))
+	if st := b.State(); st.Blocked != "" || st.Reconnects != 0 {
+		t.Errorf("state %+v", st)
+	}
+}
+
+// gather sums each metric over its labels.
+func gather(t testing.TB, r *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	must(t, err)
+	sums := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			sums[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sums
+}
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	b := open(t, rabbitmq.Settings{URL: amqpURL(t), Metrics: registry})
+	sharing := open(t, rabbitmq.Settings{URL: amqpURL(t), Metrics: registry})
+	must(t, sharing.Close(testContext(t)))
+	q := newQueue(t)
+	ctx, stop := context.WithCancel(testContext(t))
+	for range 3 {
+		must(t, b.Publish(ctx, broker.Publication{Queue: q.Name}))
+	}
+	b.Publish(ctx, broker.Publication{Key: "nobody." + q.Name})
+	seen := 0
+	must(t, b.Consume(ctx, q, 10, func(d *broker.Delivery) {
+		d.Ack()
+		if seen++; seen == 3 {
+			stop()
+		}
+	}))
+	must(t, b.Close(testContext(t)))
+	got := gather(t, registry)
+	for name, want := range map[string]float64{
+		"published_total": 4, "acks_total": 3, "confirms_outstanding": 0, "connected": 0, "reconnects_total": 0,
+	} {
+		if value, there := got["switchboard_broker_"+name]; value != want || !there && want != 0 {
+			t.Errorf("%s is %v, want %v", name, value, want)
+		}
+	}
+	if n := got["switchboard_broker_ack_batches_total"]; n < 1 || n > 3 {
+		t.Errorf("%v acknowledgements for 3 bodies", n)
+	}
+}
+
+// TestForgottenQueues: RabbitMQ comes back without its queues, and what was
+// declared is there again before anything is published.
+func TestForgottenQueues(t *testing.T) {
+	p := newProxy(t)
+	b := openClosed(t, rabbitmq.Settings{URL: p.url})
+	ctx := testContext(t)
+	stays, taken := rand.Text(), rand.Text()
+	q := broker.Queue{Name: "rabbitmqtest." + rand.Text(), Keys: []string{stays, taken}}
+	must(t, b.Declare(ctx, q))
+	defer b.Delete(ctx, q.Name)
+	must(t, b.Unbind(ctx, q.Name, taken))
+	p.Refuse(true)
+	await(t, "the loss is noticed", func() bool { return !b.State().Connected })
+	_, err := rawChannel(t).QueueDelete(q.Name, false, false, false)
+	must(t, err)
+	p.Refuse(false)
+	must(t, b.Publish(ctx, broker.Publication{Key: stays, Body: []byte("x")}))
+	if err := b.Publish(ctx, broker.Publication{Key: taken}); !errors.Is(err, broker.ErrUnroutable) {
+		t.Errorf("the binding that was taken away is back: %v", err)
+	}
+}
+
+// TestForgottenExchange: someone deletes exchange vumi under a running fleet.
+// It uses another exchange's fate, that of a delay's step, to leave others alone.
+func TestForgottenDelayExchange(t *testing.T) {
+	const step = "switchboard.delay.86400s"
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	q := newQueue(t)
+	ctx := testContext(t)
+	p := broker.Publication{Queue: q.Name, Delay: 23 * time.Hour}
+	must(t, b.Publish(ctx, p))
+	ch := rawChannel(t)
+	must(t, ch.ExchangeDelete(step, false, false))
+	must(t, b.Publish(ctx, p))
+	left, err := ch.QueuePurge(step, false)
+	must(t, err)
+	if left != 2 {
+		t.Errorf("%d bodies wait, want 2", left)
+	}
+}
+
+// TestCloseWithoutRabbitMQ must not wait for a broker that is not there.
+func TestCloseWithoutRabbitMQ(t *testing.T) {
+	p := newProxy(t)
+	p.Refuse(true)
+	b := open(t, rabbitmq.Settings{URL: p.url})
+	began := time.Now()
+	must(t, b.Close(testContext(t)))
+	must(t, b.Close(testContext(t)))
+	if took := time.Since(began); took > 5*time.Second {
+		t.Fatalf("took %v", took)
+	}
+}
+
+// TestCloseInBlackHole is bounded by its context and the closing handshake.
+func TestCloseInBlackHole(t *testing.T) {
+	p := newProxy(t)
+	b := open(t, rabbitmq.Settings{URL: p.url})
+	q := newQueue(t)
+	must(t, b.Publish(testContext(t), broker.Publication{Queue: q.Name}))
+	p.BlackHole(true)
+	result := make(chan error, 1)
+	b.PublishAsync(testContext(t), broker.Publication{Queue: q.Name}, func(err error) { result <- err })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closing: %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if err := <-result; !errors.Is(err, broker.ErrLost) {
+		t.Errorf("the outstanding publication got %v", err)
+	}
+}
