@@ -27,6 +27,7 @@ type processFlags struct {
 	httpAddress string
 	pprof       bool
 	logLevel    string
+	paths       []string // the files of the workers, where they can be read again
 }
 
 const (
@@ -92,7 +93,7 @@ func (f *processFlags) open(ctx context.Context, name, version string, classes f
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	p := &process{Process: fleet.Process{Classes: classes, Logger: logger, Registry: registry, Version: version}}
+	p := &process{Process: fleet.Process{Classes: classes, Logger: logger, Registry: registry, Version: version, Paths: f.paths}}
 	steps := []func() error{
 		func() error { return p.openBroker(f, name) },
 		func() error { return p.openState(ctx, f) },

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -12,13 +13,15 @@ import (
 )
 
 // Handler serves what operators and their tools ask a process: /metrics,
-// /healthz, /readyz, /status, and with profiling /debug/pprof/.
+// /healthz, /readyz, /status, POST /-/reload, and with profiling /debug/pprof/.
 func (p *Process) Handler(profiling bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", p.serveReady)
 	mux.HandleFunc("GET /status", p.serveStatus)
+	// No page in an operator's browser may do this behind their back.
+	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.serveReload)))
 	if profiling {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -64,6 +67,7 @@ func (p *Process) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	if state.Blocked != "" {
 		_, _ = fmt.Fprintf(w, "broker accepts no messages now: %s\n", state.Blocked)
 	}
+	p.loadedStatus(w)
 	_, _ = fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "WORKER\tKIND\tCLASS\tSTATE\tFOR\tFAILURES\tFILE")
@@ -80,6 +84,33 @@ func (p *Process) serveStatus(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 }
+
+func (p *Process) serveReload(w http.ResponseWriter, r *http.Request) {
+	changes, err := p.Reload(r.Context())
+	if err != nil {
+		http.Error(w, "the old configuration stays: "+err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	_, _ = fmt.Fprintln(w, changes)
+}
+
+// loadedStatus says what was loaded when, and what could not be.
+func (p *Process) loadedStatus(w io.Writer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.loaded
+	_, _ = fmt.Fprintf(w, "configuration: loaded %s, %d reloads", stamp(l.at), l.count)
+	if l.count > 0 {
+		_, _ = fmt.Fprintf(w, "; the last: %s", l.changes)
+	}
+	_, _ = fmt.Fprintln(w)
+	if l.err != nil {
+		_, _ = fmt.Fprintf(w, "the reload at %s FAILED; what was loaded before stays in use:\n  %s\n",
+			stamp(l.tried), strings.ReplaceAll(l.err.Error(), "\n", "\n  "))
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 func connection(connected bool, err error) string {
 	if connected {

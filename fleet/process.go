@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,15 +26,30 @@ type Process struct {
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
 	Version  string
+	// Paths are the files and directories the workers come from, to be read
+	// again by Reload; nil where they come from elsewhere.
+	Paths []string
 
 	metrics *worker.Metrics
+	config  *configMetrics
 	mu      sync.Mutex
 	workers []*running
+	loaded  loaded
+	asked   chan request
 }
 
 // running is a worker of the process and how it fares.
 type running struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended for good
+	err    error         // why, once done is closed
+	// patient: it was started by a reload, and must not take the others down
+	// with it.
+	patient bool
+
+	// Guarded by Process.mu.
 	def      *Definition
+	worker   worker.Worker // of the present attempt
 	since    time.Time
 	restarts int
 	up       bool
@@ -57,49 +73,130 @@ func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 	p.registerInfo(defs)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var group sync.WaitGroup
-	errs := make([]error, len(defs))
-	for i, def := range defs {
-		r := &running{def: def, since: time.Now()}
-		p.mu.Lock()
-		p.workers = append(p.workers, r)
-		p.mu.Unlock()
-		group.Go(func() {
-			if errs[i] = p.supervise(ctx, r); errs[i] != nil {
-				stop()
-			}
-		})
+	ended := make(chan struct{}, 1)
+	for _, def := range defs {
+		p.start(ctx, hire(def), ended)
 	}
-	group.Wait()
+	for p.living() > 0 {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return p.await()
+		case r := <-p.requests():
+			r.done <- p.reload(ctx, r, ended)
+		}
+		if p.failure() != nil {
+			stop()
+		}
+	}
+	return p.failure()
+}
+
+func hire(def *Definition) *running {
+	return &running{def: def, since: time.Now(), done: make(chan struct{})}
+}
+
+// start runs a worker; a token is in ended when it has ended for good.
+func (p *Process) start(ctx context.Context, r *running, ended chan<- struct{}) {
+	ctx, r.cancel = context.WithCancel(ctx)
+	p.mu.Lock()
+	p.workers = append(p.workers, r)
+	p.mu.Unlock()
+	go func() {
+		defer r.cancel()
+		r.err = p.supervise(ctx, r)
+		close(r.done)
+		select {
+		case ended <- struct{}{}:
+		default:
+		}
+	}()
+}
+
+// living counts the workers that have not ended for good.
+func (p *Process) living() (n int) {
+	for _, r := range p.crew() {
+		select {
+		case <-r.done:
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// failure joins the errors of the workers that have ended for good.
+func (p *Process) failure() error {
+	var errs []error
+	for _, r := range p.crew() {
+		select {
+		case <-r.done:
+			errs = append(errs, r.err)
+		default:
+		}
+	}
 	return errors.Join(errs...)
+}
+
+func (p *Process) await() error {
+	for _, r := range p.crew() {
+		<-r.done
+	}
+	return p.failure()
+}
+
+func (p *Process) crew() []*running {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.workers)
 }
 
 func (p *Process) supervise(ctx context.Context, r *running) error {
 	delay := restartDelayMin
 	for {
 		began := time.Now()
-		err := p.runOnce(ctx, r)
-		p.note(r, false, err)
+		def := p.definition(r)
+		err := p.runOnce(ctx, r, def)
+		p.note(r, err)
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil || hopeless(err):
-			return fmt.Errorf("worker %s (%s): %w", r.def.Name, r.def.Path, err)
+		case ctx.Err() != nil || hopeless(err) && !r.patient:
+			return fmt.Errorf("worker %s (%s): %w", def.Name, def.Path, err)
 		case time.Since(began) > restartReset:
 			delay = restartDelayMin
 		}
 		wait := delay/2 + rand.N(delay/2+1)
-		p.Logger.Error("worker failed; starting it again", "worker", r.def.Name, "file", r.def.Path, "error", err, "in", wait)
+		p.Logger.Error("worker failed; starting it again", "worker", def.Name, "file", def.Path, "error", err, "in", wait)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
 		}
 		delay = min(2*delay, restartDelayMax)
-		if r.def, err = p.Classes.Define(r.def.doc); err != nil {
+		if err := p.renew(r); err != nil {
 			return err
 		}
 	}
+}
+
+func (p *Process) definition(r *running) *Definition {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r.def
+}
+
+// renew makes the definition anew for another attempt: a plugin that failed is
+// not used again.
+func (p *Process) renew(r *running) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	def, err := p.Classes.Define(r.def.doc)
+	if err != nil {
+		return err
+	}
+	r.def = def
+	return nil
 }
 
 // hopeless: starting again would fail the same way.
@@ -107,8 +204,7 @@ func hopeless(err error) bool {
 	return message.IsPermanent(err) || errors.Is(err, broker.ErrQueueMismatch) || errors.Is(err, broker.ErrClosed)
 }
 
-func (p *Process) runOnce(ctx context.Context, r *running) error {
-	def := r.def
+func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
 	env := worker.Env{
 		Name: def.Name, Kind: def.Kind, Broker: p.Broker, State: p.State, Metrics: p.metrics,
 		Logger: p.Logger.With("worker", def.Name),
@@ -125,33 +221,31 @@ func (p *Process) runOnce(ctx context.Context, r *running) error {
 		p.Logger.Warn(warning)
 	}
 	p.Logger.Info("worker starts", "worker", def.Name, "kind", def.Kind, "class", def.Class, "file", def.Path)
-	p.note(r, true, nil)
+	if !p.install(r, def, w) {
+		return p.runOnce(ctx, r, p.definition(r))
+	}
 	return worker.Protect(func() error { return w.Run(ctx) })
 }
 
-func (p *Process) note(r *running, up bool, err error) {
+// install makes w the running worker; false when a reload has replaced the
+// definition it was made of meanwhile.
+func (p *Process) install(r *running, def *Definition, w worker.Worker) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if up {
-		r.since = time.Now()
+	if r.def != def {
+		return false
 	}
+	r.worker, r.up, r.since = w, true, time.Now()
+	return true
+}
+
+// note notes that a worker is down, and why.
+func (p *Process) note(r *running, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
 		r.restarts++
 		r.lastErr = err
 	}
-	r.up = up
-}
-
-func (p *Process) registerInfo(defs []*Definition) {
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "switchboard_build_info", Help: "The version of this program; always 1.",
-	}, []string{"version"})
-	build.WithLabelValues(p.Version).Set(1)
-	hash := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "switchboard_config_info", Help: "The configuration each worker runs with, by the hash of its text; always 1.",
-	}, []string{"worker", "file", "hash"})
-	for _, d := range defs {
-		hash.WithLabelValues(d.Name, d.Path, d.doc.Hash()).Set(1)
-	}
-	p.Registry.MustRegister(build, hash)
+	r.up = false
 }

@@ -1,0 +1,56 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// configMetrics tell what configuration a process runs with.
+type configMetrics struct {
+	info    *prometheus.GaugeVec
+	good    prometheus.Gauge
+	when    prometheus.Gauge
+	reloads *prometheus.CounterVec
+}
+
+func (p *Process) registerInfo(defs []*Definition) {
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "switchboard_build_info", Help: "The version of this program; always 1.",
+	}, []string{"version"})
+	build.WithLabelValues(p.Version).Set(1)
+	m := &configMetrics{
+		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "switchboard_config_info", Help: "The configuration each worker runs with, by the hash of its text; always 1.",
+		}, []string{"worker", "file", "hash"}),
+		good: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "switchboard_config_last_reload_successful", Help: "Whether the configuration that was read last is the one in use: 1 or 0.",
+		}),
+		when: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "switchboard_config_last_reload_success_timestamp_seconds", Help: "When a configuration was last taken into use.",
+		}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchboard_config_reloads_total", Help: "Reloads by outcome: ok or failed.",
+		}, []string{"outcome"}),
+	}
+	p.Registry.MustRegister(build, m.info, m.good, m.when, m.reloads)
+	p.config = m
+	m.show(defs)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loaded = loaded{at: time.Now(), print: fingerprint(p.Paths)}
+	m.inUse(p.loaded.at)
+}
+
+func (m *configMetrics) inUse(at time.Time) {
+	m.good.Set(1)
+	m.when.Set(float64(at.UnixMilli()) / 1000)
+}
+
+// show replaces what the metrics say about the workers.
+func (m *configMetrics) show(defs []*Definition) {
+	m.info.Reset()
+	for _, d := range defs {
+		m.info.WithLabelValues(d.Name, d.Path, d.doc.Hash()).Set(1)
+	}
+}
