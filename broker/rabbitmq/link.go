@@ -19,7 +19,7 @@ import (
 // come back as one. A connection that lasted begins anew.
 const (
 	firstRetry   = 100 * time.Millisecond
-	longestRetry = 10 * time.Second
+	longestRetry = 5 * time.Second
 	lasted       = 250 * time.Millisecond
 )
 

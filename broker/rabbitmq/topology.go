@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -85,7 +86,9 @@ func declareExchange(ch *amqp.Channel) error {
 }
 
 // declareQueue makes q and its bindings exist. Classic queues have no arguments
-// at all, as Vumi's; what a fleet needs beyond that comes from policies.
+// at all, as Vumi's; what a fleet needs beyond that comes from policies. (In a
+// vhost whose default queue type is quorum they become quorum queues, with
+// RabbitMQ 4's delivery limit; set a policy with a higher one there.)
 func declareQueue(ch *amqp.Channel, q broker.Queue) error {
 	if _, err := ch.QueueDeclare(q.Name, true, false, false, false, queueArgs(q.Type)); err != nil {
 		if isMismatch(err) {
@@ -134,17 +137,21 @@ func explain(err error) error {
 	switch {
 	case hasCode(err, amqp.AccessRefused):
 		return fmt.Errorf("%w (%w)", errPermission, err)
-	case hasCode(err, amqp.NotFound):
+	case hasCode(err, amqp.NotFound) && !nodeDown(err):
 		return fmt.Errorf("%w (%w)", broker.ErrNoQueue, err)
 	}
 	return err
 }
 
+// nodeDown: in a cluster, a durable queue whose node is down is "not found", and
+// declaring it fails until the node is back.
+func nodeDown(err error) bool { return strings.Contains(err.Error(), "is down or inaccessible") }
+
 // lost says that err came of a connection that is gone, so that waiting for
 // another one can mend it.
 func lost(s *session, err error) bool {
 	var e *amqp.Error
-	if errors.As(err, &e) && e.Server {
+	if errors.As(err, &e) && e.Server && !nodeDown(err) {
 		switch e.Code {
 		case amqp.AccessRefused, amqp.NotFound, amqp.PreconditionFailed, amqp.ResourceLocked:
 			return false
