@@ -1,0 +1,167 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// MSISDN brings telephone numbers into one shape, whatever the transport or the
+// application writes: `082 123 4567`, `0027821234567`, `27821234567` become
+// `+27821234567`. A number is read as one of the country's first, then as an
+// international one that lacks its plus.
+type MSISDN struct {
+	// Country is whose national numbers these are: ZA, KE, … (ISO 3166). Without
+	// it only international numbers are understood.
+	Country string `yaml:"country"`
+	// Format is e164 (+27821234567), digits (27821234567) or national
+	// (0821234567; numbers of other countries stay e164).
+	Format string `yaml:"format"`
+	// Addresses says whose addresses are changed: person (the from_addr of
+	// inbound, the to_addr of outbound messages), own (the other one), or both.
+	Addresses config.Names `yaml:"addresses"`
+	// Flows says which messages: inbound, outbound, or both.
+	Flows config.Names `yaml:"flows"`
+	// Unparsable says what becomes of a message whose address is no valid
+	// telephone number: keep it as it is, discard the message, or fail, which
+	// sets it aside in the dead letters. Either way a nack tells the application
+	// of an outbound one.
+	Unparsable string `yaml:"unparsable"`
+}
+
+var _ worker.Middleware = (*MSISDN)(nil)
+
+// The values of an MSISDN's options.
+const (
+	formatE164, formatDigits, formatNational          = "e164", "digits", "national"
+	addressPerson, addressOwn                         = "person", "own"
+	unparsableKeep, unparsableDiscard, unparsableFail = "keep", "discard", "fail"
+)
+
+// NewMSISDN makes the middleware with its defaults: the person's address, both
+// ways, as E.164; what is no number stays.
+func NewMSISDN() *MSISDN {
+	return &MSISDN{
+		Format: formatE164, Addresses: config.Names{addressPerson}, Unparsable: unparsableKeep,
+		Flows: config.Names{string(message.Inbound), string(message.Outbound)},
+	}
+}
+
+// Validate checks the options.
+func (m *MSISDN) Validate() error {
+	m.Country = strings.ToUpper(m.Country)
+	if m.Country != "" && !phonenumbers.GetSupportedRegions()[m.Country] {
+		return config.Fieldf("country", "is %q, which is no country; write two letters as in ISO 3166: ZA", m.Country)
+	}
+	if m.Format == formatNational && m.Country == "" {
+		return config.Fieldf("country", "is missing; format national needs it")
+	}
+	return errors.Join(
+		oneOf("format", m.Format, formatE164, formatDigits, formatNational),
+		oneOf("unparsable", m.Unparsable, unparsableKeep, unparsableDiscard, unparsableFail),
+		someOf("addresses", m.Addresses, addressPerson, addressOwn),
+		someOf("flows", m.Flows, string(message.Inbound), string(message.Outbound)),
+	)
+}
+
+func oneOf(key, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return config.Fieldf(key, "is %q; write one of %s", value, strings.Join(known, ", "))
+}
+
+func someOf(key string, values []string, known ...string) error {
+	if len(values) == 0 {
+		return config.Fieldf(key, "is empty; write some of %s", strings.Join(known, ", "))
+	}
+	for _, value := range values {
+		if !slices.Contains(known, value) {
+			return config.Field(fmt.Errorf("is %q; write one of %s", value, strings.Join(known, ", ")), key, value)
+		}
+	}
+	return nil
+}
+
+// Consumed normalises.
+func (m *MSISDN) Consumed(_ context.Context, e *message.Envelope) error {
+	if e.Message == nil || !slices.Contains(m.Flows, string(e.Flow)) {
+		return nil
+	}
+	person, own := &e.Message.From, &e.Message.To
+	if e.Flow == message.Outbound {
+		person, own = own, person
+	}
+	var errs []error
+	if slices.Contains(m.Addresses, addressPerson) {
+		errs = append(errs, m.normalize(person))
+	}
+	if slices.Contains(m.Addresses, addressOwn) {
+		errs = append(errs, m.normalize(own))
+	}
+	return errors.Join(errs...)
+}
+
+// Published normalises.
+func (m *MSISDN) Published(ctx context.Context, e *message.Envelope) error { return m.Consumed(ctx, e) }
+
+func (m *MSISDN) normalize(address *string) error {
+	if *address == "" {
+		return nil
+	}
+	number := m.parse(*address)
+	if number != nil {
+		*address = m.format(number)
+		return nil
+	}
+	switch m.Unparsable {
+	case unparsableDiscard:
+		return message.Refuse(fmt.Sprintf("%q is no telephone number", *address))
+	case unparsableFail:
+		return message.Permanent(fmt.Errorf("%q is no telephone number", *address))
+	}
+	return nil
+}
+
+// maxNumber bounds what is looked at: fifteen digits and what people put
+// between them.
+const maxNumber = 40
+
+// parse is nil for what is no valid number: short codes and names too.
+func (m *MSISDN) parse(address string) *phonenumbers.PhoneNumber {
+	if len(address) > maxNumber || strings.Trim(address, "+0123456789 ()-./") != "" {
+		return nil
+	}
+	tries := []string{address}
+	if digits, found := strings.CutPrefix(address, "00"); found {
+		tries = []string{"+" + digits, address}
+	} else if !strings.HasPrefix(address, "+") {
+		tries = append(tries, "+"+address)
+	}
+	for _, try := range tries {
+		number, err := phonenumbers.Parse(try, m.Country)
+		if err == nil && phonenumbers.IsValidNumber(number) {
+			return number
+		}
+	}
+	return nil
+}
+
+func (m *MSISDN) format(number *phonenumbers.PhoneNumber) string {
+	e164 := phonenumbers.Format(number, phonenumbers.E164)
+	switch {
+	case m.Format == formatDigits:
+		return strings.TrimPrefix(e164, "+")
+	case m.Format == formatNational && phonenumbers.GetRegionCodeForNumber(number) == m.Country:
+		return phonenumbers.NormalizeDigitsOnly(phonenumbers.Format(number, phonenumbers.NATIONAL))
+	}
+	return e164
+}

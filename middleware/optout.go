@@ -1,0 +1,151 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/worker"
+)
+
+// OptOut keeps the list of people who asked not to be written to. Somebody who
+// sends STOP is put on it, START or UNSTOP takes him off again; either message
+// goes on to the application, so that it can answer and knows. An outbound
+// message to somebody on the list is let go, and its application gets a nack
+// that says why.
+//
+// The list is in the state store, for ever, shared by every worker that names
+// the same list. Put the middleware on a dispatcher or on transports: on an
+// application a refused message is only logged, since nothing carries events
+// back to where they began.
+type OptOut struct {
+	// StopKeywords put the sender on the list, when one of them is the whole
+	// message: case, spaces and punctuation around it do not matter.
+	StopKeywords config.Names `yaml:"stop_keywords"`
+	// StartKeywords take the sender off the list.
+	StartKeywords config.Names `yaml:"start_keywords"`
+	// List is the list's name.
+	List string `yaml:"list"`
+	// PerAddress keeps a list for each of our own addresses: STOP to one short
+	// code leaves the others their say.
+	PerAddress bool `yaml:"per_address"`
+	// Confirm lets the reply to the STOP itself pass, so that the application
+	// can say that it understood.
+	Confirm bool `yaml:"confirm"`
+
+	state store.State
+	place place
+	words map[string]bool // keyword → it stops
+}
+
+var _ worker.Middleware = (*OptOut)(nil)
+
+// NewOptOut makes the middleware with its defaults.
+func NewOptOut() *OptOut {
+	return &OptOut{
+		StopKeywords: config.Names{"STOP"}, StartKeywords: config.Names{"START", "UNSTOP"},
+		List: "default", Confirm: true,
+	}
+}
+
+// Validate checks the keywords.
+func (o *OptOut) Validate() error {
+	if o.List == "" || strings.Contains(o.List, "/") {
+		return config.Fieldf("list", "must be a name without a slash")
+	}
+	o.words = map[string]bool{}
+	return errors.Join(o.learn("stop_keywords", o.StopKeywords, true), o.learn("start_keywords", o.StartKeywords, false))
+}
+
+func (o *OptOut) learn(key string, keywords []string, stops bool) error {
+	for _, keyword := range keywords {
+		word := plain(keyword)
+		if word == "" {
+			return config.Fieldf(key, "holds %q, which nobody can type", keyword)
+		}
+		if known, twice := o.words[word]; twice && known != stops {
+			return config.Field(fmt.Errorf("%s is in stop_keywords too", keyword), key, keyword)
+		}
+		o.words[word] = stops
+	}
+	return nil
+}
+
+// plain is a text as keywords are compared.
+func plain(text string) string {
+	return strings.ToUpper(strings.Trim(text, " \t\r\n.,;:!?\"'"))
+}
+
+// Bind takes the worker's state.
+func (o *OptOut) Bind(_ context.Context, tools worker.Tools) error {
+	o.state, o.place = tools.State, placeOf(tools)
+	return nil
+}
+
+// Consumed reads keywords, and on a transport holds messages back.
+func (o *OptOut) Consumed(ctx context.Context, e *message.Envelope) error {
+	switch {
+	case e.Flow == message.Inbound:
+		return o.listen(ctx, e)
+	case e.Flow == message.Outbound && !o.place.dispatcher:
+		return o.guard(ctx, e)
+	}
+	return nil
+}
+
+// Published holds messages back, and on a transport reads keywords.
+func (o *OptOut) Published(ctx context.Context, e *message.Envelope) error {
+	switch {
+	case e.Flow == message.Inbound && !o.place.isCopy():
+		return o.listen(ctx, e)
+	case e.Flow == message.Outbound:
+		return o.guard(ctx, e)
+	}
+	return nil
+}
+
+func (o *OptOut) key(e *message.Envelope) string {
+	key := "opt_out/" + o.List + "/"
+	if o.PerAddress {
+		key += bare(ours(e)) + "/"
+	}
+	return key + bare(e.Person())
+}
+
+// listen remembers with the person the message that said STOP: its reply may
+// pass.
+func (o *OptOut) listen(ctx context.Context, e *message.Envelope) (err error) {
+	stops, keyword := o.words[plain(e.Message.Content)]
+	switch {
+	case !keyword || e.Person() == "":
+		return nil
+	case stops:
+		err = o.state.Set(ctx, store.Entry{Key: o.key(e), Value: e.Message.ID})
+	default:
+		err = o.state.Delete(ctx, o.key(e))
+	}
+	if err != nil {
+		return fmt.Errorf("changing the opt-out list %s: %w", o.List, err)
+	}
+	return nil
+}
+
+func (o *OptOut) guard(ctx context.Context, e *message.Envelope) error {
+	if e.Person() == "" {
+		return nil
+	}
+	key := o.key(e)
+	found, err := o.state.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("asking the opt-out list %s: %w", o.List, err)
+	}
+	stopped, listed := found[key]
+	if !listed || o.Confirm && e.Message.InReplyTo != "" && e.Message.InReplyTo == stopped {
+		return nil
+	}
+	return message.Refuse(fmt.Sprintf("%s has opted out (list %s)", e.Person(), o.List))
+}

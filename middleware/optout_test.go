@@ -1,0 +1,100 @@
+package middleware_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"switchboard/message"
+	"switchboard/middleware"
+	"switchboard/worker"
+)
+
+// optOut is the middleware with the hooks a worker of the kind calls.
+type optOut struct {
+	t *testing.T
+	*middleware.OptOut
+	kind string
+}
+
+func newOptOut(t *testing.T, kind, yaml string) optOut {
+	m := mustLoad(t, middleware.NewOptOut(), yaml)
+	bind(t, m, kind)
+	return optOut{t, m, kind}
+}
+
+// pass takes an envelope through the doors it passes in a worker of the kind.
+func (o optOut) pass(e *message.Envelope) error {
+	in := o.kind == worker.KindDispatcher || (o.kind == worker.KindTransport) == (e.Flow == message.Outbound)
+	out := o.kind == worker.KindDispatcher || !in
+	var errs []error
+	if in {
+		errs = append(errs, o.Consumed(o.t.Context(), e))
+	}
+	if out {
+		errs = append(errs, o.Published(o.t.Context(), e))
+	}
+	return errors.Join(errs...)
+}
+
+func (o optOut) says(content string) *message.Message {
+	o.t.Helper()
+	e := envelope(message.Inbound, func(m *message.Message) { m.Content = content })
+	if err := o.pass(e); err != nil {
+		o.t.Fatalf("inbound %q: %v", content, err)
+	}
+	return e.Message
+}
+
+func (o optOut) wantsMail(what string, want bool, change func(*message.Message)) {
+	o.t.Helper()
+	err := o.pass(envelope(message.Outbound, change))
+	if want && err != nil || !want && !message.IsRefusal(err) {
+		o.t.Errorf("%s: got %v, want it sent: %v", what, err, want)
+	}
+	if err != nil && !strings.Contains(err.Error(), "opted out") {
+		o.t.Errorf("%s: the reason is %q", what, err)
+	}
+}
+
+func TestOptOut(t *testing.T) {
+	for _, kind := range []string{worker.KindDispatcher, worker.KindTransport, worker.KindApplication} {
+		t.Run(kind, func(t *testing.T) {
+			o := newOptOut(t, kind, "")
+			o.wantsMail("before", true, nil)
+			o.says("please stop this")
+			o.wantsMail("after talk", true, nil)
+			stop := o.says(" Stop. ")
+			o.wantsMail("after STOP", false, nil)
+			o.wantsMail("the number without its plus", false, func(m *message.Message) { m.To = "27821234567" })
+			o.wantsMail("from another of our addresses", false, func(m *message.Message) { m.From = "54321" })
+			o.wantsMail("the reply to STOP", true, func(m *message.Message) { m.InReplyTo = stop.ID })
+			o.wantsMail("a reply to something else", false, func(m *message.Message) { m.InReplyTo = message.NewID() })
+			o.wantsMail("somebody else", true, func(m *message.Message) { m.To = "+27820000000" })
+			o.wantsMail("to a group", true, func(m *message.Message) { m.To, m.Group = "", "g" })
+			o.says("unstop")
+			o.wantsMail("after UNSTOP", true, nil)
+		})
+	}
+}
+
+func TestOptOutOptions(t *testing.T) {
+	o := newOptOut(t, worker.KindDispatcher, "{stop_keywords: [ARRÊT, 'stop all'], start_keywords: oui, per_address: true, confirm: false}")
+	o.says("stop")
+	o.wantsMail("a word of another fleet", true, nil)
+	stop := o.says("arrêt!")
+	o.wantsMail("after arrêt", false, nil)
+	o.wantsMail("the reply", false, func(m *message.Message) { m.InReplyTo = stop.ID })
+	o.wantsMail("from another of our addresses", true, func(m *message.Message) { m.From = "54321" })
+	o.says("OUI")
+	o.wantsMail("after oui", true, nil)
+	o.says("Stop All")
+	o.wantsMail("after two words", false, nil)
+	if err := o.pass(event()); err != nil {
+		t.Error(err)
+	}
+	refused(t, middleware.NewOptOut, map[string]string{
+		"a word that does both": "{stop_keywords: [no], start_keywords: ['No.']}", "no word": "stop_keywords: ['.']",
+		"no list": "list: ''", "a list with a slash": "list: a/b",
+	})
+}

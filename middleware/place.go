@@ -1,0 +1,37 @@
+package middleware
+
+import (
+	"strings"
+
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// place says where a worker stands, for middleware that must see each message
+// once: through a dispatcher everything passes twice, taken in and given out;
+// through a transport or an application once.
+type place struct{ dispatcher bool }
+
+func placeOf(tools worker.Tools) place { return place{tools.Kind == worker.KindDispatcher} }
+
+// isCopy says that a published message was seen when it was consumed.
+func (p place) isCopy() bool { return p.dispatcher }
+
+// ours is our own address of a message: the one the person writes to, or is
+// written to from.
+func ours(e *message.Envelope) string {
+	if e.Flow == message.Outbound {
+		return e.Message.From
+	}
+	return e.Message.To
+}
+
+// bare is an address for comparing: a number is the same with and without its
+// plus, and nobody else's address changes.
+func bare(address string) string {
+	digits := strings.TrimPrefix(address, "+")
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		return strings.ToLower(address)
+	}
+	return digits
+}

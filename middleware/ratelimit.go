@@ -1,0 +1,151 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/worker"
+)
+
+// RateLimit bounds how many messages go to, or come from, one person. Each
+// person has a bucket of `burst` tokens that fills at `limit` tokens per `per`;
+// a message takes one.
+type RateLimit struct {
+	// Limit is how many messages a person may have in each `per`.
+	Limit int `yaml:"limit"`
+	// Per is the time in which limit counts.
+	Per config.Duration `yaml:"per"`
+	// Burst is how many may come at once after silence; the limit when 0.
+	Burst int `yaml:"burst"`
+	// Flows says which messages: inbound, outbound, or both, each counted apart.
+	Flows config.Names `yaml:"flows"`
+	// Exempt are addresses without a limit.
+	Exempt config.Names `yaml:"exempt"`
+	// OverLimit says what becomes of a message above the limit: retry waits
+	// until there is a token (each wait is one of the worker's max_attempts;
+	// later messages may overtake it), discard lets it go with a reason, and
+	// the application of an outbound message gets a nack.
+	OverLimit string `yaml:"over_limit"`
+	// Shared counts in the state store, for all replicas together, limit
+	// messages in each period of `per` since 1970 (burst has no meaning then),
+	// at the price of one request to the store a message. Otherwise every
+	// process counts for itself.
+	Shared bool `yaml:"shared"`
+
+	state   store.State
+	place   place
+	name    string
+	exempt  map[string]bool
+	buckets buckets
+}
+
+var _ worker.Middleware = (*RateLimit)(nil)
+
+// The values of over_limit.
+const (
+	overRetry   = "retry"
+	overDiscard = "discard"
+)
+
+// defaultPer is the time in which limit counts.
+const defaultPer = time.Minute
+
+// maxWait is the longest wait for a token before a message is tried again;
+// brokers hold nothing back for more than a day.
+const maxWait = 12 * time.Hour
+
+// maxBuckets bounds the people remembered in one process; see buckets.
+const maxBuckets = 100_000
+
+// NewRateLimit makes the middleware with its defaults; limit has none.
+func NewRateLimit() *RateLimit {
+	return &RateLimit{Per: config.Duration(defaultPer), Flows: config.Names{string(message.Outbound)}, OverLimit: overRetry}
+}
+
+// Validate checks the options.
+func (r *RateLimit) Validate() error {
+	switch {
+	case r.Limit < 1:
+		return config.Fieldf("limit", "must be at least 1")
+	case r.Burst < 0:
+		return config.Fieldf("burst", "must not be negative")
+	case r.Per.Std() < time.Millisecond:
+		return config.Fieldf("per", "must be at least 1ms")
+	}
+	r.exempt = map[string]bool{}
+	for _, address := range r.Exempt {
+		r.exempt[bare(address)] = true
+	}
+	burst := r.Burst
+	if burst == 0 {
+		burst = r.Limit
+	}
+	r.buckets = newBuckets(burst, r.Per.Std()/time.Duration(r.Limit), maxBuckets)
+	return errors.Join(
+		oneOf("over_limit", r.OverLimit, overRetry, overDiscard),
+		someOf("flows", r.Flows, string(message.Inbound), string(message.Outbound)),
+	)
+}
+
+// Bind takes the worker's state and name.
+func (r *RateLimit) Bind(_ context.Context, tools worker.Tools) error {
+	r.state, r.place, r.name = tools.State, placeOf(tools), tools.Name
+	return nil
+}
+
+// Consumed counts.
+func (r *RateLimit) Consumed(ctx context.Context, e *message.Envelope) error {
+	if e.Message == nil || !slices.Contains(r.Flows, string(e.Flow)) {
+		return nil
+	}
+	person := bare(e.Person())
+	if person == "" || r.exempt[person] {
+		return nil
+	}
+	wait, err := r.take(ctx, string(e.Flow)+"/"+person)
+	if err != nil || wait <= 0 {
+		return err
+	}
+	return r.over(e, wait)
+}
+
+// Published counts where the message was not counted when it was consumed.
+func (r *RateLimit) Published(ctx context.Context, e *message.Envelope) error {
+	if r.place.isCopy() {
+		return nil
+	}
+	return r.Consumed(ctx, e)
+}
+
+// take says how long to wait for a token; 0 took one.
+func (r *RateLimit) take(ctx context.Context, key string) (time.Duration, error) {
+	if !r.Shared {
+		return r.buckets.take(key, time.Now()), nil
+	}
+	per := r.Per.Std()
+	now := time.Now()
+	period := now.UnixNano() / int64(per)
+	n, err := r.state.Increment(ctx, "rate_limit/"+r.name+"/"+key+"/"+strconv.FormatInt(period, 10), 1, per)
+	if err != nil {
+		return 0, fmt.Errorf("counting messages for rate_limit: %w", err)
+	}
+	if n <= int64(r.Limit) {
+		return 0, nil
+	}
+	return time.Unix(0, (period+1)*int64(per)).Sub(now), nil
+}
+
+func (r *RateLimit) over(e *message.Envelope, wait time.Duration) error {
+	reason := fmt.Sprintf("%s has more than %d messages in %s", e.Person(), r.Limit, r.Per.Std())
+	if r.OverLimit == overDiscard {
+		return message.Refuse(reason)
+	}
+	return message.RetryAfter(min(wait, maxWait), errors.New(reason))
+}

@@ -1,0 +1,42 @@
+package middleware
+
+import (
+	"context"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// StaticProvider sets the provider (the network operator) of every message that
+// passes, inbound and outbound, whatever it was.
+type StaticProvider struct {
+	// Provider is the name to set.
+	Provider string `yaml:"provider"`
+}
+
+var _ worker.Middleware = (*StaticProvider)(nil)
+
+// NewStaticProvider makes the middleware with its defaults.
+func NewStaticProvider() *StaticProvider { return &StaticProvider{} }
+
+// Validate checks that there is a provider.
+func (s *StaticProvider) Validate() error {
+	if s.Provider == "" {
+		return config.Fieldf("provider", "is missing")
+	}
+	return nil
+}
+
+// Consumed sets the provider.
+func (s *StaticProvider) Consumed(_ context.Context, e *message.Envelope) error {
+	if e.Message != nil {
+		e.Message.Provider = s.Provider
+	}
+	return nil
+}
+
+// Published sets the provider.
+func (s *StaticProvider) Published(ctx context.Context, e *message.Envelope) error {
+	return s.Consumed(ctx, e)
+}
