@@ -52,10 +52,56 @@ func classes() fleet.Classes {
 			},
 		},
 		Middleware: map[string]fleet.Class[worker.Middleware]{
+			"address_translation": {
+				New:   func() worker.Middleware { return middleware.NewAddressTranslation() },
+				Vumi:  []string{"vumi.middleware.AddressTranslationMiddleware", "vumi.middleware.address_translator.AddressTranslationMiddleware"},
+				About: "gives people other addresses inside the fleet than outside",
+			},
+			"dedupe": {
+				New:   func() worker.Middleware { return middleware.NewDedupe() },
+				About: "lets go of inbound messages that came before",
+			},
 			"logging": {
 				New:   func() worker.Middleware { return middleware.NewLogging() },
 				Vumi:  []string{"vumi.middleware.LoggingMiddleware", "vumi.middleware.logging.LoggingMiddleware"},
 				About: "logs each message that passes, its content only at debug",
+			},
+			"msisdn": {
+				New:   func() worker.Middleware { return middleware.NewMSISDN() },
+				About: "brings telephone numbers into one shape",
+			},
+			"opt_out": {
+				New:   func() worker.Middleware { return middleware.NewOptOut() },
+				About: "keeps the list of people who sent STOP, and sends them nothing",
+			},
+			"prefix_provider": {
+				New:   func() worker.Middleware { return middleware.NewPrefixProvider() },
+				Vumi:  []string{"vumi.middleware.AddressPrefixProviderSettingMiddleware", "vumi.middleware.provider_setter.AddressPrefixProviderSettingMiddleware"},
+				About: "sets the provider by how the person's address begins",
+			},
+			"rate_limit": {
+				New:   func() worker.Middleware { return middleware.NewRateLimit() },
+				About: "bounds how many messages one person gets or sends",
+			},
+			"session_length": {
+				New:   func() worker.Middleware { return middleware.NewSessionLength() },
+				Vumi:  []string{"vumi.middleware.SessionLengthMiddleware", "vumi.middleware.session_length.SessionLengthMiddleware"},
+				About: "notes when a session began and ended",
+			},
+			"static_provider": {
+				New:   func() worker.Middleware { return middleware.NewStaticProvider() },
+				Vumi:  []string{"vumi.middleware.StaticProviderSettingMiddleware", "vumi.middleware.provider_setter.StaticProviderSettingMiddleware"},
+				About: "sets one provider on every message",
+			},
+			"storing": {
+				New:   func() worker.Middleware { return middleware.NewStoring() },
+				Vumi:  []string{"vumi.middleware.StoringMiddleware", "vumi.middleware.message_storing.StoringMiddleware"},
+				About: "does nothing: the persistence worker records messages",
+			},
+			"tagging": {
+				New:   func() worker.Middleware { return middleware.NewTagging() },
+				Vumi:  []string{"vumi.middleware.TaggingMiddleware", "vumi.middleware.tagger.TaggingMiddleware"},
+				About: "tags inbound messages by address, changes outbound ones by tag",
 			},
 		},
 	}
