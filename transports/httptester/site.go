@@ -73,7 +73,7 @@ func (s *site) show(w http.ResponseWriter, _ *http.Request) {
 	slices.Reverse(entries)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	err := s.page.Execute(w, map[string]any{
 		"Transport": s.TransportName, "To": s.ToAddr, "Suggestion": randomNumber(),
 		"Entries":    slices.DeleteFunc(entries, func(e entry) bool { return e.Flow == clearing }),

@@ -124,14 +124,14 @@ function setSession(phone, on) {
 
 function showInLog(entry) {
   const row = element('li', entry.flow);
-  const time = element('time', '', new Date(entry.time).toLocaleTimeString());
+  const time = element('time', '', new Date(entry.time).toLocaleTimeString([], { hourCycle: 'h23' }));
   time.dateTime = entry.time;
   const way = element('span', 'way');
   const who = element('button', '', entry.phone);
   who.type = 'button';
   who.title = 'Open this phone';
   who.addEventListener('click', () => openPhone(entry.phone, true));
-  way.append(who, ' ', element('span', '', (entry.flow === 'inbound' ? 'to ' : 'from ') + entry.other));
+  way.append(who, ' ', element('span', '', (entry.flow === 'inbound' ? '→ ' : '← ') + entry.other));
   const text = entry.content + (entry.session ? ' (' + entry.session + ')' : '');
   row.append(time, way, element('span', 'text', text));
   row.dataset.phone = entry.phone;
