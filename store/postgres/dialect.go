@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -77,9 +78,9 @@ func (dialect) Now() string {
 	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
 
-func (dialect) ForUpdate() string { return " FOR UPDATE" }
+func (dialect) ForUpdate(table string) string { return " FOR UPDATE OF " + table }
 
-func (dialect) SkipLocked() string { return " FOR UPDATE SKIP LOCKED" }
+func (dialect) SkipLocked(table string) string { return " FOR UPDATE OF " + table + " SKIP LOCKED" }
 
 func (dialect) Integer(expr string) string { return "convert_from(" + expr + ", 'UTF8')::bigint" }
 
@@ -91,24 +92,32 @@ func (dialect) Settle() string { return "SET LOCAL plan_cache_mode = force_gener
 
 func (dialect) Serial(n string) string { return "lpad(to_hex(" + n + "), 12, '0')" }
 
-func (dialect) Temporary() (create, end string) { return "CREATE TEMPORARY TABLE", "ON COMMIT DROP" }
+func (dialect) After(at, micros string) string {
+	return "(" + at + " + " + micros + " * interval '1 microsecond')"
+}
+
+func (dialect) Time(t time.Time) any { return t }
+
+func (dialect) Analyze(table string) string { return "ANALYZE " + table }
 
 // Copy streams rows by COPY.
-func (dialect) Copy(ctx context.Context, c *sql.Conn, _ *sql.Tx, table string, columns []string, _ []sqlstore.Type, rows iter.Seq2[[]any, error]) (n int64, err error) {
+func (dialect) Copy(ctx context.Context, c *sql.Conn, table string, columns []string, rows iter.Seq2[[]any, error]) (n int64, err error) {
 	next, stop := iter.Pull2(rows)
 	defer stop()
+	var broken error // the server would give back its text alone
 	source := pgx.CopyFromFunc(func() ([]any, error) {
 		row, err, ok := next()
 		if !ok {
 			return nil, nil
 		}
+		broken = err
 		return row, err
 	})
 	err = c.Raw(func(driver any) error {
 		n, err = driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{table}, columns, source)
 		return err
 	})
-	return n, err
+	return n, cmp.Or(broken, err)
 }
 
 // The SQLSTATE codes and classes of appendix A that decide what follows.
@@ -116,6 +125,8 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
+
+	noPartition = "23514" // and broken check constraints
 
 	classData       = "22"
 	classConstraint = "23"
@@ -140,7 +151,7 @@ func (dialect) Conflict(err error) bool {
 
 func (dialect) BadData(err error) bool {
 	c := code(err)
-	if len(c) != 5 {
+	if len(c) != 5 || c == noPartition && missingPartition(err) {
 		return false
 	}
 	switch c[:2] {

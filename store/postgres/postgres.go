@@ -29,7 +29,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-var _ store.State = (*DB)(nil)
+var (
+	_ store.State    = (*DB)(nil)
+	_ store.Recorder = (*DB)(nil)
+)
 
 // Settings say which database, and how much of it.
 type Settings struct {
@@ -42,6 +45,7 @@ type Settings struct {
 const (
 	defaultConns  = 8
 	sweepEvery    = time.Minute
+	monthsEvery   = time.Hour
 	lockPeriod    = 1   // seconds between tries for the migrations' lock
 	lockThreshold = 300 // tries: as long as the longest migration may take
 )
@@ -110,10 +114,13 @@ func newDB(pool *pgxpool.Pool, s Settings) *DB {
 }
 
 func (db *DB) chores() []sqlstore.Chore {
-	return []sqlstore.Chore{{Name: "sweep state", Every: sweepEvery, Do: func(ctx context.Context) error {
-		_, err := db.Sweep(ctx)
-		return err
-	}}}
+	return []sqlstore.Chore{
+		{Name: "sweep state", Every: sweepEvery, Do: func(ctx context.Context) error {
+			_, err := db.Sweep(ctx)
+			return err
+		}},
+		{Name: "make months", Every: monthsEvery, Do: db.MakeAhead},
+	}
 }
 
 // Close ends the chores and gives the connections back.
@@ -165,6 +172,9 @@ func (db *DB) Migrate(ctx context.Context) error {
 	if err := sqlstore.Up(ctx, provider); err != nil {
 		return err
 	}
+	if err := db.MakeAhead(ctx); err != nil {
+		return err
+	}
 	return db.Check(ctx)
 }
 
@@ -205,4 +215,3 @@ func (db *DB) provider() (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectPostgres, db.Write, files,
 		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
 }
-

@@ -64,9 +64,9 @@ func (dialect) Statement(query string) string { return strings.ReplaceAll(query,
 func (dialect) Now() string { return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)" }
 
 // ForUpdate is nothing: a transaction that writes is alone from its beginning.
-func (dialect) ForUpdate() string { return "" }
+func (dialect) ForUpdate(string) string { return "" }
 
-func (dialect) SkipLocked() string { return "" }
+func (dialect) SkipLocked(string) string { return "" }
 
 // Integer is NULL when the blob is no number, which then breaks the column's
 // NOT NULL: a plain cast would read any text as 0.
@@ -84,19 +84,22 @@ func (dialect) Settle() string { return "" }
 
 func (dialect) Serial(n string) string { return "printf('%012x', " + n + ")" }
 
-// Temporary tables live with their connection, so they are cleared instead.
-func (dialect) Temporary() (create, end string) { return "CREATE TEMPORARY TABLE", "" }
+func (dialect) After(at, micros string) string { return "(" + at + " + " + micros + ")" }
+
+func (dialect) Time(t time.Time) any { return t.UnixMicro() }
+
+func (dialect) Analyze(string) string { return "" }
 
 // Copy inserts rows some hundred at a time.
-func (d dialect) Copy(ctx context.Context, _ *sql.Conn, tx *sql.Tx, table string, columns []string, types []sqlstore.Type, rows iter.Seq2[[]any, error]) (int64, error) {
+func (d dialect) Copy(ctx context.Context, c *sql.Conn, table string, columns []string, rows iter.Seq2[[]any, error]) (int64, error) {
 	var n int64
-	part := make([][]any, 0, d.MaxRows(len(types)))
+	part := make([][]any, 0, d.MaxRows(len(columns)))
 	flush := func() error {
 		if len(part) == 0 {
 			return nil
 		}
-		expr, args := d.Rows(types, part, 1)
-		_, err := tx.ExecContext(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") SELECT * FROM "+expr, args...)
+		expr, args := d.Rows(make([]sqlstore.Type, len(columns)), part, 1)
+		_, err := c.ExecContext(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") SELECT * FROM "+expr, args...)
 		n += int64(len(part))
 		part = part[:0]
 		return err
@@ -126,6 +129,37 @@ func (dialect) Conflict(err error) bool {
 	c := code(err)
 	return c == codes.SQLITE_BUSY || c == codes.SQLITE_LOCKED
 }
+
+// MakeMonths has nothing to make: there are no partitions.
+func (dialect) MakeMonths(context.Context, *sql.DB, []int64) error { return nil }
+
+// dropBatch bounds what one statement deletes, so that others can write
+// between two.
+const dropBatch = 2000
+
+// DropMonths deletes rows: there are no partitions.
+func (dialect) DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error) {
+	var all int64
+	for _, table := range [...]string{"transmission", "message", "event"} {
+		for {
+			done, err := db.ExecContext(ctx, "DELETE FROM "+table+" WHERE rowid IN (SELECT rowid FROM "+table+
+				" WHERE month > 0 AND month < ? LIMIT ?)", oldest, dropBatch)
+			if err != nil {
+				return all, err
+			}
+			n, err := done.RowsAffected()
+			if all += n; err != nil {
+				return all, err
+			}
+			if n == 0 {
+				break
+			}
+		}
+	}
+	return all, nil
+}
+
+func (dialect) NoMonth(error) bool { return false }
 
 func (dialect) BadData(err error) bool {
 	switch code(err) {

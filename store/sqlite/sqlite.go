@@ -25,7 +25,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-var _ store.State = (*DB)(nil)
+var (
+	_ store.State    = (*DB)(nil)
+	_ store.Recorder = (*DB)(nil)
+)
 
 // Memory is the path of a database that lives in the process alone and ends
 // with Close.

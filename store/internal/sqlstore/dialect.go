@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"time"
 )
 
 // Type is the type of a column in a set of rows.
@@ -37,11 +38,11 @@ type Dialect interface {
 	Statement(query string) string
 	// Now is an expression: the database's clock in microseconds since 1970.
 	Now() string
-	// ForUpdate is what a SELECT ends with to lock what it reads, in the
-	// order it is read.
-	ForUpdate() string
+	// ForUpdate is what a SELECT ends with to lock what it reads of a table,
+	// in the order it is read.
+	ForUpdate(table string) string
 	// SkipLocked is like ForUpdate, and passes over rows others have locked.
-	SkipLocked() string
+	SkipLocked(table string) string
 	// Integer is an expression that reads a whole number from a blob.
 	Integer(expr string) string
 	// Bytes is an expression that writes a whole number as a blob.
@@ -50,14 +51,24 @@ type Dialect interface {
 	Settle() string
 	// Serial is an expression: n, a whole number, as 12 hex digits.
 	Serial(n string) string
-	// Temporary is what a table that ends with its transaction begins and
-	// ends with.
-	Temporary() (create, end string)
+	// After is an expression: a time, and microseconds after it.
+	After(at, micros string) string
+	// Time is a time as a parameter.
+	Time(t time.Time) any
+	// Analyze is a statement that counts a table for the planner, where the
+	// database does not do so in time by itself.
+	Analyze(table string) string
 	// Copy fills a table from a sequence, holding no more than a little of it.
-	Copy(ctx context.Context, c *sql.Conn, tx *sql.Tx, table string, columns []string, types []Type, rows iter.Seq2[[]any, error]) (int64, error)
+	Copy(ctx context.Context, c *sql.Conn, table string, columns []string, rows iter.Seq2[[]any, error]) (int64, error)
+	// DropMonths forgets the months before oldest, and says how much it was.
+	DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error)
 	// Conflict says that a statement failed because of what others did at the
 	// same time: all of its transaction may be tried again.
 	Conflict(err error) bool
+	// MakeMonths makes the partitions of months (year*100 + month).
+	MakeMonths(ctx context.Context, db *sql.DB, months []int64) error
+	// NoMonth says that a statement failed because a partition is missing.
+	NoMonth(err error) bool
 	// BadData says that a statement failed because of the values it was given.
 	BadData(err error) bool
 }
@@ -68,6 +79,9 @@ type DB struct {
 	Write   *sql.DB
 	Read    *sql.DB
 	Dialect Dialect
+
+	names  names
+	months months
 }
 
 // with starts a statement with a set of rows under a name:

@@ -182,7 +182,7 @@ func (db *DB) Delete(ctx context.Context, keys ...string) error {
 		with, args := db.with("r", "key, value, ttl", []Type{Blob, Blob, Int}, part)
 		err := db.retry(ctx, func() error {
 			_, err := db.exec(ctx, db.Write, with+`DELETE FROM state WHERE key IN (SELECT key FROM state
-				WHERE key IN (SELECT key FROM r) ORDER BY key`+db.Dialect.ForUpdate()+`)`, args...)
+				WHERE key IN (SELECT key FROM r) ORDER BY key`+db.Dialect.ForUpdate("state")+`)`, args...)
 			return err
 		})
 		if err != nil {
@@ -201,7 +201,7 @@ func (db *DB) Sweep(ctx context.Context) (int64, error) {
 	var all int64
 	for {
 		n, err := db.exec(ctx, db.Write, `DELETE FROM state WHERE key IN (SELECT key FROM state
-			WHERE expires <= `+db.Dialect.Now()+` ORDER BY expires LIMIT $1`+db.Dialect.SkipLocked()+`)`, sweepBatch)
+			WHERE expires <= `+db.Dialect.Now()+` ORDER BY expires LIMIT $1`+db.Dialect.SkipLocked("state")+`)`, sweepBatch)
 		all += n
 		if err != nil {
 			return all, fmt.Errorf("deleting old state: %w", err)

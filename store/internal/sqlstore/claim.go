@@ -1,0 +1,186 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"switchboard/store"
+)
+
+// claimed is a batch in a worker's hands.
+type claimed struct {
+	id        int64
+	broadcast int64
+	backend   int64
+	month     int64
+	retry     bool
+	first     string
+	last      string
+	endpoint  string
+	state     store.BroadcastState
+	start     time.Time
+	until     time.Time // another has it until then
+}
+
+// Claim takes a batch: see store.Broadcasts.
+func (db *DB) Claim(ctx context.Context, batchID int64, lease time.Duration) (handovers []store.Handover, err error) {
+	err = db.transact(ctx, func(tx *sql.Tx) error {
+		now := utc(time.Now())
+		c, err := db.claim(ctx, tx, batchID, now, lease)
+		if err != nil {
+			return err
+		}
+		if c.retry {
+			if err := db.begin(ctx, tx, c, now); err != nil {
+				return err
+			}
+		}
+		handovers, err = db.handovers(ctx, tx, c)
+		if err == nil && len(handovers) == 0 {
+			err = db.endBatch(ctx, tx, batchID)
+		}
+		return err
+	})
+	if err == nil && len(handovers) == 0 {
+		err = store.ErrNotDue
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claiming batch %d: %w", batchID, err)
+	}
+	return handovers, nil
+}
+
+func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, now time.Time, lease time.Duration) (*claimed, error) {
+	c := &claimed{id: batchID}
+	err := db.row(ctx, tx, `SELECT p.broadcast_id, p.backend_id, p.retry, p.first_id, p.last_id, p.claimed,
+			b.month, b.endpoint, b.state, b.start
+		FROM broadcast_batch p JOIN broadcast b ON b.id = p.broadcast_id WHERE p.id = $1`+db.Dialect.ForUpdate("p"), batchID).
+		Scan(&c.broadcast, &c.backend, &c.retry, orNull[string]{&c.first}, orNull[string]{&c.last}, moment{&c.until},
+			&c.month, &c.endpoint, &c.state, moment{&c.start})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, store.ErrNotDue
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.state != store.BroadcastRunning || c.start.After(now) || c.until.After(now) {
+		return nil, store.ErrNotDue
+	}
+	until := db.Dialect.Time(now.Add(lease))
+	_, err = db.exec(ctx, tx, "UPDATE broadcast_batch SET claimed = $1, due = $2 WHERE id = $3", until, until, batchID)
+	return c, err
+}
+
+// begin begins another attempt at those of a retry batch that are still E.
+func (db *DB) begin(ctx context.Context, tx *sql.Tx, c *claimed, now time.Time) error {
+	b := newBatch(db, tx, now)
+	wires, err := b.retryWires(ctx, c)
+	if err != nil {
+		return err
+	}
+	known, err := b.lock(ctx, wires, []int64{c.month})
+	if err != nil {
+		return err
+	}
+	for _, t := range known {
+		if t.Fact.Status() == store.StatusError && t.Fact != store.Cancelled {
+			b.words[t.wire] = []*word{{wire: t.wire, backend: t.backend, fact: store.Queued, attempt: t.Attempt + 1, at: now}}
+		}
+	}
+	return b.update(ctx, known)
+}
+
+func (b *batch) retryWires(ctx context.Context, c *claimed) (wires []wire, err error) {
+	err = b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
+		w := wire{direction: store.Outbound}
+		err := rows.Scan(&w.id)
+		wires = append(wires, w)
+		return err
+	}, "SELECT id FROM broadcast_retry WHERE batch_id = $1 ORDER BY id", c.id)
+	return wires, err
+}
+
+// handovers reads what of a batch is not handed over in its present attempt.
+func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed) (list []store.Handover, err error) {
+	w := new(where)
+	w.and("t.direction = 'O' AND t.month = ? AND t.backend_id = ? AND t.fact = ?", c.month, c.backend, int64(store.Queued))
+	if c.retry {
+		w.and("t.id IN (SELECT id FROM broadcast_retry WHERE batch_id = ?)", c.id)
+	} else {
+		w.and("t.id >= ? AND t.id <= ?", c.first, c.last)
+	}
+	err = db.query(ctx, tx, func(rows *sql.Rows) error {
+		r, err := scanRecord(rows)
+		list = append(list, store.Handover{Record: r, Attempt: r.Attempts, Endpoint: c.endpoint})
+		return err
+	}, "SELECT "+recordColumns+recordTables+w.sql()+" ORDER BY t.id", w.args...)
+	return list, err
+}
+
+// Finish ends what Claim began: see store.Broadcasts.
+func (db *DB) Finish(ctx context.Context, batchID int64, handed []store.Handover, done bool) error {
+	err := db.transact(ctx, func(tx *sql.Tx) error {
+		now := utc(time.Now())
+		if err := db.markHanded(ctx, tx, handed, now); err != nil {
+			return err
+		}
+		if done {
+			return db.endBatch(ctx, tx, batchID)
+		}
+		_, err := db.exec(ctx, tx, "UPDATE broadcast_batch SET claimed = NULL, due = $1 WHERE id = $2", db.Dialect.Time(now), batchID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("finishing batch %d: %w", batchID, err)
+	}
+	return nil
+}
+
+func (db *DB) markHanded(ctx context.Context, tx *sql.Tx, handed []store.Handover, now time.Time) error {
+	if len(handed) == 0 {
+		return nil
+	}
+	b := newBatch(db, tx, now)
+	var words []*word
+	for i := range handed {
+		h := &handed[i]
+		w := &word{
+			wire: wire{h.ID, store.Outbound}, fact: store.Handed, attempt: h.Attempt, at: now, month: monthOf(h.Date),
+		}
+		b.words[w.wire] = append(b.words[w.wire], w)
+		words = append(words, w)
+	}
+	known, err := b.lock(ctx, wiresOf(words), likelyMonths(words))
+	if err != nil {
+		return err
+	}
+	return b.update(ctx, known)
+}
+
+func newBatch(db *DB, tx *sql.Tx, now time.Time) *batch {
+	return &batch{db: db, tx: tx, now: now, words: map[wire][]*word{}, changes: map[messageKey]*change{}}
+}
+
+// update lets words count on transmissions that are locked.
+func (b *batch) update(ctx context.Context, known []*transmission) error {
+	if err := b.updateTransmissions(ctx, b.applyTo(known)); err != nil {
+		return err
+	}
+	if err := b.updateMessages(ctx); err != nil {
+		return err
+	}
+	return b.scheduleRetries(ctx)
+}
+
+// endBatch forgets a batch and its retries; those that failed again meanwhile
+// have left it.
+func (db *DB) endBatch(ctx context.Context, tx *sql.Tx, batchID int64) error {
+	if _, err := db.exec(ctx, tx, "DELETE FROM broadcast_retry WHERE batch_id = $1", batchID); err != nil {
+		return err
+	}
+	_, err := db.exec(ctx, tx, "DELETE FROM broadcast_batch WHERE id = $1", batchID)
+	return err
+}

@@ -1,0 +1,145 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"switchboard/store"
+)
+
+// cancelPart is how many transmissions one transaction of Cancel withdraws.
+const cancelPart = 5000
+
+// Pause holds a broadcast: see store.Broadcasts.
+func (db *DB) Pause(ctx context.Context, id int64) error {
+	return db.turn(ctx, id, store.BroadcastPaused, store.BroadcastRunning)
+}
+
+// Resume lets a paused broadcast go on: see store.Broadcasts.
+func (db *DB) Resume(ctx context.Context, id int64) error {
+	return db.turn(ctx, id, store.BroadcastRunning, store.BroadcastPaused)
+}
+
+// turn changes the state of a broadcast that has one of the states of from, or
+// has the new one already.
+func (db *DB) turn(ctx context.Context, id int64, to store.BroadcastState, from ...store.BroadcastState) error {
+	allowed := make([]string, len(from))
+	for i, state := range from {
+		allowed[i] = "'" + string(state) + "'"
+	}
+	return db.transact(ctx, func(tx *sql.Tx) error {
+		n, err := db.exec(ctx, tx, "UPDATE broadcast SET state = $1 WHERE id = $2 AND state IN ("+
+			strings.Join(allowed, ", ")+")", string(to), id)
+		if err != nil || n == 1 {
+			return err
+		}
+		var state store.BroadcastState
+		err = db.row(ctx, tx, "SELECT state FROM broadcast WHERE id = $1", id).Scan(&state)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("broadcast %d: %w", id, store.ErrNotFound)
+		}
+		if err == nil && state != to {
+			err = fmt.Errorf("broadcast %d is %s, and cannot become %s", id, state, to)
+		}
+		return err
+	})
+}
+
+// Cancel withdraws what is left of a broadcast: see store.Broadcasts.
+func (db *DB) Cancel(ctx context.Context, id int64) error {
+	if err := db.turn(ctx, id, store.BroadcastCancelled, store.BroadcastRunning, store.BroadcastPaused); err != nil {
+		return err
+	}
+	if err := db.withdraw(ctx, id); err != nil {
+		return fmt.Errorf("cancelling broadcast %d: %w", id, err)
+	}
+	return nil
+}
+
+func (db *DB) withdraw(ctx context.Context, id int64) error {
+	for _, table := range []string{"broadcast_batch", "broadcast_retry"} {
+		if _, err := db.exec(ctx, db.Write, "DELETE FROM "+table+" WHERE broadcast_id = $1", id); err != nil {
+			return err
+		}
+	}
+	var first string
+	var month int64
+	err := db.row(ctx, db.Write, "SELECT message_id, month FROM broadcast WHERE id = $1", id).Scan(&first, &month)
+	for from := first; err == nil && from != ""; {
+		from, err = db.withdrawPart(ctx, from, first[:idPrefix]+strings.Repeat("f", 32-idPrefix), month)
+	}
+	return err
+}
+
+// withdrawPart withdraws some of the transmissions after from; it returns
+// where to go on, empty at the end.
+func (db *DB) withdrawPart(ctx context.Context, from, to string, month int64) (next string, err error) {
+	err = db.transact(ctx, func(tx *sql.Tx) error {
+		next = ""
+		b := newBatch(db, tx, utc(time.Now()))
+		var known []*transmission
+		err := db.query(ctx, tx, func(rows *sql.Rows) error {
+			t, err := scanTransmission(rows)
+			known = append(known, t)
+			return err
+		}, "SELECT "+lockedColumns+` FROM transmission t WHERE t.id > $1 AND t.id <= $2 AND t.direction = 'O' AND t.month = $3
+			AND t.fact = $4 ORDER BY t.id LIMIT $5`+db.Dialect.ForUpdate("t"), from, to, month, int64(store.Queued), cancelPart)
+		if err != nil {
+			return err
+		}
+		for _, t := range known {
+			b.words[t.wire] = []*word{{wire: t.wire, backend: t.backend, fact: store.Cancelled, reason: "broadcast cancelled"}}
+			next = t.id
+		}
+		return b.update(ctx, known)
+	})
+	return next, err
+}
+
+const infoColumns = `b.id, b.message_id, b.name, b.text, b.state, m.status, b.created, b.start, b.rate, b.retries, b.total,
+	coalesce(m.open_count, 0), coalesce(m.sent_count, 0), coalesce(m.done_count, 0), coalesce(m.error_count, 0),
+	b.duplicates, b.opted_out,
+	(SELECT count(*) FROM broadcast_batch p WHERE p.broadcast_id = b.id),
+	(SELECT count(*) FROM broadcast_retry y WHERE y.broadcast_id = b.id)
+	FROM broadcast b LEFT JOIN message m ON m.id = b.message_id AND m.direction = 'O' AND m.month = b.month`
+
+func scanInfo(rows *sql.Rows) (i store.BroadcastInfo, err error) {
+	err = rows.Scan(&i.ID, &i.MessageID, &i.Name, &i.Text, &i.State, orNull[store.Status]{&i.Message}, moment{&i.Created},
+		moment{&i.Start}, &i.Rate, &i.Retries, &i.Total, &i.Open, &i.Sent, &i.Delivered, &i.Error,
+		&i.Duplicates, &i.OptedOut, &i.Batches, &i.Retrying)
+	return i, err
+}
+
+// Broadcast is one broadcast: see store.Broadcasts.
+func (db *DB) Broadcast(ctx context.Context, id int64) (*store.BroadcastInfo, error) {
+	list, err := db.infos(ctx, " WHERE b.id = $1", id)
+	if err == nil && len(list) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("broadcast %d: %w", id, err)
+	}
+	return &list[0], nil
+}
+
+// List is the newest broadcasts: see store.Broadcasts.
+func (db *DB) List(ctx context.Context, limit int) ([]store.BroadcastInfo, error) {
+	list, err := db.infos(ctx, " ORDER BY b.id DESC LIMIT $1", limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing broadcasts: %w", err)
+	}
+	return list, nil
+}
+
+func (db *DB) infos(ctx context.Context, rest string, args ...any) (list []store.BroadcastInfo, err error) {
+	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		i, err := scanInfo(rows)
+		list = append(list, i)
+		return err
+	}, "SELECT "+infoColumns+rest, args...)
+	return list, err
+}

@@ -1,0 +1,317 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+)
+
+var _ store.Broadcasts = (*DB)(nil)
+
+// A broadcast's transmissions are called by its first idPrefix hex digits, and
+// their place on the list: so they sort as they are sent, and are written at
+// the end of every index.
+const idPrefix = 20
+
+// listPart is how many connections of a list are made in one transaction:
+// those who record new persons meanwhile must not wait for long.
+const listPart = 20_000
+
+// creation is a broadcast while it is stored, on one connection of the pool
+// with temporary tables of its own.
+type creation struct {
+	db   *DB
+	conn *sql.Conn
+	b    store.Broadcast
+	text template
+	now  time.Time
+	made store.Created
+}
+
+// Create stores a broadcast: see store.Broadcasts.
+func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq2[store.Recipient, error]) (store.Created, error) {
+	text, err := parseTemplate(b.Text)
+	if err != nil {
+		return store.Created{}, err
+	}
+	c := &creation{db: db, b: withDefaults(b), text: text, now: utc(time.Now())}
+	if err := db.ensureMonths(ctx, []int64{monthOf(c.now)}); err != nil {
+		return c.made, err
+	}
+	if c.conn, err = db.Write.Conn(ctx); err != nil {
+		return c.made, fmt.Errorf("creating broadcast: %w", err)
+	}
+	defer c.conn.Close()
+	defer c.drop()
+	if err := c.run(ctx, recipients); err != nil {
+		c.made.ID, c.made.MessageID = 0, ""
+		return c.made, fmt.Errorf("creating broadcast: %w", err)
+	}
+	return c.made, nil
+}
+
+func withDefaults(b store.Broadcast) store.Broadcast {
+	if b.BatchSize <= 0 {
+		b.BatchSize = store.DefaultBatchSize
+	}
+	if b.Retries == 0 {
+		b.Retries = store.DefaultRetries
+	}
+	b.Retries = max(b.Retries, 0)
+	if b.RetryAfter <= 0 {
+		b.RetryAfter = store.DefaultRetryAfter
+	}
+	b.Rate = max(b.Rate, 0)
+	return b
+}
+
+func (c *creation) run(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) error {
+	lines, err := c.load(ctx, recipients)
+	if err != nil {
+		return err
+	}
+	if err := c.connect(ctx, lines); err != nil {
+		return fmt.Errorf("storing connections: %w", err)
+	}
+	if err := c.pick(ctx, lines); err != nil {
+		return fmt.Errorf("picking recipients: %w", err)
+	}
+	if c.made.Total == 0 {
+		return store.ErrNoRecipients
+	}
+	if err := c.store(ctx); err != nil {
+		return fmt.Errorf("storing transmissions: %w", err)
+	}
+	return nil
+}
+
+// drop lets go of the temporary tables, also after ctx has ended.
+func (c *creation) drop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, table := range []string{"broadcast_list", "broadcast_pick"} {
+		_, _ = c.conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+table) // the next Create tries again
+	}
+}
+
+// load streams the list into a temporary table and counts its lines.
+func (c *creation) load(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) (int64, error) {
+	c.drop()
+	_, err := c.conn.ExecContext(ctx, "CREATE TEMPORARY TABLE broadcast_list (line bigint PRIMARY KEY, backend text, identity text, text text)")
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.db.Dialect.Copy(ctx, c.conn, "broadcast_list", []string{"line", "backend", "identity", "text"}, c.rows(recipients))
+	if err != nil {
+		return 0, err
+	}
+	return n, c.analyze(ctx, "broadcast_list")
+}
+
+func (c *creation) analyze(ctx context.Context, table string) error {
+	if statement := c.db.Dialect.Analyze(table); statement != "" {
+		_, err := c.conn.ExecContext(ctx, statement)
+		return err
+	}
+	return nil
+}
+
+// rows are the list's lines, with the text of those that have one of their own.
+func (c *creation) rows(recipients iter.Seq2[store.Recipient, error]) iter.Seq2[[]any, error] {
+	return func(yield func([]any, error) bool) {
+		line := int64(0)
+		for r, err := range recipients {
+			line++
+			var row []any
+			if err == nil {
+				row, err = c.row(line, &r)
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("recipient %d: %w", line, err))
+				return
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (c *creation) row(line int64, r *store.Recipient) ([]any, error) {
+	backend, identity := store.Printable(r.Backend), store.Printable(r.Identity)
+	if backend == "" || len(backend) > maxID {
+		return nil, fmt.Errorf("transport %.40q: 1 to %d bytes are wanted", backend, maxID)
+	}
+	if identity == "" || len(identity) > maxAddress {
+		return nil, fmt.Errorf("address %.40q: 1 to %d bytes are wanted", identity, maxAddress)
+	}
+	if !c.text.personal() {
+		return []any{line, backend, identity, nil}, nil
+	}
+	text, err := c.text.fill(r.Fields)
+	if err != nil {
+		return nil, err
+	}
+	return []any{line, backend, identity, store.Printable(text)}, nil
+}
+
+// connect makes the connections that are new.
+func (c *creation) connect(ctx context.Context, lines int64) error {
+	insertBackends := "INSERT INTO backend (name) SELECT DISTINCT backend FROM broadcast_list WHERE true ON CONFLICT DO NOTHING"
+	if _, err := c.db.exec(ctx, c.conn, insertBackends); err != nil {
+		return err
+	}
+	for from := int64(0); from < lines; from += listPart {
+		err := c.db.retry(ctx, func() error {
+			_, err := c.db.exec(ctx, c.conn, `INSERT INTO connection (identity, backend_id)
+				SELECT DISTINCT l.identity, b.id FROM broadcast_list l JOIN backend b ON b.name = l.backend
+				WHERE l.line > $1 AND l.line <= $2 AND NOT EXISTS
+					(SELECT 1 FROM connection c WHERE c.identity = l.identity AND c.backend_id = b.id)
+				ORDER BY 1, 2 ON CONFLICT DO NOTHING`, from, from+listPart)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pick takes each address once, where it is first, and numbers those that want
+// broadcasts by backend.
+func (c *creation) pick(ctx context.Context, lines int64) error {
+	_, err := c.db.exec(ctx, c.conn, `CREATE TEMPORARY TABLE broadcast_pick AS
+		SELECT p.*, row_number() OVER (ORDER BY p.opted_out, p.backend_id, p.line) AS n,
+			row_number() OVER (PARTITION BY p.opted_out, p.backend_id ORDER BY p.line) AS m
+		FROM (SELECT l.line, l.text, c.id AS connection_id, c.backend_id,
+				CASE WHEN k.opted_out THEN 1 ELSE 0 END AS opted_out
+			FROM (SELECT backend, identity, min(line) AS line FROM broadcast_list GROUP BY backend, identity) f
+			JOIN broadcast_list l ON l.line = f.line
+			JOIN backend b ON b.name = l.backend
+			JOIN connection c ON c.identity = l.identity AND c.backend_id = b.id
+			LEFT JOIN contact k ON k.id = c.contact_id) p`)
+	if err != nil {
+		return err
+	}
+	var all int64
+	err = c.db.row(ctx, c.conn, "SELECT count(*), coalesce(sum(opted_out), 0) FROM broadcast_pick").Scan(&all, &c.made.OptedOut)
+	c.made.Duplicates, c.made.Total = lines-all, all-c.made.OptedOut
+	if err != nil {
+		return err
+	}
+	return c.analyze(ctx, "broadcast_pick")
+}
+
+// store writes the broadcast, its message, its transmissions and its batches.
+func (c *creation) store(ctx context.Context) error {
+	return c.db.retry(ctx, func() error {
+		tx, err := c.conn.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // does nothing after Commit
+		for _, step := range []func(context.Context, *sql.Tx) error{
+			c.storeBroadcast, c.storeMessage, c.storeTransmissions, c.storeBatches,
+		} {
+			if err := step(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return tx.Commit()
+	})
+}
+
+func (c *creation) storeBroadcast(ctx context.Context, tx *sql.Tx) error {
+	prefix := message.NewID()[:idPrefix]
+	c.made.MessageID = prefix + strings.Repeat("0", 32-idPrefix)
+	start := c.b.Start
+	if start.IsZero() {
+		start = c.now
+	}
+	at := c.db.Dialect.Time
+	return c.db.row(ctx, tx, `INSERT INTO broadcast (message_id, month, name, text, endpoint, state, created, start, next,
+			rate, retries, retry_after, batch_size, total, duplicates, opted_out)
+		VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id`,
+		c.made.MessageID, monthOf(c.now), store.Printable(c.b.Name), store.Printable(c.b.Text), store.Printable(c.b.Endpoint),
+		at(c.now), at(utc(start)), at(utc(start)), c.b.Rate, c.b.Retries, micros(c.b.RetryAfter), c.b.BatchSize,
+		c.made.Total, c.made.Duplicates, c.made.OptedOut).Scan(&c.made.ID)
+}
+
+func (c *creation) storeMessage(ctx context.Context, tx *sql.Tx) error {
+	at := c.db.Dialect.Time(c.now)
+	_, err := c.db.exec(ctx, tx, `INSERT INTO message (id, direction, month, status, text, own_address, in_response_to,
+			date, updated, open_count, sent_count, done_count, error_count)
+		VALUES ($1, 'O', $2, 'Q', $3, $4, $5, $6, $7, $8, 0, 0, 0)`,
+		c.made.MessageID, monthOf(c.now), store.Printable(c.b.Text), null(store.Printable(c.b.From)), null(short(c.b.InReplyTo)),
+		at, at, c.made.Total)
+	return err
+}
+
+func (c *creation) storeTransmissions(ctx context.Context, tx *sql.Tx) error {
+	at := c.db.Dialect.Time(c.now)
+	_, err := c.db.exec(ctx, tx, `INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, broadcast_id,
+			status, fact, attempt, text, date, updated)
+		SELECT `+c.id("n")+`, 'O', backend_id, $1, $2, connection_id, $3, 'Q', $4, 1, text, $5, $6
+		FROM broadcast_pick WHERE opted_out = 0 ORDER BY n`,
+		monthOf(c.now), c.made.MessageID, c.made.ID, int64(store.Queued), at, at)
+	return err
+}
+
+// id is an expression: the name of the transmission with number n.
+func (c *creation) id(n string) string {
+	return "'" + c.made.MessageID[:idPrefix] + "' || " + c.db.Dialect.Serial(n)
+}
+
+func (c *creation) storeBatches(ctx context.Context, tx *sql.Tx) (err error) {
+	c.made.Batches, err = c.db.exec(ctx, tx, `INSERT INTO broadcast_batch (broadcast_id, backend_id, retry, first_id, last_id, size, due)
+		SELECT $1, backend_id, $2, `+c.id("min(n)")+", "+c.id("max(n)")+`, count(*), $3
+		FROM broadcast_pick WHERE opted_out = 0 GROUP BY backend_id, (m - 1) / $4 ORDER BY min(n)`,
+		c.made.ID, false, c.db.Dialect.Time(c.now), c.b.BatchSize)
+	return err
+}
+
+// template is a text with personal fields: Hi {{name}}.
+type template struct {
+	plain  []string // one more than fields
+	fields []string
+}
+
+func parseTemplate(text string) (t template, err error) {
+	for {
+		before, rest, found := strings.Cut(text, "{{")
+		t.plain = append(t.plain, before)
+		if !found {
+			return t, nil
+		}
+		name, after, closed := strings.Cut(rest, "}}")
+		name = strings.TrimSpace(name)
+		if !closed || name == "" {
+			return t, errors.New("the broadcast's text has a {{ without a field's name and }}")
+		}
+		t.fields = append(t.fields, name)
+		text = after
+	}
+}
+
+func (t *template) personal() bool { return len(t.fields) > 0 }
+
+func (t *template) fill(fields map[string]string) (string, error) {
+	var b strings.Builder
+	for i, name := range t.fields {
+		value, ok := fields[name]
+		if !ok {
+			return "", fmt.Errorf("there is no field %q for the text", name)
+		}
+		b.WriteString(t.plain[i])
+		b.WriteString(value)
+	}
+	b.WriteString(t.plain[len(t.fields)])
+	return b.String(), nil
+}

@@ -1,0 +1,323 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"switchboard/store"
+)
+
+var _ store.Finder = (*DB)(nil)
+
+// pageSize is how many records a listing reads at a time.
+const pageSize = 500
+
+const recordColumns = `t.id, t.message_id, t.direction, t.status, t.fact, t.reason, b.name, c.identity, m.own_address,
+	t.application, coalesce(t.text, m.text), m.session_event, m.in_response_to, t.provider_id, t.broadcast_id, t.attempt,
+	t.date, t.updated, t.sent, t.delivered`
+
+const recordTables = ` FROM transmission t
+	JOIN connection c ON c.id = t.connection_id
+	JOIN backend b ON b.id = t.backend_id
+	LEFT JOIN message m ON m.id = t.message_id AND m.direction = t.direction AND m.month = t.month`
+
+// scanRecord reads recordColumns, then what follows them into more.
+func scanRecord(rows *sql.Rows, more ...any) (r store.Record, err error) {
+	var fact store.Fact
+	err = rows.Scan(append([]any{
+		&r.ID, &r.MessageID, &r.Direction, &r.Status, &fact,
+		orNull[string]{&r.Reason},
+		&r.Backend, &r.Address,
+		orNull[string]{&r.OwnAddress},
+		orNull[string]{&r.Application},
+		orNull[string]{&r.Text},
+		orNull[string]{&r.SessionEvent},
+		orNull[string]{&r.InResponseTo},
+		orNull[string]{&r.ProviderID},
+		orNull[int64]{&r.Broadcast},
+		&r.Attempts,
+		moment{&r.Date},
+		moment{&r.Updated},
+		moment{&r.Sent},
+		moment{&r.Delivered},
+	}, more...)...)
+	r.Fact = fact.String()
+	return r, err
+}
+
+// where gathers conditions and their parameters.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+// and adds a condition, in which each ? is a parameter.
+func (w *where) and(condition string, args ...any) {
+	for _, arg := range args {
+		w.args = append(w.args, arg)
+		condition = strings.Replace(condition, "?", param(len(w.args)), 1)
+	}
+	w.conditions = append(w.conditions, condition)
+}
+
+func (w *where) sql() string {
+	if len(w.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.conditions, " AND ")
+}
+
+// clone lets a page add conditions of its own.
+func (w *where) clone() *where {
+	return &where{append([]string(nil), w.conditions...), append([]any(nil), w.args...)}
+}
+
+// Messages streams records: see store.Finder.
+func (db *DB) Messages(ctx context.Context, f store.Filter) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
+		streams, err := db.streams(ctx, f)
+		if err != nil {
+			yield(store.Record{}, err)
+			return
+		}
+		n := 0
+		for r, err := range merge(streams) {
+			if !yield(r, err) || err != nil {
+				return
+			}
+			if n++; n == f.Limit {
+				return
+			}
+		}
+	}
+}
+
+// streams are listings which together hold what is wanted: one, or one for
+// each connection of an address, so that each is in the order of an index.
+func (db *DB) streams(ctx context.Context, f store.Filter) ([]iter.Seq2[store.Record, error], error) {
+	if err := f.Check(); err != nil {
+		return nil, err
+	}
+	w := db.conditions(&f)
+	if f.Address == "" {
+		return []iter.Seq2[store.Record, error]{db.pages(ctx, w, f)}, nil
+	}
+	connections, err := db.connectionsOf(ctx, f.Address)
+	if err != nil {
+		return nil, err
+	}
+	streams := make([]iter.Seq2[store.Record, error], len(connections))
+	for i, id := range connections {
+		one := w.clone()
+		one.and("t.connection_id = ?", id)
+		streams[i] = db.pages(ctx, one, f)
+	}
+	return streams, nil
+}
+
+// maxConnections bounds on how many backends an address is looked for.
+const maxConnections = 100
+
+func (db *DB) connectionsOf(ctx context.Context, address string) (ids []int64, err error) {
+	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		var id int64
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, "SELECT id FROM connection WHERE identity = $1 ORDER BY id LIMIT $2", store.Printable(address), maxConnections)
+	if err != nil {
+		return nil, fmt.Errorf("looking up address: %w", err)
+	}
+	return ids, nil
+}
+
+// conditions turns a filter into SQL. Letters stand in the text, since a
+// partial index is found by the text alone.
+func (db *DB) conditions(f *store.Filter) *where {
+	w := new(where)
+	if f.Status != "" {
+		w.and("t.status = '" + string(f.Status) + "'")
+	}
+	if f.Direction != "" {
+		w.and("t.direction = '" + string(f.Direction) + "'")
+	}
+	if f.Backend != "" {
+		w.and("t.backend_id = (SELECT id FROM backend WHERE name = ?)", store.Printable(f.Backend))
+	}
+	if f.Application != "" {
+		w.and("t.application = ?", store.Printable(f.Application))
+	}
+	if f.Broadcast != 0 {
+		w.and("t.broadcast_id = ?", f.Broadcast)
+	}
+	if f.Text != "" {
+		pattern := strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(store.Printable(f.Text)))
+		w.and(`lower(coalesce(t.text, m.text)) LIKE ? ESCAPE '\'`, "%"+pattern+"%")
+	}
+	db.conditionsOfTime(w, f)
+	return w
+}
+
+func (db *DB) conditionsOfTime(w *where, f *store.Filter) {
+	if !f.Since.IsZero() {
+		w.and("t.date >= ?", db.Dialect.Time(f.Since))
+		w.and("(t.month = 0 OR t.month >= ?)", monthOf(f.Since))
+	}
+	if !f.Until.IsZero() {
+		w.and("t.date < ?", db.Dialect.Time(f.Until))
+		w.and("(t.month = 0 OR t.month <= ?)", monthOf(f.Until))
+	}
+}
+
+// pages reads a listing a page at a time, newest first.
+func (db *DB) pages(ctx context.Context, w *where, f store.Filter) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
+		cursor := f.Cursor
+		size := pageSize
+		if f.Limit > 0 {
+			size = min(size, f.Limit)
+		}
+		for {
+			page, err := db.page(ctx, w.clone(), cursor, size)
+			if err != nil {
+				yield(store.Record{}, fmt.Errorf("listing messages: %w", err))
+				return
+			}
+			for _, r := range page {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(page) < size {
+				return
+			}
+			cursor = page[len(page)-1].Cursor()
+		}
+	}
+}
+
+func (db *DB) page(ctx context.Context, w *where, cursor string, size int) (page []store.Record, err error) {
+	if cursor != "" {
+		date, id, err := store.ParseCursor(cursor)
+		if err != nil {
+			return nil, err
+		}
+		at := db.Dialect.Time(date)
+		w.and("t.date <= ?", at)
+		w.and("(t.date, t.id) < (?, ?)", at, id)
+	}
+	w.args = append(w.args, size)
+	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		r, err := scanRecord(rows)
+		page = append(page, r)
+		return err
+	}, "SELECT "+recordColumns+recordTables+w.sql()+" ORDER BY t.date DESC, t.id DESC LIMIT "+param(len(w.args)), w.args...)
+	return page, err
+}
+
+// merge joins listings that are each newest first.
+func merge(streams []iter.Seq2[store.Record, error]) iter.Seq2[store.Record, error] {
+	if len(streams) == 1 {
+		return streams[0]
+	}
+	return func(yield func(store.Record, error) bool) {
+		var heads []head
+		for _, stream := range streams {
+			next, stop := iter.Pull2(stream)
+			defer stop()
+			heads = append(heads, head{next: next})
+		}
+		for {
+			newest := -1
+			for i := range heads {
+				heads[i].fill()
+				if heads[i].ok && (newest < 0 || heads[i].before(&heads[newest])) {
+					newest = i
+				}
+			}
+			if newest < 0 {
+				return
+			}
+			h := &heads[newest]
+			if h.full = false; !yield(h.record, h.err) || h.err != nil {
+				return
+			}
+		}
+	}
+}
+
+// head is the next record of a listing.
+type head struct {
+	next   func() (store.Record, error, bool)
+	record store.Record
+	err    error
+	ok     bool
+	full   bool
+}
+
+func (h *head) fill() {
+	if !h.full {
+		h.record, h.err, h.ok = h.next()
+		h.full = true
+	}
+}
+
+// before puts errors first: nothing after them is certain.
+func (h *head) before(o *head) bool {
+	if h.err != nil || o.err != nil {
+		return h.err != nil
+	}
+	if !h.record.Date.Equal(o.record.Date) {
+		return h.record.Date.After(o.record.Date)
+	}
+	return h.record.ID > o.record.ID
+}
+
+// stuckMax is how many stuck messages an audit names unless it is told.
+const stuckMax = 1000
+
+// Audit counts, and names what is stuck.
+func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (*store.Audit, error) {
+	a := new(store.Audit)
+	if err := db.count(ctx, a, l.Since); err != nil {
+		return nil, fmt.Errorf("auditing: counting: %w", err)
+	}
+	if err := db.stuck(ctx, a, l); err != nil {
+		return nil, fmt.Errorf("auditing: finding what is stuck: %w", err)
+	}
+	if err := db.row(ctx, db.Read, "SELECT count(*) FROM early").Scan(&a.Orphan); err != nil {
+		return nil, fmt.Errorf("auditing: counting early events: %w", err)
+	}
+	return a, nil
+}
+
+func (db *DB) count(ctx context.Context, a *store.Audit, since time.Time) error {
+	w := new(where)
+	db.conditionsOfTime(w, &store.Filter{Since: since})
+	return db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		var c store.Count
+		err := rows.Scan(&c.Backend, orNull[string]{&c.Application}, &c.Direction, &c.Status, &c.N)
+		a.Counts = append(a.Counts, c)
+		return err
+	}, `SELECT b.name, g.application, g.direction, g.status, g.n FROM (
+		SELECT t.backend_id, t.application, t.direction, t.status, count(*) AS n
+		FROM transmission t`+w.sql()+` GROUP BY t.backend_id, t.application, t.direction, t.status) g
+		JOIN backend b ON b.id = g.backend_id ORDER BY b.name, g.direction, g.application, g.status`, w.args...)
+}
+
+func (db *DB) stuck(ctx context.Context, a *store.Audit, l store.AuditLimits) error {
+	limit := l.MaxStuck
+	if limit <= 0 {
+		limit = stuckMax
+	}
+	return db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		r, err := scanRecord(rows)
+		a.Stuck = append(a.Stuck, r)
+		return err
+	}, "SELECT "+recordColumns+recordTables+` WHERE t.status IN ('Q', 'P') AND t.updated < $1
+		ORDER BY t.updated, t.id LIMIT $2`, db.Dialect.Time(time.Now().Add(-l.Stuck)), limit)
+}

@@ -1,0 +1,129 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"switchboard/store"
+)
+
+var _ store.People = (*DB)(nil)
+
+// connectionID finds the number of an address.
+func (db *DB) connectionID(ctx context.Context, a store.Address) (int64, error) {
+	if a.Backend == "" || a.Identity == "" || len(a.Identity) > maxAddress {
+		return 0, fmt.Errorf("address %.40q on %.40q: both are needed, and at most %d bytes", a.Identity, a.Backend, maxAddress)
+	}
+	name := store.Printable(a.Backend)
+	backends, err := db.backendIDs(ctx, []string{name})
+	if err != nil {
+		return 0, err
+	}
+	c := connection{backends[name], store.Printable(a.Identity)}
+	ids, err := db.connectionIDs(ctx, []connection{c})
+	return ids[c], err
+}
+
+// SaveContact stores a contact: see store.People.
+func (db *DB) SaveContact(ctx context.Context, c store.Contact) (int64, error) {
+	ids := make([]int64, len(c.Connections))
+	for i, a := range c.Connections {
+		id, err := db.connectionID(ctx, a)
+		if err != nil {
+			return 0, fmt.Errorf("saving contact: %w", err)
+		}
+		ids[i] = id
+	}
+	id := c.ID
+	err := db.transact(ctx, func(tx *sql.Tx) error {
+		var err error
+		if id, err = db.saveContact(ctx, tx, &c); err != nil {
+			return err
+		}
+		if _, err := db.exec(ctx, tx, "UPDATE connection SET contact_id = NULL WHERE contact_id = $1", id); err != nil {
+			return err
+		}
+		for _, connection := range ids {
+			if _, err := db.exec(ctx, tx, "UPDATE connection SET contact_id = $1 WHERE id = $2", id, connection); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("saving contact: %w", err)
+	}
+	return id, nil
+}
+
+func (db *DB) saveContact(ctx context.Context, tx *sql.Tx, c *store.Contact) (id int64, err error) {
+	name, language := store.Printable(c.Name), store.Printable(c.Language)
+	if c.ID == 0 {
+		err = db.row(ctx, tx, "INSERT INTO contact (name, language, opted_out) VALUES ($1, $2, $3) RETURNING id",
+			name, language, c.OptedOut).Scan(&id)
+		return id, err
+	}
+	n, err := db.exec(ctx, tx, "UPDATE contact SET name = $1, language = $2, opted_out = $3 WHERE id = $4",
+		name, language, c.OptedOut, c.ID)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("contact %d: %w", c.ID, store.ErrNotFound)
+	}
+	return c.ID, err
+}
+
+// ContactOf finds whose an address is: see store.People.
+func (db *DB) ContactOf(ctx context.Context, a store.Address) (*store.Contact, error) {
+	c := new(store.Contact)
+	err := db.row(ctx, db.Read, `SELECT k.id, k.name, k.language, k.opted_out FROM contact k
+		JOIN connection c ON c.contact_id = k.id JOIN backend b ON b.id = c.backend_id
+		WHERE c.identity = $1 AND b.name = $2`, store.Printable(a.Identity), store.Printable(a.Backend)).
+		Scan(&c.ID, &c.Name, &c.Language, &c.OptedOut)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("contact of %.80q on %.80q: %w", a.Identity, a.Backend, err)
+	}
+	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		var a store.Address
+		err := rows.Scan(&a.Backend, &a.Identity)
+		c.Connections = append(c.Connections, a)
+		return err
+	}, `SELECT b.name, c.identity FROM connection c JOIN backend b ON b.id = c.backend_id
+		WHERE c.contact_id = $1 ORDER BY b.name, c.identity`, c.ID)
+	if err != nil {
+		return nil, fmt.Errorf("reading a contact's connections: %w", err)
+	}
+	return c, nil
+}
+
+// OptOut says who wants broadcasts: see store.People.
+func (db *DB) OptOut(ctx context.Context, a store.Address, out bool) error {
+	id, err := db.connectionID(ctx, a)
+	if err != nil {
+		return fmt.Errorf("opting out: %w", err)
+	}
+	err = db.transact(ctx, func(tx *sql.Tx) error {
+		var contact int64
+		err := db.row(ctx, tx, "SELECT contact_id FROM connection WHERE id = $1"+db.Dialect.ForUpdate("connection"), id).
+			Scan(orNull[int64]{&contact})
+		if err != nil {
+			return err
+		}
+		if contact != 0 {
+			_, err := db.exec(ctx, tx, "UPDATE contact SET opted_out = $1 WHERE id = $2", out, contact)
+			return err
+		}
+		if contact, err = db.saveContact(ctx, tx, &store.Contact{OptedOut: out}); err != nil {
+			return err
+		}
+		_, err = db.exec(ctx, tx, "UPDATE connection SET contact_id = $1 WHERE id = $2", contact, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("opting out: %w", err)
+	}
+	return nil
+}

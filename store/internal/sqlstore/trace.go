@@ -1,0 +1,211 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+
+	"switchboard/store"
+)
+
+// The bounds of a trace: how many messages it shows, and how many times it
+// looks for what they answer and what answers them.
+const (
+	traceRecords = 200
+	traceEvents  = 2000
+	traceRounds  = 6
+)
+
+// Trace finds a conversation: see store.Finder.
+func (db *DB) Trace(ctx context.Context, key string) (*store.Trace, error) {
+	t := &tracing{db: db, seen: map[place]bool{}, trace: new(store.Trace)}
+	if err := t.find(ctx, store.Printable(key)); err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	if len(t.trace.Records) == 0 {
+		return nil, fmt.Errorf("%.80q: %w", key, store.ErrNotFound)
+	}
+	if err := t.events(ctx); err != nil {
+		return nil, fmt.Errorf("tracing: reading events: %w", err)
+	}
+	return t.finish(), nil
+}
+
+type tracing struct {
+	db    *DB
+	seen  map[place]bool
+	trace *store.Trace
+}
+
+// find reads what the key is of, and then what that answers and is answered by.
+func (t *tracing) find(ctx context.Context, key string) error {
+	byID, err := t.add(ctx, "t.id = $1", key)
+	if err != nil {
+		return err
+	}
+	if len(byID) == 0 {
+		if byID, err = t.add(ctx, "t.provider_id = $1", key); err != nil {
+			return err
+		}
+	}
+	if len(byID) == 0 {
+		return t.byAddress(ctx, key)
+	}
+	return t.follow(ctx, byID)
+}
+
+func (t *tracing) byAddress(ctx context.Context, address string) error {
+	for r, err := range t.db.Messages(ctx, store.Filter{Address: address, Limit: traceRecords + 1}) {
+		if err != nil {
+			return err
+		}
+		if len(t.trace.Records) == traceRecords {
+			t.trace.Truncated = true
+			break
+		}
+		t.trace.Records = append(t.trace.Records, r)
+	}
+	return nil
+}
+
+// follow reads what records answer, and what answers them, and so on.
+func (t *tracing) follow(ctx context.Context, records []store.Record) error {
+	for range traceRounds {
+		var ids, parents []string
+		for _, r := range records {
+			ids = append(ids, r.ID)
+			if r.InResponseTo != "" {
+				parents = append(parents, r.InResponseTo)
+			}
+		}
+		answers, err := t.answers(ctx, ids)
+		if err != nil {
+			return err
+		}
+		if records, err = t.among(ctx, append(answers, parents...)); err != nil || len(records) == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// answers are the ids of the messages that answer those of ids.
+func (t *tracing) answers(ctx context.Context, ids []string) (answers []string, err error) {
+	list, args := t.list(ids)
+	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		answers = append(answers, id)
+		return err
+	}, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list+" LIMIT "+param(len(args)+1), append(args, traceRecords)...)
+	return answers, err
+}
+
+func (t *tracing) among(ctx context.Context, ids []string) ([]store.Record, error) {
+	if len(ids) == 0 || t.trace.Truncated {
+		return nil, nil
+	}
+	list, args := t.list(ids)
+	return t.add(ctx, "t.id IN "+list, args...)
+}
+
+// list writes values as parameters, no more than a trace shows.
+func (t *tracing) list(values []string) (list string, args []any) {
+	if len(values) > traceRecords {
+		values, t.trace.Truncated = values[:traceRecords], true
+	}
+	params := make([]string, len(values))
+	for i, value := range values {
+		args = append(args, value)
+		params[i] = param(i + 1)
+	}
+	return "(" + strings.Join(params, ", ") + ")", args
+}
+
+// add reads records and returns those that are new.
+func (t *tracing) add(ctx context.Context, condition string, args ...any) (added []store.Record, err error) {
+	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
+		var body string
+		at := place{}
+		r, err := scanRecord(rows, orNull[string]{&body}, &at.backend, &at.month)
+		if err != nil {
+			return err
+		}
+		r.Body, at.wire = body, wire{r.ID, r.Direction}
+		if len(t.trace.Records) >= traceRecords {
+			t.trace.Truncated = true
+		} else if !t.seen[at] {
+			t.seen[at] = true
+			added = append(added, r)
+			t.trace.Records = append(t.trace.Records, r)
+		}
+		return nil
+	}, "SELECT "+recordColumns+", m.body, t.backend_id, t.month"+recordTables+" WHERE "+condition+
+		" ORDER BY t.date LIMIT "+param(len(args)+1), append(args, traceRecords+1)...)
+	return added, err
+}
+
+const eventRecordColumns = `e.id, e.message_id, e.direction, e.type, e.status, e.reason, e.provider_id, b.name,
+	e.application, e.date, e.recorded, e.body`
+
+// events reads what was said about the records.
+func (t *tracing) events(ctx context.Context) error {
+	var rows [][]any
+	var wires []wire
+	for _, r := range t.trace.Records {
+		wires = append(wires, wire{r.ID, r.Direction})
+	}
+	slices.SortFunc(wires, wire.compare)
+	for _, w := range slices.Compact(wires) {
+		rows = append(rows, []any{w.id, string(w.direction)})
+	}
+	with, args := t.db.with("r", "id, direction", []Type{Text, Text}, rows)
+	return t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
+		e := new(store.EventRecord)
+		err := rows.Scan(&e.ID, &e.MessageID, &e.Direction, &e.Type, orNull[string]{&e.Status}, orNull[string]{&e.Reason},
+			orNull[string]{&e.ProviderID}, orNull[string]{&e.Backend}, orNull[string]{&e.Application},
+			moment{&e.Date}, moment{&e.Recorded}, orNull[string]{&e.Body})
+		t.trace.Steps = append(t.trace.Steps, store.Step{At: e.Date, What: said(e), Event: e})
+		return err
+	}, with+"SELECT "+eventRecordColumns+` FROM r JOIN event e ON e.message_id = r.id AND e.direction = r.direction
+		LEFT JOIN backend b ON b.id = e.backend_id ORDER BY e.date, e.id LIMIT `+param(len(args)+1), append(args, traceEvents)...)
+}
+
+func said(e *store.EventRecord) string {
+	if e.Status != "" {
+		return e.Type + " " + e.Status
+	}
+	return e.Type
+}
+
+// finish puts all in time order.
+func (t *tracing) finish() *store.Trace {
+	records := t.trace.Records
+	slices.SortStableFunc(records, func(a, b store.Record) int { return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(a.ID, b.ID)) })
+	for i := range records {
+		r := &records[i]
+		what := "sent by application"
+		if r.Direction == store.Inbound {
+			what = "received by transport"
+		}
+		t.trace.Steps = append(t.trace.Steps, store.Step{At: r.Date, What: what, Record: r})
+		if missing := r.Missing(); missing != "" {
+			t.trace.Missing = append(t.trace.Missing, r.ID+": "+missing)
+		}
+	}
+	slices.SortStableFunc(t.trace.Steps, func(a, b store.Step) int {
+		// A message precedes what is said of it at the same moment.
+		return cmp.Or(a.At.Compare(b.At), -cmp.Compare(boolInt(a.Record != nil), boolInt(b.Record != nil)))
+	})
+	return t.trace
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// partitioned are the tables that have a partition for each month.
+var partitioned = [...]string{"message", "transmission", "event"}
+
+// monthsLock is the advisory lock of those who make or drop partitions. It is
+// one for all schemas of a database: it is held for milliseconds.
+const monthsLock = 0x5357_4d4f
+
+// missingPartition tells the two meanings of noPartition apart.
+func missingPartition(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.ConstraintName == "" && strings.Contains(e.Message, "partition")
+}
+
+// NoMonth says that a row's partition is missing.
+func (dialect) NoMonth(err error) bool { return code(err) == noPartition && missingPartition(err) }
+
+// MakeMonths makes the partitions of months unless they are there. It attaches
+// tables that are already made, which lets readers and writers go on.
+func (dialect) MakeMonths(ctx context.Context, db *sql.DB, months []int64) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after Commit
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", monthsLock); err != nil {
+		return err
+	}
+	for _, month := range months {
+		for _, table := range partitioned {
+			if err := makePartition(ctx, tx, table, month); err != nil {
+				return fmt.Errorf("making partition %s_%d: %w", table, month, err)
+			}
+		}
+	}
+	return tx.Commit()
+}
+
+func makePartition(ctx context.Context, tx *sql.Tx, table string, month int64) error {
+	name := fmt.Sprintf("%s_%d", table, month)
+	var there bool
+	err := tx.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)", name, table))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN (%d)", table, name, month))
+	return err
+}
+
+// lockWait bounds how long dropping a partition waits for those who read it,
+// since all others then wait behind it; it is tried again.
+const lockWait = "2s"
+
+// DropMonths drops the partitions of the months before oldest, and says how
+// many months those are.
+func (dialect) DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error) {
+	months, err := oldMonths(ctx, db, oldest)
+	if err != nil {
+		return 0, err
+	}
+	for n, month := range months {
+		if err := dropMonth(ctx, db, month); err != nil {
+			return int64(n), fmt.Errorf("month %d: %w", month, err)
+		}
+	}
+	return int64(len(months)), nil
+}
+
+func oldMonths(ctx context.Context, db *sql.DB, oldest int64) (months []int64, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT DISTINCT substring(c.relname FROM '[0-9]+$')::bigint AS month
+		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent IN (to_regclass('message'), to_regclass('transmission'), to_regclass('event')) ORDER BY 1`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var month int64
+		if err := rows.Scan(&month); err != nil {
+			return nil, err
+		}
+		if month > 0 && month < oldest {
+			months = append(months, month)
+		}
+	}
+	return months, rows.Err()
+}
+
+func dropMonth(ctx context.Context, db *sql.DB, month int64) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after Commit
+	if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '"+lockWait+"'"); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", monthsLock); err != nil {
+		return err
+	}
+	for _, table := range partitioned {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("DROP TABLE IF EXISTS %s_%d", table, month)); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,13 @@
+//go:build services
+
+package postgres_test
+
+import (
+	"testing"
+
+	"switchboard/store/storetest"
+)
+
+func TestRecord(t *testing.T) {
+	storetest.RunRecord(t, func(t *testing.T) storetest.Ledger { return migrated(t) })
+}

@@ -1,0 +1,16 @@
+package sqlite_test
+
+import (
+	"testing"
+
+	"switchboard/store/sqlite"
+	"switchboard/store/storetest"
+)
+
+func TestRecordInFile(t *testing.T) {
+	storetest.RunRecord(t, func(t *testing.T) storetest.Ledger { return migrated(t, file(t)) })
+}
+
+func TestRecordInMemory(t *testing.T) {
+	storetest.RunRecord(t, func(t *testing.T) storetest.Ledger { return migrated(t, sqlite.Memory) })
+}

@@ -1,0 +1,223 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Direction is which way a message goes.
+type Direction string
+
+// The directions, as they are stored.
+const (
+	Inbound  Direction = "I" // from people
+	Outbound Direction = "O" // to people
+)
+
+// Status is the letter by which people know where a message is.
+type Status string
+
+// The states.
+const (
+	StatusQueued    Status = "Q" // awaiting processing
+	StatusProcessed Status = "R" // inbound: processed, and the responses are queued
+	StatusPassing   Status = "P" // outbound: handed to its transport
+	StatusSent      Status = "S" // outbound: the outside took it
+	StatusDelivered Status = "D" // outbound: it arrived
+	StatusError     Status = "E" // an error occurred; there is always a reason
+)
+
+// Fact is the most telling thing known of a transmission. Facts of a direction
+// are ordered: a greater one was learned later, or says more. What is known
+// never depends on the order in which facts arrive, because only the greatest
+// counts.
+type Fact int
+
+// The facts of an outbound transmission, then those of an inbound one.
+const (
+	Queued      Fact = iota // stored, not handed to its transport yet
+	Cancelled               // withdrawn before it was handed over
+	Handed                  // on its transport's queue
+	Refused                 // nack: the transport or the outside would not have it
+	Sent                    // ack, or a delivery report that is pending
+	Undelivered             // a delivery report: failed
+	Delivered               // a delivery report: delivered
+
+	Received  Fact = iota + 1 // on the transport's inbound queue
+	Replied                   // somebody answered it
+	Errored                   // an application gave up on it
+	Processed                 // an application has done with it
+)
+
+// Stage is one row of the state table.
+type Stage struct {
+	Fact      Fact
+	Direction Direction
+	Status    Status
+	Name      string // as stored in reasons and shown to people
+	Cause     string // what makes it true
+	After     []Fact // what usually comes before; any lesser fact may
+	Retry     []Fact // what a new attempt leads back to
+}
+
+// stages is the state machine: the code, the SQL and docs/states.md are all
+// made from it. Within a direction it is ordered as the facts are.
+var stages = [...]Stage{
+	{Fact: Queued, Direction: Outbound, Status: StatusQueued, Name: "queued", Cause: "stored by a broadcast"},
+	{Fact: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled", After: []Fact{Queued}},
+	{Fact: Handed, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Fact{Queued}},
+	{Fact: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Fact{Handed}, Retry: []Fact{Queued}},
+	{Fact: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack, or delivery report pending", After: []Fact{Handed, Refused}},
+	{Fact: Undelivered, Direction: Outbound, Status: StatusError, Name: "undelivered", Cause: "delivery report failed", After: []Fact{Sent}, Retry: []Fact{Queued}},
+	{Fact: Delivered, Direction: Outbound, Status: StatusDelivered, Name: "delivered", Cause: "delivery report delivered", After: []Fact{Sent, Undelivered}},
+
+	{Fact: Received, Direction: Inbound, Status: StatusQueued, Name: "received", Cause: "on the transport's inbound queue"},
+	{Fact: Replied, Direction: Inbound, Status: StatusProcessed, Name: "replied", Cause: "a reply names it", After: []Fact{Received}},
+	{Fact: Errored, Direction: Inbound, Status: StatusError, Name: "errored", Cause: "receipt errored", After: []Fact{Received, Replied}},
+	{Fact: Processed, Direction: Inbound, Status: StatusProcessed, Name: "processed", Cause: "receipt processed", After: []Fact{Received, Replied, Errored}},
+}
+
+// Stages is the state table.
+func Stages() []Stage { return slices.Clone(stages[:]) }
+
+// stage finds a fact's row; facts come from this package's own constants.
+func (f Fact) stage() Stage {
+	i := slices.IndexFunc(stages[:], func(s Stage) bool { return s.Fact == f })
+	if i < 0 {
+		return Stage{Fact: f, Name: "unknown"}
+	}
+	return stages[i]
+}
+
+// Status is the letter of a transmission of which f is known.
+func (f Fact) Status() Status { return f.stage().Status }
+
+// String is the fact's name.
+func (f Fact) String() string { return f.stage().Name }
+
+// Progress is how far a transmission has come: facts count within an attempt,
+// and a later attempt outweighs all that is known of an earlier one.
+type Progress struct {
+	Attempt int // from 1
+	Fact    Fact
+}
+
+// Compare orders progress: negative when p is behind o.
+func (p Progress) Compare(o Progress) int {
+	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), cmp.Compare(p.Fact, o.Fact))
+}
+
+// Learn is the progress when f becomes known in the present attempt.
+func (p Progress) Learn(f Fact) Progress { return Progress{p.Attempt, max(p.Fact, f)} }
+
+// Counts says how many of a message's transmissions are where.
+type Counts struct {
+	Open  int // Q or P
+	Sent  int // S
+	Done  int // D or R
+	Error int // E
+}
+
+// Of counts one transmission.
+func Of(s Status) Counts {
+	switch s {
+	case StatusSent:
+		return Counts{Sent: 1}
+	case StatusDelivered, StatusProcessed:
+		return Counts{Done: 1}
+	case StatusError:
+		return Counts{Error: 1}
+	}
+	return Counts{Open: 1}
+}
+
+// Add sums counts.
+func (c Counts) Add(o Counts) Counts {
+	return Counts{c.Open + o.Open, c.Sent + o.Sent, c.Done + o.Done, c.Error + o.Error}
+}
+
+// Sub takes o away.
+func (c Counts) Sub(o Counts) Counts { return c.Add(Counts{-o.Open, -o.Sent, -o.Done, -o.Error}) }
+
+// rollup is how a message's state follows from its transmissions: the first
+// rule that finds any decides.
+var rollup = [...]struct {
+	direction Direction
+	any       string // of which count; empty is always
+	is        Status
+}{
+	{Outbound, "error", StatusError},
+	{Outbound, "open", StatusPassing},
+	{Outbound, "sent", StatusSent},
+	{Outbound, "", StatusDelivered},
+	{Inbound, "error", StatusError},
+	{Inbound, "open", StatusQueued},
+	{Inbound, "", StatusProcessed},
+}
+
+func (c Counts) of(which string) int {
+	switch which {
+	case "error":
+		return c.Error
+	case "open":
+		return c.Open
+	case "sent":
+		return c.Sent
+	}
+	return 1
+}
+
+// Status is the state of a message with such transmissions.
+func (c Counts) Status(d Direction) Status {
+	for _, rule := range rollup {
+		if rule.direction == d && c.of(rule.any) > 0 {
+			return rule.is
+		}
+	}
+	return StatusQueued
+}
+
+// RollupSQL is Counts.Status as an SQL expression; count writes the expression
+// of a count by its name (open, sent, error), direction is an expression too.
+func RollupSQL(direction string, count func(name string) string) string {
+	var b strings.Builder
+	b.WriteString("CASE")
+	for _, rule := range rollup {
+		b.WriteString(" WHEN " + direction + " = '" + string(rule.direction) + "'")
+		if rule.any != "" {
+			b.WriteString(" AND " + count(rule.any) + " > 0")
+		}
+		b.WriteString(" THEN '" + string(rule.is) + "'")
+	}
+	b.WriteString(" ELSE '" + string(StatusQueued) + "' END")
+	return b.String()
+}
+
+// Diagram draws the state table as a Mermaid state diagram of one direction.
+func Diagram(d Direction) string {
+	var b strings.Builder
+	b.WriteString("stateDiagram-v2\n")
+	for _, s := range stages {
+		if s.Direction == d {
+			b.WriteString("    " + s.id() + " : " + string(s.Status) + " · " + s.Name + "\n")
+		}
+	}
+	for _, s := range stages {
+		if s.Direction != d {
+			continue
+		}
+		if len(s.After) == 0 {
+			b.WriteString("    [*] --> " + s.id() + " : " + s.Cause + "\n")
+		}
+		for _, from := range s.After {
+			b.WriteString("    " + from.stage().id() + " --> " + s.id() + " : " + s.Cause + "\n")
+		}
+		for _, to := range s.Retry {
+			b.WriteString("    " + s.id() + " --> " + to.stage().id() + " : retry\n")
+		}
+	}
+	return b.String()
+}
+
+func (s Stage) id() string { return strings.ReplaceAll(s.Name, " ", "_") }

@@ -1,0 +1,117 @@
+package store_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"switchboard/store"
+)
+
+// TestStatesPage holds docs/states.md to the table: its diagrams are the
+// table's, to the letter.
+func TestStatesPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/states.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []store.Direction{store.Outbound, store.Inbound} {
+		want := "```mermaid\n" + store.Diagram(d) + "```\n"
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/states.md lacks the present diagram of direction %s:\n%s", d, want)
+		}
+	}
+}
+
+func TestStagesAreOrderedAndComplete(t *testing.T) {
+	seen := map[store.Fact]bool{}
+	var last store.Fact
+	for i, s := range store.Stages() {
+		if i > 0 && s.Fact <= last {
+			t.Errorf("%s is not after %s", s.Fact, last)
+		}
+		last = s.Fact
+		for _, from := range s.After {
+			if !seen[from] || from >= s.Fact {
+				t.Errorf("%s comes after %s, which is not before it", s.Fact, from)
+			}
+		}
+		seen[s.Fact] = true
+		if s.Fact.Status() != s.Status || s.Name == "" || s.Cause == "" {
+			t.Errorf("stage %+v", s)
+		}
+	}
+}
+
+func TestMessageFollowsItsTransmissions(t *testing.T) {
+	for states, want := range map[string]struct{ out, in store.Status }{
+		"E": {"E", "E"}, "EQ": {"E", "E"}, "ED": {"E", "E"}, "SE": {"E", "E"},
+		"P": {"P", "Q"}, "Q": {"P", "Q"}, "SP": {"P", "Q"}, "DQ": {"P", "Q"},
+		"S": {out: "S"}, "SD": {out: "S"}, "D": {out: "D"}, "DD": {out: "D"},
+		"R": {in: "R"}, "RR": {in: "R"}, "RQ": {in: "Q"}, "RE": {in: "E"},
+	} {
+		var counts store.Counts
+		for _, s := range states {
+			counts = counts.Add(store.Of(store.Status(s)))
+		}
+		if got := counts.Status(store.Outbound); want.out != "" && got != want.out {
+			t.Errorf("outbound %s is %s, want %s", states, got, want.out)
+		}
+		if got := counts.Status(store.Inbound); want.in != "" && got != want.in {
+			t.Errorf("inbound %s is %s, want %s", states, got, want.in)
+		}
+	}
+}
+
+// TestLearningHasNoOrder: what is known is the same however facts come.
+func TestLearningHasNoOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		facts := rapid.SliceOfN(rapid.IntRange(int(store.Queued), int(store.Delivered)), 1, 8).Draw(t, "facts")
+		shuffled := rapid.Permutation(facts).Draw(t, "shuffled")
+		one, other := store.Progress{Attempt: 1}, store.Progress{Attempt: 1}
+		for i := range facts {
+			one, other = one.Learn(store.Fact(facts[i])), other.Learn(store.Fact(shuffled[i]))
+		}
+		if diff := cmp.Diff(one, other); diff != "" {
+			t.Errorf("-one +other:\n%s", diff)
+		}
+	})
+}
+
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "plain \u2603 \\": "plain \u2603 \\", "a\x00b": `a\u0000b`, "\xff\xfe": `\xff\xfe`, "\ufffd": "\ufffd",
+	} {
+		if got := store.Printable(text); got != want {
+			t.Errorf("Printable(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func FuzzPrintable(f *testing.F) {
+	f.Add("a\x00\xff")
+	f.Fuzz(func(t *testing.T, text string) {
+		got := store.Printable(text)
+		if got != strings.ToValidUTF8(got, "") || strings.ContainsRune(got, 0) || store.Printable(got) != got {
+			t.Errorf("Printable(%q) = %q", text, got)
+		}
+	})
+}
+
+func FuzzParseCursor(f *testing.F) {
+	r := store.Record{ID: "a b"}
+	f.Add(r.Cursor())
+	f.Fuzz(func(t *testing.T, cursor string) {
+		date, id, err := store.ParseCursor(cursor)
+		if err != nil {
+			return
+		}
+		again := store.Record{Date: date, ID: id}
+		if d, i, err := store.ParseCursor(again.Cursor()); err != nil || !d.Equal(date) || i != id {
+			t.Errorf("ParseCursor(%q) = %v, %q, which make another cursor", cursor, date, id)
+		}
+	})
+}

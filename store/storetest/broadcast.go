@@ -1,0 +1,428 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"switchboard/message"
+	"switchboard/store"
+)
+
+const lease = time.Minute
+
+// recipients is a list of n addresses, every third on another backend.
+func recipients(n int) iter.Seq2[store.Recipient, error] {
+	return func(yield func(store.Recipient, error) bool) {
+		for i := range n {
+			r := store.Recipient{Address: store.Address{Backend: "sms", Identity: fmt.Sprintf("+27%09d", i)}}
+			if i%3 == 2 {
+				r.Backend = "ussd"
+			}
+			r.Fields = map[string]string{"name": fmt.Sprint("N", i)}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func create(t *testing.T, db Ledger, b store.Broadcast, list iter.Seq2[store.Recipient, error]) store.Created {
+	t.Helper()
+	made, err := db.Create(t.Context(), b, list)
+	if err != nil {
+		t.Fatalf("Create: %v", err)
+	}
+	return made
+}
+
+func dueNow(t *testing.T, db Ledger) []store.Batch {
+	t.Helper()
+	batches, err := db.Due(t.Context(), 1000, lease)
+	if err != nil {
+		t.Fatalf("Due: %v", err)
+	}
+	return batches
+}
+
+func claim(t *testing.T, db Ledger, id int64) []store.Handover {
+	t.Helper()
+	handovers, err := db.Claim(t.Context(), id, lease)
+	if err != nil {
+		t.Fatalf("Claim: %v", err)
+	}
+	return handovers
+}
+
+func finish(t *testing.T, db Ledger, id int64, handed []store.Handover, done bool) {
+	t.Helper()
+	if err := db.Finish(t.Context(), id, handed, done); err != nil {
+		t.Fatalf("Finish: %v", err)
+	}
+}
+
+func info(t *testing.T, db Ledger, id int64) store.BroadcastInfo {
+	t.Helper()
+	i, err := db.Broadcast(t.Context(), id)
+	if err != nil {
+		t.Fatalf("Broadcast: %v", err)
+	}
+	return *i
+}
+
+// tapped is what the recorder sees of a handover that was published.
+func tapped(h *store.Handover) store.Envelope {
+	body := h.Message().Encode()
+	m, err := message.Decode(body)
+	if err != nil {
+		panic(err)
+	}
+	return store.Envelope{Direction: store.Outbound, Backend: h.Backend, Message: m, Body: body}
+}
+
+// deliver hands over all that is due; each is answered by answer.
+func deliver(t *testing.T, db Ledger, answer func(h *store.Handover) []store.Envelope) (handed []store.Handover) {
+	t.Helper()
+	for _, b := range dueNow(t, db) {
+		handovers := claim(t, db, b.ID)
+		var passed []store.Envelope
+		for i := range handovers {
+			passed = append(passed, tapped(&handovers[i]))
+			passed = append(passed, answer(&handovers[i])...)
+		}
+		// What comes back may be recorded before the worker says it is done.
+		record(t, db, passed...)
+		finish(t, db, b.ID, handovers, true)
+		handed = append(handed, handovers...)
+	}
+	return handed
+}
+
+func answerOf(h *store.Handover, kind message.EventType) store.Envelope {
+	e := message.NewEvent(kind, h.Message())
+	e.SentMessageID, e.NackReason = "smsc-"+h.ID, "congested"
+	return store.Envelope{Backend: h.Backend, Event: e}
+}
+
+func acked(h *store.Handover) []store.Envelope { return []store.Envelope{answerOf(h, message.Ack)} }
+
+func nacked(h *store.Handover) []store.Envelope { return []store.Envelope{answerOf(h, message.Nack)} }
+
+func broadcastLife(t *testing.T, db Ledger) {
+	made := create(t, db, store.Broadcast{Name: "june", Text: "Hi {{ name }}!", From: "12345", Endpoint: "ep", BatchSize: 4}, recipients(20))
+	// 13 on sms and 6 on ussd make 4 + 2 batches.
+	want := store.Created{ID: made.ID, MessageID: made.MessageID, Total: 20, Batches: 6}
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Errorf("Create, -want +got:\n%s", diff)
+	}
+	if i := info(t, db, made.ID); i.Open != 20 || i.Message != store.StatusQueued || i.State != store.BroadcastRunning {
+		t.Errorf("stored: %+v", i)
+	}
+	texts := map[string]string{}
+	handed := deliver(t, db, func(h *store.Handover) []store.Envelope {
+		m := h.Message()
+		texts[h.Address] = m.Content
+		if m.From != "12345" || m.Endpoint() != "ep" || m.TransportName != h.Backend || h.Attempt != 1 {
+			t.Errorf("handover %+v as %s", h, m.Encode())
+		}
+		return nil
+	})
+	if len(handed) != 20 || len(texts) != 20 || texts["+27000000003"] != "Hi N3!" {
+		t.Errorf("handed %d, texts %v", len(handed), texts)
+	}
+	if i := info(t, db, made.ID); i.Open != 20 || i.Message != store.StatusPassing || i.Batches != 0 {
+		t.Errorf("handed over: %+v", i)
+	}
+	for n := range handed {
+		record(t, db, acked(&handed[n])...)
+	}
+	if i := info(t, db, made.ID); i.Sent != 20 || i.Message != store.StatusSent {
+		t.Errorf("acked: %+v", i)
+	}
+	for n := range handed {
+		e := answerOf(&handed[n], message.DeliveryReport)
+		e.Event.DeliveryStatus = message.Delivered
+		record(t, db, e)
+	}
+	dueNow(t, db)
+	if i := info(t, db, made.ID); i.Delivered != 20 || i.Message != store.StatusDelivered || i.State != store.BroadcastDone {
+		t.Errorf("delivered: %+v", i)
+	}
+	if got := list(t, db, store.Filter{Broadcast: made.ID}); len(got) != 20 || got[0].MessageID != made.MessageID {
+		t.Errorf("%d records of the broadcast", len(got))
+	}
+	if got, err := db.List(t.Context(), 10); err != nil || len(got) != 1 || got[0].Name != "june" {
+		t.Errorf("List = %+v, %v", got, err)
+	}
+}
+
+func broadcastList(t *testing.T, db Ledger) {
+	for _, n := range []int{1, 2} {
+		if err := db.OptOut(t.Context(), store.Address{Backend: "sms", Identity: fmt.Sprintf("+27%09d", n)}, n == 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	twice := func(yield func(store.Recipient, error) bool) {
+		for range 2 {
+			for r, err := range recipients(10) {
+				if !yield(r, err) {
+					return
+				}
+			}
+		}
+	}
+	made := create(t, db, store.Broadcast{Text: "x"}, twice)
+	if made.Total != 9 || made.Duplicates != 10 || made.OptedOut != 1 {
+		t.Errorf("Create = %+v", made)
+	}
+	seen := map[string]int{}
+	for _, h := range deliver(t, db, acked) {
+		seen[h.Backend+h.Address]++
+		if seen[h.Backend+h.Address] > 1 || h.Address == "+27000000001" || h.Text != "x" {
+			t.Errorf("handed over: %+v", h)
+		}
+	}
+	if len(seen) != 9 {
+		t.Errorf("%d were handed over", len(seen))
+	}
+}
+
+func broadcastNobody(t *testing.T, db Ledger) {
+	if err := db.OptOut(t.Context(), store.Address{Backend: "sms", Identity: "+27000000000"}, true); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		made, err := db.Create(t.Context(), store.Broadcast{Text: "x"}, recipients(n))
+		if !errors.Is(err, store.ErrNoRecipients) || made.OptedOut != int64(n) {
+			t.Errorf("Create for %d = %+v, %v", n, made, err)
+		}
+	}
+	if got, err := db.List(t.Context(), 10); err != nil || len(got) != 0 {
+		t.Errorf("List = %+v, %v", got, err)
+	}
+}
+
+func broadcastBroken(t *testing.T, db Ledger) {
+	broken := errors.New("line 7 has no number")
+	lines := func(yield func(store.Recipient, error) bool) {
+		for r := range recipients(5) {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		yield(store.Recipient{}, broken)
+	}
+	if _, err := db.Create(t.Context(), store.Broadcast{Text: "x"}, lines); !errors.Is(err, broken) {
+		t.Errorf("Create = %v", err)
+	}
+	for text, to := range map[string]store.Recipient{
+		"Hi {{name}}": {Address: store.Address{Backend: "sms", Identity: "1"}},
+		"Hi {{name":   {Address: store.Address{Backend: "sms", Identity: "1"}},
+		"Hi":          {Address: store.Address{Backend: "sms"}},
+		"Ho":          {Address: store.Address{Identity: "1"}},
+	} {
+		one := func(yield func(store.Recipient, error) bool) { yield(to, nil) }
+		if made, err := db.Create(t.Context(), store.Broadcast{Text: text}, one); err == nil {
+			t.Errorf("Create(%q, %+v) = %+v", text, to, made)
+		}
+	}
+	if got := list(t, db, store.Filter{}); len(got) != 0 {
+		t.Errorf("stored: %+v", got)
+	}
+	create(t, db, store.Broadcast{Text: "x"}, recipients(3)) // nothing is left in the way
+}
+
+func broadcastControl(t *testing.T, db Ledger) {
+	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 2}, recipients(6))
+	batches := dueNow(t, db)
+	if len(batches) != 3 || len(dueNow(t, db)) != 0 {
+		t.Fatalf("due: %+v; and again while they are lent", batches)
+	}
+	some := claim(t, db, batches[0].ID)
+	if err := db.Pause(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Claim(t.Context(), batches[1].ID, lease); !errors.Is(err, store.ErrNotDue) {
+		t.Errorf("Claim while paused = %v", err)
+	}
+	finish(t, db, batches[0].ID, some[:1], false)
+	if len(dueNow(t, db)) != 0 {
+		t.Error("batches are due while paused")
+	}
+	for range 2 {
+		if err := db.Resume(t.Context(), made.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := dueNow(t, db)
+	if len(again) != 1 || again[0].ID != batches[0].ID {
+		t.Fatalf("due after the pause: %+v", again)
+	}
+	if rest := claim(t, db, again[0].ID); len(rest) != 1 || rest[0].ID != some[1].ID {
+		t.Errorf("left of the batch: %+v", rest)
+	}
+	if err := db.Cancel(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Claim(t.Context(), batches[1].ID, lease); !errors.Is(err, store.ErrNotDue) {
+		t.Errorf("Claim after Cancel = %v", err)
+	}
+	i := info(t, db, made.ID)
+	if i.State != store.BroadcastCancelled || i.Error != 5 || i.Open != 1 || i.Batches != 0 {
+		t.Errorf("cancelled: %+v", i)
+	}
+	for _, r := range list(t, db, store.Filter{Status: store.StatusError}) {
+		if r.Reason != "broadcast cancelled" {
+			t.Errorf("reason of %+v", r)
+		}
+	}
+	if err := db.Resume(t.Context(), made.ID); err == nil {
+		t.Error("a cancelled broadcast was resumed")
+	}
+	if err := db.Pause(t.Context(), 99999); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Pause of none = %v", err)
+	}
+}
+
+func broadcastRetries(t *testing.T, db Ledger) {
+	made := create(t, db, store.Broadcast{Text: "x", Retries: 2, RetryAfter: time.Microsecond}, recipients(3))
+	answers := func(h *store.Handover) []store.Envelope {
+		if h.Address == "+27000000000" || h.Address == "+27000000001" && h.Attempt == 1 {
+			return nacked(h)
+		}
+		return acked(h)
+	}
+	var attempts []string
+	eventually(t, "the broadcast is done", func() bool {
+		for _, h := range deliver(t, db, answers) {
+			attempts = append(attempts, fmt.Sprint(h.Address[len(h.Address)-1:], h.Attempt))
+		}
+		return info(t, db, made.ID).State == store.BroadcastDone
+	})
+	if diff := cmp.Diff([]string{"01", "11", "21", "02", "12", "03"}, attempts); diff != "" {
+		t.Errorf("who was tried and which time, -want +got:\n%s", diff)
+	}
+	i := info(t, db, made.ID)
+	if i.Error != 1 || i.Sent != 2 || i.Message != store.StatusError || i.Retrying != 0 {
+		t.Errorf("done: %+v", i)
+	}
+	for _, r := range list(t, db, store.Filter{Status: store.StatusError}) {
+		if r.Reason != "congested" || r.Attempts != 3 {
+			t.Errorf("given up: %+v", r)
+		}
+	}
+}
+
+// broadcastDeath: a worker that dies with a batch in its hands loses nothing,
+// and what it had published and was recorded is not published again.
+func broadcastDeath(t *testing.T, db Ledger) {
+	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 10}, recipients(2))
+	batch := dueNow(t, db)[0]
+	brief, err := db.Claim(t.Context(), batch.ID, time.Millisecond)
+	if err != nil || len(brief) != 2 {
+		t.Fatalf("Claim = %+v, %v", brief, err)
+	}
+	record(t, db, tapped(&brief[0]))
+	var again []store.Batch
+	eventually(t, "the batch is due again", func() bool {
+		again = dueNow(t, db)
+		return len(again) == 1
+	})
+	rest := claim(t, db, again[0].ID)
+	if len(rest) != 1 || rest[0].ID != brief[1].ID {
+		t.Errorf("left: %+v", rest)
+	}
+	if _, err := db.Claim(t.Context(), again[0].ID, lease); !errors.Is(err, store.ErrNotDue) {
+		t.Errorf("Claim of what another has = %v", err)
+	}
+	finish(t, db, again[0].ID, rest, true)
+	if i := info(t, db, made.ID); i.Open != 2 || i.Batches != 0 {
+		t.Errorf("after: %+v", i)
+	}
+}
+
+func broadcastTimes(t *testing.T, db Ledger) {
+	create(t, db, store.Broadcast{Text: "later", Start: time.Now().Add(time.Hour)}, recipients(2))
+	if due := dueNow(t, db); len(due) != 0 {
+		t.Errorf("due before its time: %+v", due)
+	}
+	create(t, db, store.Broadcast{Text: "slow", BatchSize: 1, Rate: 0.001}, recipients(2))
+	if due := dueNow(t, db); len(due) != 1 || due[0].Rate != 0.001 {
+		t.Errorf("due at one in 1000 s: %+v", due)
+	}
+	soonDue := create(t, db, store.Broadcast{Text: "soon", BatchSize: 1, Rate: 20}, recipients(2))
+	n := 0
+	eventually(t, "the throttled batches are due", func() bool {
+		for _, b := range dueNow(t, db) {
+			if b.Broadcast == soonDue.ID {
+				n++
+			}
+		}
+		return n == 2
+	})
+}
+
+func broadcastWorkers(t *testing.T, db Ledger) {
+	const people, workers = 600, 4
+	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 25, Retries: 5, RetryAfter: time.Microsecond}, recipients(people))
+	var mu sync.Mutex
+	attempts := map[string]int{} // of a transmission: the last that was handed over
+	deadline := time.Now().Add(6 * soon)
+	atOnce(t, workers, func(worker int) error {
+		for {
+			batches, err := db.Due(t.Context(), 3, lease)
+			if err != nil {
+				return err
+			}
+			for _, b := range batches {
+				if err := work(t, db, b.ID, &mu, attempts); err != nil {
+					return err
+				}
+			}
+			i, err := db.Broadcast(t.Context(), made.ID)
+			if err != nil || i.State == store.BroadcastDone {
+				return err
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("worker %d: not done in time: %+v", worker, i)
+			}
+		}
+	})
+	i := info(t, db, made.ID)
+	if i.Sent != people || i.Error != 0 || i.Message != store.StatusSent || len(attempts) != people {
+		t.Errorf("done: %+v, %d handed over", i, len(attempts))
+	}
+}
+
+// work does one task; every fifth address fails the first time.
+func work(t *testing.T, db Ledger, batch int64, mu *sync.Mutex, attempts map[string]int) error {
+	handovers, err := db.Claim(t.Context(), batch, lease)
+	if err != nil {
+		return err
+	}
+	var passed []store.Envelope
+	for n := range handovers {
+		h := &handovers[n]
+		mu.Lock()
+		if h.Attempt != attempts[h.ID]+1 {
+			t.Errorf("%s: attempt %d after %d", h.ID, h.Attempt, attempts[h.ID])
+		}
+		attempts[h.ID] = h.Attempt
+		mu.Unlock()
+		passed = append(passed, tapped(h))
+		if h.Attempt == 1 && (h.Address[len(h.Address)-1] == '0' || h.Address[len(h.Address)-1] == '5') {
+			passed = append(passed, nacked(h)...)
+		} else {
+			passed = append(passed, acked(h)...)
+		}
+	}
+	if _, err := db.Record(t.Context(), passed); err != nil {
+		return err
+	}
+	return db.Finish(t.Context(), batch, handovers, true)
+}
