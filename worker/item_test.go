@@ -1,0 +1,252 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+func TestOutcomes(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		dead   int
+		reason string
+		told   int
+	}{
+		"done":                {nil, 0, "", 0},
+		"discarded":           {message.Discard("spam"), 0, "", 0},
+		"discarded, wrapped":  {fmt.Errorf("rule 3: %w", message.Discard("spam")), 0, "", 0},
+		"refused":             {message.Refuse("opted out"), 0, "", 1},
+		"permanent":           {message.Permanent(errors.New("no such number")), 1, worker.ReasonPermanent, 1},
+		"permanent, wrapped":  {fmt.Errorf("sending: %w", message.Permanent(errors.New("no"))), 1, worker.ReasonPermanent, 1},
+		"permanent and later": {message.Permanent(message.RetryAfter(time.Hour, errors.New("no"))), 1, worker.ReasonPermanent, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				told := 0
+				stop := b.serve(answer(c.err), func(context.Context, *worker.Item, error) error { told++; return nil })
+				b.publish(1, nil)
+				b.settled(name, 0, c.dead)
+				for _, d := range b.queue("sms.inbound.dead") {
+					if got := d.Headers[worker.HeaderReason]; got != c.reason {
+						t.Errorf("reason %q, want %q", got, c.reason)
+					}
+				}
+				if told != c.told {
+					t.Errorf("told %d times, want %d", told, c.told)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+func TestRefusalTellsItsReasonAlone(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		var told error
+		stop := b.serve(answer(fmt.Errorf("middleware x: %w", message.Refuse("has opted out"))),
+			func(_ context.Context, _ *worker.Item, reason error) error { told = reason; return nil })
+		b.publish(1, nil)
+		b.settled("refused", 0, 0)
+		if told == nil || told.Error() != "has opted out" {
+			t.Errorf("told %v", told)
+		}
+		stop()
+	})
+}
+
+// When whoever should know cannot be told, the item is not let go of.
+func TestUntoldItemsComeAgain(t *testing.T) {
+	for name, outcome := range map[string]error{"refused": message.Refuse("no"), "permanent": message.Permanent(errors.New("no"))} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				tries := 0
+				stop := b.serve(answer(outcome), func(context.Context, *worker.Item, error) error {
+					if tries++; tries < 3 {
+						return errors.New("the broker is away")
+					}
+					return nil
+				})
+				b.publish(1, nil)
+				synctest.Wait()
+				if tries != 1 {
+					t.Fatalf("tried %d times at once", tries)
+				}
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if tries != 3 {
+					t.Errorf("tried %d times, want 3", tries)
+				}
+				stop()
+				if n := len(b.queue("sms.inbound")); n != 0 {
+					t.Errorf("%d are left", n)
+				}
+			})
+		})
+	}
+}
+
+func TestRetriesEndInTheDeadLetters(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Settings.MaxAttempts = 4
+		var tries []time.Time
+		stop := b.serve(func(_ context.Context, item *worker.Item) {
+			if item.Attempts() != len(tries) || item.Redelivered() != (len(tries) > 0) {
+				t.Errorf("try %d: %d attempts, redelivered %v", len(tries), item.Attempts(), item.Redelivered())
+			}
+			tries = append(tries, time.Now())
+			item.Done(errors.New("the outside is away"))
+		}, nil)
+		began := time.Now()
+		b.publish(1, nil)
+		time.Sleep(time.Hour)
+		b.settled("after an hour", 0, 1)
+		stop()
+		if len(tries) != 4 {
+			t.Fatalf("tried %d times", len(tries))
+		}
+		for i, least := range []time.Duration{time.Second, 3 * time.Second, 9 * time.Second} {
+			if wait := tries[i+1].Sub(tries[i]); wait < least || wait > 4*least {
+				t.Errorf("wait %d was %s, want about %s", i, wait, least)
+			}
+		}
+		h := b.queue("sms.inbound.dead")[0].Headers
+		want := broker.Headers{
+			worker.HeaderReason: worker.ReasonExhausted, worker.HeaderAttempts: "4", worker.HeaderError: "the outside is away",
+			worker.HeaderWorker: "w", worker.HeaderKey: "sms.inbound",
+			worker.HeaderFirstFailed: began.UTC().Format(time.RFC3339), worker.HeaderLastFailed: tries[3].UTC().Format(time.RFC3339),
+		}
+		for name, value := range want {
+			if h[name] != value {
+				t.Errorf("%s is %q, want %q", name, h[name], value)
+			}
+		}
+	})
+}
+
+func TestRetryAfterIsNotBefore(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		var tries []time.Time
+		stop := b.serve(func(_ context.Context, item *worker.Item) {
+			tries = append(tries, time.Now())
+			if len(tries) == 1 {
+				item.Done(fmt.Errorf("sending: %w", message.RetryAfter(10*time.Minute, errors.New("throttled"))))
+				return
+			}
+			item.Done(nil)
+		}, nil)
+		b.publish(1, nil)
+		time.Sleep(2 * time.Hour)
+		b.settled("later", 0, 0)
+		stop()
+		if len(tries) != 2 || tries[1].Sub(tries[0]) < 10*time.Minute {
+			t.Errorf("tried at %v", tries)
+		}
+	})
+}
+
+// A panic is the end of one message, not of the worker.
+func TestPanicsAreIsolated(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		var handled []string
+		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.Message.From },
+			func(_ context.Context, item *worker.Item) error {
+				if item.Message.Content == "bomb" {
+					panic("boom")
+				}
+				handled = append(handled, item.ID())
+				return nil
+			}), nil)
+		b.publish(5, func(i int, m *message.Message) {
+			if i%2 == 1 {
+				m.Content = "bomb"
+			}
+		})
+		b.settled("after two bombs", 0, 2)
+		if got := strings.Join(handled, ""); got != "024" {
+			t.Errorf("handled %s", got)
+		}
+		for _, d := range b.queue("sms.inbound.dead") {
+			if d.Headers[worker.HeaderReason] != worker.ReasonPanic || !strings.Contains(d.Headers[worker.HeaderError], "boom") {
+				t.Errorf("headers %v", d.Headers)
+			}
+		}
+		stop()
+	})
+}
+
+func TestPanicOfMiddlewareIsIsolated(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Stack = worker.NewStack(worker.Layer{Name: "bad", Middleware: panicking{}})
+		n := 0
+		stop := b.serve(func(_ context.Context, item *worker.Item) { n++; item.Done(nil) }, nil)
+		b.publish(2, func(i int, m *message.Message) { m.Content = []string{"bomb", "fine"}[i] })
+		b.settled("a bomb and a message", 0, 1)
+		if n != 1 {
+			t.Errorf("%d passed the middleware", n)
+		}
+		err := b.core.Publish(t.Context(), &message.Envelope{Flow: message.Outbound, Connector: "sms", Message: &message.Message{Content: "bomb"}})
+		var panicked *worker.PanicError
+		if !errors.As(err, &panicked) {
+			t.Errorf("publishing: %v", err)
+		}
+		stop()
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Consumed(_ context.Context, e *message.Envelope) error {
+	if e.Message.Content == "bomb" {
+		panic("boom")
+	}
+	return nil
+}
+
+func (p panicking) Published(ctx context.Context, e *message.Envelope) error {
+	return p.Consumed(ctx, e)
+}
+
+// What is no message is kept word for word, and holds nobody up.
+func TestInvalidBodies(t *testing.T) {
+	bad := []string{"", "not json", "[]", `{"message_type":"user_message"}`, `{"message_type":"event","message_id":"1"}`, "\xff\xfe", `{"message_id":`}
+	inBubble(t, func(b *bench) {
+		n, told := 0, 0
+		stop := b.serve(func(_ context.Context, item *worker.Item) { n++; item.Done(nil) },
+			func(context.Context, *worker.Item, error) error { told++; return nil })
+		for _, body := range bad {
+			b.publishBody([]byte(body))
+		}
+		b.publish(1, nil)
+		b.settled("after rubbish", 0, len(bad))
+		if n != 1 || told != 0 {
+			t.Errorf("%d handled, %d told", n, told)
+		}
+		for _, d := range b.queue("sms.inbound.dead") {
+			if d.Headers[worker.HeaderReason] != worker.ReasonInvalid || d.Headers[worker.HeaderError] == "" {
+				t.Errorf("%q: headers %v", d.Body, d.Headers)
+			}
+		}
+		stop()
+	})
+}
+
+func TestLongErrorsAreCutShort(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		stop := b.serve(answer(message.Permanent(errors.New(strings.Repeat("ä", 1<<20)))), nil)
+		b.publish(1, nil)
+		b.settled("a long error", 0, 1)
+		if got := b.queue("sms.inbound.dead")[0].Headers[worker.HeaderError]; len(got) > 1000 || !strings.HasPrefix(got, "ää") {
+			t.Errorf("%d bytes", len(got))
+		}
+		stop()
+	})
+}

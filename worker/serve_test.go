@@ -1,0 +1,168 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// Lanes: what has one key stays in order, what has another does not wait.
+func TestLanesKeepOrderAndDoNotWait(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		const people, each = 5, 40
+		b.core.Settings.Prefetch = people * each
+		blocked := make(chan struct{})
+		handled := make(chan *worker.Item, people*each)
+		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.Message.From },
+			func(_ context.Context, item *worker.Item) error {
+				if item.Message.From == "0" {
+					<-blocked
+				}
+				handled <- item
+				return nil
+			}), nil)
+		b.publish(people*each, func(i int, m *message.Message) { m.From = fmt.Sprint(i % people) })
+		b.settled("while one person's messages wait", 0, 0)
+		if n := len(handled); n != (people-1)*each {
+			t.Fatalf("%d were handled while one lane waits, want %d", n, (people-1)*each)
+		}
+		close(blocked)
+		synctest.Wait()
+		close(handled)
+		next := map[string]int{}
+		for item := range handled {
+			from := item.Message.From
+			want := next[from]*people + int(from[0]-'0')
+			if next[from]++; item.ID() != fmt.Sprint(want) {
+				t.Fatalf("person %s: got %s, want %d", from, item.ID(), want)
+			}
+		}
+		stop()
+	})
+}
+
+// A stop waits for what is in hand, takes nothing new, and leaves the rest to
+// the next worker.
+func TestStopFinishesWhatIsInHand(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Settings.Prefetch = 3
+		release := make(chan struct{})
+		var first, second []string
+		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() },
+			func(_ context.Context, item *worker.Item) error {
+				first = append(first, item.ID())
+				<-release
+				return nil
+			}), nil)
+		b.publish(8, nil)
+		synctest.Wait()
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		time.Sleep(5 * time.Second)
+		select {
+		case <-stopped:
+			t.Fatal("it stopped with messages in hand")
+		default:
+		}
+		close(release)
+		<-stopped
+		b.settled("after the stop", 5, 0)
+		stop = b.serve(func(_ context.Context, item *worker.Item) {
+			if item.Redelivered() {
+				t.Errorf("message %s was handed out before", item.ID())
+			}
+			second = append(second, item.ID())
+			item.Done(nil)
+		}, nil)
+		synctest.Wait()
+		stop()
+		slices.Sort(first)
+		if fmt.Sprint(first) != "[0 1 2]" || fmt.Sprint(second) != "[3 4 5 6 7]" {
+			t.Errorf("the first handled %v, the second %v", first, second)
+		}
+	})
+}
+
+// When stop_timeout is over, handlers lose their context and what they had
+// comes again, known as redelivered.
+func TestStopTimeoutGivesBack(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Settings.StopTimeout = seconds(7)
+		began := make(chan time.Time, 1)
+		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() },
+			func(ctx context.Context, item *worker.Item) error {
+				<-ctx.Done()
+				began <- time.Now()
+				return ctx.Err()
+			}), nil)
+		b.publish(1, nil)
+		synctest.Wait()
+		stopping := time.Now()
+		stop()
+		if waited := (<-began).Sub(stopping); waited != 7*time.Second {
+			t.Errorf("the handler's context ended after %s", waited)
+		}
+		b.settled("after the stop", 1, 0)
+		again := false
+		stop = b.serve(func(_ context.Context, item *worker.Item) {
+			again = item.Redelivered()
+			item.Done(nil)
+		}, nil)
+		synctest.Wait()
+		stop()
+		if !again {
+			t.Error("it came again as if it were new, or not at all")
+		}
+	})
+}
+
+// A handler that notices nothing cannot keep the process from stopping.
+func TestStopDoesNotWaitForEver(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Settings.StopTimeout = seconds(1)
+		deaf := make(chan struct{})
+		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() },
+			func(context.Context, *worker.Item) error { <-deaf; return nil }), nil)
+		b.publish(1, nil)
+		synctest.Wait()
+		stopping := time.Now()
+		stop()
+		if waited := time.Since(stopping); waited > 10*time.Second {
+			t.Errorf("it took %s", waited)
+		}
+		close(deaf)
+	})
+}
+
+// A lost connection gives back what is in hand; the late outcome of the first
+// handling changes nothing.
+func TestLostConnectionRedelivers(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		release := make(chan struct{})
+		var redelivered []bool
+		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() + fmt.Sprint(it.Redelivered()) },
+			func(_ context.Context, item *worker.Item) error {
+				redelivered = append(redelivered, item.Redelivered())
+				if !item.Redelivered() {
+					<-release
+				}
+				return nil
+			}), nil)
+		b.publish(1, nil)
+		synctest.Wait()
+		b.broker.Cut()
+		b.settled("after the cut", 0, 0)
+		close(release)
+		stop()
+		b.settled("at the end", 0, 0)
+		if fmt.Sprint(redelivered) != "[false true]" {
+			t.Errorf("handled with redelivered %v", redelivered)
+		}
+	})
+}
