@@ -114,6 +114,9 @@ func newTurns() turns {
 // take waits for the phone's turn, or until ctx ends.
 func (t *turns) take(ctx context.Context, phone string) (done func(), err error) {
 	stripe := t.stripes[maphash.String(t.seed, phone)%uint64(len(t.stripes))]
+	if err := ctx.Err(); err != nil { // or chance would choose below
+		return nil, err
+	}
 	select {
 	case stripe <- struct{}{}:
 		return func() { <-stripe }, nil

@@ -89,7 +89,7 @@ func (t *Transport) Addr(ctx context.Context) (net.Addr, error) { return t.port.
 const (
 	// stopGrace is how long a stop waits for messages on their way to the
 	// broker.
-	stopGrace = 4 * time.Second
+	stopGrace = 3 * time.Second
 	// headerTimeout and idleTimeout bound what a connection costs that says
 	// nothing. There is no bound on the whole of an answer: events never end.
 	headerTimeout = 10 * time.Second

@@ -69,11 +69,12 @@ func (c *client) tell(ctx context.Context, text string) error {
 // hangUp makes the client's reader end the session.
 func (c *client) hangUp() { _ = c.conn.SetReadDeadline(time.Now()) }
 
-// close ends the connection so that the last words arrive.
-func (c *client) close() {
+// close ends the connection so that the last words arrive, unless ctx has
+// ended: then there is no time for it.
+func (c *client) close(ctx context.Context) {
 	defer func() { _ = c.conn.Close() }()
 	half, can := c.conn.(interface{ CloseWrite() error })
-	if !can || half.CloseWrite() != nil {
+	if ctx.Err() != nil || !can || half.CloseWrite() != nil {
 		return
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(drainTimeout))
@@ -111,7 +112,7 @@ func (t *Transport) hangUpAll() {
 // ctx; work lasts long enough to finish what is in hand.
 func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transports.Line) {
 	c := &client{addr: conn.RemoteAddr().String(), conn: conn}
-	defer c.close()
+	defer c.close(work)
 	if !t.add(c) {
 		_ = c.tell(work, tooManyText)
 		return

@@ -88,7 +88,7 @@ func (t *Transport) Addr(ctx context.Context) (net.Addr, error) { return t.port.
 
 // stopGrace is how long the end of the sessions may take to reach the broker
 // when the transport stops.
-const stopGrace = 4 * time.Second
+const stopGrace = 3 * time.Second
 
 // Run serves people until ctx ends; then it hangs up on each of them and says
 // that their sessions are over.

@@ -148,13 +148,17 @@ func Start(t testing.TB, tr transports.Transport, line transports.Line) (stop fu
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- tr.Run(ctx, line) }()
-	stop = sync.OnceFunc(func() {
+	var once sync.Once
+	stop = func() {
 		t.Helper()
-		cancel()
-		if err := await(t, ended, "Run to end"); err != nil {
-			t.Errorf("Run ended with %v after a clean stop, want nil", err)
-		}
-	})
+		once.Do(func() {
+			t.Helper()
+			cancel()
+			if err := await(t, ended, "Run to end"); err != nil {
+				t.Errorf("Run ended with %v after a clean stop, want nil", err)
+			}
+		})
+	}
 	t.Cleanup(stop)
 	return stop
 }
