@@ -15,6 +15,7 @@ import (
 	"switchboard/middleware"
 	"switchboard/routers"
 	"switchboard/transports"
+	"switchboard/transports/httptester"
 	"switchboard/transports/telnet"
 	"switchboard/worker"
 )
@@ -27,13 +28,62 @@ func main() { os.Exit(cli.Main(version, classes())) }
 func classes() fleet.Classes {
 	return fleet.Classes{
 		Routers: map[string]fleet.Class[dispatcher.Router]{
+			"content_keyword": {
+				New:   func() dispatcher.Router { return routers.NewContentKeyword() },
+				Vumi:  []string{"vumi.dispatchers.ContentKeywordRouter", "vumi.dispatchers.base.ContentKeywordRouter"},
+				About: "the first word of a message chooses the application",
+			},
+			"from_addr_multiplex": {
+				New:   func() dispatcher.Router { return routers.NewFromAddrMultiplex() },
+				Vumi:  []string{"vumi.dispatchers.FromAddrMultiplexRouter", "vumi.dispatchers.base.FromAddrMultiplexRouter"},
+				About: "many transports with one address each behind one exposed name",
+			},
+			"load_balancing": {
+				New:   func() dispatcher.Router { return routers.NewLoadBalancing() },
+				Vumi:  []string{"vumi.dispatchers.load_balancer.LoadBalancingRouter", "vumi.dispatchers.LoadBalancingRouter"},
+				About: "messages out take turns over several transports; replies return by their own",
+			},
+			"redirect": {
+				New:   func() dispatcher.Router { return routers.NewRedirect() },
+				Vumi:  []string{"vumi.dispatchers.RedirectRouter", "vumi.dispatchers.base.RedirectRouter"},
+				About: "one name to another, both ways",
+			},
+			"redirect_outbound": {
+				New:   func() dispatcher.Router { return routers.NewRedirectOutbound() },
+				Vumi:  []string{"vumi.dispatchers.RedirectOutboundRouter", "vumi.dispatchers.base.RedirectOutboundRouter"},
+				About: "messages out to another transport; redirect does it too",
+			},
+			"routing_table": {
+				New:   func() dispatcher.Router { return routers.NewRoutingTable() },
+				Vumi:  []string{"vumi.dispatchers.endpoint_dispatchers.RoutingTableDispatcher", "vumi.dispatchers.RoutingTableDispatcher"},
+				About: "connector and endpoint to connector and endpoint",
+			},
 			"simple": {
 				New:   func() dispatcher.Router { return routers.NewSimple() },
 				Vumi:  []string{"vumi.dispatchers.SimpleDispatchRouter", "vumi.dispatchers.base.SimpleDispatchRouter"},
 				About: "each transport's messages go to the names mapped to it, messages out to their transport",
 			},
+			"to_addr": {
+				New:   func() dispatcher.Router { return routers.NewToAddr() },
+				Vumi:  []string{"vumi.dispatchers.ToAddrRouter", "vumi.dispatchers.base.ToAddrRouter"},
+				About: "the address a message was sent to chooses the applications",
+			},
+			"transport_to_transport": {
+				New:   func() dispatcher.Router { return routers.NewTransportToTransport() },
+				Vumi:  []string{"vumi.dispatchers.TransportToTransportRouter", "vumi.dispatchers.base.TransportToTransportRouter"},
+				About: "what comes in by one transport goes out by another",
+			},
+			"user_grouping": {
+				New:   func() dispatcher.Router { return routers.NewUserGrouping() },
+				Vumi:  []string{"vumi.dispatchers.UserGroupingRouter", "vumi.dispatchers.base.UserGroupingRouter"},
+				About: "each person stays with one of several groups, for trials",
+			},
 		},
 		Transports: map[string]fleet.Class[transports.Transport]{
+			"httptester": {
+				New:   func() transports.Transport { return httptester.New() },
+				About: "a phone in the browser, to try applications with",
+			},
 			"telnet": {
 				New:   func() transports.Transport { return telnet.New() },
 				Vumi:  []string{"vumi.transports.telnet.TelnetServerTransport", "vumi.transports.telnet.AddressedTelnetServerTransport"},
