@@ -50,8 +50,8 @@ func demo(ctx context.Context, out io.Writer, flags *processFlags, version strin
 
 const demoText = `A small fleet is running in this process: two transports, a dispatcher, two applications.
 
-  In the browser   http://localhost:%[1]s     type "hello", then "play"
-  By telnet        telnet localhost %[2]s     (or: nc localhost %[2]s)
+  In the browser   http://localhost:%[1]s     write to the echo: type "hello"
+  By telnet        telnet localhost %[2]s     play with the game: type "50"   (or: nc localhost %[2]s)
   For operators    %[3]s/status
 
 Ctrl-C ends it. Its files are in configs/demo.
