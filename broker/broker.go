@@ -55,6 +55,11 @@ type Queue struct {
 	Name string
 	Keys []string
 	Type QueueType // Classic when empty
+	// Temporary makes a queue for looking on, never for work: it exists for the
+	// one Consume that names it and goes with it or its connection, and holds
+	// at most MaxTemporary bodies, the newest. A body that is on no other queue
+	// is lost with it, so bind it only to keys that have a durable queue too.
+	Temporary bool
 }
 
 // Headers travel beside a body. Other workers may drop them (Vumi's do), so

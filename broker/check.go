@@ -13,6 +13,8 @@ const (
 	// MaxHeaderBytes bounds a publication's headers, names and values
 	// together. AMQP sends them in one frame (§4.2.6.1), of 128 KiB on RabbitMQ.
 	MaxHeaderBytes = 64 << 10
+	// MaxTemporary is how many bodies a temporary queue holds.
+	MaxTemporary = 1000
 	// MaxDelay is the longest delay of a publication.
 	MaxDelay = 24 * time.Hour
 )
@@ -56,6 +58,14 @@ func (h Headers) check(to string) error {
 		return fmt.Errorf("publishing to %q with %d bytes of headers, at most %d: %w", to, size, MaxHeaderBytes, ErrInvalid)
 	}
 	return nil
+}
+
+// CheckDeclare is Check for queues that are to be declared without a consumer.
+func (q Queue) CheckDeclare() error {
+	if q.Temporary {
+		return fmt.Errorf("declaring queue %q: a temporary queue is made by its consumer: %w", q.Name, ErrInvalid)
+	}
+	return q.Check()
 }
 
 // Check says why no broker would make the queue: an ErrInvalid.

@@ -11,6 +11,8 @@ import (
 )
 
 var consumeTests = map[string]func(*world){
+	"consume/a temporary queue looks on and goes":            consumeTemporary,
+	"consume/a temporary queue keeps the newest":             consumeTemporaryBounded,
 	"consume/at most prefetch are unsettled":                 consumePrefetch,
 	"consume/one call at a time":                             consumeOneCall,
 	"consume/declares its queue and bindings":                consumeDeclares,

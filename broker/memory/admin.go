@@ -11,6 +11,9 @@ import (
 
 // Declare implements broker.Admin.
 func (b *Broker) Declare(ctx context.Context, q broker.Queue) error {
+	if err := q.CheckDeclare(); err != nil {
+		return err
+	}
 	return b.locked(ctx, func(s *store) error {
 		_, err := s.declare(q)
 		return err
@@ -71,12 +74,7 @@ func (b *Broker) Delete(ctx context.Context, name string) error {
 		if q == nil {
 			return nil
 		}
-		delete(s.queues, name)
-		for key := range s.bindings {
-			s.unbind(q, key)
-		}
-		q.purge()
-		q.deleted = true
+		s.remove(q)
 		for _, c := range q.consumers {
 			c.attached = false
 			c.giveBack()
@@ -85,6 +83,16 @@ func (b *Broker) Delete(ctx context.Context, name string) error {
 		q.consumers = nil
 		return nil
 	})
+}
+
+// remove takes q and its bindings away with all that is in it.
+func (s *store) remove(q *queue) {
+	delete(s.queues, q.name)
+	for key := range s.bindings {
+		s.unbind(q, key)
+	}
+	q.purge()
+	q.deleted = true
 }
 
 // Browse implements broker.Admin. What it looks at is out of the queue until

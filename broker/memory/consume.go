@@ -177,6 +177,9 @@ func (c *consumer) leave() {
 	}
 	clear(c.queue.consumers[len(left):])
 	c.queue.consumers = left
+	if c.queue.temporary {
+		c.conn.store.remove(c.queue)
+	}
 }
 
 // detach ends the consumer, also after a panic of its handler: all it has

@@ -91,6 +91,7 @@ type queue struct {
 	store     *store
 	name      string
 	kind      broker.QueueType
+	temporary bool
 	deleted   bool
 	lastSeq   uint64
 	returned  []item // sorted by seq
@@ -105,6 +106,9 @@ func (q *queue) append(c *content) {
 	q.lastSeq++
 	q.ready.push(item{content: c, seq: q.lastSeq})
 	q.feed()
+	for q.temporary && q.len() > broker.MaxTemporary {
+		q.store.free(q.pop().cost)
+	}
 }
 
 func (q *queue) pop() item {
@@ -166,8 +170,11 @@ func (s *store) declare(q broker.Queue) (*queue, error) {
 	}
 	have := s.queues[q.Name]
 	if have == nil {
-		have = &queue{store: s, name: q.Name, kind: kind}
+		have = &queue{store: s, name: q.Name, kind: kind, temporary: q.Temporary}
 		s.queues[q.Name] = have
+	}
+	if have.temporary != q.Temporary || have.temporary && len(have.consumers) > 0 {
+		return nil, fmt.Errorf("declaring queue %q: it is somebody's temporary one, or to be: %w", q.Name, broker.ErrQueueMismatch)
 	}
 	if have.kind != kind {
 		return nil, fmt.Errorf("declaring queue %q as %s: it is %s: %w", q.Name, kind, have.kind, broker.ErrQueueMismatch)

@@ -56,7 +56,7 @@ func withChannel(s *session, op func(*amqp.Channel) error) error {
 
 // Declare implements broker.Admin.
 func (b *Broker) Declare(ctx context.Context, q broker.Queue) error {
-	if err := q.Check(); err != nil {
+	if err := q.CheckDeclare(); err != nil {
 		return err
 	}
 	err := b.onChannel(ctx, func(ch *amqp.Channel) error { return declareQueue(ch, q) })

@@ -88,7 +88,9 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	if err := declareQueue(ch, q); err != nil {
 		return false, err
 	}
-	c.broker.topology.add(q)
+	if !q.Temporary { // those live and die with their consumer's connection
+		c.broker.topology.add(q)
+	}
 	c.declared = true
 	if err := ch.Qos(c.prefetch, 0, false); err != nil {
 		return false, fmt.Errorf("setting the prefetch: %w", err)

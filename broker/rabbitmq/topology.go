@@ -90,7 +90,7 @@ func declareExchange(ch *amqp.Channel) error {
 // vhost whose default queue type is quorum they become quorum queues, with
 // RabbitMQ 4's delivery limit; set a policy with a higher one there.)
 func declareQueue(ch *amqp.Channel, q broker.Queue) error {
-	if _, err := ch.QueueDeclare(q.Name, true, false, false, false, queueArgs(q.Type)); err != nil {
+	if _, err := ch.QueueDeclare(q.Name, !q.Temporary, q.Temporary, q.Temporary, false, queueArgs(q)); err != nil {
 		if isMismatch(err) {
 			return fmt.Errorf("queue %q exists with another type or other arguments than %s: give all workers of the fleet one queue type, or delete the queue once it is empty (%w): %w",
 				q.Name, typeName(q.Type), err, broker.ErrQueueMismatch)
@@ -112,8 +112,11 @@ func typeName(t broker.QueueType) broker.QueueType {
 	return t
 }
 
-func queueArgs(t broker.QueueType) amqp.Table {
-	if t != broker.Quorum {
+func queueArgs(q broker.Queue) amqp.Table {
+	switch {
+	case q.Temporary:
+		return amqp.Table{"x-max-length": int64(broker.MaxTemporary), "x-overflow": "drop-head"}
+	case q.Type != broker.Quorum:
 		return nil
 	}
 	return amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": int64(noDeliveryLimit)}
