@@ -136,7 +136,7 @@ func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transpo
 // converse takes lines until the person says /quit, or either side hangs up.
 // The next line is read when the broker has the one before.
 func (t *Transport) converse(ctx context.Context, c *client, line transports.Line) {
-	var parser parser
+	parser := parser{limit: maxLine}
 	buffer := make([]byte, readBuffer)
 	for {
 		n, err := c.conn.Read(buffer)

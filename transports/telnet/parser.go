@@ -27,7 +27,7 @@ type tokenKind int
 const (
 	nothing tokenKind = iota // all bytes are taken
 	lineEnd                  // bytes are a line without its end
-	tooLong                  // a line ended that was longer than maxLine
+	tooLong                  // a line ended that was longer than the limit
 	answer                   // bytes are to be written to the client
 )
 
@@ -50,8 +50,9 @@ const (
 
 // parser takes the byte stream of a telnet client apart (RFC 854, RFC 855): it
 // strips commands, refuses every option, and finds lines. The stream may be cut
-// anywhere. The zero value is at the beginning of a stream.
+// anywhere. A parser{limit: n} is at the beginning of one.
 type parser struct {
+	limit   int // the most bytes a line may have
 	line    []byte
 	over    bool // the line is too long; it is dropped up to its end
 	given   bool // line was handed out and starts anew
@@ -118,7 +119,7 @@ func (p *parser) takeText(b byte) token {
 }
 
 func (p *parser) add(b byte) {
-	if len(p.line) >= maxLine {
+	if len(p.line) >= p.limit {
 		p.over = true
 		return
 	}

@@ -18,10 +18,13 @@ const (
 	dont = iac + "\xfe"
 )
 
+// testLimit is a short maxLine, so that the fuzzer finds what is beyond it.
+const testLimit = 20
+
 // parse lists what is found in a stream cut into the given pieces: lines as
 // "text", answers as "> bytes", and overlong lines as "too long".
 func parse(pieces ...string) (found []string) {
-	var p parser
+	p := parser{limit: testLimit}
 	for _, piece := range pieces {
 		for in := []byte(piece); ; {
 			var token token
@@ -66,8 +69,8 @@ func TestParser(t *testing.T) {
 		{"erase character", "naï" + iac + "\xf7ive\n", []string{"naive"}},
 		{"erase a character that is not there", iac + "\xf7a\n", []string{"a"}},
 		{"erase line", "wrong" + iac + "\xf8right\n", []string{"right"}},
-		{"the longest line", strings.Repeat("x", maxLine) + "\n", []string{strings.Repeat("x", maxLine)}},
-		{"a longer one is refused, the next is not", strings.Repeat("x", maxLine+1) + "\nok\n", []string{"too long", "ok"}},
+		{"the longest line", strings.Repeat("x", testLimit) + "\n", []string{strings.Repeat("x", testLimit)}},
+		{"a longer one is refused, the next is not", strings.Repeat("x", testLimit+1) + "\nok\n", []string{"too long", "ok"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			if got := parse(c.stream); !slices.Equal(got, c.want) {
@@ -88,11 +91,11 @@ func cut(stream []byte, size int) (pieces []string) {
 }
 
 // FuzzParser: whatever comes, cut wherever, the parser finds the same, keeps no
-// more than maxLine, and no line has a line end or NUL in it.
+// more than testLimit, and no line has a line end or NUL in it.
 func FuzzParser(f *testing.F) {
 	f.Add([]byte("hello\r\n"), 1)
 	f.Add([]byte("a"+sb+"\x18"+iac+iac+se+"b"+will+"\x01\r\x00"), 3)
-	f.Add([]byte(strings.Repeat("x", maxLine+10)+iac+"\xf7\n"), 100)
+	f.Add([]byte(strings.Repeat("x", testLimit+10)+iac+"\xf7\n"), 100)
 	f.Fuzz(func(t *testing.T, stream []byte, size int) {
 		whole := parse(string(stream))
 		if inPieces := parse(cut(stream, max(1, min(size, 1<<16)))...); !slices.Equal(whole, inPieces) {
@@ -102,7 +105,7 @@ func FuzzParser(f *testing.F) {
 			if strings.HasPrefix(line, "> ") {
 				continue
 			}
-			if len(line) > maxLine || strings.ContainsAny(line, "\r\n\x00") {
+			if len(line) > testLimit || strings.ContainsAny(line, "\r\n\x00") {
 				t.Fatalf("found the line %q", line)
 			}
 		}
@@ -112,7 +115,7 @@ func FuzzParser(f *testing.F) {
 func BenchmarkParser(b *testing.B) {
 	stream := bytes.Repeat([]byte("a line of the usual length, as people type it\r\n"), 80)
 	b.SetBytes(int64(len(stream)))
-	var p parser
+	p := parser{limit: maxLine}
 	for b.Loop() {
 		for in := stream; ; {
 			var token token

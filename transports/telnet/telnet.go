@@ -146,8 +146,10 @@ func (t *Transport) accept(ctx context.Context, listener net.Listener, serve fun
 	}
 }
 
-// errUnknownAddress is, word for word, the nack_reason of Vumi's transport.
-var errUnknownAddress = errors.New("Unknown address.") //nolint:staticcheck // ST1005: the wire's text
+// unknownAddress is, word for word, the nack_reason of Vumi's transport.
+type unknownAddress struct{}
+
+func (unknownAddress) Error() string { return "Unknown address." }
 
 // Send writes a message to the person connected from its to_addr. A session
 // close hangs up after it.
@@ -156,7 +158,7 @@ func (t *Transport) Send(ctx context.Context, m *message.Message) (providerID st
 	c := t.clients[m.To]
 	t.mu.Unlock()
 	if c == nil {
-		return "", message.Permanent(errUnknownAddress)
+		return "", message.Permanent(unknownAddress{})
 	}
 	if err := c.write(ctx, encodeText(m.Content)); err != nil {
 		return "", err
