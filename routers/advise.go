@@ -1,0 +1,104 @@
+package routers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"switchboard/config"
+	"switchboard/dispatcher"
+)
+
+var (
+	_ dispatcher.Adviser = (*Simple)(nil)
+	_ dispatcher.Adviser = (*TransportToTransport)(nil)
+	_ dispatcher.Adviser = (*ToAddr)(nil)
+	_ dispatcher.Adviser = (*ContentKeyword)(nil)
+	_ dispatcher.Adviser = (*RoutingTable)(nil)
+)
+
+// Advise points at transports without a route.
+func (r *Simple) Advise(names dispatcher.Names) error {
+	return adviseUnmapped(r.RouteMappings, names, "route_mappings")
+}
+
+// Advise points at transports without a route.
+func (r *TransportToTransport) Advise(names dispatcher.Names) error {
+	return adviseUnmapped(r.RouteMappings, names, "route_mappings")
+}
+
+// adviseUnmapped points at transports without a route; where a mapping has keys
+// of other names, those may be what their messages have as transport_name.
+func adviseUnmapped(m config.Map[config.Names], names dispatcher.Names, option string) error {
+	var errs []error
+	for _, pair := range m {
+		if !slices.Contains(names.Transports, pair.Key) {
+			return nil
+		}
+	}
+	for _, name := range names.Transports {
+		if _, mapped := m.Get(name); !mapped {
+			errs = append(errs, config.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), option))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Advise points at patterns that are there twice: two applications get a copy.
+func (r *ToAddr) Advise(dispatcher.Names) error {
+	var errs []error
+	for i, pair := range r.ToAddrMappings {
+		for _, above := range r.ToAddrMappings[:i] {
+			if above.Value == pair.Value {
+				errs = append(errs, config.Field(fmt.Errorf("has the pattern of %s; both get a copy of each message", above.Key),
+					"toaddr_mappings", pair.Key))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Advise points at keywords that change nothing, because a rule above sends all
+// that they match to the same name.
+func (r *ContentKeyword) Advise(dispatcher.Names) error {
+	var errs []error
+	for i, k := range r.Rules {
+		for j, above := range r.Rules[:i] {
+			if above.covers(k) {
+				errs = append(errs, config.Field(fmt.Errorf("never decides: rules.%d above sends all that it matches to %s", j, k.App),
+					"rules", strconv.Itoa(i)))
+				break
+			}
+		}
+	}
+	for _, pair := range r.KeywordMappings {
+		k := KeywordRule{App: pair.Key, Keyword: pair.Value}
+		for j, above := range r.Rules {
+			if above.covers(k) {
+				errs = append(errs, config.Field(fmt.Errorf("never decides: rules.%d sends all that it matches to %s", j, k.App),
+					"keyword_mappings", pair.Key))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (k KeywordRule) covers(other KeywordRule) bool {
+	return k.App == other.App && strings.EqualFold(k.Keyword, other.Keyword) && strings.HasPrefix(other.Prefix, k.Prefix) &&
+		(k.ToAddr == nil || other.ToAddr != nil && *k.ToAddr == *other.ToAddr)
+}
+
+// Advise points at connectors without a row in the table.
+func (r *RoutingTable) Advise(names dispatcher.Names) error {
+	var errs []error
+	for _, name := range slices.Concat(names.Transports, names.Exposed) {
+		if _, there := r.RoutingTable.Get(name); !there {
+			errs = append(errs, config.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), "routing_table"))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,268 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+
+	"switchboard/config"
+)
+
+// What bounds a condition: it has no loops, so its time follows from its size
+// and the message's.
+const (
+	maxNodes = 500
+	// memoryBudget is what the machine may put into arrays, in elements.
+	memoryBudget = 10_000
+)
+
+// builtins are the machine's functions that conditions may use: those that take
+// no more time and space than their arguments are long.
+var builtins = [...]string{
+	"len", "lower", "upper", "trim", "trimPrefix", "trimSuffix", "hasPrefix", "hasSuffix",
+	"indexOf", "lastIndexOf", "int", "float", "string", "abs",
+}
+
+// language is what conditions are compiled with.
+type language struct {
+	compiler
+	options []expr.Option
+	words   []string // every name there is, for "did you mean"
+}
+
+func newLanguage() *language {
+	l := &language{compiler: compiler{texts(), flags()}}
+	env := map[string]any{}
+	for name := range l.texts {
+		env[name] = ""
+	}
+	for name := range l.flags {
+		env[name] = false
+	}
+	for name, function := range functions(&facts{zone: time.UTC}) {
+		env[name] = function
+	}
+	for name := range env {
+		l.words = append(l.words, name)
+	}
+	l.words = append(l.words, builtins[:]...)
+	l.options = []expr.Option{expr.Env(env), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes)}
+	for _, name := range builtins {
+		l.options = append(l.options, expr.EnableBuiltin(name))
+	}
+	return l
+}
+
+// functions are what conditions may call, about these facts.
+func functions(f *facts) map[string]any {
+	return map[string]any{
+		"country": f.countryCode,
+		"health":  func(connector string) string { return string(f.healthOf(connector)) },
+		"up":      func(connector string) bool { return f.healthOf(connector) != "down" },
+		"share":   func(percent float64, salt ...string) bool { return f.share(percent, strings.Join(salt, "")) },
+		"during": func(spans string, zone ...string) (bool, error) {
+			return f.during(spans, zone...)
+		},
+		"helper":    func(path string) string { return f.metadata("helper", path) },
+		"transport": func(path string) string { return f.metadata("transport", path) },
+	}
+}
+
+// program is an expression for the machine, and the names it uses.
+type program struct {
+	*vm.Program
+	names []string
+}
+
+// run evaluates the expression. A message's own content can make it fail.
+func (p *program) run(f *facts) (any, error) {
+	value, err := f.machine.Run(p.Program, f.environment(p.names))
+	if err != nil {
+		return nil, plain(err)
+	}
+	return value, nil
+}
+
+// scratch is what runs programs, kept from message to message.
+type scratch struct {
+	machine vm.VM
+	env     map[string]any
+	filled  []string // names in env that are of this message
+}
+
+// environment holds the values of these names, and of those asked for before.
+func (f *facts) environment(names []string) map[string]any {
+	if f.env == nil {
+		f.env = functions(f)
+		f.machine.MemoryBudget = memoryBudget
+	}
+	for _, name := range names {
+		if _, there := f.env[name]; there {
+			continue
+		}
+		if text := f.language.texts[name]; text != nil {
+			f.env[name] = text(f)
+		} else if flag := f.language.flags[name]; flag != nil {
+			f.env[name] = flag(f)
+		}
+		f.filled = append(f.filled, name)
+	}
+	return f.env
+}
+
+func (s *scratch) forget() {
+	for _, name := range s.filled {
+		delete(s.env, name)
+	}
+	s.filled = s.filled[:0]
+}
+
+// condition is a conjunction; each part is native or for the machine.
+type condition []part
+
+type part struct {
+	native  test
+	program *program
+}
+
+func (c condition) holds(f *facts) (bool, error) {
+	for _, p := range c {
+		if p.native != nil {
+			if !p.native(f) {
+				return false, nil
+			}
+			continue
+		}
+		value, err := p.program.run(f)
+		if err != nil || value != true {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// condition compiles the text of a condition; empty text always holds. It also
+// returns the connectors whose health the text asks for.
+func (l *language) condition(source string) (condition, []string, error) {
+	if strings.TrimSpace(source) == "" {
+		return nil, nil, nil
+	}
+	node, g, err := l.check(source, expr.AsBool())
+	if err != nil {
+		return nil, nil, err
+	}
+	var c condition
+	for _, conjunct := range conjuncts(node) {
+		if native, ok := l.test(conjunct); ok {
+			c = append(c, part{native: native})
+			continue
+		}
+		p, err := l.program(conjunct.String(), expr.AsBool())
+		if err != nil {
+			return nil, nil, err
+		}
+		c = append(c, part{program: p})
+	}
+	return c, g.connectors, nil
+}
+
+func conjuncts(node ast.Node) []ast.Node {
+	if n, ok := node.(*ast.BinaryNode); ok && (n.Operator == "and" || n.Operator == "&&") {
+		return append(conjuncts(n.Left), conjuncts(n.Right)...)
+	}
+	return []ast.Node{node}
+}
+
+// value is what a file gives as text, or as an expression behind a "=".
+type value struct {
+	literal bool
+	text    text
+	program *program
+}
+
+// value compiles a value; "==" at its start is text that begins with "=".
+func (l *language) value(source string) (value, error) {
+	expression, is := strings.CutPrefix(source, "=")
+	if strings.HasPrefix(expression, "=") {
+		source, is = expression, false
+	}
+	if !is {
+		return value{literal: true, text: func(*facts) string { return source }}, nil
+	}
+	node, _, err := l.check(expression, expr.AsKind(reflect.String))
+	if err != nil {
+		return value{}, err
+	}
+	if native, ok := l.compiler.text(node); ok {
+		return value{text: native}, nil
+	}
+	p, err := l.program(expression, expr.AsKind(reflect.String))
+	return value{program: p}, err
+}
+
+func (v value) of(f *facts) (string, error) {
+	if v.text != nil {
+		return v.text(f), nil
+	}
+	got, err := v.program.run(f)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint(got), nil
+}
+
+// check parses and type-checks a text, and refuses what could take long.
+func (l *language) check(source string, as expr.Option) (ast.Node, *guard, error) {
+	if _, err := l.program(source, as); err != nil {
+		return nil, nil, err
+	}
+	tree, err := parser.Parse(source)
+	if err != nil {
+		return nil, nil, plain(err)
+	}
+	g := &guard{}
+	ast.Walk(&tree.Node, g)
+	return tree.Node, g, errors.Join(g.errs...)
+}
+
+func (l *language) program(source string, as expr.Option) (*program, error) {
+	compiled, err := expr.Compile(source, append(append([]expr.Option(nil), l.options...), as)...)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	g := &guard{}
+	tree, err := parser.Parse(source)
+	if err != nil {
+		return nil, plain(err)
+	}
+	ast.Walk(&tree.Node, g)
+	return &program{compiled, g.names}, nil
+}
+
+var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
+
+func (l *language) explain(err error) error {
+	err = plain(err)
+	if m := unknownName.FindStringSubmatch(err.Error()); m != nil {
+		return fmt.Errorf("%w%s", err, config.DidYouMean(m[1], l.words))
+	}
+	return err
+}
+
+// plain puts an error of the expression machine on one line.
+func plain(err error) error {
+	var located *file.Error
+	if errors.As(err, &located) {
+		return fmt.Errorf("%s at character %d", located.Message, located.Column+1)
+	}
+	return err
+}

@@ -1,0 +1,140 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+)
+
+// guard walks an expression: it refuses what could take unbounded time or
+// space, and what can only be wrong, and notes what the expression uses.
+type guard struct {
+	errs       []error
+	names      []string
+	connectors []string // whose health is asked for
+}
+
+// Visit looks at one node.
+func (g *guard) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		if !slices.Contains(g.names, n.Value) {
+			g.names = append(g.names, n.Value)
+		}
+	case *ast.PredicateNode, *ast.PointerNode:
+		g.refuse(*node, "loops are not allowed")
+	case *ast.VariableDeclaratorNode, *ast.SequenceNode:
+		g.refuse(*node, "variables are not allowed")
+	case *ast.MapNode:
+		g.refuse(*node, "maps are not allowed")
+	case *ast.BinaryNode:
+		g.binary(n)
+	case *ast.CallNode:
+		if name, args := call(n); name != "" {
+			g.call(n, name, args)
+		}
+	}
+}
+
+func (g *guard) refuse(node ast.Node, format string, args ...any) {
+	g.errs = append(g.errs, fmt.Errorf("%s at character %d", fmt.Sprintf(format, args...), node.Location().From+1))
+}
+
+func (g *guard) binary(n *ast.BinaryNode) {
+	switch n.Operator {
+	case "..":
+		g.refuse(n, "ranges are not allowed")
+	case "matches":
+		if _, ok := n.Right.(*ast.StringNode); !ok {
+			g.refuse(n, "the pattern of matches must be written out")
+		}
+	}
+}
+
+func (g *guard) call(n *ast.CallNode, name string, args []ast.Node) {
+	if err := g.arguments(name, args); err != nil {
+		g.refuse(n, "%s: %v", name, err)
+	}
+}
+
+func (g *guard) arguments(name string, args []ast.Node) error {
+	switch name {
+	case "health", "up":
+		connector, ok := constant(args[0])
+		if !ok {
+			return errors.New("the transport must be written out")
+		}
+		g.connectors = append(g.connectors, connector)
+	case "share":
+		if percent, ok := number(args[0]); !ok || percent < 0 || percent > 100 {
+			return errors.New("the share must be a number between 0 and 100")
+		}
+		return written(args[1:])
+	case "during":
+		if err := written(args); err != nil {
+			return err
+		}
+		_, _, err := during(args)
+		return err
+	}
+	return nil
+}
+
+func written(args []ast.Node) error {
+	if len(args) > 2 {
+		return errors.New("has too many arguments")
+	}
+	for _, arg := range args {
+		if _, ok := constant(arg); !ok {
+			return errors.New("texts must be written out")
+		}
+	}
+	return nil
+}
+
+func loadZone(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "" || strings.EqualFold(name, "local") {
+		return nil, fmt.Errorf("%q is no time zone; write it like Africa/Johannesburg", name)
+	}
+	return zone, nil
+}
+
+// during is the function of that name, where the machine runs it.
+func (f *facts) during(spans string, zones ...string) (bool, error) {
+	week, err := parseSchedule(spans)
+	if err != nil || len(zones) == 0 {
+		return err == nil && week.holds(f.time(nil)), err
+	}
+	zone, err := loadZone(zones[0])
+	return err == nil && week.holds(f.time(zone)), err
+}
+
+// metadata is a member of the message's metadata by its path (tag.pool), as
+// text; "" where there is none.
+func (f *facts) metadata(which, path string) string {
+	m := f.arrival.Message
+	if m == nil {
+		return ""
+	}
+	o := m.HelperMetadata
+	if which == "transport" {
+		o = m.TransportMetadata
+	}
+	keys := strings.Split(path, ".")
+	for _, key := range keys[:len(keys)-1] {
+		o = o.Object(key)
+	}
+	last := keys[len(keys)-1]
+	if text := o.Text(last); text != "" {
+		return text
+	}
+	if raw := o.Raw(last); raw != "null" && raw != `""` {
+		return raw
+	}
+	return ""
+}
