@@ -39,6 +39,8 @@ type Faults struct {
 	Refuse func(on bool)
 	// BlackHole swallows all traffic, both ways, while on: nobody is told.
 	BlackHole func(on bool)
+	// Latency holds up all traffic, each way.
+	Latency func(time.Duration)
 	// Detection is how long the implementation may take to notice a black hole.
 	Detection time.Duration
 }

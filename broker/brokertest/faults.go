@@ -14,6 +14,7 @@ var faultTests = map[string]func(*world){
 	"faults/a cut brings back what is unsettled":            cutRedelivers,
 	"faults/cut again and again: nothing is lost":           cutLosesNothing,
 	"faults/Publish waits while the broker is out of reach": refusedPublishWaits,
+	"faults/latency costs little when publishing async":     latency,
 	"faults/a black hole loses nothing and hangs nothing":   blackHole,
 }
 
@@ -166,4 +167,27 @@ func blackHole(w *world) {
 	}
 	faults.BlackHole(false)
 	w.must(b.Publish(w.ctx, broker.Publication{Queue: q.Name, Body: []byte("after")}))
+}
+
+// latency: with each way taking a while, bodies still travel by the hundred.
+func latency(w *world) {
+	const n, each = 500, 20 * time.Millisecond
+	b, faults := w.openFaulty()
+	if faults.Latency == nil {
+		return
+	}
+	q := w.declare(b)
+	faults.Latency(each)
+	began := time.Now()
+	c := w.consume(b, q, n)
+	w.publish(b, q, n)
+	for _, d := range c.take(n) {
+		d.Ack()
+	}
+	c.finish()
+	if took := time.Since(began); took > n*each/2 {
+		w.Errorf("took %v, as if one waited for the other", took)
+	}
+	faults.Latency(0)
+	w.awaitReady(b, q, 0)
 }

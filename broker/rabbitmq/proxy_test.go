@@ -128,7 +128,7 @@ func (p *proxy) bytes(from io.Reader, to io.Writer) error {
 func (p *proxy) frames(both *pair) error {
 	in := bufio.NewReader(both.server)
 	for {
-		head, err := in.Peek(7)
+		head, err := in.Peek(7) // type, channel, size of the payload
 		if err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (p *proxy) frames(both *pair) error {
 		if _, err := io.ReadFull(in, frame); err != nil {
 			return err
 		}
-		if !p.pass() {
+		if in.Buffered() == 0 && !p.pass() { // latency counts once for what came together
 			return net.ErrClosed
 		}
 		if err := both.send(frame); err != nil {
@@ -145,10 +145,10 @@ func (p *proxy) frames(both *pair) error {
 	}
 }
 
-func (b *pair) send(frame []byte) error {
-	b.toClient.Lock()
-	defer b.toClient.Unlock()
-	_, err := b.client.Write(frame)
+func (p *pair) send(frame []byte) error {
+	p.toClient.Lock()
+	defer p.toClient.Unlock()
+	_, err := p.client.Write(frame)
 	return err
 }
 
@@ -204,6 +204,8 @@ func (p *proxy) Refuse(on bool) {
 }
 
 func (p *proxy) BlackHole(on bool) { p.set(func() { p.hole = on }) }
+
+func (p *proxy) Latency(d time.Duration) { p.set(func() { p.latency = d }) }
 
 func (p *proxy) close() {
 	p.ln.Close()

@@ -27,7 +27,7 @@ func TestPromises(t *testing.T) {
 		Faulty: func(t testing.TB) (broker.Broker, brokertest.Faults) {
 			p := newProxy(t)
 			b := open(t, rabbitmq.Settings{URL: p.url, Heartbeat: 2 * time.Second})
-			return b, brokertest.Faults{Cut: p.Cut, Refuse: p.Refuse, BlackHole: p.BlackHole, Detection: 10 * time.Second}
+			return b, brokertest.Faults{Cut: p.Cut, Refuse: p.Refuse, BlackHole: p.BlackHole, Latency: p.Latency, Detection: 10 * time.Second}
 		},
 	})
 }
