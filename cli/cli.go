@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -59,7 +60,7 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("switchboard {{.Version}}\n")
@@ -69,6 +70,17 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 		checkCommand(classes), classesCommand(classes), healthCommand(), versionCommand(version),
 	)
 	return root
+}
+
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "; `switchboard help` lists them"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return misuse{fmt.Errorf("unknown command %q%s", args[0], hint)}
 }
 
 func versionCommand(version string) *cobra.Command {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -45,7 +46,7 @@ func Read(path string) (*Document, error) {
 func Parse(path string, text []byte, env func(string) (string, bool)) (*Document, error) {
 	var file yaml.Node
 	if err := yaml.Unmarshal(text, &file); err != nil {
-		return nil, fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, syntaxError(path, err)
 	}
 	d := &Document{Path: path, hash: hashOf(text), expanded: map[*yaml.Node]bool{}}
 	if len(file.Content) == 0 {
@@ -85,6 +86,16 @@ func (d *Document) split(mapping *yaml.Node) error {
 		d.entries = append(d.entries, entry{key: key, value: value})
 	}
 	return nil
+}
+
+var syntaxErrorLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+
+// syntaxError puts yaml's line where all our errors have it.
+func syntaxError(path string, err error) error {
+	if m := syntaxErrorLine.FindStringSubmatch(err.Error()); m != nil {
+		return fmt.Errorf("%s:%s: this is no YAML: %s", path, m[1], m[2])
+	}
+	return fmt.Errorf("%s: this is no YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
 func (d *Document) entry(key string) *entry {
