@@ -78,7 +78,7 @@ func TestRefuses(t *testing.T) {
 		"twice":             {"name: a\nname: b", "w.yaml:2: name is there twice; the first is in line 1"},
 		"no variable":       {"name: ${NOPE}", "w.yaml:1: the environment variable NOPE is not set"},
 		"no mapping":        {"- a", "w.yaml:1: the file must be a mapping"},
-		"no yaml":           {"a: [", "w.yaml: "},
+		"no yaml":           {"a: [", "w.yaml:1: this is no YAML"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := read(t, c.text)
