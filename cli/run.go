@@ -36,24 +36,3 @@ POST /-/reload do the same at once.`,
 func atLeastOneFile(cmd *cobra.Command, args []string) error {
 	return misused(cobra.MinimumNArgs(1)(cmd, args))
 }
-
-func checkCommand(classes fleet.Classes) *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE|DIR…",
-		Short: "Check the files of a fleet, alone and against each other",
-		Args:  atLeastOneFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			defs, err := classes.Load(args...)
-			for _, d := range defs {
-				for _, warning := range d.Warnings {
-					cmd.PrintErrln("warning: " + warning)
-				}
-			}
-			if err != nil {
-				return misused(err)
-			}
-			cmd.Printf("%d workers, nothing wrong\n", len(defs))
-			return nil
-		},
-	}
-}

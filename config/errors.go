@@ -32,6 +32,12 @@ type lineError struct {
 	text string
 }
 
+// Linef makes an error about a line, for types that decode themselves;
+// Document.Locate puts the file before it.
+func Linef(line int, format string, args ...any) error {
+	return &lineError{line, fmt.Sprintf(format, args...)}
+}
+
 func (e *lineError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.text) }
 
 // Locate puts file and line before an error of a Validate method; each part of

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"errors"
-	"fmt"
 
 	"switchboard/broker"
 )
@@ -17,8 +16,8 @@ func checkNames(defs []*Definition) error {
 	first := map[string]*Definition{}
 	for _, d := range defs {
 		if was := first[d.Name]; was != nil {
-			errs = append(errs, fmt.Errorf("%s: the worker's name %q is taken by %s; set worker_name",
-				d.doc.Position("worker_name"), d.Name, was.Path))
+			errs = append(errs, placedf(d.doc.Position("worker_name"),
+				"the worker's name %q is taken by %s; set worker_name", d.Name, was.Path))
 			continue
 		}
 		first[d.Name] = d
@@ -43,8 +42,8 @@ func checkQueueTypes(defs []*Definition) error {
 				continue
 			}
 			if was.kind != d.Settings.QueueType {
-				errs = append(errs, fmt.Errorf("%s: connector %s has queue_type %s here and %s in %s; all workers of a fleet must agree",
-					d.doc.Position("queue_type"), connector, d.Settings.QueueType, was.kind, was.d.Path))
+				errs = append(errs, placedf(d.doc.Position("queue_type"),
+					"connector %s has queue_type %s here and %s in %s; all workers of a fleet must agree", connector, d.Settings.QueueType, was.kind, was.d.Path))
 			}
 		}
 	}

@@ -28,6 +28,7 @@ type Definition struct {
 	Warnings  []string
 
 	doc    *config.Document
+	plugin any // the router, transport, application or standalone worker
 	layers []worker.Layer
 	build  func(worker.Env) (worker.Worker, error)
 }
@@ -95,13 +96,27 @@ func (c Classes) decodeDispatcher(d *Definition) error {
 		return err
 	}
 	d.Kind, d.Settings, d.Router, d.Names, d.Options = KindDispatcher, &options.Settings, router, options.Names(), options
+	d.plugin = router
 	if checker, can := router.(dispatcher.Checker); can {
 		if err := checker.Check(d.Names); err != nil {
 			return d.doc.Locate(err)
 		}
 	}
+	if adviser, can := router.(dispatcher.Adviser); can {
+		d.warn(adviser.Advise(d.Names))
+	}
 	d.build = func(env worker.Env) (worker.Worker, error) { return dispatcher.New(env, options, router), nil }
 	return nil
+}
+
+// warn adds every part of err to the warnings.
+func (d *Definition) warn(err error) {
+	if err == nil {
+		return
+	}
+	for _, text := range strings.Split(d.doc.Locate(err).Error(), "\n") {
+		d.Warnings = append(d.Warnings, text)
+	}
 }
 
 func (c Classes) decodeTransport(d *Definition) error {
@@ -113,7 +128,7 @@ func (c Classes) decodeTransport(d *Definition) error {
 	if err := into(d.doc, &options, transport); err != nil {
 		return err
 	}
-	d.Kind, d.Settings, d.Connector = KindTransport, &options.Settings, options.TransportName
+	d.Kind, d.Settings, d.Connector, d.plugin = KindTransport, &options.Settings, options.TransportName, transport
 	d.build = func(env worker.Env) (worker.Worker, error) { return transports.New(env, options, transport), nil }
 	return nil
 }
@@ -127,7 +142,7 @@ func (c Classes) decodeApplication(d *Definition) error {
 	if err := into(d.doc, &options, app); err != nil {
 		return err
 	}
-	d.Kind, d.Settings, d.Connector = KindApplication, &options.Settings, options.TransportName
+	d.Kind, d.Settings, d.Connector, d.plugin = KindApplication, &options.Settings, options.TransportName, app
 	d.build = func(env worker.Env) (worker.Worker, error) { return applications.New(env, options, app), nil }
 	return nil
 }
@@ -140,7 +155,7 @@ func (c Classes) decodeWorker(d *Definition) error {
 	if err := into(d.doc, standalone); err != nil {
 		return err
 	}
-	d.Kind, d.Settings, d.build = KindWorker, standalone.Common(), standalone.Worker
+	d.Kind, d.Settings, d.plugin, d.build = KindWorker, standalone.Common(), standalone, standalone.Worker
 	return nil
 }
 

@@ -41,6 +41,15 @@ func (c Classes) LoadFS(files fs.FS, dir string) ([]*Definition, error) {
 	})
 }
 
+// define reads and defines the worker of one file.
+func (c Classes) define(path string) (*Definition, error) {
+	doc, err := config.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return c.Define(doc)
+}
+
 func (c Classes) load(paths []string, read func(string) (*config.Document, error)) ([]*Definition, error) {
 	var defs []*Definition
 	var errs []error

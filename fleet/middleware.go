@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 
@@ -22,13 +23,23 @@ type layerSpec struct {
 // UnmarshalYAML reads `name: class` or `name: {class: …, consume_priority: …}`.
 func (l *layerSpec) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode || len(node.Content) != 2 {
-		return fmt.Errorf("line %d: write `- name: class`, one name for each middleware", node.Line)
+		return config.Linef(node.Line, "write `- name: class`, one name for each middleware")
 	}
 	l.name = node.Content[0].Value
 	value := node.Content[1]
 	if value.Kind == yaml.ScalarNode {
 		l.Class = value.Value
 		return nil
+	}
+	if value.Kind != yaml.MappingNode {
+		return config.Linef(value.Line, "write `- %s: class` or `- %s: {class: …}`", l.name, l.name)
+	}
+	known := []string{"class", "consume_priority", "publish_priority"}
+	for i := 0; i < len(value.Content); i += 2 {
+		if key := value.Content[i]; !slices.Contains(known, key.Value) {
+			return config.Linef(key.Line, "unknown key %q in middleware %s%s; its options stand under %s: at the top level",
+				key.Value, l.name, config.DidYouMean(key.Value, known), l.name)
+		}
 	}
 	type plain layerSpec
 	return value.Decode((*plain)(l))

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +23,7 @@ import (
 	"switchboard/message"
 	"switchboard/routers"
 	statememory "switchboard/store/memory"
+	"switchboard/transports"
 	"switchboard/worker"
 )
 
@@ -40,6 +42,20 @@ func (q *quiet) Receive(context.Context, *message.Message) ([]*message.Message, 
 	return nil, nil
 }
 
+// wire is a transport that carries nothing.
+type wire struct {
+	Port int `yaml:"port"`
+}
+
+func (w *wire) Run(ctx context.Context, _ transports.Line) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (w *wire) Send(context.Context, *message.Message) (string, error) { return "", nil }
+
+func (w *wire) Listens() []string { return []string{fmt.Sprintf("127.0.0.1:%d", w.Port)} }
+
 // site is a process with a fleet's files in a directory of its own.
 type site struct {
 	*fleet.Process
@@ -54,6 +70,9 @@ func classes(starts *atomic.Int32) fleet.Classes {
 		Routers: map[string]fleet.Class[dispatcher.Router]{
 			"simple":  {New: func() dispatcher.Router { return routers.NewSimple() }, Vumi: []string{"vumi.dispatchers.SimpleDispatchRouter"}},
 			"to_addr": {New: func() dispatcher.Router { return routers.NewToAddr() }},
+		},
+		Transports: map[string]fleet.Class[transports.Transport]{
+			"line": {New: func() transports.Transport { return &wire{} }},
 		},
 		Applications: map[string]fleet.Class[applications.Application]{
 			"quiet": {New: func() applications.Application { return &quiet{starts: starts} }},

@@ -69,6 +69,12 @@ func Bind(ctx context.Context, plugin any, tools Tools) error {
 	return nil
 }
 
+// Listener is the optional ability of a plugin to say at which addresses
+// (host:port) it listens, so that `switchboard check` finds two on one port.
+type Listener interface {
+	Listens() []string
+}
+
 // Settings are the options every worker has at the top level of its file.
 type Settings struct {
 	// Name of the worker; the file's own name when empty.

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/fleet"
+)
+
+func checkCommand(classes fleet.Classes) *cobra.Command {
+	var strict, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check FILE|DIR…",
+		Short: "Check the files of a fleet, alone and against each other",
+		Long: `Check the files of a fleet, alone and against each other.
+
+Errors are what cannot run: unknown keys and classes, routes to names that are
+not there, expressions that do not compile, rules that can never match, circles,
+two dispatchers on one queue, files of two directories on one connector.
+Warnings are what may be meant: names that nobody here serves (other programs or
+machines may), transports without a route, ports used twice, secrets in clear.
+
+The exit code is 2 when there are errors, with --strict also when there are
+warnings, and 0 otherwise.`,
+		Example: "  switchboard check configs/production\n  switchboard check --strict --json configs/production",
+		Args:    atLeastOneFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			defs, findings, err := classes.Examine(args...)
+			if err != nil {
+				return misused(err)
+			}
+			if err := showFindings(cmd, findings, asJSON); err != nil {
+				return err
+			}
+			return verdict(cmd, len(defs), findings, strict, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "let warnings be errors")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	return cmd
+}
+
+func showFindings(cmd *cobra.Command, findings []fleet.Finding, asJSON bool) error {
+	if asJSON {
+		if findings == nil {
+			findings = []fleet.Finding{}
+		}
+		return printJSON(cmd, findings)
+	}
+	for _, f := range findings {
+		_, _ = fmt.Fprintln(cmd.OutOrStdout(), f)
+	}
+	return nil
+}
+
+func verdict(cmd *cobra.Command, workers int, findings []fleet.Finding, strict, asJSON bool) error {
+	errs := 0
+	for _, f := range findings {
+		if f.Severity == fleet.Error {
+			errs++
+		}
+	}
+	warnings := len(findings) - errs
+	if errs > 0 || strict && warnings > 0 {
+		return misused(fmt.Errorf("%s, %s", count(errs, "error"), count(warnings, "warning")))
+	}
+	if !asJSON {
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s, %s, nothing wrong\n", count(workers, "worker"), count(warnings, "warning"))
+	}
+	return nil
+}
+
+// count is `1 worker`, `2 workers`.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
