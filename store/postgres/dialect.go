@@ -86,10 +86,6 @@ func (dialect) Integer(expr string) string { return "convert_from(" + expr + ", 
 
 func (dialect) Bytes(expr string) string { return "convert_to((" + expr + ")::bigint::text, 'UTF8')" }
 
-// Settle keeps the planner to the plans that suit sets of any size: index
-// look-ups, planned once, not once for each array it is given.
-func (dialect) Settle() string { return "SET LOCAL plan_cache_mode = force_generic_plan" }
-
 func (dialect) Serial(n string) string { return "lpad(to_hex(" + n + "), 12, '0')" }
 
 func (dialect) After(at, micros string) string {

@@ -80,8 +80,6 @@ func (dialect) Bytes(expr string) string {
 	return "CAST(CAST(CAST(" + expr + " AS INTEGER) AS TEXT) AS BLOB)"
 }
 
-func (dialect) Settle() string { return "" }
-
 func (dialect) Serial(n string) string { return "printf('%012x', " + n + ")" }
 
 func (dialect) After(at, micros string) string { return "(" + at + " + " + micros + ")" }

@@ -22,9 +22,6 @@ type batch struct {
 }
 
 func (b *batch) run(ctx context.Context, items []*item) error {
-	if err := b.settle(ctx); err != nil {
-		return err
-	}
 	fresh, err := b.insertEvents(ctx, items)
 	if err != nil {
 		return err
@@ -43,15 +40,6 @@ func (b *batch) run(ctx context.Context, items []*item) error {
 		return err
 	}
 	return b.park(ctx)
-}
-
-func (b *batch) settle(ctx context.Context) error {
-	settle := b.db.Dialect.Settle()
-	if settle == "" {
-		return nil
-	}
-	_, err := b.tx.ExecContext(ctx, settle)
-	return err
 }
 
 // collect gathers what is said in this batch: of events only those that were

@@ -47,8 +47,6 @@ type Dialect interface {
 	Integer(expr string) string
 	// Bytes is an expression that writes a whole number as a blob.
 	Bytes(expr string) string
-	// Settle prepares a transaction that works on sets of rows.
-	Settle() string
 	// Serial is an expression: n, a whole number, as 12 hex digits.
 	Serial(n string) string
 	// After is an expression: a time, and microseconds after it.

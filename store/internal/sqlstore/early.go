@@ -86,9 +86,6 @@ func (db *DB) waiting(ctx context.Context, q querier, wires []wire) (words []*wo
 
 // adopt lets the words about wires count whose transmissions are there now.
 func (b *batch) adopt(ctx context.Context, wires []wire) error {
-	if err := b.settle(ctx); err != nil {
-		return err
-	}
 	known, err := b.lock(ctx, wires, nil)
 	if err != nil || len(known) == 0 {
 		return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -210,14 +211,16 @@ func (db *DB) page(ctx context.Context, w *where, cursor string, size int) (page
 		w.and("t.date <= ?", at)
 		w.and("(t.date, t.id) < (?, ?)", at, id)
 	}
-	w.args = append(w.args, size)
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)
 		page = append(page, r)
 		return err
-	}, "SELECT "+recordColumns+recordTables+w.sql()+" ORDER BY t.date DESC, t.id DESC LIMIT "+param(len(w.args)), w.args...)
+	}, "SELECT "+recordColumns+recordTables+w.sql()+" ORDER BY t.date DESC, t.id DESC"+limit(size), w.args...)
 	return page, err
 }
+
+// limit is written out: a plan that is made without knowing it reads all.
+func limit(n int) string { return " LIMIT " + strconv.Itoa(n) }
 
 // merge joins listings that are each newest first.
 func merge(streams []iter.Seq2[store.Record, error]) iter.Seq2[store.Record, error] {
@@ -310,14 +313,14 @@ func (db *DB) count(ctx context.Context, a *store.Audit, since time.Time) error 
 }
 
 func (db *DB) stuck(ctx context.Context, a *store.Audit, l store.AuditLimits) error {
-	limit := l.MaxStuck
-	if limit <= 0 {
-		limit = stuckMax
+	most := l.MaxStuck
+	if most <= 0 {
+		most = stuckMax
 	}
 	return db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)
 		a.Stuck = append(a.Stuck, r)
 		return err
 	}, "SELECT "+recordColumns+recordTables+` WHERE t.status IN ('Q', 'P') AND t.updated < $1
-		ORDER BY t.updated, t.id LIMIT $2`, db.Dialect.Time(time.Now().Add(-l.Stuck)), limit)
+		ORDER BY t.updated, t.id`+limit(most), db.Dialect.Time(time.Now().Add(-l.Stuck)))
 }

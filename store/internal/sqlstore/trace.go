@@ -100,7 +100,7 @@ func (t *tracing) answers(ctx context.Context, ids []string) (answers []string, 
 		err := rows.Scan(&id)
 		answers = append(answers, id)
 		return err
-	}, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list+" LIMIT "+param(len(args)+1), append(args, traceRecords)...)
+	}, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list+limit(traceRecords), args...)
 	return answers, err
 }
 
@@ -144,7 +144,7 @@ func (t *tracing) add(ctx context.Context, condition string, args ...any) (added
 		}
 		return nil
 	}, "SELECT "+recordColumns+", m.body, t.backend_id, t.month"+recordTables+" WHERE "+condition+
-		" ORDER BY t.date LIMIT "+param(len(args)+1), append(args, traceRecords+1)...)
+		" ORDER BY t.date"+limit(traceRecords+1), args...)
 	return added, err
 }
 
@@ -171,7 +171,7 @@ func (t *tracing) events(ctx context.Context) error {
 		t.trace.Steps = append(t.trace.Steps, store.Step{At: e.Date, What: said(e), Event: e})
 		return err
 	}, with+"SELECT "+eventRecordColumns+` FROM r JOIN event e ON e.message_id = r.id AND e.direction = r.direction
-		LEFT JOIN backend b ON b.id = e.backend_id ORDER BY e.date, e.id LIMIT `+param(len(args)+1), append(args, traceEvents)...)
+		LEFT JOIN backend b ON b.id = e.backend_id ORDER BY e.date, e.id`+limit(traceEvents), args...)
 }
 
 func said(e *store.EventRecord) string {

@@ -81,7 +81,7 @@ CREATE INDEX transmission_date ON transmission (date, id);
 CREATE INDEX transmission_connection ON transmission (connection_id, date);
 CREATE INDEX transmission_backend ON transmission (backend_id, date);
 CREATE INDEX transmission_provider ON transmission (provider_id) WHERE provider_id IS NOT NULL;
-CREATE INDEX transmission_open ON transmission (status, updated) WHERE status IN ('Q', 'P', 'E');
+CREATE INDEX transmission_open ON transmission (status, date, id) WHERE status IN ('Q', 'P', 'E');
 
 CREATE TABLE event (
     id          text COLLATE "C" NOT NULL,

@@ -79,7 +79,7 @@ CREATE INDEX transmission_date ON transmission (date, id);
 CREATE INDEX transmission_connection ON transmission (connection_id, date);
 CREATE INDEX transmission_backend ON transmission (backend_id, date);
 CREATE INDEX transmission_provider ON transmission (provider_id) WHERE provider_id IS NOT NULL;
-CREATE INDEX transmission_status ON transmission (status, updated);
+CREATE INDEX transmission_status ON transmission (status, date, id);
 
 CREATE TABLE event (
     id          text NOT NULL,
