@@ -54,7 +54,7 @@ func (c *consumer) run(ctx context.Context) error {
 			if some, err = c.once(ctx, s); some {
 				delay = firstRetry
 			}
-			if errors.Is(err, broker.ErrQueueMismatch) || errors.Is(err, errPermission) {
+			if c.hopeless(err) {
 				return err
 			}
 		}
@@ -70,6 +70,16 @@ func (c *consumer) run(ctx context.Context) error {
 			sleep(ctx, jitter(delay))
 		}
 	}
+}
+
+// hopeless errors are returned: waiting cannot mend them. That a temporary queue
+// is another's can be: RabbitMQ may not have noticed yet that the connection it
+// belonged to is gone.
+func (c *consumer) hopeless(err error) bool {
+	if c.spec.Temporary && c.declared && hasCode(err, amqp.ResourceLocked) {
+		return false
+	}
+	return errors.Is(err, broker.ErrQueueMismatch) || errors.Is(err, errPermission)
 }
 
 // once consumes through one connection until that is lost or ctx ends. It says

@@ -160,87 +160,6 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-func TestMismatchSaysWhatToDo(t *testing.T) {
-	ch := rawChannel(t)
-	name := "rabbitmqtest." + rand.Text()
-	_, err := ch.QueueDeclare(name, true, false, false, false, amqp.Table{"x-max-length": 5})
-	must(t, err)
-	defer ch.QueueDelete(name, false, false, false)
-	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
-	err = b.Declare(testContext(t), broker.Queue{Name: name})
-	if !errors.Is(err, broker.ErrQueueMismatch) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "x-max-length") {
-		t.Fatalf("got %v", err)
-	}
-}
-
-// TestClassicQueuesAreVumis: no arguments, durable, for everybody, to stay.
-func TestClassicQueuesAreVumis(t *testing.T) {
-	q := newQueue(t)
-	ch := rawChannel(t)
-	if _, err := ch.QueueDeclare(q.Name, true, false, false, false, nil); err != nil {
-		t.Fatalf("Vumi's declaration is refused: %v", err)
-	}
-	if err := ch.ExchangeDeclare("vumi", "direct", true, false, false, false, nil); err != nil {
-		t.Fatalf("Vumi's exchange is refused: %v", err)
-	}
-}
-
-// TestForeignBodies are what other programs may send.
-func TestForeignBodies(t *testing.T) {
-	q := newQueue(t)
-	ch := rawChannel(t)
-	ctx := testContext(t)
-	when := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	must(t, ch.PublishWithContext(ctx, "", q.Name, false, false, amqp.Publishing{
-		ContentType: "application/x-anything", ContentEncoding: "gzip", Priority: 9, CorrelationId: "c", ReplyTo: "r",
-		MessageId: "0", Timestamp: when, Type: "t", AppId: "a", Body: []byte("theirs"),
-		Headers: amqp.Table{
-			"text": "t", "bytes": []byte("b"), "int": int32(-7), "long": int64(7), "float": 1.5, "bool": true, "void": nil,
-			"time": when, "decimal": amqp.Decimal{Scale: 2, Value: 314}, "table": amqp.Table{"k": "v"}, "list": []any{"a", int32(1)},
-			"CC": []any{}, "x-death": []any{amqp.Table{"count": int64(1)}},
-		},
-	}))
-	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
-	consumeCtx, stop := context.WithCancel(ctx)
-	var got *broker.Delivery
-	must(t, b.Consume(consumeCtx, q, 1, func(d *broker.Delivery) {
-		got = d
-		// What came in must be fit to go out.
-		if err := b.Publish(ctx, broker.Publication{Queue: q.Name, Body: d.Body, Headers: d.Headers}); err != nil {
-			t.Error(err)
-		}
-		stop()
-		d.Ack()
-	}))
-	want := broker.Headers{
-		"text": "t", "bytes": "b", "int": "-7", "long": "7", "float": "1.5", "bool": "true", "void": "",
-		"time": "2026-01-02T03:04:05Z", "table": `{"k":"v"}`, "list": `["a",1]`,
-	}
-	for name, value := range want {
-		if got.Headers[name] != value {
-			t.Errorf("header %s is %q, want %q", name, got.Headers[name], value)
-		}
-	}
-	for name := range got.Headers {
-		if _, known := want[name]; !known && name != "decimal" {
-			t.Errorf("header %s was handed on", name)
-		}
-	}
-}
-
-// TestReservedHeaders would send the body elsewhere or close the channel.
-func TestReservedHeaders(t *testing.T) {
-	q, other := newQueue(t), newQueue(t)
-	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
-	ctx := testContext(t)
-	must(t, b.Publish(ctx, broker.Publication{Queue: q.Name, Headers: broker.Headers{"CC": other.Name, "BCC": other.Name, "x-death": "?"}}))
-	info, err := b.Inspect(ctx, other.Name)
-	must(t, err)
-	if info.Messages != 0 || b.State().Reconnects != 0 {
-		t.Fatalf("%+v, %+v", info, b.State())
-	}
-}
-
 // TestBlocked: RabbitMQ says connection.blocked and later connection.unblocked
 // (rabbitmq.com/docs/connection-blocked).
 func TestBlocked(t *testing.T) {
@@ -392,4 +311,44 @@ func TestCloseInBlackHole(t *testing.T) {
 	if err := <-result; !errors.Is(err, broker.ErrLost) {
 		t.Errorf("the outstanding publication got %v", err)
 	}
+}
+
+// TestTemporaryQueueComesBack with the connection, although RabbitMQ may not have
+// noticed yet that the old one is gone, and then takes the queue for another's.
+func TestTemporaryQueueComesBack(t *testing.T) {
+	p := newProxy(t)
+	b := openClosed(t, rabbitmq.Settings{URL: p.url, Heartbeat: time.Second})
+	durable := newQueue(t, "key."+rand.Text())
+	looking := broker.Queue{Name: "rabbitmqtest." + rand.Text(), Keys: durable.Keys, Temporary: true}
+	ctx, stop := context.WithCancel(testContext(t))
+	defer stop()
+	seen, ended := make(chan string, 100), make(chan error, 1)
+	go func() {
+		ended <- b.Consume(ctx, looking, 10, func(d *broker.Delivery) {
+			d.Ack()
+			seen <- string(d.Body)
+		})
+	}()
+	other := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	awaitConsumer := func() {
+		await(t, "it looks on", func() bool {
+			select {
+			case err := <-ended:
+				t.Fatalf("ended: %v", err)
+			default:
+			}
+			info, err := b.Inspect(ctx, looking.Name) // others may not: it is exclusive
+			return err == nil && info.Consumers == 1
+		})
+	}
+	awaitConsumer()
+	p.Cut()
+	await(t, "the cut is noticed", func() bool { return b.State().Reconnects > 0 })
+	awaitConsumer()
+	await(t, "a body is seen", func() bool {
+		must(t, other.Publish(ctx, broker.Publication{Key: durable.Keys[0], Body: []byte("x")}))
+		return len(seen) > 0
+	})
+	stop()
+	must(t, <-ended)
 }
