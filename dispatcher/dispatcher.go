@@ -162,7 +162,7 @@ func (d *Dispatcher) decide(ctx context.Context, p *plan, e *message.Envelope, k
 }
 
 func (p *plan) decide(ctx context.Context, e *message.Envelope, known home) ([]Target, error) {
-	if hops := countHop(e.Routing()); hops > p.options.MaxHops {
+	if hops := len(message.Hops(e.Routing())); hops >= p.options.MaxHops {
 		return nil, message.Permanent(fmt.Errorf("%s passed more than max_hops=%d dispatchers; look for a circle of routes", e, p.options.MaxHops))
 	}
 	targets, err := p.targets(ctx, e, known)
@@ -182,7 +182,7 @@ func (p *plan) decide(ctx context.Context, e *message.Envelope, known home) ([]T
 func (p *plan) targets(ctx context.Context, e *message.Envelope, known home) ([]Target, error) {
 	if e.Flow == message.EventFlow {
 		if h := popPath(e.Routing(), p.exposes); h != "" {
-			return p.bringHome(ctx, e, h, pathKey)
+			return p.bringHome(ctx, e, h, message.PathKey)
 		}
 		if connector, _ := known.split(); known == nowhere || p.exposes(connector) {
 			return p.bringHome(ctx, e, known, "memory")
@@ -208,6 +208,7 @@ func (p *plan) address(t *Target, e *message.Envelope, shared bool) {
 		t.Envelope.Flow = t.Flow
 	}
 	t.Envelope.Connector = t.Connector
+	message.AddHop(t.Envelope.Routing(), p.core.Name, t.Rule)
 	if t.Envelope.Flow == message.Outbound {
 		stampPath(t.Envelope.Routing(), homeOf(e))
 	}

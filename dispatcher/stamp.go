@@ -1,27 +1,15 @@
 package dispatcher
 
-import (
-	"switchboard/message"
-)
-
-// What dispatchers keep in routing_metadata.
-const (
-	// pathKey holds the homes of an outbound message, one for each dispatcher it
-	// passed, the nearest to the application first. Transports put it into the
-	// message's events.
-	pathKey = "switchboard_path"
-	// hopsKey counts the dispatchers an envelope has passed.
-	hopsKey = "switchboard_hops"
-)
+import "switchboard/message"
 
 // stampPath notes where an outbound message came from.
 func stampPath(routing *message.Object, h home) {
-	routing.Set(pathKey, append(path(routing), h))
+	routing.Set(message.PathKey, append(path(routing), h))
 }
 
 func path(routing *message.Object) []home {
 	var homes []home
-	if routing.Decode(pathKey, &homes) != nil {
+	if routing.Decode(message.PathKey, &homes) != nil {
 		return nil // not ours, or spoilt: as good as none
 	}
 	return homes
@@ -48,20 +36,9 @@ func popPath(routing *message.Object, isOurs func(connector string) bool) home {
 		return ""
 	}
 	if homes := path(routing); len(homes) > 1 {
-		routing.Set(pathKey, homes[:len(homes)-1])
+		routing.Set(message.PathKey, homes[:len(homes)-1])
 	} else {
-		routing.Delete(pathKey)
+		routing.Delete(message.PathKey)
 	}
 	return last
-}
-
-// countHop adds one to the envelope's hops and returns how many there are.
-func countHop(routing *message.Object) int {
-	hops := 0
-	if routing.Decode(hopsKey, &hops) != nil || hops < 0 {
-		hops = 0
-	}
-	hops++
-	routing.Set(hopsKey, hops)
-	return hops
 }

@@ -265,3 +265,22 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestHops(t *testing.T) {
+	m := mustDecode(t, []byte(sample))
+	AddHop(&m.RoutingMetadata, "join", `rules.3 "quoted"`)
+	AddHop(&m.RoutingMetadata, "split", "")
+	again := mustDecode(t, m.Encode())
+	hops := Hops(&again.RoutingMetadata)
+	if len(hops) != 2 || hops[0].Dispatcher != "join" || hops[0].Rule != `rules.3 "quoted"` || hops[1].Dispatcher != "split" ||
+		time.Since(hops[1].At) > time.Minute {
+		t.Errorf("got %+v in %s", hops, again.RoutingMetadata.String())
+	}
+	for _, odd := range []string{`7`, `"x"`, `[]`, `[1]`, `null`} {
+		spoilt := mustDecode(t, with(`"group": null`, `"group": null, "routing_metadata": {"switchboard_hops": `+odd+`}`))
+		AddHop(&spoilt.RoutingMetadata, "join", "")
+		if hops := Hops(&spoilt.RoutingMetadata); len(hops) != 1 || hops[0].Dispatcher != "join" {
+			t.Errorf("after %s: %+v", odd, hops)
+		}
+	}
+}

@@ -29,8 +29,10 @@ type Item struct {
 func (it *Item) Redelivered() bool { return it.delivery.Redelivered || it.Attempts() > 0 }
 
 // Attempts is how often handling the item has failed so far.
-func (it *Item) Attempts() int {
-	n, _ := strconv.Atoi(it.delivery.Headers[HeaderAttempts])
+func (it *Item) Attempts() int { return attempts(it.delivery) }
+
+func attempts(d *broker.Delivery) int {
+	n, _ := strconv.Atoi(d.Headers[HeaderAttempts])
 	return n
 }
 
@@ -176,19 +178,25 @@ func (it *Item) tellFailure(cause error) error {
 }
 
 func (it *Item) bury(reason string, cause error) error {
-	queue := it.delivery.Queue + broker.DeadSuffix
-	if err := it.core.Broker.Declare(it.ctx, broker.Queue{Name: queue, Type: it.core.Settings.QueueType}); err != nil {
+	return it.core.Bury(it.ctx, it.delivery, reason, cause)
+}
+
+// Bury copies a delivery to the dead letters of its queue, with the reason and
+// the error that brought it there; Ack it when Bury has returned nil.
+func (c *Core) Bury(ctx context.Context, d *broker.Delivery, reason string, cause error) error {
+	queue := d.Queue + broker.DeadSuffix
+	if err := c.Broker.Declare(ctx, broker.Queue{Name: queue, Type: c.Settings.QueueType}); err != nil {
 		return fmt.Errorf("declaring %s: %w", queue, err)
 	}
-	headers := it.failureHeaders(cause)
+	headers := c.failureHeaders(d, cause)
 	headers[HeaderReason] = reason
-	return it.core.Broker.Publish(it.ctx, broker.Publication{Queue: queue, Body: it.delivery.Body, Headers: headers})
+	return c.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.Body, Headers: headers})
 }
 
 func (it *Item) retryLater(cause error) {
 	delay := it.core.Settings.retryDelay(it.Attempts(), cause)
 	err := it.core.Broker.Publish(it.ctx, broker.Publication{
-		Queue: it.delivery.Queue, Body: it.delivery.Body, Headers: it.failureHeaders(cause), Delay: delay,
+		Queue: it.delivery.Queue, Body: it.delivery.Body, Headers: it.core.failureHeaders(it.delivery, cause), Delay: delay,
 	})
 	if err != nil {
 		it.requeueSlowly()
@@ -232,23 +240,23 @@ func (s *Settings) backOff(attempts int) time.Duration {
 	return delay
 }
 
-func (it *Item) failureHeaders(cause error) broker.Headers {
+func (c *Core) failureHeaders(d *broker.Delivery, cause error) broker.Headers {
 	now := time.Now().UTC().Format(time.RFC3339)
-	first := it.delivery.Headers[HeaderFirstFailed]
+	first := d.Headers[HeaderFirstFailed]
 	if first == "" {
 		first = now
 	}
-	key := it.delivery.Headers[HeaderKey]
+	key := d.Headers[HeaderKey]
 	if key == "" {
-		key = it.delivery.Key
+		key = d.Key
 	}
 	text := cause.Error()
 	if len(text) > maxErrorHeader {
 		text = text[:maxErrorHeader]
 	}
 	return broker.Headers{
-		HeaderError: text, HeaderAttempts: strconv.Itoa(it.Attempts() + 1), HeaderFirstFailed: first,
-		HeaderLastFailed: now, HeaderWorker: it.core.Name, HeaderKey: key,
+		HeaderError: text, HeaderAttempts: strconv.Itoa(attempts(d) + 1), HeaderFirstFailed: first,
+		HeaderLastFailed: now, HeaderWorker: c.Name, HeaderKey: key,
 	}
 }
 

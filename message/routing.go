@@ -1,0 +1,65 @@
+package message
+
+import (
+	"strings"
+	"time"
+)
+
+// What dispatchers keep in routing_metadata, beside Vumi's endpoint_name.
+const (
+	// PathKey holds where an outbound message came from, one name for each
+	// dispatcher it passed, the nearest to the application first. Transports
+	// put it into the message's events, which find home by it.
+	PathKey = "switchboard_path"
+	// HopsKey holds a Hop for each dispatcher an envelope has passed.
+	HopsKey = "switchboard_hops"
+)
+
+// Hop is an envelope's way through one dispatcher. On the wire it is a list of
+// its three texts.
+type Hop struct {
+	Dispatcher string    `json:"dispatcher"`
+	Rule       string    `json:"rule,omitempty"` // what decided, where the router says so
+	At         time.Time `json:"at"`
+}
+
+// Hops are the dispatchers an envelope has passed, by its routing metadata.
+func Hops(routing *Object) []Hop {
+	var wire [][3]string
+	if routing.Decode(HopsKey, &wire) != nil {
+		return nil // not ours, or spoilt: as good as none
+	}
+	hops := make([]Hop, len(wire))
+	for i, w := range wire {
+		at, _ := ParseTime(w[2])
+		hops[i] = Hop{w[0], w[1], at}
+	}
+	return hops
+}
+
+// AddHop notes that an envelope passes a dispatcher now. The list is written
+// as text, since this is done for every message.
+func AddHop(routing *Object, dispatcher, rule string) {
+	list := routing.Raw(HopsKey)
+	fresh := make([]byte, 0, len(list)+len(dispatcher)+len(rule)+48)
+	if strings.HasPrefix(list, `[["`) {
+		fresh = append(append(fresh, list[:len(list)-1]...), ',')
+	} else {
+		fresh = append(fresh, '[')
+	}
+	fresh = append(appendQuoted(append(fresh, '['), dispatcher), ',')
+	fresh = append(appendQuoted(fresh, rule), ',')
+	fresh = append(appendTime(fresh, time.Now()), "]]"...)
+	routing.set(HopsKey, string(fresh))
+}
+
+// Application is the exposed name of the application that sent an outbound
+// message, or "" where its routing metadata does not say.
+func Application(routing *Object) string {
+	var path []string
+	if routing.Decode(PathKey, &path) != nil || len(path) == 0 || path[0] == "!" {
+		return ""
+	}
+	name, _, _ := strings.Cut(path[0], "/")
+	return name
+}
