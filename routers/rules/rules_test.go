@@ -89,15 +89,6 @@ func route(t testing.TB, r *Router, a dispatcher.Arrival) []dispatcher.Target {
 	return targets
 }
 
-func sent(t testing.TB, r *Router, a dispatcher.Arrival) *message.Envelope {
-	t.Helper()
-	targets := route(t, r, a)
-	if len(targets) != 1 || targets[0].Envelope == nil {
-		t.Fatalf("got %+v, want one target with a copy of its own", targets)
-	}
-	return targets[0].Envelope
-}
-
 const rulesOfAll = `
 timezone: Africa/Johannesburg
 rules:
