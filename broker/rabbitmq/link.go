@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -210,9 +211,14 @@ func (l *link) down(ctx context.Context, err error) bool {
 }
 
 // refused tells a login that RabbitMQ does not accept from a lost connection.
+// What else is not allowed, a connection over the limit or a vhost that is not
+// there yet, may be some time later.
 func refused(err error) bool {
 	var e *amqp.Error
-	return errors.As(err, &e) && (e.Code == amqp.AccessRefused || e.Code == amqp.NotAllowed && e.Server)
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Code == amqp.AccessRefused || e.Code == amqp.NotAllowed && strings.Contains(e.Reason, "access to vhost")
 }
 
 func (l *link) broadcast() {

@@ -97,6 +97,11 @@ func declareQueue(ch *amqp.Channel, q broker.Queue) error {
 		}
 		return fmt.Errorf("declaring queue %q: %w", q.Name, explain(err))
 	}
+	if len(q.Keys) > 0 { // someone may have deleted it meanwhile
+		if err := declareExchange(ch); err != nil {
+			return err
+		}
+	}
 	for _, key := range q.Keys {
 		if err := ch.QueueBind(q.Name, key, broker.Exchange, false, nil); err != nil {
 			return fmt.Errorf("binding queue %q to key %q: %w", q.Name, key, explain(err))
