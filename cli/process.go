@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/fleet"
+	"switchboard/store"
 )
 
 // processFlags are the flags of every command that runs workers. Connections
@@ -116,12 +117,13 @@ func (p *process) openBroker(f *processFlags, name string) (err error) {
 }
 
 func (p *process) openState(ctx context.Context, f *processFlags) error {
-	database, err := fleet.OpenDatabase(ctx, f.databaseURL, p.Logger)
+	state, err := fleet.OpenState(ctx, f.databaseURL, p.Logger)
 	if err != nil {
 		return misused(err)
 	}
-	p.State = database
-	p.close = append(p.close, database.Close)
+	p.State = state
+	p.Record, _ = state.(store.Database)
+	p.close = append(p.close, state.Close)
 	return nil
 }
 

@@ -23,6 +23,7 @@ type Process struct {
 	Classes  Classes
 	Broker   broker.Broker
 	State    store.State
+	Record   store.Database // nil where the state is in memory only
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
 	Version  string
@@ -206,7 +207,7 @@ func hopeless(err error) bool {
 
 func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
 	env := worker.Env{
-		Name: def.Name, Kind: def.Kind, Broker: p.Broker, State: p.State, Metrics: p.metrics,
+		Name: def.Name, Kind: def.Kind, Broker: p.Broker, State: p.State, Record: p.Record, Metrics: p.metrics,
 		Logger: p.Logger.With("worker", def.Name),
 		Stack:  worker.NewStack(def.layers...),
 	}

@@ -31,29 +31,37 @@ func OpenBroker(address, name string, logger *slog.Logger, reg prometheus.Regist
 	return nil, fmt.Errorf("AMQP_URL begins with %q; write amqp://, amqps:// or memory:", scheme(address))
 }
 
-// Database is what a DATABASE_URL names: the workers' shared memory now, and
-// the record of messages.
-type Database interface {
+// Memory is a shared memory that lives and dies with the process: no record is
+// kept in it.
+type Memory interface {
 	store.State
 	Close() error
 }
 
-// OpenDatabase opens postgres://, sqlite:PATH, or memory: for a shared memory
-// that lives and dies with the process. A SQLite file is migrated at once; a
-// PostgreSQL database by `switchboard migrate`.
-func OpenDatabase(ctx context.Context, address string, logger *slog.Logger) (Database, error) {
-	switch scheme(address) {
-	case "memory":
+// OpenState opens what workers remember together: postgres://, sqlite:PATH, or
+// memory: for a Memory. A SQLite file is migrated at once; a PostgreSQL
+// database by `switchboard migrate`.
+func OpenState(ctx context.Context, address string, logger *slog.Logger) (Memory, error) {
+	if scheme(address) == "memory" {
 		return statememory.New(), nil
+	}
+	return OpenDatabase(ctx, address, logger)
+}
+
+// OpenDatabase opens a database that has a record: postgres:// or sqlite:PATH.
+func OpenDatabase(ctx context.Context, address string, logger *slog.Logger) (store.Database, error) {
+	switch scheme(address) {
 	case "sqlite":
 		return openSQLite(ctx, strings.TrimPrefix(address, "sqlite:"), logger)
 	case "postgres", "postgresql":
 		return postgres.Open(ctx, postgres.Settings{URL: address, Logger: logger})
+	case "memory":
+		return nil, errors.New("DATABASE_URL is memory:, which keeps no record; write postgres:// or sqlite:PATH")
 	}
 	return nil, fmt.Errorf("DATABASE_URL begins with %q; write postgres://, sqlite:PATH or memory:", scheme(address))
 }
 
-func openSQLite(ctx context.Context, path string, logger *slog.Logger) (Database, error) {
+func openSQLite(ctx context.Context, path string, logger *slog.Logger) (store.Database, error) {
 	db, err := sqlite.Open(ctx, path, logger)
 	if err != nil {
 		return nil, err

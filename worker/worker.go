@@ -28,7 +28,8 @@ type Env struct {
 	Name    string // the worker's name in logs, metrics and dead letters
 	Kind    string // one of the Kind constants
 	Broker  broker.Broker
-	State   store.State // shared with the worker's replicas where it can be
+	State   store.State    // shared with the worker's replicas where it can be
+	Record  store.Database // where messages are recorded; nil where there is no database
 	Logger  *slog.Logger
 	Metrics *Metrics
 	Stack   Stack
