@@ -14,7 +14,7 @@ type home string
 
 // nowhere is the home of what the dispatcher's own router sent: a reply, or a
 // message passed from one transport to another.
-const nowhere home = "!"
+const nowhere = home(message.Nowhere)
 
 // homeOf is the home of what goes out because of an arrival.
 func homeOf(e *message.Envelope) home {
@@ -46,7 +46,7 @@ type Returner interface {
 // where.
 func (p *plan) bringHome(ctx context.Context, e *message.Envelope, h home, why string) ([]Target, error) {
 	if h == nowhere {
-		return nil, message.Discard("the dispatcher's own router sent the message")
+		return nil, message.Discard("no application sent the message")
 	}
 	connector, endpoint := h.split()
 	if e.Event.Endpoint() != endpoint {

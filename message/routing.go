@@ -11,6 +11,9 @@ const (
 	// dispatcher it passed, the nearest to the application first. Transports
 	// put it into the message's events, which find home by it.
 	PathKey = "switchboard_path"
+	// Nowhere stands in it for what no application sent: a dispatcher's own
+	// reply, a broadcast. Its events have no home.
+	Nowhere = "!"
 	// HopsKey holds a Hop for each dispatcher an envelope has passed.
 	HopsKey = "switchboard_hops"
 )
@@ -57,7 +60,7 @@ func AddHop(routing *Object, dispatcher, rule string) {
 // message, or "" where its routing metadata does not say.
 func Application(routing *Object) string {
 	var path []string
-	if routing.Decode(PathKey, &path) != nil || len(path) == 0 || path[0] == "!" {
+	if routing.Decode(PathKey, &path) != nil || len(path) == 0 || path[0] == Nowhere {
 		return ""
 	}
 	name, _, _ := strings.Cut(path[0], "/")

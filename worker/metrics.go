@@ -12,6 +12,8 @@ import (
 
 // Metrics count what workers of one process do. A nil *Metrics counts nothing.
 type Metrics struct {
+	recorded  *prometheus.CounterVec
+	recording *prometheus.HistogramVec
 	messages  *prometheus.CounterVec
 	publishes *prometheus.CounterVec
 	handling  *prometheus.HistogramVec
@@ -39,7 +41,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Messages and events in hand: taken from their queue and not yet let go of.",
 		}, []string{"worker", "connector", "flow"}),
 	}
-	reg.MustRegister(m.messages, m.publishes, m.handling, m.inFlights)
+	m.recorded = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "switchboard_recorded_total",
+		Help: "Bodies written into the record, by worker and outcome (ok, rejected).",
+	}, []string{"worker", "outcome"})
+	m.recording = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "switchboard_recording_seconds",
+		Help: "Time to write one batch into the record.",
+	}, []string{"worker"})
+	reg.MustRegister(m.recorded, m.recording, m.messages, m.publishes, m.handling, m.inFlights)
 	return m
 }
 
@@ -68,4 +78,14 @@ func (m *Metrics) published(worker string, e *message.Envelope, err error) {
 		outcome = "error"
 	}
 	m.publishes.WithLabelValues(worker, e.Connector, string(e.Flow), outcome).Inc()
+}
+
+// Recorded counts a batch that the record has taken: its bodies, those of them
+// it refused, and how long it took.
+func (m *Metrics) Recorded(worker string, recorded, rejected int, took time.Duration) {
+	if m != nil {
+		m.recorded.WithLabelValues(worker, "ok").Add(float64(recorded))
+		m.recorded.WithLabelValues(worker, "rejected").Add(float64(rejected))
+		m.recording.WithLabelValues(worker).Observe(took.Seconds())
+	}
 }

@@ -1,0 +1,175 @@
+package persistence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"switchboard/broker"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/worker"
+)
+
+// A broadcast's batches stand in the database first. A relay publishes a task
+// for each that is due; the tasks' queue is shared by all replicas; whoever
+// gets a task publishes its messages and marks them. Whatever dies in between,
+// the database knows what is left, and the batch is due again when its lease
+// has ended.
+const (
+	// TaskQueue is the queue of the tasks.
+	TaskQueue = "switchboard.broadcasts"
+	// lease is how long a batch is in somebody's hands.
+	lease = 2 * time.Minute
+	// relayEvery is how often the relay looks for batches that are due while
+	// there are none.
+	relayEvery = 500 * time.Millisecond
+	// relayBatch is how many tasks the relay publishes at once.
+	relayBatch = 100
+	// tasksAhead bounds the tasks that wait in the queue, so that pausing and
+	// cancelling act soon.
+	tasksAhead = 2 * relayBatch
+)
+
+func (r *recorder) tasks() broker.Queue {
+	return broker.Queue{Name: TaskQueue, Type: r.QueueType}
+}
+
+// relay publishes a task for every batch that is due.
+func (r *recorder) relay(ctx context.Context) error {
+	if err := r.core.Broker.Declare(ctx, r.tasks()); err != nil {
+		return ignoreStop(ctx, fmt.Errorf("declaring %s: %w", TaskQueue, err))
+	}
+	for ctx.Err() == nil {
+		published, err := r.relayOnce(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.core.Logger.Error("looking for batches of broadcasts failed; trying again", "error", err, "in", schemaRetry)
+			sleep(ctx, schemaRetry)
+		}
+		if published < relayBatch {
+			sleep(ctx, relayEvery)
+		}
+	}
+	return nil
+}
+
+func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
+	info, err := r.core.Broker.Inspect(ctx, TaskQueue)
+	if err != nil {
+		return 0, err
+	}
+	if info.Messages >= tasksAhead {
+		return 0, nil
+	}
+	due, err := r.db.Due(ctx, relayBatch, lease)
+	if err != nil {
+		return 0, err
+	}
+	for _, batch := range due {
+		body, err := json.Marshal(batch)
+		if err != nil {
+			return published, err
+		}
+		if err := r.core.Broker.Publish(ctx, broker.Publication{Queue: TaskQueue, Body: body}); err != nil {
+			return published, fmt.Errorf("publishing a task: %w", err)
+		}
+		published++
+	}
+	return published, nil
+}
+
+// handOver works on tasks.
+func (r *recorder) handOver(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	context.AfterFunc(ctx, func() { time.AfterFunc(r.StopTimeout.Std(), stop) })
+	err := r.core.Broker.Consume(ctx, r.tasks(), r.BroadcastTasks, func(d *broker.Delivery) {
+		go r.task(ctx, work, d)
+	})
+	return ignoreStop(ctx, err)
+}
+
+// task hands a batch over. A task that fails is simply let go: the batch's
+// lease ends, and the relay makes another.
+func (r *recorder) task(stopping, ctx context.Context, d *broker.Delivery) {
+	var batch store.Batch
+	if err := json.Unmarshal(d.Body, &batch); err != nil {
+		r.setAside(ctx, d, worker.ReasonInvalid, fmt.Errorf("reading a broadcast's task: %w", err))
+		return
+	}
+	err := worker.Protect(func() error { return r.batch(stopping, ctx, batch) })
+	if err != nil && !errors.Is(err, store.ErrNotDue) && ctx.Err() == nil {
+		r.core.Logger.Error("handing over a batch of a broadcast failed; it is due again when its lease has ended",
+			"broadcast", batch.Broadcast, "batch", batch.ID, "error", err, "lease", lease)
+	}
+	d.Ack()
+}
+
+func (r *recorder) batch(stopping, ctx context.Context, batch store.Batch) error {
+	handovers, err := r.db.Claim(ctx, batch.ID, lease)
+	if err != nil {
+		return err
+	}
+	handed, complete := r.publish(stopping, ctx, handovers, batch.Rate)
+	return r.db.Finish(ctx, batch.ID, handed, complete)
+}
+
+// publish publishes each message, no faster than the rate, and returns those
+// that are safe with the broker. It stops early when the worker stops.
+func (r *recorder) publish(stopping, ctx context.Context, handovers []store.Handover, perSecond float64) (handed []store.Handover, complete bool) {
+	limiter := rate.NewLimiter(rate.Inf, 1)
+	if perSecond > 0 {
+		limiter = rate.NewLimiter(rate.Limit(perSecond), 1)
+	}
+	fates := make(chan fate, len(handovers))
+	published := 0
+	for i := range handovers {
+		if limiter.Wait(stopping) != nil {
+			break
+		}
+		r.core.PublishAsync(ctx, outbound(&handovers[i]), func(err error) { fates <- fate{i, err} })
+		published++
+	}
+	for range published {
+		f := <-fates
+		if f.err != nil {
+			r.core.Logger.Warn("publishing a broadcast's message failed; it is tried again",
+				"broadcast", handovers[f.i].Broadcast, "message_id", handovers[f.i].ID, "error", f.err)
+			continue
+		}
+		handed = append(handed, handovers[f.i])
+	}
+	return handed, len(handed) == len(handovers)
+}
+
+// fate is what became of the publishing of a handover.
+type fate struct {
+	i   int
+	err error
+}
+
+// outbound is a handover's message on its way to its transport. No application
+// waits for its events, but this worker's tap does.
+func outbound(h *store.Handover) *message.Envelope {
+	m := h.Message()
+	m.RoutingMetadata.Set(message.PathKey, []string{message.Nowhere})
+	return &message.Envelope{Flow: message.Outbound, Connector: h.Backend, Message: m}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func ignoreStop(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,212 @@
+// Package persistence is the worker that keeps the record: it taps the
+// connectors of transports, writes all that passes into the database in
+// batches, and hands broadcasts over to the transports.
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"switchboard/applications"
+	"switchboard/broker"
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/worker"
+)
+
+// Persistence is the worker's configuration.
+type Persistence struct {
+	worker.Settings `yaml:",inline"`
+	// Transports are the connectors of the transports to record. All that
+	// passes on them is recorded, whoever else consumes it.
+	Transports config.Names `yaml:"transport_names"`
+	// Exposed are the connectors of the applications whose receipts tell that
+	// inbound messages were processed.
+	Exposed config.Names `yaml:"exposed_names"`
+	// RecordBatch is how many bodies are written at once, at most. Default 500.
+	RecordBatch int `yaml:"record_batch"`
+	// RecordWait is how long a batch waits to fill. Default 10ms.
+	RecordWait config.Duration `yaml:"record_wait"`
+	// RetentionMonths is how many whole months are kept before the present
+	// one; 0, the default, keeps everything.
+	RetentionMonths int `yaml:"retention_months"`
+	// Broadcasts switches off that this worker hands broadcasts over. Default
+	// true.
+	Broadcasts bool `yaml:"broadcasts"`
+	// BroadcastTasks is how many batches of broadcasts are in hand at once.
+	// Default 2.
+	BroadcastTasks int `yaml:"broadcast_tasks"`
+}
+
+// The defaults.
+const (
+	defaultRecordBatch = 500
+	defaultRecordWait  = 10 * time.Millisecond
+	defaultTasks       = 2
+	maxRecordBatch     = 5000
+	// batchesInHand is how many batches are read ahead: one is written while
+	// the next one fills.
+	batchesInHand = 3
+)
+
+// New is a Persistence with its defaults.
+func New() *Persistence {
+	return &Persistence{
+		Settings:    worker.DefaultSettings(),
+		RecordBatch: defaultRecordBatch, RecordWait: config.Duration(defaultRecordWait),
+		Broadcasts: true, BroadcastTasks: defaultTasks,
+	}
+}
+
+// Common are the settings every worker has.
+func (p *Persistence) Common() *worker.Settings { return &p.Settings }
+
+// Validate checks the options.
+func (p *Persistence) Validate() error {
+	errs := []error{p.Settings.Validate()}
+	if len(p.Transports) == 0 {
+		errs = append(errs, config.Fieldf("transport_names", "is missing; name the transports to record"))
+	}
+	for key, names := range map[string][]string{"transport_names": p.Transports, "exposed_names": p.Exposed} {
+		for _, name := range names {
+			if err := worker.CheckConnector(name); err != nil {
+				errs = append(errs, config.Field(err, key, name))
+			}
+		}
+	}
+	if p.RecordBatch < 1 || p.RecordBatch > maxRecordBatch {
+		errs = append(errs, config.Fieldf("record_batch", "must be between 1 and %d", maxRecordBatch))
+	}
+	if p.RecordWait <= 0 {
+		errs = append(errs, config.Fieldf("record_wait", "must be above 0"))
+	}
+	if p.RetentionMonths < 0 {
+		errs = append(errs, config.Fieldf("retention_months", "must not be negative"))
+	}
+	if p.BroadcastTasks < 1 {
+		errs = append(errs, config.Fieldf("broadcast_tasks", "must be at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+// Worker makes the worker.
+func (p *Persistence) Worker(env worker.Env) (worker.Worker, error) {
+	if env.Record == nil {
+		return nil, message.Permanent(errors.New(
+			"worker_class persistence needs a database: set DATABASE_URL to postgres://… or sqlite:PATH"))
+	}
+	return &recorder{Persistence: p, core: worker.Core{Env: env, Settings: p.Settings}, db: env.Record}, nil
+}
+
+// recorder is the running worker.
+type recorder struct {
+	*Persistence
+	core worker.Core
+	db   store.Database
+}
+
+// Run records until ctx ends.
+func (r *recorder) Run(ctx context.Context) error {
+	if err := r.awaitSchema(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	jobs := []func(context.Context) error{r.tap, r.sweep}
+	if r.Broadcasts {
+		jobs = append(jobs, r.relay, r.handOver)
+	}
+	return together(ctx, jobs)
+}
+
+// together runs jobs until all have ended; the first error ends the others.
+func together(ctx context.Context, jobs []func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make(chan error, len(jobs))
+	for _, job := range jobs {
+		go func() {
+			defer stop()
+			errs <- worker.Protect(func() error { return job(ctx) })
+		}()
+	}
+	var all []error
+	for range jobs {
+		if err := <-errs; err != nil && !errors.Is(err, context.Canceled) {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// schemaRetry is how long a worker waits before it asks a database again that
+// is out of reach.
+const schemaRetry = 3 * time.Second
+
+// awaitSchema waits for a database that is out of reach, and refuses one with
+// another schema. The queue keeps what passes meanwhile.
+func (r *recorder) awaitSchema(ctx context.Context) error {
+	for {
+		err := r.db.Check(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, store.ErrSchemaOlder), errors.Is(err, store.ErrSchemaNewer):
+			return message.Permanent(err)
+		}
+		r.core.Logger.Error("the database cannot be reached; the queue keeps what is to be recorded",
+			"queue", r.queue().Name, "error", err, "again_in", schemaRetry)
+		// The queue must be there even so, or what passes now is not kept.
+		if err := r.core.Broker.Declare(ctx, r.queue()); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("declaring %s: %w", r.queue().Name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(schemaRetry):
+		}
+	}
+}
+
+// queue is bound to the same keys as the queues of dispatchers and transports:
+// the one publish that a transport waits for puts a message on both.
+func (r *recorder) queue() broker.Queue {
+	q := broker.Queue{Name: "persistence." + r.core.Name, Type: r.QueueType}
+	for _, name := range r.Transports {
+		for _, flow := range [...]message.Flow{message.Inbound, message.Outbound, message.EventFlow} {
+			q.Keys = append(q.Keys, message.Key(name, flow))
+		}
+	}
+	for _, name := range r.Exposed {
+		q.Keys = append(q.Keys, applications.ReceiptKey(name))
+	}
+	return q
+}
+
+// sweepEvery is how often old months are looked for.
+const sweepEvery = time.Hour
+
+// sweep drops months that are older than the retention.
+func (r *recorder) sweep(ctx context.Context) error {
+	if r.RetentionMonths == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	for {
+		dropped, err := r.db.Retention(ctx, r.RetentionMonths)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			r.core.Logger.Warn("deleting old records failed; trying again later", "error", err, "in", sweepEvery)
+		case dropped > 0:
+			r.core.Logger.Info("deleted old records", "retention_months", r.RetentionMonths, "dropped", dropped)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(sweepEvery):
+		}
+	}
+}
