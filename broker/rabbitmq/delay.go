@@ -138,7 +138,7 @@ func stepName(step time.Duration, t broker.QueueType) string {
 func prepareDelay(ch *amqp.Channel, target string, q broker.Queue, known bool, name string, step time.Duration) error {
 	if known {
 		if err := declareQueue(ch, q); err != nil {
-			return err
+			return fmt.Errorf("declaring the delay's target: %w", err)
 		}
 	} else if _, err := inspect(ch, target); err != nil {
 		if hasCode(err, amqp.NotFound) {

@@ -95,7 +95,7 @@ func declareQueue(ch *amqp.Channel, q broker.Queue) error {
 			return fmt.Errorf("queue %q exists with another type or other arguments than %s: give all workers of the fleet one queue type, or delete the queue once it is empty (%w): %w",
 				q.Name, typeName(q.Type), err, broker.ErrQueueMismatch)
 		}
-		return fmt.Errorf("declaring queue %q: %w", q.Name, explain(err))
+		return explain(err)
 	}
 	if len(q.Keys) > 0 { // someone may have deleted it meanwhile
 		if err := declareExchange(ch); err != nil {
@@ -104,7 +104,7 @@ func declareQueue(ch *amqp.Channel, q broker.Queue) error {
 	}
 	for _, key := range q.Keys {
 		if err := ch.QueueBind(q.Name, key, broker.Exchange, false, nil); err != nil {
-			return fmt.Errorf("binding queue %q to key %q: %w", q.Name, key, explain(err))
+			return fmt.Errorf("binding it to key %q: %w", key, explain(err))
 		}
 	}
 	return nil
