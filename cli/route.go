@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/config"
+	"switchboard/explain"
+	"switchboard/fleet"
+	"switchboard/message"
+)
+
+func routeCommand(classes fleet.Classes) *cobra.Command {
+	var q questionFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "route FILE|DIR… --transport NAME --from ADDRESS --to ADDRESS --content TEXT",
+		Short: "Say which way a message would go, and why",
+		Long: `Say which way a message would go through a fleet, and why: every dispatcher it
+passes, the rule and its file and line that decides, what is rewritten, and where
+replies and events would go. Nothing is sent and no server is needed.
+
+What routers remember of users (user_grouping) begins empty, and time is now. The
+exit code is 1 when the message is set aside somewhere.`,
+		Example: `  switchboard route --transport smpp_za --from +27831234567 --to 12345 --content "JOIN x" configs/production
+  switchboard route --application jokes --from 12345 --to +27831234567 configs/production
+  switchboard route --flow event --transport smpp_za --application jokes configs/production`,
+		Args: atLeastOneFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			answer, err := q.ask(cmd, classes, args)
+			if err != nil {
+				return misused(err)
+			}
+			if asJSON {
+				err = printJSON(cmd, answer)
+			} else {
+				answer.Print(cmd.OutOrStdout())
+			}
+			return errors.Join(err, answer.Stuck())
+		},
+	}
+	q.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// questionFlags are a question as flags.
+type questionFlags struct {
+	explain.Question
+	flow, session, event string
+	down                 []string
+}
+
+func (q *questionFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&q.flow, "flow", "", "inbound, outbound or event; inbound unless only --application is given")
+	flags.StringVar(&q.Transport, "transport", "", "the transport it comes by; of an outbound message its transport_name")
+	flags.StringVar(&q.Application, "application", "", "the exposed name it comes from; with --flow event, who sent what the event is about")
+	flags.StringVar(&q.From, "from", "", "from_addr")
+	flags.StringVar(&q.To, "to", "", "to_addr")
+	flags.StringVar(&q.Content, "content", "", "the text")
+	flags.StringVar(&q.session, "session", "", "session_event: new, resume or close")
+	flags.StringVar(&q.Type, "type", "sms", "transport_type")
+	flags.StringVar(&q.Provider, "provider", "", "the network operator")
+	flags.StringVar(&q.Group, "group", "", "the group chat")
+	flags.StringVar(&q.Endpoint, "endpoint", "", "the endpoint, where it is not the default one")
+	flags.StringVar(&q.event, "event", "ack", "what an event says: ack, nack or delivery_report")
+	flags.StringSliceVar(&q.down, "down", nil, "transports to take to be down")
+}
+
+func (q *questionFlags) ask(cmd *cobra.Command, classes fleet.Classes, paths []string) (explain.Answer, error) {
+	q.Flow, q.Session, q.Event = message.Flow(q.flow), message.SessionEvent(q.session), message.EventType(q.event)
+	defs, err := classes.Load(paths...)
+	if err != nil {
+		return explain.Answer{}, err
+	}
+	f, err := explain.New(cmd.Context(), classes, defs)
+	if err != nil {
+		return explain.Answer{}, err
+	}
+	defer func() { _ = f.Close() }()
+	f.Down(q.down...)
+	answer, err := f.Ask(cmd.Context(), q.Question)
+	var field *config.FieldError
+	if errors.As(err, &field) {
+		err = errors.New("--" + err.Error())
+	}
+	return answer, err
+}

@@ -1,0 +1,79 @@
+package dispatcher
+
+import (
+	"context"
+
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// Decider decides as a dispatcher of the same configuration does, and publishes
+// nothing: for `switchboard route` and routing tests. It needs no broker. It is
+// not safe for use from several goroutines at once.
+type Decider struct{ d *Dispatcher }
+
+// NewDecider makes a decider. What router and middleware remember goes to
+// env.State; health is how transports are, for routers that ask.
+func NewDecider(ctx context.Context, env worker.Env, options Options, router Router, health Health) (*Decider, error) {
+	d := New(env, options, router)
+	p := d.plan.Load()
+	if err := p.core.Stack.Bind(ctx, p.core.Tools()); err != nil {
+		return nil, err
+	}
+	if err := p.bind(ctx); err != nil {
+		return nil, err
+	}
+	if user, wants := router.(HealthUser); wants {
+		user.UseHealth(health)
+	}
+	return &Decider{d}, nil
+}
+
+// Decision is what becomes of an arrival.
+type Decision struct {
+	// Arrival is the envelope as the router saw it: past the middleware.
+	Arrival *message.Envelope
+	// Targets have the envelopes as they would be published.
+	Targets []Target
+}
+
+// Decide says where e goes. The error is what a dispatcher would handle it as:
+// message.Discard lets e go, any other sets it aside sooner or later.
+func (d *Decider) Decide(ctx context.Context, e *message.Envelope) (Decision, error) {
+	p := d.d.plan.Load()
+	arrival := e.Clone()
+	decision := Decision{Arrival: arrival}
+	if err := p.consumed(ctx, arrival); err != nil {
+		return decision, err
+	}
+	decision.Arrival = arrival.Clone() // deciding stamps the other
+	known, err := d.recall(ctx, p, arrival)
+	if err != nil {
+		return decision, err
+	}
+	targets, err := d.d.decide(ctx, p, arrival, known)
+	if err != nil {
+		return decision, err
+	}
+	if entries := d.d.memoryOf(p, arrival, targets); len(entries) > 0 {
+		if err := d.d.core.State.Set(ctx, entries...); err != nil {
+			return decision, err
+		}
+	}
+	for _, t := range targets {
+		if err := worker.Protect(func() error { return p.core.Stack.Published(ctx, t.Envelope) }); err != nil {
+			return decision, err
+		}
+	}
+	decision.Targets = targets
+	return decision, nil
+}
+
+func (d *Decider) recall(ctx context.Context, p *plan, e *message.Envelope) (home, error) {
+	if e.Flow != message.EventFlow || !d.d.mustRecall(p, e) {
+		return "", nil
+	}
+	key := d.d.memoryKey(e.ID())
+	homes, err := d.d.homes(ctx, []string{key})
+	return home(homes[key]), err
+}

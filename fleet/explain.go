@@ -1,0 +1,54 @@
+package fleet
+
+import (
+	"context"
+	"strings"
+
+	"switchboard/dispatcher"
+	"switchboard/worker"
+)
+
+// Renew defines a worker's plugins anew from the same file, so that nothing one
+// run of them remembers shows in the next.
+func (c Classes) Renew(d *Definition) (*Definition, error) { return c.Define(d.doc) }
+
+// Decider decides as the dispatcher of this definition does. env needs State
+// and Logger.
+func (d *Definition) Decider(ctx context.Context, env worker.Env, health dispatcher.Health) (*dispatcher.Decider, error) {
+	env.Name, env.Kind, env.Stack = d.Name, d.Kind, worker.NewStack(d.layers...)
+	return dispatcher.NewDecider(ctx, env, d.Options, d.Router, health)
+}
+
+// Stack is the worker's middleware, ready to be passed through.
+func (d *Definition) Stack(ctx context.Context, env worker.Env) (worker.Stack, error) {
+	env.Name, env.Kind = d.Name, d.Kind
+	stack := worker.NewStack(d.layers...)
+	return stack, stack.Bind(ctx, env.Tools())
+}
+
+// RuleAt is file:line of a rule as routers name it: the keys that lead to it,
+// joined by dots. Keys may have dots of their own, so the deepest place that any
+// reading of it leads to is taken.
+func (d *Definition) RuleAt(rule string) string {
+	parts := strings.Split(rule, ".")
+	if !d.doc.Has(parts[0]) {
+		return d.At(parts[0])
+	}
+	best, line := d.doc.Position(parts[0]), 0
+	for i := 1; i < len(parts); i++ {
+		for j := i + 1; j <= len(parts); j++ {
+			keys := append(append([]string(nil), parts[:i]...), strings.Join(parts[i:j], "."))
+			if j < len(parts) {
+				keys = append(keys, strings.Join(parts[j:], "."))
+			}
+			at := d.doc.Position(keys...)
+			if _, n := splitPlace(at, []string{d.Path}); n > line {
+				best, line = at, n
+			}
+		}
+	}
+	return best
+}
+
+// Hash is a short hash of the worker's file.
+func (d *Definition) Hash() string { return d.doc.Hash() }
