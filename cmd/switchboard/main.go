@@ -13,6 +13,7 @@ import (
 	"switchboard/dispatcher"
 	"switchboard/fleet"
 	"switchboard/middleware"
+	"switchboard/persistence"
 	"switchboard/routers"
 	"switchboard/transports"
 	"switchboard/transports/httptester"
@@ -99,6 +100,12 @@ func classes() fleet.Classes {
 			"guess": {
 				New:   func() applications.Application { return guess.New() },
 				About: "a game: guess the number",
+			},
+		},
+		Workers: map[string]fleet.Class[fleet.Standalone]{
+			"persistence": {
+				New:   func() fleet.Standalone { return persistence.New() },
+				About: "writes all that passes into the database, and hands broadcasts over",
 			},
 		},
 		Middleware: map[string]fleet.Class[worker.Middleware]{

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/fleet"
+	"switchboard/store"
+)
+
+// databaseFlag is the flag of commands that look into the database.
+type databaseFlag struct{ url string }
+
+func (f *databaseFlag) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.url, "database-url", os.Getenv("DATABASE_URL"),
+		"the database: postgres:// or sqlite:PATH (DATABASE_URL)")
+	cmd.Flags().Lookup("database-url").DefValue = "" // it may hold a password
+}
+
+// open opens the database; with check it must have the schema the program wants.
+func (f *databaseFlag) open(ctx context.Context, check bool) (store.Database, error) {
+	if f.url == "" {
+		return nil, misused(fmt.Errorf("no database: set DATABASE_URL or --database-url to postgres://… or sqlite:PATH"))
+	}
+	db, err := fleet.OpenDatabase(ctx, f.url, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, misused(err)
+	}
+	if !check {
+		return db, nil
+	}
+	if err := db.Check(ctx); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func migrateCommand() *cobra.Command {
+	var flag databaseFlag
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the database to the schema this program wants; safe to run from several places at once",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db, err := flag.open(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = db.Close() }()
+			if err := db.Migrate(cmd.Context()); err != nil {
+				return fmt.Errorf("migrating the database: %w", err)
+			}
+			current, _, err := db.Version(cmd.Context())
+			if err != nil {
+				return err
+			}
+			cmd.Printf("the database's schema is at version %d\n", current)
+			return nil
+		},
+	}
+	flag.add(cmd)
+	return cmd
+}
