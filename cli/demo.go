@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +21,12 @@ func demoCommand(version string, classes fleet.Classes) *cobra.Command {
 		Short: "Run a small fleet in this process, with nothing installed, to talk to",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			flags.amqpURL, flags.databaseURL = "memory:", "memory:"
+			dir, err := os.MkdirTemp("", "switchboard-demo-")
+			if err != nil {
+				return fmt.Errorf("making a place for the demo's database: %w", err)
+			}
+			defer func() { _ = os.RemoveAll(dir) }()
+			flags.amqpURL, flags.databaseURL = "memory:", "sqlite:"+filepath.Join(dir, "demo.db")
 			defs, err := classes.LoadFS(configs.Files, "demo")
 			if err != nil {
 				return misused(err)
@@ -42,7 +48,7 @@ func demo(ctx context.Context, out io.Writer, flags *processFlags, version strin
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(out, demoText, env("PHONE_PORT", "8081"), env("TELNET_PORT", "9010"), p.address)
+	_, _ = fmt.Fprintf(out, demoText, env("PHONE_PORT", "8081"), env("TELNET_PORT", "9010"), p.address, flags.databaseURL)
 	err = errors.Join(p.Run(ctx, defs), p.Close())
 	_, _ = fmt.Fprintln(os.Stderr, "The demo is over.")
 	return err
@@ -53,6 +59,7 @@ const demoText = `A small fleet is running in this process: two transports, a di
   In the browser   http://localhost:%[1]s     write to the echo: type "hello"
   By telnet        telnet localhost %[2]s     play with the game: type "50"   (or: nc localhost %[2]s)
   For operators    %[3]s/status
+  What was said    DATABASE_URL=%[4]s go run ./cmd/switchboard messages
 
 Ctrl-C ends it. Its files are in configs/demo.
 `
