@@ -208,8 +208,9 @@ func hopeless(err error) bool {
 func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
 	env := worker.Env{
 		Name: def.Name, Kind: def.Kind, Broker: p.Broker, State: p.State, Record: p.Record, Metrics: p.metrics,
-		Logger: p.Logger.With("worker", def.Name),
-		Stack:  worker.NewStack(def.layers...),
+		Logger:     p.Logger.With("worker", def.Name),
+		Stack:      worker.NewStack(def.layers...),
+		Registerer: p.Registry,
 	}
 	if err := env.Stack.Bind(ctx, env.Tools()); err != nil {
 		return err

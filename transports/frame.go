@@ -89,8 +89,9 @@ func (f *Frame) serve(ctx context.Context) error {
 	}()
 	err := f.core.Serve(ctx, worker.Source{
 		Connector: f.options.TransportName, Flow: message.Outbound,
-		Handle: worker.Lanes(func(it *worker.Item) string { return it.Message.To }, f.send),
-		Failed: f.fail,
+		Handle:   worker.Lanes(func(it *worker.Item) string { return it.Message.To }, f.send),
+		Prefetch: f.prefetch(),
+		Failed:   f.fail,
 	})
 	hangUp()
 	return errors.Join(err, f.awaitTransport(failed))
@@ -117,7 +118,7 @@ func (f *Frame) send(ctx context.Context, item *worker.Item) error {
 		return err
 	}
 	if !sent {
-		if providerID, err = f.transport.Send(ctx, item.Message); err != nil {
+		if providerID, err = f.hand(ctx, item); err != nil {
 			return err
 		}
 		f.remember(ctx, item.Message.ID, providerID)
@@ -126,6 +127,21 @@ func (f *Frame) send(ctx context.Context, item *worker.Item) error {
 		return nil
 	}
 	return f.line.Report(ctx, message.NewAck(item.Message, providerID))
+}
+
+// prefetch is the transport's choice; 0 is the worker's own.
+func (f *Frame) prefetch() int {
+	if w, can := f.transport.(Windowed); can {
+		return w.InFlight()
+	}
+	return 0
+}
+
+func (f *Frame) hand(ctx context.Context, item *worker.Item) (providerID string, err error) {
+	if r, can := f.transport.(Resender); can && item.Redelivered() {
+		return r.SendAgain(ctx, item.Message)
+	}
+	return f.transport.Send(ctx, item.Message)
 }
 
 func (f *Frame) sentKey(id string) string { return "sent/" + f.options.TransportName + "/" + id }

@@ -46,3 +46,17 @@ type Tools = worker.Tools
 type Acknowledger interface {
 	AcksItself() bool
 }
+
+// Windowed is the optional ability of a transport to have many messages
+// underway at once: where the file leaves amqp_prefetch_count open, the frame
+// has InFlight messages in hand.
+type Windowed interface {
+	InFlight() int
+}
+
+// Resender is the optional ability of a transport to tell a message that may
+// have been in hand before from a new one: the frame then calls SendAgain in
+// Send's place, with the same promises.
+type Resender interface {
+	SendAgain(ctx context.Context, m *message.Message) (providerID string, err error)
+}

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"switchboard/broker"
 	"switchboard/config"
 	"switchboard/store"
@@ -33,6 +35,8 @@ type Env struct {
 	Logger  *slog.Logger
 	Metrics *Metrics
 	Stack   Stack
+	// Registerer takes plugins' own metrics; nil where nobody reads them.
+	Registerer prometheus.Registerer
 }
 
 // The kinds of workers.
@@ -49,11 +53,15 @@ type Tools struct {
 	Kind   string // one of the Kind constants
 	State  store.State
 	Logger *slog.Logger
+	// Registerer takes the plugin's own metrics, labelled by worker; nil where
+	// nobody reads them. Several plugins of one class may share a process: reuse
+	// what a prometheus.AlreadyRegisteredError gives.
+	Registerer prometheus.Registerer
 }
 
 // Tools are the tools for a plugin of this worker.
 func (e Env) Tools() Tools {
-	return Tools{Name: e.Name, Kind: e.Kind, State: e.State, Logger: e.Logger}
+	return Tools{Name: e.Name, Kind: e.Kind, State: e.State, Logger: e.Logger, Registerer: e.Registerer}
 }
 
 // Binder is the optional ability of a plugin to be given tools; Bind is called
