@@ -129,7 +129,7 @@ func (f *Frame) failed(ctx context.Context, item *worker.Item, reason error) err
 func (f *Frame) receipt(ctx context.Context, m *message.Message, outcome, reason string) error {
 	r := Receipt{
 		MessageID: m.ID, Application: f.options.TransportName, Outcome: outcome, Reason: reason,
-		Timestamp: message.FormatTime(time.Now()),
+		Timestamp: message.FormatTime(time.Now()), Routing: m.RoutingMetadata,
 	}
 	return f.core.PublishBody(ctx, ReceiptKey(f.options.TransportName), r.Encode())
 }

@@ -3,6 +3,8 @@ package applications
 import (
 	"encoding/json"
 	"fmt"
+
+	"switchboard/message"
 )
 
 // The outcomes of a Receipt.
@@ -19,6 +21,9 @@ type Receipt struct {
 	Outcome     string `json:"outcome"`
 	Reason      string `json:"reason,omitempty"`
 	Timestamp   string `json:"timestamp"`
+	// Routing is the routing_metadata the message arrived with: the
+	// dispatchers and rules it passed.
+	Routing message.Object `json:"routing_metadata"`
 }
 
 // ReceiptKey is the routing key of the receipts of the application attached to

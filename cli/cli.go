@@ -68,8 +68,9 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
 	root.AddCommand(
 		demoCommand(version, classes), runCommand(version, classes), workerCommand(version, classes),
-		checkCommand(classes), routeCommand(classes), classesCommand(classes), healthCommand(), versionCommand(version), migrateCommand(),
+		classesCommand(classes), healthCommand(), versionCommand(version), migrateCommand(), messagesCommand(), traceCommand(), auditCommand(),
 	)
+	root.AddCommand(routingCommands(classes)...)
 	root.AddCommand(operatorCommands(classes, dialBroker)...)
 	return root
 }

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/store"
+)
+
+// messagesFlags choose what `switchboard messages` lists, and how.
+type messagesFlags struct {
+	databaseFlag
+	filter           store.Filter
+	since, until     string
+	state, direction string
+	asJSON, asCSV    bool
+}
+
+// defaultMessages is how many messages are listed where nobody says otherwise.
+const defaultMessages = 50
+
+func messagesCommand() *cobra.Command {
+	var f messagesFlags
+	cmd := &cobra.Command{
+		Use:   "messages",
+		Short: "List recorded messages, newest first",
+		Example: "  switchboard messages --address +27831234567 --since 24h\n" +
+			"  switchboard messages --state E --transport smpp_za --limit 0 --csv > errors.csv",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.filter.Address, "address", "", "only those from or to this person's address")
+	flags.StringVar(&f.filter.Backend, "transport", "", "only those of this transport")
+	flags.StringVar(&f.filter.Application, "application", "", "only those of this exposed name")
+	flags.StringVar(&f.state, "state", "", "only those in this state: Q R P S D E")
+	flags.StringVar(&f.direction, "direction", "", "only inbound (I) or outbound (O) ones")
+	flags.StringVar(&f.since, "since", "", "only those created since: 2026-11-21, 2026-11-21T08:00:00Z, or 24h ago")
+	flags.StringVar(&f.until, "until", "", "only those created before")
+	flags.StringVar(&f.filter.Text, "text", "", "only those with this in their text")
+	flags.IntVar(&f.filter.Limit, "limit", defaultMessages, "at most so many; 0 is all")
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON, one message a line")
+	flags.BoolVar(&f.asCSV, "csv", false, "print CSV")
+	return cmd
+}
+
+func (f *messagesFlags) run(cmd *cobra.Command) (err error) {
+	f.filter.Status, f.filter.Direction = store.Status(f.state), store.Direction(f.direction)
+	if f.filter.Since, err = parseWhen(f.since); err != nil {
+		return misused(fmt.Errorf("--since: %w", err))
+	}
+	if f.filter.Until, err = parseWhen(f.until); err != nil {
+		return misused(fmt.Errorf("--until: %w", err))
+	}
+	if err := f.filter.Check(); err != nil {
+		return misused(err)
+	}
+	db, err := f.open(cmd.Context(), true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	out := f.lister(cmd.OutOrStdout())
+	for record, err := range db.Messages(cmd.Context(), f.filter) {
+		if err != nil {
+			return fmt.Errorf("listing messages: %w", err)
+		}
+		if err := out.add(record); err != nil {
+			return err
+		}
+	}
+	return out.end()
+}
+
+// parseWhen reads a date, a moment, or how long ago.
+func parseWhen(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil {
+		return time.Now().Add(-ago), nil
+	}
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02 15:04:05", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a date (2026-11-21), a moment (2026-11-21T08:00:00Z) nor a time ago (24h)", text)
+}
+
+// lister prints records as they come, holding none.
+type lister interface {
+	add(r store.Record) error
+	end() error
+}
+
+func (f *messagesFlags) lister(out io.Writer) lister {
+	switch {
+	case f.asCSV:
+		return &csvLister{out: csv.NewWriter(out)}
+	case f.asJSON:
+		return jsonLister{json.NewEncoder(out)}
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "CREATED\tSTATE\tTRANSPORT\tADDRESS\tAPPLICATION\tTEXT\tID")
+	return tableLister{table}
+}
+
+type jsonLister struct{ *json.Encoder }
+
+func (l jsonLister) add(r store.Record) error { return l.Encode(r) }
+
+func (l jsonLister) end() error { return nil }
+
+type tableLister struct{ *tabwriter.Writer }
+
+// shownText is how much of a text a table shows, in characters.
+const shownText = 40
+
+func (l tableLister) add(r store.Record) error {
+	arrow := "←" // from the person
+	if r.Direction == store.Outbound {
+		arrow = "→"
+	}
+	_, err := fmt.Fprintf(l, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", r.Date.Format("2006-01-02 15:04:05"), r.Direction, r.Status,
+		r.Backend, arrow+" "+r.Address, r.Application, shorten(r.Text), r.ID)
+	return err
+}
+
+func (l tableLister) end() error { return l.Flush() }
+
+func shorten(text string) string {
+	runes := []rune(store.Printable(text))
+	for i, r := range runes {
+		if r < ' ' {
+			runes[i] = ' ' // a table's row is one line
+		}
+	}
+	if len(runes) > shownText {
+		return string(runes[:shownText-1]) + "…"
+	}
+	return string(runes)
+}
+
+type csvLister struct {
+	out    *csv.Writer
+	headed bool
+}
+
+func (l *csvLister) add(r store.Record) error {
+	if !l.headed {
+		l.headed = true
+		_ = l.out.Write([]string{
+			"id", "created", "direction", "state", "reason", "transport", "address", "own_address",
+			"application", "text", "in_response_to", "provider_id", "sent", "delivered",
+		}) // an error stays with the writer and is met below
+	}
+	return l.out.Write([]string{
+		r.ID, when(r.Date), string(r.Direction), string(r.Status), r.Reason, r.Backend, r.Address, r.OwnAddress,
+		r.Application, r.Text, r.InResponseTo, r.ProviderID, when(r.Sent), when(r.Delivered),
+	})
+}
+
+func (l *csvLister) end() error {
+	l.out.Flush()
+	return l.out.Error()
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/message"
+	"switchboard/store"
+)
+
+func traceCommand() *cobra.Command {
+	var flag databaseFlag
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "trace ID|PROVIDER-ID|ADDRESS",
+		Short:   "Show every hop of a message or conversation, and what is still missing",
+		Example: "  switchboard trace 5a74f074bafd4c2f895f8a377021ebfb\n  switchboard trace +27831234567",
+		Args:    func(cmd *cobra.Command, args []string) error { return misused(cobra.ExactArgs(1)(cmd, args)) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			db, err := flag.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = db.Close() }()
+			trace, err := db.Trace(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd, trace)
+			}
+			return printTrace(cmd, trace)
+		},
+	}
+	flag.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// traced is one line of a trace.
+type traced struct {
+	at   time.Time
+	what string
+	how  string
+	id   string
+}
+
+func printTrace(cmd *cobra.Command, trace *store.Trace) error {
+	var lines []traced
+	for _, step := range trace.Steps {
+		lines = append(lines, hops(step)...)
+		lines = append(lines, describe(step))
+	}
+	slices.SortStableFunc(lines, func(a, b traced) int { return cmp.Or(a.at.Compare(b.at)) })
+	lines = slices.Compact(lines) // a receipt repeats its message's hops
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "WHEN (UTC)\tWHAT\tDETAILS\tMESSAGE")
+	for _, l := range lines {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.at.UTC().Format("2006-01-02 15:04:05.000000"), l.what, l.how, l.id)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, r := range trace.Records {
+		cmd.Printf("%s %s is %s (%s)%s\n", direction(r.Direction), r.ID, r.Status, r.Fact, because(r.Reason))
+	}
+	for _, missing := range trace.Missing {
+		cmd.Println("missing: " + missing)
+	}
+	if trace.Truncated {
+		cmd.Println("there is more than this; trace a message's ID instead of an address")
+	}
+	return nil
+}
+
+func direction(d store.Direction) string {
+	if d == store.Outbound {
+		return "outbound"
+	}
+	return "inbound"
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+func describe(step store.Step) traced {
+	line := traced{at: step.At, what: step.What}
+	if r := step.Record; r != nil {
+		line.id = r.ID
+		line.how = fmt.Sprintf("transport %s, %s, %q", r.Backend, r.Address, shorten(r.Text))
+		if r.Application != "" && r.Direction == store.Outbound {
+			line.how += ", from application " + r.Application
+		}
+		return line
+	}
+	e := step.Event
+	line.id = e.MessageID
+	var details []string
+	for _, d := range [...]struct{ name, value string }{
+		{"transport", e.Backend}, {"application", e.Application}, {"provider id", e.ProviderID}, {"reason", e.Reason},
+	} {
+		if d.value != "" {
+			details = append(details, d.name+" "+d.value)
+		}
+	}
+	line.how = strings.Join(details, ", ")
+	return line
+}
+
+// hops are the dispatchers a step's body has passed.
+func hops(step store.Step) (lines []traced) {
+	body, id := "", ""
+	switch {
+	case step.Record != nil:
+		body, id = step.Record.Body, step.Record.ID
+	case step.Event != nil && step.Event.Type != string(message.Ack):
+		body, id = step.Event.Body, step.Event.MessageID
+	}
+	var routed struct {
+		Routing message.Object `json:"routing_metadata"`
+	}
+	if json.Unmarshal([]byte(body), &routed) != nil {
+		return nil
+	}
+	for _, hop := range message.Hops(&routed.Routing) {
+		how := "dispatcher " + hop.Dispatcher
+		if hop.Rule != "" {
+			how += ", rule " + hop.Rule
+		}
+		lines = append(lines, traced{hop.At, "routed", how, id})
+	}
+	return lines
+}
