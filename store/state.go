@@ -1,5 +1,34 @@
 // Package store is what persistence records and what routers, transports and
 // sessions remember. Package storetest holds every implementation to it.
+//
+// Memory. State is a small shared memory with TTLs, on PostgreSQL, SQLite and
+// in the process alone; put a Batcher before one that is asked for every
+// message.
+//
+// The record. Whoever sees what passes gives it to a Recorder as Envelopes, in
+// batches; a Finder looks things up; People knows contacts and who has opted
+// out; Broadcasts stores one text to many and deals out its batches; a Janitor
+// forgets what is old. PostgreSQL and SQLite implement all of them:
+//
+//	db, err := postgres.Open(ctx, postgres.Settings{URL: url}) // or sqlite.Open
+//	err = db.Migrate(ctx)                                      // or db.Check
+//	rejected, err := db.Record(ctx, batch)
+//
+// When Record fails, nothing is known of the batch: give all of it again, also
+// after a restart, also in other batches. What it rejects it will always
+// reject: set those aside with their reasons.
+//
+// States. A transmission's state is the letter of the greatest Fact known of
+// it (Stages is the table; docs/states.md draws it), a message's follows from
+// its transmissions (Counts.Status).
+//
+// Broadcasts. Create commits everything first. A relay in each worker then
+// asks Due every second or so and publishes a task for each batch; the task's
+// handler calls Claim, publishes Handover.Message of each, and calls Finish
+// with those that were confirmed. The recorder must see the published
+// messages and their events like all others: that is how acks count, how
+// failed ones come to be retried, and how a worker that takes over knows what
+// the one before it had published.
 package store
 
 import (

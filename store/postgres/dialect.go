@@ -27,7 +27,7 @@ var typeNames = [...]string{
 
 // Rows passes each column as one array, so that the statement's text is the
 // same for any number of rows and is prepared once.
-func (dialect) Rows(types []sqlstore.Type, rows [][]any, first int) (string, []any) {
+func (dialect) Rows(types []sqlstore.Type, rows [][]any) (string, []any) {
 	var expr strings.Builder
 	args := make([]any, len(types))
 	for i, t := range types {
@@ -35,7 +35,7 @@ func (dialect) Rows(types []sqlstore.Type, rows [][]any, first int) (string, []a
 		if i == 0 {
 			sep = "unnest("
 		}
-		fmt.Fprintf(&expr, "%s$%d::%s[]", sep, first+i, typeNames[t])
+		fmt.Fprintf(&expr, "%s$%d::%s[]", sep, 1+i, typeNames[t])
 		args[i] = column(t, rows, i)
 	}
 	return expr.String() + ")", args
@@ -70,7 +70,7 @@ func pointers[T any](rows [][]any, i int) []*T {
 	return result
 }
 
-func (dialect) MaxRows(int) int { return 10_000 }
+func (dialect) MaxRows(int) int { return 5000 }
 
 func (dialect) Statement(query string) string { return query }
 

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +18,9 @@ type dialect struct{}
 
 var _ sqlstore.Dialect = dialect{}
 
-// Rows writes the rows out as VALUES.
-func (dialect) Rows(types []sqlstore.Type, rows [][]any, first int) (string, []any) {
+// Rows writes the rows out as VALUES. The parameters have no numbers: binding
+// one that has takes a search of all others.
+func (dialect) Rows(types []sqlstore.Type, rows [][]any) (string, []any) {
 	var expr strings.Builder
 	args := make([]any, 0, len(rows)*len(types))
 	for i, row := range rows {
@@ -34,7 +34,6 @@ func (dialect) Rows(types []sqlstore.Type, rows [][]any, first int) (string, []a
 				expr.WriteByte(',')
 			}
 			expr.WriteByte('?')
-			expr.WriteString(strconv.Itoa(first + len(args)))
 			args = append(args, value(row[j]))
 		}
 		expr.WriteByte(')')
@@ -96,7 +95,7 @@ func (d dialect) Copy(ctx context.Context, c *sql.Conn, table string, columns []
 		if len(part) == 0 {
 			return nil
 		}
-		expr, args := d.Rows(make([]sqlstore.Type, len(columns)), part, 1)
+		expr, args := d.Rows(make([]sqlstore.Type, len(columns)), part)
 		_, err := c.ExecContext(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") SELECT * FROM "+expr, args...)
 		n += int64(len(part))
 		part = part[:0]

@@ -88,7 +88,7 @@ func openPool(ctx context.Context, path string, conns int) (*sql.DB, error) {
 func dsn(path string) string {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-		"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-20000)",
+		"journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-20000)",
 	}}
 	if path == Memory {
 		return Memory + "?" + q.Encode()

@@ -156,6 +156,9 @@ func broadcastLife(t *testing.T, db Ledger) {
 	if got := list(t, db, store.Filter{Broadcast: made.ID}); len(got) != 20 || got[0].MessageID != made.MessageID {
 		t.Errorf("%d records of the broadcast", len(got))
 	}
+	if trace, err := db.Trace(t.Context(), made.MessageID); err != nil || len(trace.Records) != 20 {
+		t.Errorf("Trace of the broadcast's message = %+v, %v", trace, err)
+	}
 	if got, err := db.List(t.Context(), 10); err != nil || len(got) != 1 || got[0].Name != "june" {
 		t.Errorf("List = %+v, %v", got, err)
 	}
@@ -201,6 +204,9 @@ func broadcastNobody(t *testing.T, db Ledger) {
 		if !errors.Is(err, store.ErrNoRecipients) || made.OptedOut != int64(n) {
 			t.Errorf("Create for %d = %+v, %v", n, made, err)
 		}
+	}
+	if trace, err := db.Trace(t.Context(), made.MessageID); err != nil || len(trace.Records) != 20 {
+		t.Errorf("Trace of the broadcast's message = %+v, %v", trace, err)
 	}
 	if got, err := db.List(t.Context(), 10); err != nil || len(got) != 0 {
 		t.Errorf("List = %+v, %v", got, err)
@@ -368,7 +374,7 @@ func broadcastTimes(t *testing.T, db Ledger) {
 }
 
 func broadcastWorkers(t *testing.T, db Ledger) {
-	const people, workers = 600, 4
+	const people, workers = 300, 4
 	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 25, Retries: 5, RetryAfter: time.Microsecond}, recipients(people))
 	var mu sync.Mutex
 	attempts := map[string]int{} // of a transmission: the last that was handed over

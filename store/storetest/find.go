@@ -69,7 +69,7 @@ func filters(t *testing.T, db Ledger) {
 }
 
 func pages(t *testing.T, db Ledger) {
-	const n = 1203 // several pages, many at one moment
+	const n = 1003 // several pages, many at one moment
 	begin := base()
 	batch := make([]store.Envelope, n)
 	for i := range batch {

@@ -196,7 +196,7 @@ func conversation(t *testing.T, db Ledger) {
 func anyOrder(t *testing.T, db Ledger) {
 	envelopes, want := theConversation()
 	order := rand.New(rand.NewPCG(1, 2))
-	for round := range 40 {
+	for round := range 15 {
 		twice := slices.Concat(rename(envelopes, round), rename(envelopes, round))
 		order.Shuffle(len(twice), func(i, j int) { twice[i], twice[j] = twice[j], twice[i] })
 		for len(twice) > 0 {
@@ -259,7 +259,7 @@ func renameRecords(records []store.Record, name string) []store.Record {
 
 func recordersAtOnce(t *testing.T, db Ledger) {
 	envelopes, want := theConversation()
-	const conversations, recorders = 60, 4
+	const conversations, recorders = 30, 4
 	atOnce(t, recorders, func(worker int) error {
 		order := rand.New(rand.NewPCG(uint64(worker), 7))
 		var all []store.Envelope
@@ -271,7 +271,7 @@ func recordersAtOnce(t *testing.T, db Ledger) {
 			n := min(len(all), 1+order.IntN(50))
 			rejected, err := db.Record(t.Context(), all[:n])
 			if err != nil || len(rejected) > 0 {
-				return fmt.Errorf("Record: %w, rejected %v", err, rejected)
+				return fmt.Errorf("recording: %w, rejected %v", err, rejected)
 			}
 			all = all[n:]
 		}
@@ -289,7 +289,7 @@ func recordersAtOnce(t *testing.T, db Ledger) {
 // eventsAtOnce: an event and its message that are recorded at the same moment
 // by two must find each other.
 func eventsAtOnce(t *testing.T, db Ledger) {
-	const rounds = 30
+	const rounds = 20
 	for n := range rounds {
 		id := fmt.Sprint("m", n)
 		batches := []store.Envelope{outbound(id, "", at(0)), ack(id, at(1)), report(id, message.Delivered, at(2))}

@@ -29,9 +29,9 @@ const (
 // Dialect is what a database does in its own way. Statements are written with
 // $1, $2, … in both.
 type Dialect interface {
-	// Rows makes a table expression, to stand after FROM or in WITH, of rows;
-	// its first parameter is $first.
-	Rows(types []Type, rows [][]any, first int) (expr string, args []any)
+	// Rows makes a table expression of rows. It must come before all other
+	// parameters of the statement: its own are $1 and those that follow.
+	Rows(types []Type, rows [][]any) (expr string, args []any)
 	// MaxRows is how many rows of that many columns one statement takes.
 	MaxRows(columns int) int
 	// Statement turns a statement into the database's own spelling.
@@ -85,7 +85,7 @@ type DB struct {
 // with starts a statement with a set of rows under a name:
 // `WITH name(columns) AS (…) `.
 func (db *DB) with(name, columns string, types []Type, rows [][]any) (string, []any) {
-	expr, args := db.Dialect.Rows(types, rows, 1)
+	expr, args := db.Dialect.Rows(types, rows)
 	return fmt.Sprintf("WITH %s(%s) AS (SELECT * FROM %s) ", name, columns, expr), args
 }
 

@@ -11,12 +11,10 @@ import (
 
 // running is a broadcast whose batches may be due.
 type running struct {
-	id    int64
-	next  time.Time
-	rate  float64
-	size  int
-	idle  bool // nothing is left of it
-	month int64
+	id   int64
+	next time.Time
+	rate float64
+	size int
 }
 
 // maxRunning bounds how many broadcasts one call of Due looks after.

@@ -153,7 +153,8 @@ func (db *DB) conditions(f *store.Filter) *where {
 		w.and("t.application = ?", store.Printable(f.Application))
 	}
 	if f.Broadcast != 0 {
-		w.and("t.broadcast_id = ?", f.Broadcast)
+		// All of a broadcast have its date, and dates have an index.
+		w.and("t.broadcast_id = ? AND t.date = (SELECT created FROM broadcast WHERE id = ?)", f.Broadcast, f.Broadcast)
 	}
 	if f.Text != "" {
 		pattern := strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(store.Printable(f.Text)))

@@ -51,14 +51,30 @@ func (t *tracing) find(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	if len(byID) == 0 {
-		return t.byAddress(ctx, key)
+	if len(byID) > 0 {
+		return t.follow(ctx, byID)
 	}
-	return t.follow(ctx, byID)
+	broadcast, err := t.broadcast(ctx, key)
+	if err != nil {
+		return err
+	}
+	if broadcast != 0 {
+		return t.list(ctx, store.Filter{Broadcast: broadcast})
+	}
+	return t.list(ctx, store.Filter{Address: key})
 }
 
-func (t *tracing) byAddress(ctx context.Context, address string) error {
-	for r, err := range t.db.Messages(ctx, store.Filter{Address: address, Limit: traceRecords + 1}) {
+// broadcast finds whose message has an id; 0 when it is no broadcast's.
+func (t *tracing) broadcast(ctx context.Context, id string) (broadcast int64, err error) {
+	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error { return rows.Scan(&broadcast) },
+		"SELECT id FROM broadcast WHERE message_id = $1", id)
+	return broadcast, err
+}
+
+// list reads the newest of what a filter finds.
+func (t *tracing) list(ctx context.Context, f store.Filter) error {
+	f.Limit = traceRecords + 1
+	for r, err := range t.db.Messages(ctx, f) {
 		if err != nil {
 			return err
 		}
@@ -94,7 +110,7 @@ func (t *tracing) follow(ctx context.Context, records []store.Record) error {
 
 // answers are the ids of the messages that answer those of ids.
 func (t *tracing) answers(ctx context.Context, ids []string) (answers []string, err error) {
-	list, args := t.list(ids)
+	list, args := t.params(ids)
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		var id string
 		err := rows.Scan(&id)
@@ -108,12 +124,12 @@ func (t *tracing) among(ctx context.Context, ids []string) ([]store.Record, erro
 	if len(ids) == 0 || t.trace.Truncated {
 		return nil, nil
 	}
-	list, args := t.list(ids)
+	list, args := t.params(ids)
 	return t.add(ctx, "t.id IN "+list, args...)
 }
 
-// list writes values as parameters, no more than a trace shows.
-func (t *tracing) list(values []string) (list string, args []any) {
+// params writes values as parameters, no more than a trace shows.
+func (t *tracing) params(values []string) (list string, args []any) {
 	if len(values) > traceRecords {
 		values, t.trace.Truncated = values[:traceRecords], true
 	}

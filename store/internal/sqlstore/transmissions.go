@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-	"strings"
 	"time"
 
 	"switchboard/store"
@@ -251,13 +250,4 @@ func (b *batch) updateTransmissions(ctx context.Context, changed []*transmission
 		}
 	}
 	return nil
-}
-
-// aliased puts a table's alias before each of its columns.
-func aliased(alias, columns string) string {
-	names := strings.Split(columns, ",")
-	for i, name := range names {
-		names[i] = alias + "." + strings.TrimSpace(name)
-	}
-	return strings.Join(names, ", ")
 }
