@@ -11,6 +11,13 @@ import (
 	"switchboard/message"
 )
 
+// routingCommands are the commands that look at a fleet's files and run nothing.
+func routingCommands(classes fleet.Classes) []*cobra.Command {
+	return []*cobra.Command{
+		checkCommand(classes), routeCommand(classes), testCommand(classes),
+	}
+}
+
 func routeCommand(classes fleet.Classes) *cobra.Command {
 	var q questionFlags
 	var asJSON bool

@@ -122,4 +122,6 @@ func (h Hop) Ends() []End {
 
 // arrives says whether the envelope comes to somebody, or waits for somebody
 // elsewhere.
-func (e End) arrives() bool { return e.Worker == nil || e.Worker.Error == "" && e.Worker.Discarded == "" }
+func (e End) arrives() bool {
+	return e.Worker == nil || e.Worker.Error == "" && e.Worker.Discarded == ""
+}

@@ -27,12 +27,12 @@ func (d *Definition) Stack(ctx context.Context, env worker.Env) (worker.Stack, e
 }
 
 // RuleAt is file:line of a rule as routers name it: the keys that lead to it,
-// joined by dots. Keys may have dots of their own, so the deepest place that any
-// reading of it leads to is taken.
+// joined by dots; "" for what the file does not have. Keys may have dots of
+// their own, so the deepest place that any reading of it leads to is taken.
 func (d *Definition) RuleAt(rule string) string {
 	parts := strings.Split(rule, ".")
-	if !d.doc.Has(parts[0]) {
-		return d.At(parts[0])
+	if at := d.At(parts[0]); !d.doc.Has(parts[0]) {
+		return strings.TrimSuffix(at, d.Path) // a place in the file, or nothing
 	}
 	best, line := d.doc.Position(parts[0]), 0
 	for i := 1; i < len(parts); i++ {
