@@ -40,6 +40,7 @@ func Main(version string, classes fleet.Classes) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := Root(version, classes)
+	root.SetOut(os.Stdout) // cobra's own choice for Printf is stderr
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
