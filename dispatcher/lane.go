@@ -12,6 +12,7 @@ import (
 // before it waits in the stage: the queue's order is kept.
 type lane struct {
 	d         *Dispatcher
+	prepares  stage[taken]
 	recalls   stage[taken]
 	remembers stage[decided]
 }
@@ -31,23 +32,32 @@ type decided struct {
 
 func (d *Dispatcher) newLane() *lane {
 	l := &lane{d: d}
-	l.recalls.do, l.remembers.do = d.recall, d.remember
+	l.prepares.do, l.recalls.do, l.remembers.do = l.prepare, d.recall, d.remember
 	return l
 }
 
-// handle takes a message: it decides, publishes without waiting, and is done
-// with the item when the broker has confirmed every copy.
+// handle takes a message.
 func (l *lane) handle(ctx context.Context, item *worker.Item) {
 	it, ok := l.take(ctx, item)
 	if !ok {
 		return
 	}
-	targets, err := l.d.decide(ctx, it.plan, item.Envelope, "")
-	if err != nil {
-		item.Done(err)
+	if _, prepares := it.plan.router.(Preparer); !prepares && l.prepares.idle() {
+		l.dispatch(ctx, it)
 		return
 	}
-	memory := l.d.memoryOf(it.plan, item.Envelope, targets)
+	l.prepares.add(ctx, it)
+}
+
+// dispatch decides, publishes without waiting, and is done with the item when
+// the broker has confirmed every copy.
+func (l *lane) dispatch(ctx context.Context, it taken) {
+	targets, err := l.d.decide(ctx, it.plan, it.Envelope, "")
+	if err != nil {
+		it.Done(err)
+		return
+	}
+	memory := l.d.memoryOf(it.plan, it.Envelope, targets)
 	if len(memory) == 0 && l.remembers.idle() {
 		publish(ctx, it, targets)
 		return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"switchboard/config"
 	"switchboard/dispatcher"
@@ -39,8 +38,9 @@ type UserGrouping struct {
 }
 
 var (
-	_ dispatcher.Router  = (*UserGrouping)(nil)
-	_ dispatcher.Checker = (*UserGrouping)(nil)
+	_ dispatcher.Router   = (*UserGrouping)(nil)
+	_ dispatcher.Checker  = (*UserGrouping)(nil)
+	_ dispatcher.Preparer = (*UserGrouping)(nil)
 )
 
 // NewUserGrouping is a UserGrouping with its defaults.
@@ -95,11 +95,13 @@ func (r *UserGrouping) Route(ctx context.Context, a dispatcher.Arrival) ([]dispa
 	return ruled(rule("group_mappings", group), r.apps[group]), nil
 }
 
+func (r *UserGrouping) userKey(user string) string { return r.prefix + "user/" + user }
+
 func (r *UserGrouping) group(ctx context.Context, user string) (string, error) {
 	if group := r.known.get(user); group != "" {
 		return group, nil
 	}
-	group, err := r.assigned(ctx, r.prefix+"user/"+user)
+	group, err := r.assigned(ctx, r.userKey(user))
 	if err != nil {
 		return "", fmt.Errorf("finding a user's group: %w", err)
 	}
@@ -131,38 +133,4 @@ func (r *UserGrouping) assigned(ctx context.Context, key string) (string, error)
 		return group, nil
 	}
 	return r.assigned(ctx, key+"/after/"+strings.ReplaceAll(group, "/", "_"))
-}
-
-// recent remembers what does not change, so that the store is not asked for
-// every message: between one and two times recentSize users, the last seen.
-type recent struct {
-	mu         sync.Mutex
-	young, old map[string]string
-}
-
-const recentSize = 50_000
-
-func (c *recent) get(key string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	value, found := c.young[key]
-	if !found {
-		if value, found = c.old[key]; found {
-			c.add(key, value)
-		}
-	}
-	return value
-}
-
-func (c *recent) put(key, value string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.add(key, value)
-}
-
-func (c *recent) add(key, value string) {
-	if c.young == nil || len(c.young) >= recentSize {
-		c.young, c.old = map[string]string{}, c.young
-	}
-	c.young[key] = value
 }

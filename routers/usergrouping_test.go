@@ -99,6 +99,26 @@ func TestUserGroupingWithoutAGroup(t *testing.T) {
 	}
 }
 
+// Users prepared for in one go are in the groups they would be in one by one.
+func TestUserGroupingPrepares(t *testing.T) {
+	state := newState(t)
+	load := func() *UserGrouping { return mustLoad(t, NewUserGrouping(), names, toolsWith(state), twoGroups) }
+	old := load()
+	if _, err := old.Route(t.Context(), from("old")); err != nil { // takes the first turn
+		t.Fatal(err)
+	}
+	r := load()
+	r.Prepare(t.Context(), []dispatcher.Arrival{from("u1"), from("old"), from("u2"), from("u1"), from(""), event("smpp", "smpp"), from("u3")})
+	r.state = brokenState{} // what was prepared for asks no more
+	checkAll(t, r, []routed{
+		{name: "known before", arrival: from("old"), want: "app"},
+		{name: "first", arrival: from("u1"), want: "other"},
+		{name: "second", arrival: from("u2"), want: "app"},
+		{name: "third", arrival: from("u3"), want: "other"},
+	})
+	r.Prepare(t.Context(), []dispatcher.Arrival{from("u4")}) // in vain, and no harm
+}
+
 type brokenState struct{ store.State }
 
 func (brokenState) Get(context.Context, ...string) (map[string]string, error) {
