@@ -1,0 +1,291 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/broker"
+	"switchboard/broker/memory"
+	"switchboard/dispatcher"
+	"switchboard/fleet"
+	"switchboard/message"
+	"switchboard/routers"
+	"switchboard/worker"
+)
+
+func TestOperatorOnMemory(t *testing.T) {
+	b := memory.New(memory.Settings{})
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	operate(t, func(context.Context, string) (broker.Broker, error) { return b.Connect(), nil })
+}
+
+// operate runs every command against real queues.
+func operate(t *testing.T, dial dialer) {
+	for name, test := range map[string]func(*desk){
+		"status": testStatus, "clear": testClear, "wait": testWait, "failures": testFailures, "show": testShow,
+		"drop": testDrop, "tail": testTail, "inject": testInject, "inject strictly": testInjectStrict, "misuse": testMisuse,
+	} {
+		t.Run(name, func(t *testing.T) { test(newDesk(t, dial)) })
+	}
+}
+
+// desk is an operator with a fleet of one dispatcher, whose connectors nobody
+// else uses: it joins transport and app.
+type desk struct {
+	*testing.T
+	dial           dialer
+	broker         broker.Broker
+	dir            string
+	transport, app string
+}
+
+func newDesk(t *testing.T, dial dialer) *desk {
+	id := strings.ToLower(rand.Text()[:10])
+	d := &desk{T: t, dial: dial, dir: t.TempDir(), transport: "sms" + id, app: "app" + id}
+	d.write("join.yaml", fmt.Sprintf("router_class: simple\ntransport_names: %s\nexposed_names: %s\nroute_mappings: {%[1]s: %[2]s}\n", d.transport, d.app))
+	var err error
+	if d.broker, err = dial(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = fleet.CloseBroker(d.broker) })
+	t.Cleanup(d.deleteQueues)
+	return d
+}
+
+func (d *desk) deleteQueues() {
+	for _, connector := range []string{d.transport, d.app} {
+		for _, flow := range []string{".inbound", ".outbound", ".event"} {
+			for _, suffix := range []string{"", broker.DeadSuffix} {
+				if err := d.broker.Delete(context.Background(), connector+flow+suffix); err != nil {
+					d.Error(err)
+				}
+			}
+		}
+	}
+}
+
+func (d *desk) write(name, text string) string {
+	d.Helper()
+	path := filepath.Join(d.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		d.Fatal(err)
+	}
+	return path
+}
+
+func testClasses() fleet.Classes {
+	return fleet.Classes{Routers: map[string]fleet.Class[dispatcher.Router]{
+		"simple": {New: func() dispatcher.Router { return routers.NewSimple() }},
+	}}
+}
+
+// output can be read while it is written.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// command runs a command line.
+func (d *desk) command(ctx context.Context, in io.Reader, out, errs io.Writer, args ...string) error {
+	root := &cobra.Command{SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(operatorCommands(testClasses(), d.dial)...)
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	return root.ExecuteContext(ctx)
+}
+
+// run runs a command line and returns what it printed.
+func (d *desk) run(args ...string) (out, errs string, err error) {
+	d.Helper()
+	var o, e output
+	err = d.command(d.Context(), strings.NewReader(""), &o, &e, args...)
+	return o.String(), e.String(), err
+}
+
+func (d *desk) mustRun(args ...string) string {
+	d.Helper()
+	out, errs, err := d.run(args...)
+	if err != nil {
+		d.Fatalf("%v: %v\n%s%s", args, err, out, errs)
+	}
+	return out
+}
+
+// declare makes the queues of the fleet.
+func (d *desk) declare() {
+	d.Helper()
+	for _, connector := range []string{d.transport, d.app} {
+		for _, flow := range []string{".inbound", ".outbound", ".event"} {
+			key := connector + flow
+			d.must(d.broker.Declare(d.Context(), broker.Queue{Name: key, Keys: []string{key}}))
+		}
+	}
+}
+
+func (d *desk) must(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *desk) publish(key string, n int) {
+	d.Helper()
+	for i := range n {
+		m := message.New()
+		m.ID, m.From, m.To, m.Content = fmt.Sprint("m", i), "+27821234567", "12345", "very private"
+		d.must(d.broker.Publish(d.Context(), broker.Publication{Key: key, Body: m.Encode()}))
+	}
+}
+
+// bury puts a body into the dead letters of the transport's inbound queue.
+func (d *desk) bury(body, reason, cause string) {
+	d.Helper()
+	queue := d.transport + ".inbound" + broker.DeadSuffix
+	d.must(d.broker.Declare(d.Context(), broker.Queue{Name: queue}))
+	hourAgo := time.Now().Add(-time.Hour - time.Minute).UTC().Format(time.RFC3339)
+	d.must(d.broker.Publish(d.Context(), broker.Publication{Queue: queue, Body: []byte(body), Headers: broker.Headers{
+		worker.HeaderReason: reason, worker.HeaderError: cause, worker.HeaderAttempts: "12", worker.HeaderWorker: "join",
+		worker.HeaderFirstFailed: hourAgo, worker.HeaderLastFailed: hourAgo, worker.HeaderKey: d.transport + ".inbound",
+	}}))
+}
+
+func (d *desk) waiting(queue string) int {
+	d.Helper()
+	info, _, err := inspect(d.Context(), d.broker, queue)
+	d.must(err)
+	return info.Messages
+}
+
+// await polls for what nothing announces.
+func (d *desk) await(what string, ok func() bool) {
+	d.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+func (d *desk) wants(text string, parts ...string) {
+	d.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			d.Errorf("%q is missing from:\n%s", part, text)
+		}
+	}
+}
+
+// row is a line of a table with its columns one space apart.
+func row(text, name string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, name) || strings.Contains(line, " "+name+" ") {
+			return strings.TrimSpace(regexp.MustCompile(` +`).ReplaceAllString(line, " "))
+		}
+	}
+	return ""
+}
+
+func testStatus(d *desk) {
+	in, out := d.transport+".inbound", d.app+".outbound"
+	if got := row(d.mustRun("status", d.dir), in); got != in+" 0 0 0 missing" {
+		d.Errorf("before the fleet: %s", got)
+	}
+	d.declare()
+	d.publish(in, 3)
+	d.bury("{}", "invalid", "x")
+	ctx, stop := context.WithCancel(d.Context())
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- d.broker.Consume(ctx, broker.Queue{Name: out}, 1, func(x *broker.Delivery) { x.Ack() })
+	}()
+	d.await("the consumer is there", func() bool {
+		info, err := d.broker.Inspect(d.Context(), out)
+		return err == nil && info.Consumers == 1
+	})
+	text, _, err := d.run("status", d.dir)
+	if err == nil || !strings.Contains(err.Error(), "1 queue stuck") || !strings.Contains(err.Error(), in) {
+		d.Errorf("stuck: %v", err)
+	}
+	for name, want := range map[string]string{in: in + " 3 0 1 stuck", out: out + " 0 1 0 ok", d.app + ".event": d.app + ".event 0 0 0 no consumer"} {
+		if got := row(text, name); got != want {
+			d.Errorf("got %q, want %q", got, want)
+		}
+	}
+	var all []queueStatus
+	text, _, _ = d.run("status", "--json", in+broker.DeadSuffix, out)
+	d.must(json.Unmarshal([]byte(text), &all))
+	if len(all) != 2 || all[0] != (queueStatus{in, 3, 0, 1, queueStuck}) || all[1] != (queueStatus{out, 0, 1, 0, queueOK}) {
+		d.Errorf("got %+v", all)
+	}
+	stop()
+	d.must(<-consumed)
+}
+
+func testClear(d *desk) {
+	d.declare()
+	in, other := d.transport+".inbound", d.app+".event"
+	d.publish(in, 2)
+	d.publish(other, 3)
+	d.bury("{}", "invalid", "x")
+	var wrong misuse
+	if _, _, err := d.run("clear", d.dir); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "5 messages in 6 queues") {
+		d.Errorf("without --yes: %v", err)
+	}
+	d.await("they are all back", func() bool { return d.waiting(in) == 2 && d.waiting(other) == 3 })
+	d.wants(d.mustRun("clear", "--yes", in), "2 messages deleted")
+	if n := d.waiting(other); n != 3 {
+		d.Errorf("%d are left in the other queue", n)
+	}
+	d.wants(d.mustRun("clear", "--yes", d.dir, "nosuchqueue"+d.app), other+": 3 messages deleted", "\n3 messages deleted")
+	if n := d.waiting(in + broker.DeadSuffix); n != 1 {
+		d.Errorf("%d dead letters are left", n)
+	}
+}
+
+func testWait(d *desk) {
+	d.mustRun("wait", d.dir) // no queue is as good as an empty one
+	d.declare()
+	in := d.transport + ".inbound"
+	d.publish(in, 1)
+	if _, _, err := d.run("wait", "--timeout", "10ms", d.dir); err == nil || !strings.Contains(err.Error(), in+" (1)") {
+		d.Errorf("with a timeout: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := d.run("wait", "--timeout", "20s", in)
+		done <- err
+	}()
+	if _, err := d.broker.Purge(d.Context(), in); err != nil {
+		d.Fatal(err)
+	}
+	d.must(<-done)
+}
