@@ -189,6 +189,14 @@ func TestPhonesInTheBrowser(t *testing.T) {
 	b.sees(`document.querySelector('#bulk-result').textContent === '2 messages were sent.'`)
 	b.sees(`[...document.querySelectorAll('#log .text')].some(span => span.textContent === 'echo: two')`)
 
+	release := line.Hold()
+	b.types(1, "slow")
+	b.sees(`document.querySelector('.phone:nth-child(1) .problem').textContent.startsWith('Still sending')`)
+	b.sees(`!(` + bubble(1, message.Inbound, "slow") + `)`)
+	release()
+	b.sees(bubble(1, message.Outbound, "echo: slow"))
+	b.sees(`document.querySelector('.phone:nth-child(1) .problem').hidden`)
+
 	b.survivesARestart(tr, line, stop)
 	b.fitsASmallScreen()
 	b.click("#clear-all")
@@ -216,7 +224,7 @@ func (b *browser) survivesARestart(tr *Transport, line *echoLine, stop func()) {
 	transporttest.Start(b.t, tr, line)
 	b.sees(`document.querySelector('#link').dataset.state === 'live'`)
 	b.sees(bubble(1, message.Outbound, "you missed this"))
-	b.sees(`document.querySelectorAll('.phone:nth-child(1) .talk .inbound').length === 3`) // none of them twice
+	b.sees(`document.querySelectorAll('.phone:nth-child(1) .talk .inbound').length === 4`) // none of them twice
 	b.types(1, "\b\b")                                                                     // the text is still there to send again; shorten it
 	b.sees(bubble(1, message.Outbound, "echo: is anybody ther"))
 }

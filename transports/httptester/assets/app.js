@@ -88,7 +88,9 @@ function send(phone, session) {
   const content = phone.input.value;
   phone.input.value = '';
   phone.sending = (phone.sending || Promise.resolve()).then(async () => {
+    const slow = setTimeout(() => complain(phone, { problem: 'Still sending: the broker is slow to take it.' }), 1000);
     const done = await post('messages', { from: phone.number, to: $('to').value, content, session });
+    clearTimeout(slow);
     complain(phone, done);
     if (done.problem && !phone.input.value) phone.input.value = content;
   });
