@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/pressly/goose/v3"
 
@@ -81,7 +82,7 @@ func TestConnectionsThatAreCut(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	cut := make(chan int, 1)
-	go cutConnections(t, name, stop, cut)
+	go cutConnections(t, connect(t, "public"), name, stop, cut)
 	failures := 0
 	for range 60 {
 		batch := talk(50, 100)
@@ -115,8 +116,7 @@ func TestConnectionsThatAreCut(t *testing.T) {
 	}
 }
 
-func cutConnections(t *testing.T, name string, stop <-chan struct{}, cut chan<- int) {
-	c := connect(t, "public")
+func cutConnections(t *testing.T, c *pgx.Conn, name string, stop <-chan struct{}, cut chan<- int) {
 	const most = 150 // so that recording ends on a slow machine, too
 	n := 0
 	defer func() { cut <- n }()
