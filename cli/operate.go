@@ -16,6 +16,7 @@ import (
 	"switchboard/deadletters"
 	"switchboard/fleet"
 	"switchboard/message"
+	"switchboard/persistence"
 )
 
 // dialer opens the broker a URL names and waits until it is there.
@@ -109,32 +110,38 @@ func someTarget(cmd *cobra.Command, args []string) error {
 // by their own names. Dead letters are named by the queue they came from.
 func (o *operator) queues(args []string) ([]string, error) {
 	paths, names := split(args)
-	connectors, err := o.connectors(paths)
+	defs, err := o.load(paths)
 	if err != nil {
 		return nil, err
 	}
-	for _, connector := range connectors {
+	for _, connector := range connectors(defs) {
 		for _, flow := range [...]message.Flow{message.Inbound, message.Outbound, message.EventFlow} {
 			names = append(names, message.Key(connector, flow))
+		}
+	}
+	for _, d := range defs {
+		if d.Class == "persistence" {
+			names = append(names, "persistence."+d.Name, persistence.TaskQueue)
 		}
 	}
 	return unique(names), nil
 }
 
-// connectors are all connectors of the files, in the files' order.
-func (o *operator) connectors(paths []string) ([]string, error) {
+func (o *operator) load(paths []string) ([]*fleet.Definition, error) {
 	if len(paths) == 0 {
 		return nil, nil
 	}
 	defs, err := o.classes.Load(paths...)
-	if err != nil {
-		return nil, misused(err)
-	}
+	return defs, misused(err)
+}
+
+// connectors are all connectors of the files, in the files' order.
+func connectors(defs []*fleet.Definition) []string {
 	var all []string
 	for _, d := range defs {
 		all = append(all, d.Connectors()...)
 	}
-	return unique(all), nil
+	return unique(all)
 }
 
 // split tells files and directories from names. What looks like a path is one,

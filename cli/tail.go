@@ -68,13 +68,13 @@ type source struct {
 }
 
 func (t *tail) keys(args []string) (map[string]source, error) {
-	paths, connectors := split(args)
-	of, err := t.connectors(paths)
+	paths, names := split(args)
+	defs, err := t.load(paths)
 	if err != nil {
 		return nil, err
 	}
 	keys := map[string]source{}
-	for _, connector := range append(connectors, of...) {
+	for _, connector := range append(names, connectors(defs)...) {
 		for _, flow := range t.flows {
 			f := message.Flow(flow)
 			if f != message.Inbound && f != message.Outbound && f != message.EventFlow {
