@@ -1,0 +1,45 @@
+package smsc_test
+
+import (
+	"testing"
+
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/receipt"
+	"switchboard/transports/smpp/smsc"
+)
+
+func TestSubmitIsAnsweredAndReported(t *testing.T) {
+	v := start(t, smsc.Settings{})
+	c := bound(t, v, pdu.CmdBindTransceiver, "esme")
+	answer := c.ask(submit("hello"))
+	id := answer.Body.(*pdu.SubmitSMResp).MessageID
+	if answer.Status != pdu.StatusOK || id != "1" {
+		t.Fatalf("got %s, id %q", answer, id)
+	}
+	m := c.delivered()
+	got, err := receipt.Parser{}.Parse(m.TLVs, string(m.ShortMessage))
+	if err != nil || got.ID != id || got.Status != receipt.Delivered || !m.ESMClass.IsReceipt() {
+		t.Fatalf("receipt %+v of %q: %v", got, m.ShortMessage, err)
+	}
+	if err := v.WaitReceipts(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	list := v.Submitted()
+	if len(list) != 1 || list[0].Text() != "hello" || list[0].MessageID != id || list[0].SystemID != "esme" {
+		t.Errorf("recorded %+v", list)
+	}
+}
+
+func TestMessageFromAPhone(t *testing.T) {
+	v := start(t, smsc.Settings{})
+	c := bound(t, v, pdu.CmdBindReceiver, "esme")
+	answered := make(chan error, 1)
+	ctx := within(t)
+	go func() { answered <- v.Deliver(ctx, smsc.Incoming{From: "+31612345678", To: "1234", Text: "hi"}) }()
+	if m := c.delivered(); string(m.ShortMessage) != "hi" || m.Source.Addr != "31612345678" {
+		t.Errorf("got %+v", m)
+	}
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+}
