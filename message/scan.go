@@ -141,10 +141,14 @@ func unquote(raw string) (text string, ok bool) {
 	if inner := raw[1 : len(raw)-1]; plain(inner) {
 		return inner, true
 	}
-	if json.Unmarshal([]byte(raw), &text) != nil {
-		return "", false
-	}
-	return text, true
+	return unescape(raw)
+}
+
+// unescape is apart from unquote so that plain strings, which most are, need
+// nothing allocated.
+func unescape(raw string) (text string, ok bool) {
+	err := json.Unmarshal([]byte(raw), &text)
+	return text, err == nil
 }
 
 // plain says that a string's JSON text is the string itself.

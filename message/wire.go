@@ -117,8 +117,7 @@ func (s *schema) check(members []member, r record) error {
 // encodeBody writes r: members as they came where they are unchanged, in their
 // order, then what the schema wants and was not there.
 func encodeBody(members []member, s *schema, r record) []byte {
-	out := make([]byte, 1, 768)
-	out[0] = '{'
+	out := append(make([]byte, 0, sizeOf(members)), '{')
 	for _, m := range members {
 		out = appendKey(out, m.key)
 		out = appendMember(out, m, r)
@@ -150,6 +149,20 @@ func encodeBody(members []member, s *schema, r record) []byte {
 		out = appendQuoted(appendKey(out, "message_version"), Version)
 	}
 	return append(out, '}')
+}
+
+// room is what a body may grow by on its way: a stamp, a rewritten address.
+const room = 256
+
+func sizeOf(members []member) int {
+	size := room
+	for _, m := range members {
+		size += len(m.key) + len(m.raw) + len(`"": , `)
+	}
+	if len(members) == 0 {
+		size += 2 * room // a new one
+	}
+	return size
 }
 
 func appendKey(out []byte, key string) []byte {
@@ -208,7 +221,7 @@ const oldest = 1900
 // ParseTime reads a timestamp of the wire: UTC, `YYYY-MM-DD HH:MM:SS`, with or
 // without a fraction, not before 1900.
 func ParseTime(text string) (time.Time, error) {
-	t, err := time.Parse("2006-01-02 15:04:05.999999999", text)
+	t, err := time.Parse(time.DateTime+".999999999", text)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("is %.40q, not like %q", text, timeLayout)
 	}
