@@ -9,8 +9,11 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -115,7 +118,7 @@ func (f *failures) list(cmd *cobra.Command, b broker.Broker, queues []string) er
 }
 
 // errorWidth is how much of an error a line of the list shows.
-const errorWidth = 60
+const errorWidth = 120
 
 func printLetters(out io.Writer, letters []deadletters.Letter, now time.Time) error {
 	if len(letters) == 0 {
@@ -136,8 +139,15 @@ func printable(text string) string {
 	if text == "" {
 		return "-"
 	}
-	quoted := fmt.Sprintf("%q", text)
-	return quoted[1 : len(quoted)-1]
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			line.WriteRune(r)
+			continue
+		}
+		line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return line.String()
 }
 
 func short(text string, width int) string {
@@ -272,15 +282,19 @@ func (f *failures) drop(cmd *cobra.Command, b broker.Broker, queues []string) er
 // each does something to every queue's letters and says how many they were,
 // also when it ends with an error.
 func (f *failures) each(cmd *cobra.Command, queues []string, done string, do func(ctx context.Context, queue string) (int, error)) error {
-	total := 0
+	total, some := 0, 0
 	for _, queue := range queues {
 		n, err := do(cmd.Context(), queue)
-		if total += n; n > 0 {
+		if n > 0 {
+			total, some = total+n, some+1
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s %s\n", queue, plural(n, "dead letter"), done)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	if some == 1 {
+		return nil // its line has said it
 	}
 	_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", plural(total, "dead letter"), done)
 	return nil
