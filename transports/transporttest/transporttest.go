@@ -193,7 +193,7 @@ func toldAfterwards(t *testing.T, b *bundle) {
 	if !b.Unacknowledged {
 		select {
 		case err := <-told:
-			t.Errorf("the outside was told (%v) before the broker had the message", err)
+			t.Fatalf("the outside was told (%v) before the broker had the message", err)
 		case <-time.After(settle):
 		}
 	}
