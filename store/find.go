@@ -150,7 +150,7 @@ type Count struct {
 // Audit is what the database can say of conservation.
 type Audit struct {
 	Counts []Count  `json:"counts"`
-	Stuck  []Record `json:"stuck"`  // not final, and unchanged for longer than the limit; oldest first
+	Stuck  []Record `json:"stuck"`  // not final, not a broadcast's to come, and unchanged for longer than the limit; oldest first
 	Orphan int64    `json:"orphan"` // events whose message never came
 }
 

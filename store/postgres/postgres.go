@@ -37,7 +37,7 @@ var (
 // Settings say which database, and how much of it.
 type Settings struct {
 	URL      string // postgres://user:password@host:port/database?options
-	MaxConns int    // connections held at most; 0 is 8
+	MaxConns int    // connections held at most, not fewer than 2; 0 is 8
 	Schema   string // where the tables are, made by Migrate; empty is the user's own default (public)
 	Logger   *slog.Logger
 }
@@ -85,7 +85,7 @@ func poolConfig(s Settings) (*pgxpool.Config, error) {
 	}
 	config.MaxConns = defaultConns
 	if s.MaxConns > 0 {
-		config.MaxConns = int32(min(s.MaxConns, 10_000))
+		config.MaxConns = int32(min(max(s.MaxConns, 2), 10_000))
 	}
 	params := config.ConnConfig.RuntimeParams
 	if params["application_name"] == "" {

@@ -13,7 +13,7 @@ import (
 	"switchboard/store/storetest"
 )
 
-func open(t *testing.T, path string) *sqlite.DB {
+func open(t testing.TB, path string) *sqlite.DB {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), path, nil)
 	if err != nil {
@@ -27,7 +27,7 @@ func open(t *testing.T, path string) *sqlite.DB {
 	return db
 }
 
-func migrated(t *testing.T, path string) *sqlite.DB {
+func migrated(t testing.TB, path string) *sqlite.DB {
 	t.Helper()
 	db := open(t, path)
 	if err := db.Migrate(t.Context()); err != nil {

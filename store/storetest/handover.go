@@ -126,6 +126,9 @@ func broadcastTimes(t *testing.T, db Ledger) {
 	if due := dueNow(t, db); len(due) != 0 {
 		t.Errorf("due before its time: %+v", due)
 	}
+	if a, err := db.Audit(t.Context(), store.AuditLimits{Stuck: -time.Hour}); err != nil || len(a.Stuck) != 0 {
+		t.Errorf("Audit of what is scheduled = %+v, %v", a, err)
+	}
 	create(t, db, store.Broadcast{Text: "slow", BatchSize: 1, Rate: 0.001}, recipients(2))
 	if due := dueNow(t, db); len(due) != 1 || due[0].Rate != 0.001 {
 		t.Errorf("due at one in 1000 s: %+v", due)

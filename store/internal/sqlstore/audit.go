@@ -41,6 +41,8 @@ func (db *DB) count(ctx context.Context, a *store.Audit, since time.Time) error 
 		JOIN backend b ON b.id = g.backend_id ORDER BY b.name, g.direction, g.application, g.status`, w.args...)
 }
 
+// stuck names what should have moved. What a broadcast has still to hand over
+// waits for its time, its rate or a person, and is not stuck.
 func (db *DB) stuck(ctx context.Context, a *store.Audit, l store.AuditLimits) error {
 	most := l.MaxStuck
 	if most <= 0 {
@@ -51,5 +53,6 @@ func (db *DB) stuck(ctx context.Context, a *store.Audit, l store.AuditLimits) er
 		a.Stuck = append(a.Stuck, r)
 		return err
 	}, "SELECT "+recordColumns+recordTables+` WHERE t.status IN ('Q', 'P') AND t.updated < $1
+		AND NOT (t.status = 'Q' AND t.broadcast_id IS NOT NULL AND t.broadcast_id IN (SELECT broadcast_id FROM broadcast_batch))
 		ORDER BY t.updated, t.id`+limit(most), db.Dialect.Time(time.Now().Add(-l.Stuck)))
 }
