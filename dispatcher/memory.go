@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"switchboard/message"
 	"switchboard/store"
@@ -11,6 +12,13 @@ import (
 // Transports that are not ours do not carry the stamp from a message into its
 // events. For them the dispatcher remembers, in the state store it shares with
 // its replicas, the home of every outbound message by its ID.
+
+// How long a batch waits for a state store that does not answer: messages go
+// on without being remembered, events are tried again later.
+const (
+	rememberTimeout = 2 * time.Second
+	recallTimeout   = 10 * time.Second
+)
 
 // memoryKey is where the home of an outbound message is remembered.
 func (d *Dispatcher) memoryKey(messageID string) string {
@@ -41,13 +49,19 @@ func (d *Dispatcher) remember(ctx context.Context, batch []decided) {
 	for _, b := range batch {
 		entries = append(entries, b.memory...)
 	}
-	if err := d.core.State.Set(ctx, entries...); err != nil && ctx.Err() == nil {
+	if err := d.set(ctx, entries); err != nil && ctx.Err() == nil {
 		d.core.Logger.Warn("remembering where messages came from failed; their events may not find the way back",
 			"worker", d.core.Name, "messages", len(entries), "error", err)
 	}
 	for _, b := range batch {
 		publish(ctx, b.item, b.targets)
 	}
+}
+
+func (d *Dispatcher) set(ctx context.Context, entries []store.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, rememberTimeout)
+	defer cancel()
+	return d.core.State.Set(ctx, entries...)
 }
 
 // recall asks for the homes of a batch of events in one round trip, then routes
@@ -74,6 +88,8 @@ func (d *Dispatcher) homes(ctx context.Context, keys []string) (map[string]strin
 	if len(keys) == 0 {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
+	defer cancel()
 	homes, err := d.core.State.Get(ctx, keys...)
 	if err != nil {
 		return nil, fmt.Errorf("looking up which application sent the message of an event: %w", err)

@@ -9,7 +9,10 @@ type recent struct {
 	young, old map[string]string
 }
 
-const recentSize = 50_000
+const (
+	recentSize   = 50_000
+	recentLength = 256 // bytes of an address that is remembered; longer ones are none
+)
 
 func (c *recent) get(key string) string {
 	c.mu.Lock()
@@ -24,6 +27,9 @@ func (c *recent) get(key string) string {
 }
 
 func (c *recent) put(key, value string) {
+	if len(key) > recentLength {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.add(key, value)

@@ -25,6 +25,10 @@ type running struct {
 func (s *Subject) inBubble(t *testing.T, test func(t *testing.T, d *running)) {
 	synctest.Test(t, func(t *testing.T) {
 		state, b := memory.New(), brokermemory.New(brokermemory.Settings{})
+		defer func() {
+			_ = b.Close(context.Background())
+			_ = state.Close()
+		}()
 		router, err := s.load(t, s.Config, state)
 		if err != nil {
 			t.Fatal(err)
@@ -35,14 +39,14 @@ func (s *Subject) inBubble(t *testing.T, test func(t *testing.T, d *running)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- dispatcher.New(env, options, router).Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("stopping the dispatcher: %v", err)
+			}
+		}()
 		synctest.Wait()
 		test(t, &running{t, b})
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("stopping the dispatcher: %v", err)
-		}
-		_ = b.Close(context.Background())
-		_ = state.Close()
 	})
 }
 

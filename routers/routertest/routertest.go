@@ -96,11 +96,16 @@ func (s *Subject) load(t *testing.T, text string, state store.State) (dispatcher
 	return r, worker.Bind(t.Context(), r, tools)
 }
 
-func (s *Subject) mustLoad(t *testing.T) dispatcher.Router {
+func newState(t *testing.T) store.State {
 	t.Helper()
 	state := memory.New()
 	t.Cleanup(func() { _ = state.Close() })
-	r, err := s.load(t, s.Config, state)
+	return state
+}
+
+func (s *Subject) mustLoad(t *testing.T) dispatcher.Router {
+	t.Helper()
+	r, err := s.load(t, s.Config, newState(t))
 	if err != nil {
 		t.Fatalf("loading the router: %v", err)
 	}
@@ -109,7 +114,7 @@ func (s *Subject) mustLoad(t *testing.T) dispatcher.Router {
 
 func (s Subject) loads(t *testing.T) {
 	s.mustLoad(t)
-	if _, err := s.load(t, s.Config+"\nno_router_has_this: 1\n", memory.New()); err == nil || !strings.Contains(err.Error(), "unknown key") {
+	if _, err := s.load(t, s.Config+"\nno_router_has_this: 1\n", newState(t)); err == nil || !strings.Contains(err.Error(), "unknown key") {
 		t.Errorf("an unknown option was not refused: %v", err)
 	}
 }
@@ -119,7 +124,7 @@ func (s Subject) refusesMisnamed(t *testing.T) {
 		t.Fatal("the subject has no options with a wrong name")
 	}
 	for _, text := range s.Misnamed {
-		_, err := s.load(t, text, memory.New())
+		_, err := s.load(t, text, newState(t))
 		var field *config.FieldError
 		if !errors.As(err, &field) || !strings.HasPrefix(err.Error(), "router.yaml:") {
 			t.Errorf("%s\ngives %v, which says no file and line", text, err)

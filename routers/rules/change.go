@@ -72,6 +72,20 @@ func (r *rule) change(w *work) error {
 			}
 		}
 	}
+	if err := r.apply(w); err != nil {
+		return err
+	}
+	if r.Endpoint != "" && w.facts.endpoint() != r.Endpoint {
+		if e := w.own(); e.Message != nil {
+			e.Message.SetEndpoint(r.Endpoint)
+		} else {
+			e.Event.SetEndpoint(r.Endpoint)
+		}
+	}
+	return nil
+}
+
+func (r *rule) apply(w *work) error {
 	for _, c := range r.set {
 		fresh, err := c.value.of(&w.facts)
 		if err != nil {
@@ -84,12 +98,14 @@ func (r *rule) change(w *work) error {
 			e.Event.TransportName = fresh
 		}
 	}
-	if r.Endpoint != "" && w.facts.endpoint() != r.Endpoint {
-		if e := w.own(); e.Message != nil {
-			e.Message.SetEndpoint(r.Endpoint)
-		} else {
-			e.Event.SetEndpoint(r.Endpoint)
-		}
-	}
 	return nil
+}
+
+// onReturn is what the rule does to an event whose application is known: its
+// endpoint is known too, and where it goes.
+func (r *rule) onReturn(w *work) error {
+	if r.Discard != "" {
+		return message.Discard(r.Discard)
+	}
+	return r.apply(w)
 }

@@ -150,15 +150,15 @@ func (c condition) holds(f *facts) (bool, error) {
 	return true, nil
 }
 
-// condition compiles the text of a condition; empty text always holds. It also
-// returns the connectors whose health the text asks for.
-func (l *language) condition(source string) (condition, []string, error) {
+// condition compiles the text of a condition; empty text always holds. The
+// guard, never nil, says what the text speaks of.
+func (l *language) condition(source string) (condition, *guard, error) {
 	if strings.TrimSpace(source) == "" {
-		return nil, nil, nil
+		return nil, &guard{}, nil
 	}
 	node, g, err := l.check(source, expr.AsBool())
 	if err != nil {
-		return nil, nil, err
+		return nil, g, err
 	}
 	var c condition
 	for _, conjunct := range conjuncts(node) {
@@ -168,11 +168,11 @@ func (l *language) condition(source string) (condition, []string, error) {
 		}
 		p, err := l.program(conjunct.String(), expr.AsBool())
 		if err != nil {
-			return nil, nil, err
+			return nil, g, err
 		}
 		c = append(c, part{program: p})
 	}
-	return c, g.connectors, nil
+	return c, g, nil
 }
 
 func conjuncts(node ast.Node) []ast.Node {
@@ -222,14 +222,14 @@ func (v value) of(f *facts) (string, error) {
 
 // check parses and type-checks a text, and refuses what could take long.
 func (l *language) check(source string, as expr.Option) (ast.Node, *guard, error) {
+	g := &guard{}
 	if _, err := l.program(source, as); err != nil {
-		return nil, nil, err
+		return nil, g, err
 	}
 	tree, err := parser.Parse(source)
 	if err != nil {
-		return nil, nil, plain(err)
+		return nil, g, plain(err)
 	}
-	g := &guard{}
 	ast.Walk(&tree.Node, g)
 	return tree.Node, g, errors.Join(g.errs...)
 }

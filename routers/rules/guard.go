@@ -40,6 +40,13 @@ func (g *guard) Visit(node *ast.Node) {
 	}
 }
 
+// speaksOfEvents says that the expression tells events from messages.
+func (g *guard) speaksOfEvents() bool {
+	return slices.ContainsFunc(g.names, func(name string) bool {
+		return name == "event" || name == "flow" || name == "event_type" || name == "delivery_status"
+	})
+}
+
 func (g *guard) refuse(node ast.Node, format string, args ...any) {
 	g.errs = append(g.errs, fmt.Errorf("%s at character %d", fmt.Sprintf(format, args...), node.Location().From+1))
 }

@@ -56,7 +56,9 @@ type Rule struct {
 type rule struct {
 	*Rule
 	place      []string // the keys that lead to it
-	why        string
+	at         string   // place as targets carry it
+	why        string   // place and name, for errors
+	onEvents   bool     // the condition speaks of events
 	when       condition
 	connectors []string // whose health the condition asks for
 	to         []value
@@ -68,8 +70,8 @@ type rule struct {
 
 // compile makes a rule ready; its errors are located below place.
 func (l *language) compile(source *Rule, place ...string) (*rule, error) {
-	r := &rule{Rule: source, place: place, why: strings.Join(place, ".")}
-	if source.Name != "" {
+	r := &rule{Rule: source, place: place, at: strings.Join(place, ".")}
+	if r.why = r.at; source.Name != "" {
 		r.why += " " + strconv.Quote(source.Name)
 	}
 	var errs []error
@@ -79,7 +81,9 @@ func (l *language) compile(source *Rule, place ...string) (*rule, error) {
 		}
 	}
 	var err error
-	r.when, r.connectors, err = l.condition(source.When)
+	var uses *guard
+	r.when, uses, err = l.condition(source.When)
+	r.connectors, r.onEvents = uses.connectors, uses.speaksOfEvents()
 	report(err, "when")
 	for _, name := range source.To {
 		v, err := l.value(name)
@@ -215,7 +219,7 @@ func (r *rule) answer(w *work) error {
 	asked.NameReplies(w.router.worker + "/" + strings.Join(r.place, "/"))
 	answer := &message.Envelope{Message: asked.Reply(content, options...)}
 	w.targets = append(w.targets, dispatcher.Target{
-		Connector: w.arrival.Connector, Flow: message.Outbound, Envelope: answer, Rule: r.why,
+		Connector: w.arrival.Connector, Flow: message.Outbound, Envelope: answer, Rule: r.at,
 	})
 	return nil
 }

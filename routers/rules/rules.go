@@ -35,6 +35,7 @@ type Router struct {
 	language *language
 	rules    []*rule
 	standard *rule // of Default
+	onEvents bool  // some rule speaks of events
 	zone     *time.Location
 	names    dispatcher.Names
 	worker   string
@@ -46,6 +47,7 @@ var (
 	_ dispatcher.Router     = (*Router)(nil)
 	_ dispatcher.Checker    = (*Router)(nil)
 	_ dispatcher.HealthUser = (*Router)(nil)
+	_ dispatcher.Returner   = (*Router)(nil)
 )
 
 // New is a Router with its defaults.
@@ -61,10 +63,11 @@ func (r *Router) Validate() error {
 	if r.zone, err = loadZone(r.Timezone); err != nil {
 		errs = append(errs, config.Field(err, "timezone"))
 	}
-	r.language, r.rules, r.standard = newLanguage(), nil, nil
+	r.language, r.rules, r.standard, r.onEvents = newLanguage(), nil, nil, false
 	for i := range r.Rules {
 		compiled, err := r.language.compile(&r.Rules[i], "rules", strconv.Itoa(i))
 		r.rules, errs = append(r.rules, compiled), append(errs, err)
+		r.onEvents = r.onEvents || compiled.onEvents
 	}
 	if d := r.Default; d != nil {
 		if d.When != "" || d.Name != "" || d.Continue {
@@ -125,54 +128,41 @@ func (r *Router) knows(name string) bool {
 	return slices.Contains(r.names.Exposed, name) || slices.Contains(r.names.Transports, name)
 }
 
-// work is one arrival on its way through the rules.
-type work struct {
-	router  *Router
-	facts   facts
-	arrival *dispatcher.Arrival // as it is now
-	first   dispatcher.Arrival  // as it came
-	copied  bool
-	shared  bool // a target has the copy already
-	targets []dispatcher.Target
-}
-
-// own is the work's copy of the arrival, to be changed.
-func (w *work) own() *dispatcher.Arrival {
-	if !w.copied || w.shared {
-		w.arrival, w.copied, w.shared = w.arrival.Clone(), true, false
-		w.facts.arrival = w.arrival
-	}
-	w.facts.changed()
-	return w.arrival
-}
-
-// send adds a target for the arrival as it is now.
-func (w *work) send(r *rule, connector string) {
-	t := dispatcher.Target{Connector: connector, Rule: r.why}
-	if slices.Contains(w.router.names.Transports, connector) && w.arrival.Flow != message.Outbound {
-		t.Flow = message.Outbound
-	}
-	switch {
-	case w.copied && w.shared:
-		t.Envelope = w.arrival.Clone()
-	case w.copied:
-		t.Envelope, w.shared = w.arrival, true
-	}
-	w.targets = append(w.targets, t)
-}
-
 // Route tries the rules in their order.
 func (r *Router) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher.Target, error) {
-	w, _ := r.works.Get().(*work)
-	if w == nil {
-		w = &work{}
+	w := r.begin(a)
+	defer r.end(w)
+	return r.decide(w)
+}
+
+// Return applies to an event, whose application is known already, what rules
+// say that speak of events: they may set its transport_name or discard it.
+func (r *Router) Return(_ context.Context, a dispatcher.Arrival, exposed string) (dispatcher.Target, error) {
+	t := dispatcher.Target{Connector: exposed}
+	if !r.onEvents {
+		return t, nil
 	}
-	w.router, w.first, w.arrival = r, a, &w.first
-	w.facts.about(r, w.arrival)
-	targets, err := r.decide(w)
-	*w = work{facts: facts{scratch: w.facts.scratch}}
-	r.works.Put(w)
-	return targets, err
+	w := r.begin(a)
+	defer r.end(w)
+	for _, rule := range r.rules {
+		if !rule.onEvents {
+			continue
+		}
+		holds, err := rule.when.holds(&w.facts)
+		if holds && err == nil {
+			err = rule.onReturn(w)
+		}
+		if err != nil {
+			return t, w.fail(rule, err)
+		}
+		if holds && !rule.Continue {
+			break
+		}
+	}
+	if w.copied {
+		t.Envelope = w.arrival
+	}
+	return t, nil
 }
 
 func (r *Router) decide(w *work) ([]dispatcher.Target, error) {
@@ -223,32 +213,4 @@ func (r *Router) otherwise(w *work) error {
 		return w.fail(r.standard, err)
 	}
 	return nil
-}
-
-// check refuses what a connector cannot take, and an event for two.
-func (w *work) check() error {
-	if w.arrival.Flow == message.EventFlow && len(w.targets) > 1 {
-		return w.refuse("the rules send it to several applications, and an event has one")
-	}
-	for _, t := range w.targets {
-		switch toTransport := slices.Contains(w.router.names.Transports, t.Connector); {
-		case toTransport && w.arrival.Flow == message.EventFlow:
-			return w.refuse("%s sends it to transport %s, and transports take no events", t.Rule, t.Connector)
-		case !toTransport && w.arrival.Flow == message.Outbound:
-			return w.refuse("%s sends it to application %s, and applications take no outbound messages", t.Rule, t.Connector)
-		}
-	}
-	return nil
-}
-
-func (w *work) refuse(format string, args ...any) error {
-	return message.Permanent(fmt.Errorf("%s from %s: %s", w.arrival, w.arrival.Connector, fmt.Sprintf(format, args...)))
-}
-
-// fail is a rule's error: of this message only. Discard stays what it is.
-func (w *work) fail(r *rule, err error) error {
-	if _, discarded := message.DiscardReason(err); discarded {
-		return err
-	}
-	return message.Permanent(fmt.Errorf("%s from %s: %s: %w", w.arrival, w.arrival.Connector, r.why, err))
 }

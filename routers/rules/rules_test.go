@@ -119,7 +119,7 @@ func TestRoutes(t *testing.T) {
 		arrival   dispatcher.Arrival
 		want, why string
 	}{
-		"first match":     {in("Joke please"), "jokes log", "rules.3 \"joke\""},
+		"first match":     {in("Joke please"), "jokes log", "rules.3"},
 		"another country": {in("joke", func(m *message.Message) { m.From = "+447911123456" }), "log", ""},
 		"continue alone":  {in("hi"), "log", "rules.2"},
 		"failover":        {out("xmpp"), "smpp", "rules.4"},
@@ -318,5 +318,29 @@ func TestRefuses(t *testing.T) {
 				t.Errorf("got %v\nwant an error with %s", err, c.err)
 			}
 		})
+	}
+}
+
+// Of an event whose application is known, rules that speak of events may change
+// the transport_name, or discard it; where it goes is settled.
+func TestReturn(t *testing.T) {
+	r := mustLoad(t, `
+rules:
+  - {set: {transport_name: nobody}, endpoint: x, to: app, when: content == ""}
+  - {when: event and event_type == "nack", discard: enough}
+  - {when: flow == "event", set: {transport_name: '=connector + "_muxed"'}, to: log}
+`)
+	target, err := r.Return(t.Context(), ack(), "jokes")
+	if err != nil || target.Connector != "jokes" || target.Envelope.TransportName() != "smpp_muxed" || target.Envelope.Event.Endpoint() != "default" {
+		t.Errorf("got %+v, %v", target, err)
+	}
+	nack := ack()
+	nack.Event = message.NewNack(in("hi").Message, "no")
+	if _, err := r.Return(t.Context(), nack, "jokes"); err == nil || message.IsPermanent(err) {
+		t.Errorf("got %v, want it let go", err)
+	}
+	plain := mustLoad(t, `rules: [{set: {transport_name: nobody}, to: app}]`)
+	if target, err := plain.Return(t.Context(), ack(), "jokes"); err != nil || target.Envelope != nil {
+		t.Errorf("a rule that does not speak of events changed one: %+v, %v", target, err)
 	}
 }
