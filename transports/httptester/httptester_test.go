@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -352,7 +353,13 @@ func TestStoppingEndsTheStreamsAndIsQuick(t *testing.T) {
 	tr, line := New(), transporttest.NewLine()
 	tr.WebHost, tr.WebPort = "127.0.0.1", 0
 	stop := transporttest.Start(t, tr, line)
-	stream := listenTo(t, pageOf(t, tr), "")
+	page := pageOf(t, tr)
+	silent, err := net.Dial("tcp", strings.Split(page, "/")[2]) // as browsers do, just in case
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	stream := listenTo(t, page, "")
 	stream.next()
 	began := time.Now()
 	stop()
