@@ -15,6 +15,7 @@ import (
 	"switchboard/middleware"
 	"switchboard/persistence"
 	"switchboard/routers"
+	"switchboard/routers/rules"
 	"switchboard/transports"
 	"switchboard/transports/httptester"
 	"switchboard/transports/telnet"
@@ -58,6 +59,10 @@ func classes() fleet.Classes {
 				New:   func() dispatcher.Router { return routers.NewRoutingTable() },
 				Vumi:  []string{"vumi.dispatchers.endpoint_dispatchers.RoutingTableDispatcher", "vumi.dispatchers.RoutingTableDispatcher"},
 				About: "connector and endpoint to connector and endpoint",
+			},
+			"rules": {
+				New:   func() dispatcher.Router { return rules.New() },
+				About: "an ordered list of rules: conditions, failover, balancing, rewriting, replies",
 			},
 			"simple": {
 				New:   func() dispatcher.Router { return routers.NewSimple() },
