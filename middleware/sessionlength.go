@@ -30,6 +30,7 @@ type SessionLength struct {
 	RedisManager any `yaml:"redis_manager"`
 
 	state  store.State
+	place  place
 	logger *slog.Logger
 }
 
@@ -67,7 +68,7 @@ func (s *SessionLength) Validate() error {
 
 // Bind takes the worker's state and logger.
 func (s *SessionLength) Bind(_ context.Context, tools worker.Tools) error {
-	s.state, s.logger = tools.State, tools.Logger
+	s.state, s.place, s.logger = tools.State, placeOf(tools), tools.Logger
 	if s.RedisManager != nil {
 		s.logger.Warn("redis_manager is of no use here and ignored: the state store takes its place", "middleware", "session_length")
 	}
@@ -93,8 +94,12 @@ func (s *SessionLength) Consumed(ctx context.Context, e *message.Envelope) error
 	return err
 }
 
-// Published notes the session's times.
+// Published notes the session's times where they were not noted when the message
+// was consumed.
 func (s *SessionLength) Published(ctx context.Context, e *message.Envelope) error {
+	if s.place.isCopy() {
+		return nil
+	}
 	return s.Consumed(ctx, e)
 }
 
