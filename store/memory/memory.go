@@ -21,9 +21,21 @@ const (
 	sweepBatch = 1000
 )
 
+// MaxEntries is how many entries that end some day are kept. Beyond it the
+// oldest goes for each new one, so that memory stays flat in a worker that
+// remembers much and has no database to do it in. What is for ever stays.
+const MaxEntries = 100_000
+
 type entry struct {
 	value string
 	ends  time.Time // zero is never
+	age   uint64    // when it was stored, counted in entries stored
+}
+
+// stored is an entry in the order of storing.
+type stored struct {
+	key string
+	age uint64
 }
 
 // State is a store.State in memory. It never fails, save to increment what is
@@ -31,6 +43,8 @@ type entry struct {
 type State struct {
 	mu      sync.Mutex
 	entries map[string]entry
+	order   []stored // of entries that end, oldest first; some stored anew since
+	ages    uint64
 	stop    chan struct{}
 	stopped sync.WaitGroup
 	closing sync.Once
@@ -83,9 +97,26 @@ func (s *State) Set(_ context.Context, entries ...store.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range entries {
-		s.entries[e.Key] = entry{e.Value, ends(e.TTL)}
+		s.put(e.Key, entry{value: e.Value, ends: ends(e.TTL)})
 	}
 	return nil
+}
+
+func (s *State) put(key string, e entry) {
+	s.ages++
+	e.age = s.ages
+	s.entries[key] = e
+	if e.ends.IsZero() {
+		return
+	}
+	s.order = append(s.order, stored{key, e.age})
+	for len(s.order) > MaxEntries {
+		oldest := s.order[0]
+		s.order = s.order[1:]
+		if s.entries[oldest.key].age == oldest.age {
+			delete(s.entries, oldest.key)
+		}
+	}
 }
 
 // Add stores an entry unless its key is there.
@@ -95,7 +126,7 @@ func (s *State) Add(_ context.Context, e store.Entry) (string, bool, error) {
 	if there, ok := s.live(e.Key); ok {
 		return there.value, false, nil
 	}
-	s.entries[e.Key] = entry{e.Value, ends(e.TTL)}
+	s.put(e.Key, entry{value: e.Value, ends: ends(e.TTL)})
 	return e.Value, true, nil
 }
 
@@ -105,7 +136,7 @@ func (s *State) Increment(_ context.Context, key string, by int64, ttl time.Dura
 	defer s.mu.Unlock()
 	e, ok := s.live(key)
 	if !ok {
-		e = entry{"0", ends(ttl)}
+		e = entry{value: "0", ends: ends(ttl)}
 	}
 	n, err := strconv.ParseInt(e.value, 10, 64)
 	if err != nil {
@@ -115,7 +146,7 @@ func (s *State) Increment(_ context.Context, key string, by int64, ttl time.Dura
 		return 0, fmt.Errorf("incrementing %.80q: %d and %d are out of range", key, n, by)
 	}
 	e.value = strconv.FormatInt(n+by, 10)
-	s.entries[key] = e
+	s.put(key, e)
 	return n + by, nil
 }
 

@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,4 +36,20 @@ func TestOldEntriesGoByThemselves(t *testing.T) {
 			t.Errorf("Sweep after the background's = %d, %v; want 0 left", n, err)
 		}
 	})
+}
+
+func TestMemoryStaysFlat(t *testing.T) {
+	s := open(t)
+	if err := s.Set(t.Context(), store.Entry{Key: "for ever", Value: "kept"}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range memory.MaxEntries + 1000 {
+		if err := s.Set(t.Context(), store.Entry{Key: strconv.Itoa(i), TTL: time.Hour}, store.Entry{Key: "again", TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := s.Get(t.Context(), "for ever", "again", "0", strconv.Itoa(memory.MaxEntries+999))
+	if err != nil || len(found) != 3 {
+		t.Errorf("found %v, %v; want all but the oldest", found, err)
+	}
 }
