@@ -32,10 +32,14 @@ var mayImport = map[string][]string{
 	"console":                 {"worker", "broker", "config", "message", "store"},
 	"deadletters":             {"broker", "config", "message", "worker"},
 	"fleet":                   {"applications", "broker", "config", "console", "dispatcher", "message", "persistence", "store", "transports", "worker"},
-	"configs":                 {},
-	"cli":                     {""},
-	"cmd":                     {""},
-	"internal":                {""},
+	// They look at a fleet's files, and run none of it.
+	"explain":  {"fleet", "dispatcher", "config", "message", "store", "worker"},
+	"graph":    {"fleet", "config", "dispatcher", "explain"},
+	"configs":  {},
+	"cli":      {""},
+	"cmd":      {""},
+	"internal": {""},
+	"e2e":      {""},
 }
 
 // A plugin may import its frame and what the frame stands on, never a broker.

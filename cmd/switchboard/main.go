@@ -92,7 +92,7 @@ func classes() fleet.Classes {
 			},
 			"telnet": {
 				New:   func() transports.Transport { return telnet.New() },
-				Vumi:  []string{"vumi.transports.telnet.TelnetServerTransport", "vumi.transports.telnet.AddressedTelnetServerTransport"},
+				Vumi:  []string{"vumi.transports.telnet.TelnetServerTransport"},
 				About: "people type to it with telnet or nc",
 			},
 		},
