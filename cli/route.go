@@ -14,7 +14,7 @@ import (
 // routingCommands are the commands that look at a fleet's files and run nothing.
 func routingCommands(classes fleet.Classes) []*cobra.Command {
 	return []*cobra.Command{
-		checkCommand(classes), routeCommand(classes), testCommand(classes), diffCommand(classes),
+		checkCommand(classes), routeCommand(classes), testCommand(classes), diffCommand(classes), graphCommand(classes),
 	}
 }
 

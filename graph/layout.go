@@ -1,0 +1,343 @@
+package graph
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Sizes of the drawing, in pixels.
+const (
+	nodeHeight = 44
+	dummyH     = 22 // the room an edge needs that passes a column
+	rowGap     = 34
+	margin     = 28
+	minGap     = 110 // between two columns, at least; long labels make it wider
+)
+
+// box is a node with its place, or a bend of an edge that passes a column.
+type box struct {
+	node   int // of the graph; -1 for a bend
+	column int
+	order  float64
+	x, y   float64 // of its centre
+	w, h   float64
+	left   []*box
+	right  []*box
+}
+
+// wire is an edge and the boxes it passes, from its first to its last.
+type wire struct {
+	edge  Edge
+	boxes []*box
+	// outY and inY are where it leaves its first box and enters its last.
+	outY, inY float64
+}
+
+func (w *wire) back() bool { return w.boxes[0].column >= w.boxes[len(w.boxes)-1].column }
+
+// layout is a drawing: boxes in columns, wires from left to right.
+type layout struct {
+	columns [][]*box
+	nodes   []*box // by the node's number
+	wires   []*wire
+	width   float64
+	height  float64
+}
+
+// place lays a graph out in columns: a node stands right of all that lead to it,
+// applications stand right of all dispatchers.
+func place(g Graph) *layout {
+	l := &layout{}
+	columns := columnsOf(g)
+	for i, n := range g.Nodes {
+		l.nodes = append(l.nodes, &box{node: i, column: columns[n.ID], w: n.width(), h: nodeHeight})
+	}
+	l.columns = make([][]*box, 1+slices.Max(append(values(columns), 0)))
+	for i, n := range g.Nodes {
+		if n.Kind != Worker {
+			l.put(l.nodes[i])
+		}
+	}
+	for _, e := range g.Edges {
+		l.wire(e, l.nodes[index(g, e.From)], l.nodes[index(g, e.To)])
+	}
+	l.sortColumns()
+	l.spread()
+	l.fan()
+	l.measure(g)
+	return l
+}
+
+func values(m map[string]int) []int {
+	all := make([]int, 0, len(m))
+	for _, v := range m {
+		all = append(all, v)
+	}
+	return all
+}
+
+func index(g Graph, id string) int {
+	return slices.IndexFunc(g.Nodes, func(n Node) bool { return n.ID == id })
+}
+
+func (l *layout) put(b *box) {
+	b.order = float64(len(l.columns[b.column]))
+	l.columns[b.column] = append(l.columns[b.column], b)
+}
+
+// columnsOf gives each node its column by the longest way to it, not counting
+// the edges that close a circle.
+func columnsOf(g Graph) map[string]int {
+	column := map[string]int{}
+	forward := withoutCircles(g)
+	for range g.Nodes {
+		for _, e := range forward {
+			column[e.To] = max(column[e.To], column[e.From]+1)
+		}
+	}
+	last := 0
+	for _, c := range column {
+		last = max(last, c)
+	}
+	for _, n := range g.Nodes {
+		switch {
+		case n.Kind == Application && !n.Alone, n.Kind == Missing && column[n.ID] > 0, n.Kind == Application && last > 0:
+			column[n.ID] = max(last, 1)
+		case n.Kind == Dispatcher:
+			column[n.ID] = max(column[n.ID], 1)
+		}
+	}
+	return column
+}
+
+// withoutCircles are the edges but those that lead back to where the way came
+// from.
+func withoutCircles(g Graph) (forward []Edge) {
+	const onTheWay, done = 1, 2
+	state := map[string]int{}
+	var visit func(id string)
+	visit = func(id string) {
+		state[id] = onTheWay
+		for _, e := range g.Edges {
+			if e.From != id || state[e.To] == onTheWay {
+				continue
+			}
+			forward = append(forward, e)
+			if state[e.To] != done {
+				visit(e.To)
+			}
+		}
+		state[id] = done
+	}
+	for _, n := range g.Nodes {
+		if state[n.ID] == 0 {
+			visit(n.ID)
+		}
+	}
+	return forward
+}
+
+// wire leads an edge from column to column, with a bend in each it passes.
+func (l *layout) wire(e Edge, from, to *box) {
+	w := &wire{edge: e, boxes: []*box{from}}
+	if from.column < to.column {
+		for c := from.column + 1; c < to.column; c++ {
+			bend := &box{node: -1, column: c, h: dummyH}
+			l.put(bend)
+			w.boxes = append(w.boxes, bend)
+		}
+	}
+	w.boxes = append(w.boxes, to)
+	for i := 1; i < len(w.boxes); i++ {
+		a, b := w.boxes[i-1], w.boxes[i]
+		if a.column < b.column {
+			a.right, b.left = append(a.right, b), append(b.left, a)
+		}
+	}
+	l.wires = append(l.wires, w)
+}
+
+// sweeps is how often the columns are put in order after each other.
+const sweeps = 12
+
+// sortColumns puts each column into the order of what it is joined to, to and
+// fro, so that few wires cross.
+func (l *layout) sortColumns() {
+	for range sweeps {
+		for _, column := range l.columns {
+			reorder(column, func(b *box) []*box { return b.left })
+		}
+		for _, column := range slices.Backward(l.columns) {
+			reorder(column, func(b *box) []*box { return b.right })
+		}
+	}
+}
+
+func reorder(column []*box, neighbours func(*box) []*box) {
+	wanted := map[*box]float64{}
+	for _, b := range column {
+		wanted[b] = mean(neighbours(b), func(n *box) float64 { return n.order }, b.order)
+	}
+	slices.SortStableFunc(column, func(a, b *box) int { return cmp.Compare(wanted[a], wanted[b]) })
+	for i, b := range column {
+		b.order = float64(i)
+	}
+}
+
+func mean(boxes []*box, of func(*box) float64, otherwise float64) float64 {
+	if len(boxes) == 0 {
+		return otherwise
+	}
+	sum := 0.0
+	for _, b := range boxes {
+		sum += of(b)
+	}
+	return sum / float64(len(boxes))
+}
+
+// spread gives the boxes their height: near what they are joined to, in their
+// order, none on another.
+func (l *layout) spread() {
+	for _, column := range l.columns {
+		for i, b := range column {
+			b.y = float64(i) * (nodeHeight + rowGap)
+		}
+	}
+	for range sweeps {
+		for _, column := range l.columns {
+			settle(column)
+		}
+		for _, column := range slices.Backward(l.columns) {
+			settle(column)
+		}
+	}
+	top := math.Inf(1)
+	for _, column := range l.columns {
+		for _, b := range column {
+			top = min(top, b.y-b.h/2)
+		}
+	}
+	for _, column := range l.columns {
+		for _, b := range column {
+			b.y += margin - top
+			l.height = max(l.height, b.y+b.h/2+margin)
+		}
+	}
+}
+
+// settle moves a column's boxes towards their neighbours: once pushing down from
+// the top, once pushing up from the bottom, and to the middle of both.
+func settle(column []*box) {
+	wanted := make([]float64, len(column))
+	for i, b := range column {
+		wanted[i] = mean(slices.Concat(b.left, b.right), func(n *box) float64 { return n.y }, b.y)
+		if len(b.left)+len(b.right) == 0 && i > 0 {
+			wanted[i] = wanted[i-1] + apart(column[i-1], b) // joined to nothing: just below
+		}
+	}
+	down, up := slices.Clone(wanted), slices.Clone(wanted)
+	for i := 1; i < len(column); i++ {
+		down[i] = max(down[i], down[i-1]+apart(column[i-1], column[i]))
+	}
+	for i := len(column) - 2; i >= 0; i-- {
+		up[i] = min(up[i], up[i+1]-apart(column[i], column[i+1]))
+	}
+	for i, b := range column {
+		b.y = (down[i] + up[i]) / 2
+	}
+}
+
+// fanStep is how far the wires at one side of a box are apart, at most.
+const fanStep = 11
+
+// fan spreads the wires at a side of a box over its height, in the order of
+// where they lead to.
+func (l *layout) fan() {
+	out, in := map[*box][]*wire{}, map[*box][]*wire{}
+	for _, w := range l.wires {
+		first, last := w.boxes[0], w.boxes[len(w.boxes)-1]
+		out[first], in[last] = append(out[first], w), append(in[last], w)
+	}
+	for b, wires := range out {
+		fanSide(b, wires, func(w *wire) float64 { return w.boxes[1].y }, func(w *wire, y float64) { w.outY = y })
+	}
+	for b, wires := range in {
+		fanSide(b, wires, func(w *wire) float64 { return w.boxes[len(w.boxes)-2].y }, func(w *wire, y float64) { w.inY = y })
+	}
+}
+
+func fanSide(b *box, wires []*wire, other func(*wire) float64, set func(*wire, float64)) {
+	slices.SortStableFunc(wires, func(a, b *wire) int { return cmp.Compare(other(a), other(b)) })
+	step := min(fanStep, (b.h-14)/float64(len(wires)))
+	for i, w := range wires {
+		set(w, b.y+(float64(i)-float64(len(wires)-1)/2)*step)
+	}
+}
+
+func apart(a, b *box) float64 { return (a.h+b.h)/2 + rowGap }
+
+// measure gives the boxes their x: between two columns the longest label of the
+// wires there has room.
+func (l *layout) measure(g Graph) {
+	x := float64(margin)
+	for c, column := range l.columns {
+		width := 0.0
+		for _, b := range column {
+			width = max(width, b.w)
+		}
+		for _, b := range column {
+			b.x = x + width/2
+			if b.node >= 0 {
+				b.w = width // all of a column as wide as the widest
+			}
+		}
+		l.width = x + width + margin
+		x += width + l.gap(c)
+	}
+	l.apart(g)
+}
+
+func (l *layout) gap(column int) float64 {
+	gap := float64(minGap)
+	for _, w := range l.wires {
+		if w.boxes[0].column == column {
+			gap = max(gap, labelWidth(w.edge.Connector)+60)
+		}
+	}
+	return gap
+}
+
+// apart puts the workers that meet nobody on connectors into a row of their own.
+func (l *layout) apart(g Graph) {
+	x := float64(margin)
+	for i, n := range g.Nodes {
+		if n.Kind != Worker {
+			continue
+		}
+		b := l.nodes[i]
+		if x > margin && x+b.w+margin > l.width {
+			x = margin
+			l.height += nodeHeight + rowGap
+		}
+		b.x, b.y = x+b.w/2, max(l.height, margin)+nodeHeight/2
+		x += b.w + rowGap
+		l.width = max(l.width, x-rowGap+margin)
+	}
+	if x > margin {
+		l.height = max(l.height, margin) + nodeHeight + margin
+	}
+}
+
+// Widths of a character, in pixels, of the fonts used.
+const (
+	nameChar  = 7.8
+	classChar = 6.6
+	labelChar = 6.7
+)
+
+func (n Node) width() float64 {
+	return max(120, float64(len([]rune(n.Name)))*nameChar, float64(len([]rune(n.Class)))*classChar) + 36
+}
+
+func labelWidth(text string) float64 { return float64(len([]rune(text))) * labelChar }
