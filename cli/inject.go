@@ -71,11 +71,11 @@ func (i *inject) run(cmd *cobra.Command, args []string) error {
 	})
 }
 
-func (s source) key() string { return message.Key(s.connector, s.flow) }
+func (a queueAddress) key() string { return message.Key(a.connector, a.flow) }
 
 // destination is what the first argument names, or Vumi's flags.
-func (i *inject) destination(args []string) (to source, rest []string, err error) {
-	to = source{i.transport, message.Flow(i.direction)}
+func (i *inject) destination(args []string) (to queueAddress, rest []string, err error) {
+	to = queueAddress{i.transport, message.Flow(i.direction)}
 	if i.transport == "" {
 		if len(args) == 0 {
 			return to, nil, errors.New("say where the messages are to go: switchboard inject sms.inbound messages.jsonl")
@@ -84,7 +84,7 @@ func (i *inject) destination(args []string) (to source, rest []string, err error
 		if at < 0 {
 			return to, nil, fmt.Errorf("%q names no flow; write %s.inbound, %[1]s.outbound or %[1]s.event", args[0], args[0])
 		}
-		to, args = source{args[0][:at], message.Flow(args[0][at+1:])}, args[1:]
+		to, args = queueAddress{args[0][:at], message.Flow(args[0][at+1:])}, args[1:]
 	}
 	switch to.flow {
 	case message.Inbound, message.Outbound, message.EventFlow:
@@ -114,7 +114,7 @@ func openInput(cmd *cobra.Command, args []string) (in io.Reader, size int64, clo
 
 // injection is one input on its way to the broker.
 type injection struct {
-	to       source
+	to       queueAddress
 	broker   broker.Publisher
 	strict   bool
 	warn     io.Writer
@@ -223,7 +223,7 @@ func (i *injection) failure() error {
 }
 
 // parseLine makes an envelope of a line, filling in what it leaves out.
-func parseLine(to source, line []byte) (*message.Envelope, error) {
+func parseLine(to queueAddress, line []byte) (*message.Envelope, error) {
 	line = bytes.TrimSpace(line)
 	if !json.Valid(line) {
 		return nil, errors.New("it is not valid JSON")
@@ -239,7 +239,7 @@ func parseLine(to source, line []byte) (*message.Envelope, error) {
 	return message.DecodeEnvelope(to.flow, to.connector, []byte(o.String()))
 }
 
-func fill(o *message.Object, to source) {
+func fill(o *message.Object, to queueAddress) {
 	missing := func(key string, value any) {
 		if o.Raw(key) == "" {
 			o.Set(key, value)

@@ -265,7 +265,7 @@ func testClear(d *desk) {
 	if n := d.waiting(other); n != 3 {
 		d.Errorf("%d are left in the other queue", n)
 	}
-	d.wants(d.mustRun("clear", "--yes", d.dir, "nosuchqueue"+d.app), other+": 3 messages deleted", "\n3 messages deleted")
+	d.wants(d.mustRun("clear", "--yes", d.dir, "nosuchqueue"+d.app), other+": 3 messages deleted\n")
 	if n := d.waiting(in + broker.DeadSuffix); n != 1 {
 		d.Errorf("%d dead letters are left", n)
 	}

@@ -167,7 +167,7 @@ func refuseToClear(ctx context.Context, b broker.Admin, queues []string) error {
 }
 
 func clearQueues(ctx context.Context, out io.Writer, b broker.Admin, queues []string) error {
-	total := 0
+	total, some := 0, 0
 	for _, queue := range queues {
 		n, err := b.Purge(ctx, queue)
 		if errors.Is(err, broker.ErrNoQueue) {
@@ -176,9 +176,13 @@ func clearQueues(ctx context.Context, out io.Writer, b broker.Admin, queues []st
 		if err != nil {
 			return err
 		}
-		if total += n; n > 0 {
+		if n > 0 {
+			total, some = total+n, some+1
 			_, _ = fmt.Fprintf(out, "%s: %s deleted\n", queue, plural(n, "message"))
 		}
+	}
+	if some == 1 {
+		return nil // its line has said it
 	}
 	_, _ = fmt.Fprintf(out, "%s deleted\n", plural(total, "message"))
 	return nil

@@ -61,26 +61,26 @@ func (t *tail) run(cmd *cobra.Command, args []string) error {
 	})
 }
 
-// source is what a routing key stands for.
-type source struct {
+// queueAddress is what a routing key stands for.
+type queueAddress struct {
 	connector string
 	flow      message.Flow
 }
 
-func (t *tail) keys(args []string) (map[string]source, error) {
+func (t *tail) keys(args []string) (map[string]queueAddress, error) {
 	paths, names := split(args)
 	defs, err := t.load(paths)
 	if err != nil {
 		return nil, err
 	}
-	keys := map[string]source{}
+	keys := map[string]queueAddress{}
 	for _, connector := range append(names, connectors(defs)...) {
 		for _, flow := range t.flows {
 			f := message.Flow(flow)
 			if f != message.Inbound && f != message.Outbound && f != message.EventFlow {
 				return nil, misused(fmt.Errorf("--flow %s is none of inbound, outbound, event", flow))
 			}
-			keys[message.Key(connector, f)] = source{connector, f}
+			keys[message.Key(connector, f)] = queueAddress{connector, f}
 		}
 	}
 	return keys, nil
@@ -140,7 +140,7 @@ type passing struct {
 	Body      json.RawMessage `json:"body,omitempty"`    // only with --content
 }
 
-func (t *tail) print(out io.Writer, from source, d *broker.Delivery, now time.Time) {
+func (t *tail) print(out io.Writer, from queueAddress, d *broker.Delivery, now time.Time) {
 	p := t.describe(from, d, now)
 	if t.asJSON {
 		enc := json.NewEncoder(out)
@@ -151,7 +151,7 @@ func (t *tail) print(out io.Writer, from source, d *broker.Delivery, now time.Ti
 	_, _ = fmt.Fprintln(out, p.line(now))
 }
 
-func (t *tail) describe(from source, d *broker.Delivery, now time.Time) passing {
+func (t *tail) describe(from queueAddress, d *broker.Delivery, now time.Time) passing {
 	p := passing{Time: now.UTC().Format(time.RFC3339Nano), Connector: from.connector, Flow: from.flow}
 	e, err := message.DecodeEnvelope(from.flow, from.connector, d.Body)
 	switch {

@@ -190,7 +190,7 @@ func FuzzParseLine(f *testing.F) {
 		f.Add([]byte(seed), true)
 	}
 	f.Fuzz(func(t *testing.T, line []byte, inbound bool) {
-		to := source{"sms", message.EventFlow}
+		to := queueAddress{"sms", message.EventFlow}
 		if inbound {
 			to.flow = message.Inbound
 		}
