@@ -96,8 +96,6 @@ func measureBare(ctx context.Context, b *rabbitmq.Broker, s settings, n int) (me
 }
 
 func measureDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, transports, n int) (measure, error) {
-	dir := filepath.Dir(s.binary)
-	file := filepath.Join(dir, fmt.Sprintf("dispatcher-%d.yaml", transports))
 	var names, routes []string
 	for i := range transports {
 		name := fmt.Sprintf("bench_t%d", i)
@@ -109,14 +107,20 @@ func measureDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, tran
 	}
 	text := fmt.Sprintf("router_class: simple\ntransport_names: [%s]\nexposed_names: [bench_app]\nroute_mappings:\n%s\n",
 		strings.Join(names, ", "), strings.Join(routes, "\n"))
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+	return runDispatcher(ctx, b, s, text, "memory:", "bench_app.inbound", n/transports*transports)
+}
+
+// runDispatcher measures a dispatcher of this YAML until a queue holds n bodies.
+func runDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database, queue string, n int) (measure, error) {
+	file := filepath.Join(filepath.Dir(s.binary), "bench_dispatcher.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		return measure{}, err
 	}
-	if err := declareEmpty(ctx, b, "bench_app.inbound"); err != nil {
+	if err := declareEmpty(ctx, b, queue); err != nil {
 		return measure{}, err
 	}
-	return moveAll(ctx, b, n/transports*transports, "bench_app.inbound", s.binary, "run",
-		"--amqp-url", s.amqpURL, "--database-url", "memory:", "--http", "127.0.0.1:0", "--log-level", "warn", file)
+	return moveAll(ctx, b, n, queue, s.binary, "run",
+		"--amqp-url", s.amqpURL, "--database-url", database, "--http", "127.0.0.1:0", "--log-level", "warn", file)
 }
 
 // moveAll starts a process and measures it until a queue holds n bodies.

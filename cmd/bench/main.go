@@ -50,6 +50,7 @@ func exit(err error) {
 func sections() []section {
 	return []section{
 		{"dispatch", "The dispatcher against a bare loop", dispatchSection},
+		{"routers", "Every router", routersSection},
 	}
 }
 

@@ -24,7 +24,7 @@ func writeSection(path string, s section, text string) error {
 		report = string(old)
 	}
 	begin, end := "<!-- "+s.name+" -->", "<!-- end of "+s.name+" -->"
-	made := fmt.Sprintf("Made %s with `make bench ONLY=%s` on %d cores, %s.",
+	made := fmt.Sprintf("Made %s with `make bench BENCH='-only %s'` on %d cores, %s.",
 		time.Now().UTC().Format(time.DateOnly), s.name, runtime.NumCPU(), runtime.Version())
 	fresh := fmt.Sprintf("%s\n## %s\n\n%s\n\n%s\n%s\n", begin, s.title, text, made, end)
 	from, to := strings.Index(report, begin), strings.Index(report, end)
