@@ -70,9 +70,11 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 	root.AddCommand(
 		demoCommand(version, classes), runCommand(version, classes), workerCommand(version, classes),
 		classesCommand(classes), healthCommand(), versionCommand(version), migrateCommand(), messagesCommand(), traceCommand(), auditCommand(),
+		sendCommand(), broadcastsCommand(),
 	)
 	root.AddCommand(routingCommands(classes)...)
 	root.AddCommand(operatorCommands(classes, dialBroker)...)
+	root.AddCommand(simulateCommand())
 	return root
 }
 

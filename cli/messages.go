@@ -45,6 +45,7 @@ func messagesCommand() *cobra.Command {
 	flags.StringVar(&f.since, "since", "", "only those created since: 2026-11-21, 2026-11-21T08:00:00Z, or 24h ago")
 	flags.StringVar(&f.until, "until", "", "only those created before")
 	flags.StringVar(&f.filter.Text, "text", "", "only those with this in their text")
+	flags.Int64Var(&f.filter.Broadcast, "broadcast", 0, "only those of this broadcast")
 	flags.IntVar(&f.filter.Limit, "limit", defaultMessages, "at most so many; 0 is all")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, one message a line")
 	flags.BoolVar(&f.asCSV, "csv", false, "print CSV")

@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/store"
+	"switchboard/worker"
+)
+
+// sending is `switchboard send`.
+type sending struct {
+	databaseFlag
+	list      list
+	broadcast store.Broadcast
+	schedule  string
+	wait      bool
+	asJSON    bool
+}
+
+func sendCommand() *cobra.Command {
+	var s sending
+	cmd := &cobra.Command{
+		Use:   "send",
+		Short: "Send a text to one person or to a million",
+		Long: `Send a text to one person or to many. All of it is stored in the database first; the
+persistence workers hand it over to the transports.
+
+Lists come from --to, from a CSV file (or - for standard input) whose first line names
+the columns, or from a SELECT on the same database. A column called address (or to,
+to_addr, identity, msisdn, phone, number) holds the address, one called transport, where
+there is one, the transport. All others are personal fields for the text.
+
+Who is on a list twice gets one message, and who opted out gets none. Lines without a
+usable address are named and skipped; with --strict nothing is sent when there is one.`,
+		Example: "  switchboard send --transport sms_za --to +27831234567 --text 'Hello'\n" +
+			"  switchboard send --transport sms_za --from-file people.csv --text 'Hi {{name}}' --rate 50 --wait\n" +
+			"  switchboard send --sql \"SELECT msisdn AS address, 'sms_za' AS transport, name FROM members\" --text 'Hi {{name}}'",
+		Args: func(cmd *cobra.Command, args []string) error { return misused(cobra.NoArgs(cmd, args)) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
+	}
+	s.add(cmd)
+	s.flags(cmd)
+	return cmd
+}
+
+func (s *sending) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&s.list.transport, "transport", "", "the transport to send by, where the list does not say")
+	flags.StringSliceVar(&s.list.to, "to", nil, "an address; several separated by commas, or --to again")
+	flags.StringVar(&s.list.file, "from-file", "", "CSV file with a header, or - for standard input")
+	flags.StringVar(&s.list.query, "sql", "", "a SELECT on the same database")
+	flags.BoolVar(&s.list.strict, "strict", false, "send nothing when a line of the list is bad")
+	b := &s.broadcast
+	flags.StringVar(&b.Text, "text", "", "the text; {{name}} is the personal field name")
+	flags.StringVar(&b.Name, "name", "", "a name for the broadcast, for people")
+	flags.StringVar(&b.From, "from", "", "from_addr: the short code or number it comes from")
+	flags.StringVar(&b.Endpoint, "endpoint", "", "the endpoint it is sent on, where not the default one")
+	flags.StringVar(&s.schedule, "schedule", "", "not before: 2026-11-21T08:00:00Z, '2026-11-21 08:00' (UTC), or in 2h")
+	flags.Float64Var(&b.Rate, "rate", 0, "messages a second at most; 0 is as fast as it goes")
+	flags.IntVar(&b.BatchSize, "batch-size", store.DefaultBatchSize, "messages that one worker hands over at a time")
+	flags.IntVar(&b.Retries, "retries", store.DefaultRetries, "tries after a failed one")
+	flags.DurationVar(&b.RetryAfter, "retry-after", store.DefaultRetryAfter, "the time between tries")
+	flags.BoolVar(&s.wait, "wait", false, "wait until every message is sent, delivered or given up")
+	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
+}
+
+func (s *sending) run(cmd *cobra.Command) error {
+	if err := s.check(); err != nil {
+		return misused(err)
+	}
+	roll, err := s.list.open(cmd, s.url)
+	if err != nil {
+		return err
+	}
+	defer roll.close()
+	db, err := s.open(cmd.Context(), true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	reading := &reading{roll: roll, list: &s.list, warn: cmd.ErrOrStderr(), progress: newProgress(cmd.ErrOrStderr(), roll.size)}
+	created, err := s.create(cmd.Context(), db, reading)
+	if err != nil {
+		return err
+	}
+	if !s.asJSON {
+		printCreated(cmd, created, reading.bad, s.broadcast.Start)
+	}
+	if s.wait {
+		err = awaitBroadcast(cmd, db, created.ID)
+	}
+	return errors.Join(err, s.summary(cmd, db, created, reading.bad))
+}
+
+func (s *sending) create(ctx context.Context, db store.Broadcasts, r *reading) (store.Created, error) {
+	created, err := db.Create(ctx, s.broadcast, r.recipients(ctx))
+	r.progress.end()
+	if errors.Is(err, store.ErrNoRecipients) {
+		return created, fmt.Errorf("nothing is sent: %s read, %d opted out, %d bad",
+			plural(r.lines, "line"), created.OptedOut, r.bad)
+	}
+	if err != nil {
+		return created, fmt.Errorf("nothing is sent: %w", err)
+	}
+	return created, nil
+}
+
+func (s *sending) check() (err error) {
+	b := &s.broadcast
+	switch {
+	case b.Text == "":
+		return errors.New("say what to send: --text 'Hello'")
+	case b.BatchSize < 1:
+		return errors.New("--batch-size must be at least 1")
+	case b.Rate < 0:
+		return errors.New("--rate must not be negative")
+	case b.RetryAfter <= 0:
+		return errors.New("--retry-after must be above 0")
+	case b.Retries < 0:
+		return errors.New("--retries must not be negative")
+	}
+	if b.Retries == 0 {
+		b.Retries = -1 // the store's word for none
+	}
+	if s.list.transport != "" {
+		if err := worker.CheckConnector(s.list.transport); err != nil {
+			return fmt.Errorf("--transport: %w", err)
+		}
+	}
+	if b.Start, err = parseStart(s.schedule, time.Now()); err != nil {
+		return fmt.Errorf("--schedule: %w", err)
+	}
+	return s.list.check()
+}
+
+// parseStart reads a moment to come, or how long until then.
+func parseStart(text string, now time.Time) (start time.Time, err error) {
+	if text == "" {
+		return start, nil
+	}
+	if in, err := time.ParseDuration(text); err == nil {
+		start = now.Add(in)
+	} else if start, err = parseMoment(text); err != nil {
+		return start, err
+	}
+	if start.Before(now) {
+		return start, fmt.Errorf("%s is past", start.Format(time.RFC3339))
+	}
+	return start, nil
+}
+
+func parseMoment(text string) (time.Time, error) {
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a moment (2026-11-21T08:00:00Z, 2026-11-21 08:00) nor a time from now (2h)", text)
+}
+
+func printCreated(cmd *cobra.Command, c store.Created, bad int, start time.Time) {
+	cmd.Printf("broadcast %d: %s stored in %s", c.ID, plural(int(c.Total), "message"), batches(c.Batches))
+	if c.Duplicates > 0 {
+		cmd.Printf(", %s left out", plural(int(c.Duplicates), "duplicate"))
+	}
+	if c.OptedOut > 0 {
+		cmd.Printf(", %d opted out", c.OptedOut)
+	}
+	if bad > 0 {
+		cmd.Printf(", %s skipped", plural(bad, "bad line"))
+	}
+	if !start.IsZero() {
+		cmd.Printf(", not before %s", start.UTC().Format(time.RFC3339))
+	}
+	cmd.Println()
+}
+
+func batches(n int64) string {
+	if n == 1 {
+		return "1 batch"
+	}
+	return fmt.Sprintf("%d batches", n)
+}
+
+// sent is what `send --json` prints.
+type sent struct {
+	store.BroadcastInfo
+	BadLines int `json:"bad_lines"`
+}
+
+// summary says where the broadcast stands at the end.
+func (s *sending) summary(cmd *cobra.Command, db store.Broadcasts, c store.Created, bad int) error {
+	if !s.wait && !s.asJSON {
+		return nil
+	}
+	// The context may have ended: the operator has seen enough.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), summaryTimeout)
+	defer cancel()
+	info, err := db.Broadcast(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if s.asJSON {
+		err = printJSON(cmd, sent{*info, bad})
+	} else {
+		cmd.Printf("broadcast %d is %s: %s\n", info.ID, info.State, standing(info))
+	}
+	if s.wait && info.Error > 0 {
+		return errors.Join(err, fmt.Errorf("%s failed; `switchboard messages --broadcast %d --state E` says why",
+			plural(int(info.Error), "message"), info.ID))
+	}
+	return err
+}
+
+const summaryTimeout = 5 * time.Second
+
+// standing counts a broadcast's messages by state.
+func standing(i *store.BroadcastInfo) string {
+	return fmt.Sprintf("%d delivered, %d sent, %d failed, %d open", i.Delivered, i.Sent, i.Error, i.Open)
+}
+
+// recipients yields what a list says, naming and skipping what is bad.
+func (r *reading) recipients(ctx context.Context) iter.Seq2[store.Recipient, error] {
+	return func(yield func(store.Recipient, error) bool) {
+		for ctx.Err() == nil {
+			recipient, err := r.nextRecipient(ctx)
+			switch {
+			case errors.Is(err, errEnd):
+				if r.bad > 0 && r.list.strict {
+					yield(recipient, fmt.Errorf("%s in the list", plural(r.bad, "bad line")))
+				}
+				return
+			case isBad(err):
+				r.skip(err)
+				continue
+			}
+			if !yield(recipient, err) || err != nil {
+				return
+			}
+		}
+		yield(store.Recipient{}, ctx.Err())
+	}
+}
