@@ -78,6 +78,9 @@ func (v *Server) start(s *Session) bool {
 		_ = s.conn.Close()
 		return false
 	}
+	if s.observer != nil {
+		s.observer.Opened(s)
+	}
 	v.sessions[s] = struct{}{}
 	v.group.Add(1)
 	v.mu.Unlock()

@@ -192,9 +192,6 @@ func (s *Session) stop(reason error) {
 
 // run serves the session until it is over.
 func (s *Session) run() {
-	if s.observer != nil {
-		s.observer.Opened(s)
-	}
 	var group sync.WaitGroup
 	group.Go(func() {
 		if err := s.out.run(s.stopping); err != nil {

@@ -108,7 +108,8 @@ type Handler interface {
 
 // Observer is a Handler that also sees what the server deals with itself.
 type Observer interface {
-	// Opened is called before anything else of a session.
+	// Opened is called before anything else of a session. Nothing is accepted
+	// while it runs.
 	Opened(s *Session)
 	// Intercept is shown every PDU that comes. When it returns true nothing is
 	// done with the PDU.

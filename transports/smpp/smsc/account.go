@@ -24,13 +24,15 @@ type account struct {
 	queue     []*delivery
 	submits   *rate.Limiter
 	delivers  *rate.Limiter
-	pumping   bool // a pump is scheduled for when delivers allows
+	traffic   traffic
+	calls     map[string]*Call // by the phone's number
+	pumping   bool             // a pump is scheduled for when delivers allows
 }
 
 func newAccount(v *SMSC, conf Account) *account {
 	return &account{
 		smsc: v, conf: conf,
-		submits: rate.NewLimiter(rate.Inf, 1), delivers: rate.NewLimiter(rate.Inf, 1),
+		calls: map[string]*Call{}, submits: rate.NewLimiter(rate.Inf, 1), delivers: rate.NewLimiter(rate.Inf, 1),
 	}
 }
 
@@ -72,8 +74,10 @@ type bind struct {
 }
 
 // chance draws whether something of a rate happens.
-func (b *bind) chance(rate float64) bool {
-	return rate > 0 && (rate >= 1 || b.random.Float64() < rate)
+func (b *bind) chance(p Probability) bool { return p.draw(b.random) }
+
+func (p Probability) draw(r *rand.Rand) bool {
+	return p > 0 && (p >= 1 || r.Float64() < float64(p))
 }
 
 func (a *account) join(limit int) bool {

@@ -19,11 +19,11 @@ type Behaviour struct {
 
 // Binds is how binds are answered.
 type Binds struct {
-	Refuse Status  `yaml:"refuse"` // with this status, for instance ESME_RBINDFAIL
-	Rate   float64 `yaml:"rate"`   // of those refused; 1 unless set
-	First  int     `yaml:"first"`  // only so many; 0: all
-	Silent bool    `yaml:"silent"` // connections are accepted, and nothing is ever answered
-	Delay  Spread  `yaml:"delay"`  // before the answer
+	Refuse Status      `yaml:"refuse"` // with this status, for instance ESME_RBINDFAIL
+	Rate   Probability `yaml:"rate"`   // of those refused; 1 unless set
+	First  int         `yaml:"first"`  // only so many; 0: all
+	Silent bool        `yaml:"silent"` // connections are accepted, and nothing is ever answered
+	Delay  Spread      `yaml:"delay"`  // before the answer
 }
 
 // IDs is how message ids are spelt.
@@ -43,67 +43,67 @@ type Answers struct {
 	Burst         int         `yaml:"burst"`          // above tps in one go; a tenth of a second's unless set
 	Window        int         `yaml:"window"`         // unanswered requests per bind, more get window_status; 0: any number
 	WindowStatus  Status      `yaml:"window_status"`  // ESME_RTHROTTLED unless set
-	QueueFull     float64     `yaml:"queue_full"`     // rate of ESME_RMSGQFUL
+	QueueFull     Probability `yaml:"queue_full"`     // rate of ESME_RMSGQFUL
 	Errors        []ErrorRate `yaml:"errors"`         // and of others
-	Lost          float64     `yaml:"lost"`           // rate of messages that are taken, and not answered
-	Ignored       float64     `yaml:"ignored"`        // rate of messages that are neither taken nor answered
-	Late          float64     `yaml:"late"`           // rate of answers that come late_by after their time
+	Lost          Probability `yaml:"lost"`           // rate of messages that are taken, and not answered
+	Ignored       Probability `yaml:"ignored"`        // rate of messages that are neither taken nor answered
+	Late          Probability `yaml:"late"`           // rate of answers that come late_by after their time
 	LateBy        Spread      `yaml:"late_by"`        // 1m unless set
-	Early         float64     `yaml:"early"`          // rate of answers to the next request, before it was made
-	Duplicated    float64     `yaml:"duplicated"`     // rate of answers that come twice
-	WrongSequence float64     `yaml:"wrong_sequence"` // rate of answers with a sequence_number nobody used
-	Nack          float64     `yaml:"nack"`           // rate of generic_nack in place of the answer
-	EmptyID       float64     `yaml:"empty_id"`       // rate of granting answers without message_id
+	Early         Probability `yaml:"early"`          // rate of answers to the next request, before it was made
+	Duplicated    Probability `yaml:"duplicated"`     // rate of answers that come twice
+	WrongSequence Probability `yaml:"wrong_sequence"` // rate of answers with a sequence_number nobody used
+	Nack          Probability `yaml:"nack"`           // rate of generic_nack in place of the answer
+	EmptyID       Probability `yaml:"empty_id"`       // rate of granting answers without message_id
 }
 
 // ErrorRate is a command_status and how often it is answered.
 type ErrorRate struct {
-	Status Status  `yaml:"status"`
-	Rate   float64 `yaml:"rate"`
+	Status Status      `yaml:"status"`
+	Rate   Probability `yaml:"rate"`
 }
 
 // Receipts is what is reported, to those who asked for it (registered_delivery).
 type Receipts struct {
-	Form         string    `yaml:"form"`         // both (unless set), tlv, text, none
-	Style        string    `yaml:"style"`        // of the text: standard (unless set), lower, seconds, minimal, padded
-	Text         string    `yaml:"text"`         // instead of style, with {id} {stat} {err} {sub} {dlvrd} {submit} {done} {text}
-	Delay        Spread    `yaml:"delay"`        // after the answer
-	Outcomes     []Outcome `yaml:"outcomes"`     // the rest is DELIVRD
-	Always       bool      `yaml:"always"`       // also to those who did not ask
-	Intermediate float64   `yaml:"intermediate"` // rate of ENROUTE notifications before the receipt
-	Early        float64   `yaml:"early"`        // rate of receipts before the answer to the submit
-	EarlyBy      Spread    `yaml:"early_by"`     // how much before; 50ms unless set
-	Duplicated   float64   `yaml:"duplicated"`   // rate of receipts that come twice
-	Lost         float64   `yaml:"lost"`         // rate of receipts that never come
-	Unmatched    float64   `yaml:"unmatched"`    // rate of receipts with an id nobody got, besides the right one
-	ViaDataSM    bool      `yaml:"via_data_sm"`  // in data_sm instead of deliver_sm
-	ESMClass     *uint8    `yaml:"esm_class"`    // instead of 4, and 32 for intermediate ones
+	Form         string      `yaml:"form"`         // both (unless set), tlv, text, none
+	Style        string      `yaml:"style"`        // of the text: standard (unless set), lower, seconds, minimal, padded
+	Text         string      `yaml:"text"`         // instead of style, with {id} {stat} {err} {sub} {dlvrd} {submit} {done} {text}
+	Delay        Spread      `yaml:"delay"`        // after the answer
+	Outcomes     []Outcome   `yaml:"outcomes"`     // the rest is DELIVRD
+	Always       bool        `yaml:"always"`       // also to those who did not ask
+	Intermediate Probability `yaml:"intermediate"` // rate of ENROUTE notifications before the receipt
+	Early        Probability `yaml:"early"`        // rate of receipts before the answer to the submit
+	EarlyBy      Spread      `yaml:"early_by"`     // how much before; 50ms unless set
+	Duplicated   Probability `yaml:"duplicated"`   // rate of receipts that come twice
+	Lost         Probability `yaml:"lost"`         // rate of receipts that never come
+	Unmatched    Probability `yaml:"unmatched"`    // rate of receipts with an id nobody got, besides the right one
+	ViaDataSM    bool        `yaml:"via_data_sm"`  // in data_sm instead of deliver_sm
+	ESMClass     *uint8      `yaml:"esm_class"`    // instead of 4, and 32 for intermediate ones
 }
 
 // Outcome is a final state and how often it is reached.
 type Outcome struct {
-	State string  `yaml:"state"` // DELIVRD, EXPIRED, DELETED, UNDELIV, ACCEPTD, UNKNOWN, REJECTD
-	Error string  `yaml:"error"` // err: and, when a number, network_error_code; 000 or 001 unless set
-	Rate  float64 `yaml:"rate"`
+	State string      `yaml:"state"` // DELIVRD, EXPIRED, DELETED, UNDELIV, ACCEPTD, UNKNOWN, REJECTD
+	Error string      `yaml:"error"` // err: and, when a number, network_error_code; 000 or 001 unless set
+	Rate  Probability `yaml:"rate"`
 }
 
 // Links is what happens to connections.
 type Links struct {
-	DropRate       float64 `yaml:"drop_rate"`       // of requests after which the connection is reset
-	DropAfter      int     `yaml:"drop_after"`      // submits of a bind
-	DropAt         string  `yaml:"drop_at"`         // the command that is answered with a reset: submit_sm, bind_transceiver
-	DropEvery      Spread  `yaml:"drop_every"`      // of a bind's life; 0: never
-	Hang           string  `yaml:"hang"`            // with hang_after: silent (nothing is answered), deaf (nothing is read either)
-	HangAfter      int     `yaml:"hang_after"`      // submits of a bind
-	UnbindAfter    int     `yaml:"unbind_after"`    // submits of a bind, after which it is sent unbind
-	IgnoreEnquire  bool    `yaml:"ignore_enquire"`  // enquire_link is not answered
-	IgnoreUnbind   bool    `yaml:"ignore_unbind"`   // unbind is not answered
-	Garbage        float64 `yaml:"garbage"`         // rate, per request, of octets that are no PDU
-	Truncated      float64 `yaml:"truncated"`       // rate of PDUs that are cut off, and the connection closed
-	Oversized      float64 `yaml:"oversized"`       // rate of PDUs longer than any reader should take
-	UnknownCommand float64 `yaml:"unknown_command"` // rate of requests of a command there is none of
-	Malformed      float64 `yaml:"malformed"`       // rate of deliver_sm whose fields do not fit
-	UnknownTLVs    bool    `yaml:"unknown_tlvs"`    // answers and deliveries carry parameters nobody knows
+	DropRate       Probability `yaml:"drop_rate"`       // of requests after which the connection is reset
+	DropAfter      int         `yaml:"drop_after"`      // submits of a bind
+	DropAt         string      `yaml:"drop_at"`         // the command that is answered with a reset: submit_sm, bind_transceiver
+	DropEvery      Spread      `yaml:"drop_every"`      // of a bind's life; 0: never
+	Hang           string      `yaml:"hang"`            // with hang_after: silent (nothing is answered), deaf (nothing is read either)
+	HangAfter      int         `yaml:"hang_after"`      // submits of a bind
+	UnbindAfter    int         `yaml:"unbind_after"`    // submits of a bind, after which it is sent unbind
+	IgnoreEnquire  bool        `yaml:"ignore_enquire"`  // enquire_link is not answered
+	IgnoreUnbind   bool        `yaml:"ignore_unbind"`   // unbind is not answered
+	Garbage        Probability `yaml:"garbage"`         // rate, per request, of octets that are no PDU
+	Truncated      Probability `yaml:"truncated"`       // rate of PDUs that are cut off, and the connection closed
+	Oversized      Probability `yaml:"oversized"`       // rate of PDUs longer than any reader should take
+	UnknownCommand Probability `yaml:"unknown_command"` // rate of requests of a command there is none of
+	Malformed      Probability `yaml:"malformed"`       // rate of deliver_sm whose fields do not fit
+	UnknownTLVs    bool        `yaml:"unknown_tlvs"`    // answers and deliveries carry parameters nobody knows
 }
 
 // Delivery is how deliver_sm are sent: receipts and mobile-originated messages.

@@ -93,11 +93,24 @@ func (a *account) send(b *bind, d *delivery) bool {
 		return false
 	}
 	err := b.session.TryGo(d.body, func(p *pdu.PDU, err error) { a.sent(d, p, err) })
-	if err != nil {
+	switch {
+	case err == nil:
+		a.smsc.ledger.delivering(b, d)
+		return true
+	case errors.Is(err, session.ErrWindowFull), errors.Is(err, session.ErrClosed), errors.Is(err, session.ErrNotBound):
 		return false
 	}
-	a.smsc.ledger.delivering(b, d)
+	a.impossible(d, err)
 	return true
+}
+
+// impossible gives up what cannot be written as a PDU.
+func (a *account) impossible(d *delivery, err error) {
+	a.smsc.ledger.count(func(c *tally) { c.waiting--; c.undelivered++ })
+	a.smsc.settings.Logger.Warn("what cannot be sent", "error", err)
+	if d.done != nil {
+		go d.done(pdu.StatusSysErr, err) // the account's lock is held
+	}
 }
 
 // sent takes an answer, or what came in its place.

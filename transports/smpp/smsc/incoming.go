@@ -44,7 +44,7 @@ func (v *SMSC) Deliver(ctx context.Context, m Incoming) error {
 	if err != nil {
 		return err
 	}
-	bodies, err := m.bodies(v.random())
+	bodies, err := v.write(m)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (v *SMSC) await(ctx context.Context, answers <-chan error, n int) error {
 
 // deliver queues a message and does not wait.
 func (v *SMSC) deliver(a *account, m Incoming, prefer *bind) error {
-	bodies, err := m.bodies(v.random())
+	bodies, err := v.write(m)
 	if err != nil {
 		return err
 	}
@@ -115,19 +115,19 @@ func (v *SMSC) receiver(name string) (*account, error) {
 	return nil, ErrNobody
 }
 
-// random is a generator of its own for each use, in the order of the uses.
-func (v *SMSC) random() *rand.Rand {
-	return rand.New(rand.NewPCG(v.settings.Seed, 1<<32+v.nextReference()))
+// write writes a message as deliver_sm or data_sm, with a reference number and
+// dice of its own.
+func (v *SMSC) write(m Incoming) ([]pdu.Body, error) {
+	reference := v.nextReference()
+	return m.bodies(uint16(reference), rand.New(rand.NewPCG(v.settings.Seed, 1<<32+reference)))
 }
 
-// bodies writes a message as deliver_sm or data_sm.
-func (m Incoming) bodies(random *rand.Rand) ([]pdu.Body, error) {
+func (m Incoming) bodies(reference uint16, random *rand.Rand) ([]pdu.Body, error) {
 	method, coding, err := m.form()
 	if err != nil {
 		return nil, err
 	}
 	splitter := gsm.Splitter{Codings: coding, Method: method}
-	reference := uint16(random.Uint32())
 	var out gsm.Message
 	if m.Data != nil {
 		out, err = splitter.Data(m.Data, reference)

@@ -56,6 +56,7 @@ type ledger struct {
 	binds   []*bindTally // by number, from 1; old closed ones are nil
 	ring    []Received
 	first   int
+	made    []Incoming    // by Generate, as many as are kept
 	changed chan struct{} // closed at the next change; nil when nobody waits
 }
 
@@ -158,6 +159,27 @@ func (l *ledger) all() []Received {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append(append(make([]Received, 0, len(l.ring)), l.ring[l.first:]...), l.ring[:l.first]...)
+}
+
+func (l *ledger) generate(m Incoming) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.made) < l.keep {
+		l.made = append(l.made, m)
+	}
+}
+
+// since returns what was recorded from the n-th request on, counted from 0, as
+// far as it is still there, and the number of the next.
+func (l *ledger) since(n uint64) (list []Received, next uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next = l.tally.forgotten + uint64(len(l.ring))
+	for i := max(n, l.tally.forgotten); i < next; i++ {
+		at := (l.first + int(i-l.tally.forgotten)) % len(l.ring)
+		list = append(list, l.ring[at])
+	}
+	return list, next
 }
 
 func (l *ledger) close() error {

@@ -34,6 +34,7 @@ func (v *SMSC) lay() (next time.Duration, ok bool) {
 		}
 		b = b.over(plain())
 		a.behaviour.Store(&b)
+		a.begin(&b)
 	}
 	for _, p := range v.settings.Phases {
 		if d, changes := p.change(now); changes && (!ok || d < next) {

@@ -49,7 +49,6 @@ func (h handler) report(b *bind, e *entry, p *plan) {
 	if p.reply != "" && len(e.dests) > 0 {
 		_ = h.deliver(e.account, Incoming{From: e.dests[0].Addr, To: e.message.Source.Addr, Text: p.reply}, b)
 	}
-	h.answerUSSD(b, e)
 }
 
 // sendReceipt queues a receipt for each of the message's addresses.

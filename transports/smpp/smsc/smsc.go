@@ -63,7 +63,6 @@ func Start(settings Settings) (*SMSC, error) {
 	}
 	v.server = session.Serve(l, handler{v}, settings.session())
 	v.group.Go(v.phase)
-	v.group.Go(v.generate)
 	return v, nil
 }
 
@@ -103,12 +102,22 @@ func (v *SMSC) Shutdown(ctx context.Context) (err error) {
 	v.closed.Do(func() {
 		close(v.closing)
 		v.http.close(ctx)
+		v.cutHung()
 		v.server.Shutdown(ctx)
 		v.schedule.close()
 		v.group.Wait()
 		err = v.ledger.close()
 	})
 	return err
+}
+
+// cutHung ends the sessions that would not answer unbind.
+func (v *SMSC) cutHung() {
+	for _, s := range v.server.Sessions() {
+		if b, ok := s.Tag.(*bind); ok && b.hung.Load() {
+			s.Abort(session.ErrShutdown)
+		}
+	}
 }
 
 // SetBehaviour replaces the behaviour of all accounts, under that of single

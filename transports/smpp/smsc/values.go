@@ -33,6 +33,23 @@ func (s *Status) UnmarshalText(text []byte) error {
 	return fmt.Errorf("no command_status is called %q: write its name, ESME_RTHROTTLED, or its number, 0x58", text)
 }
 
+// Probability is from 0 to 1; in YAML 0.05, or 5%.
+type Probability float64
+
+// UnmarshalText reads a probability.
+func (p *Probability) UnmarshalText(text []byte) error {
+	number, percent := strings.CutSuffix(string(text), "%")
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if percent {
+		f /= 100
+	}
+	if err != nil || f < 0 || f > 1 {
+		return fmt.Errorf("%q is no probability: write a number from 0 to 1, or a percentage, 5%%", text)
+	}
+	*p = Probability(f)
+	return nil
+}
+
 // Spread is a span of time that is drawn anew each time: from Min to Max, all
 // alike; or, with Mean, exponential on top of Min and at most Max when that is
 // set. In YAML 20ms, 10ms..50ms, or ~2s for a mean.

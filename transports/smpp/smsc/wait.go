@@ -3,12 +3,17 @@ package smsc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Received returns the requests that came, binds among them, the oldest first:
 // as many as Settings.Keep allows.
 func (v *SMSC) Received() []Received { return v.ledger.all() }
+
+// ReceivedSince is Received from the n-th request on, counted from 0, with the
+// number to ask with the next time.
+func (v *SMSC) ReceivedSince(n uint64) (list []Received, next uint64) { return v.ledger.since(n) }
 
 // Submitted returns those of Received that are submit_sm, submit_multi or
 // data_sm.
@@ -19,6 +24,14 @@ func (v *SMSC) Submitted() (list []Received) {
 		}
 	}
 	return list
+}
+
+// Generated returns the first messages that Behaviour.Generate made: as many as
+// Settings.Keep allows.
+func (v *SMSC) Generated() []Incoming {
+	v.ledger.mu.Lock()
+	defer v.ledger.mu.Unlock()
+	return slices.Clone(v.ledger.made)
 }
 
 // Counters returns what happened so far.
