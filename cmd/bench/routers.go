@@ -118,19 +118,22 @@ func measureRouted(ctx context.Context, b *rabbitmq.Broker, s settings, c routed
 	return runDispatcher(ctx, b, s, c.yaml, database, c.to, s.n)
 }
 
+// benchCount is how many runs benchstat wants for an interval of confidence.
+const benchCount = 6
+
 // goBench runs a package's benchmarks and has benchstat sum them up.
 func goBench(ctx context.Context, s settings, packages string) (string, error) {
 	bench := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", ".", "-benchmem",
-		"-benchtime", "200ms", "-count", fmt.Sprint(max(s.rounds, 3)), packages)
+		"-benchtime", "50ms", "-count", fmt.Sprint(benchCount), packages)
 	results, err := bench.Output()
 	if err != nil {
 		return "", fmt.Errorf("running the benchmarks of %s: %w\n%s", packages, err, results)
 	}
-	file := filepath.Join(filepath.Dir(s.binary), "bench.txt")
+	file := filepath.Join(filepath.Dir(s.binary), "results")
 	if err := os.WriteFile(file, results, 0o600); err != nil {
 		return "", err
 	}
-	stat := exec.CommandContext(ctx, "go", "tool", "benchstat", file)
+	stat := exec.CommandContext(ctx, "go", "tool", "benchstat", "now="+file)
 	table, err := stat.Output()
 	if err != nil {
 		return "", fmt.Errorf("running benchstat: %w", err)
