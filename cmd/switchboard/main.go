@@ -18,6 +18,7 @@ import (
 	"switchboard/routers/rules"
 	"switchboard/transports"
 	"switchboard/transports/httptester"
+	"switchboard/transports/smpp"
 	"switchboard/transports/telnet"
 	"switchboard/worker"
 )
@@ -89,6 +90,24 @@ func classes() fleet.Classes {
 			"httptester": {
 				New:   func() transports.Transport { return httptester.New() },
 				About: "a phone in the browser, to try applications with",
+			},
+			"smpp": {
+				New: func() transports.Transport { return smpp.New() },
+				Vumi: []string{
+					"vumi.transports.smpp.SmppTransceiverTransport", "vumi.transports.smpp.SmppTransceiverTransportWithOldConfig",
+					"vumi.transports.smpp.SmppTransport", "vumi.transports.smpp.smpp_transport.SmppTransceiverTransport",
+				},
+				About: "SMS and USSD over SMPP, bound to an SMSC as a transceiver or as transmitter and receiver",
+			},
+			"smpp_receiver": {
+				New:   func() transports.Transport { return smpp.NewReceiver() },
+				Vumi:  []string{"vumi.transports.smpp.SmppReceiverTransport", "vumi.transports.smpp.SmppReceiverTransportWithOldConfig"},
+				About: "the receiving half of an SMPP transport that is two workers",
+			},
+			"smpp_transmitter": {
+				New:   func() transports.Transport { return smpp.NewTransmitter() },
+				Vumi:  []string{"vumi.transports.smpp.SmppTransmitterTransport", "vumi.transports.smpp.SmppTransmitterTransportWithOldConfig"},
+				About: "the sending half of an SMPP transport that is two workers",
 			},
 			"telnet": {
 				New:   func() transports.Transport { return telnet.New() },

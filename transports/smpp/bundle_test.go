@@ -1,0 +1,111 @@
+package smpp
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/store/memory"
+	"switchboard/transports"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bundle is a transport bound to a simulated SMSC, and the fleet it speaks to.
+type bundle struct {
+	*testing.T
+	*Transport
+	smsc     *smsc.SMSC
+	line     *transporttest.Line
+	state    store.State
+	registry *prometheus.Registry
+	stop     func()
+}
+
+// simulate starts an SMSC that ends with the test.
+func simulate(t testing.TB, settings smsc.Settings) *smsc.SMSC {
+	t.Helper()
+	v, err := smsc.Start(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	return v
+}
+
+// connected makes a transport for an address; it is not running yet.
+func connected(t testing.TB, address string, state store.State, reg prometheus.Registerer, options ...func(*Transport)) *Transport {
+	t.Helper()
+	tr := New()
+	host, port, _ := strings.Cut(address, ":")
+	tr.Host, tr.TransportName, tr.SystemID, tr.Password = host, "smpp_transport", "esme", "secret"
+	tr.Port, _ = strconv.Atoi(port)
+	tr.InitialReconnectDelay = config.Duration(10 * time.Millisecond)
+	for _, option := range options {
+		option(tr)
+	}
+	if err := tr.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	tools := transports.Tools{Name: "worker", State: state, Logger: logger(t), Registerer: reg}
+	if err := tr.Bind(t.Context(), tools); err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+func logger(t testing.TB) *slog.Logger {
+	if testing.Verbose() {
+		return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+func remember(t testing.TB) *memory.State {
+	s := memory.New()
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// start runs a transport against an SMSC with these settings.
+func start(t *testing.T, settings smsc.Settings, options ...func(*Transport)) *bundle {
+	t.Helper()
+	b := &bundle{T: t, smsc: simulate(t, settings), line: transporttest.NewLine(), state: remember(t), registry: prometheus.NewRegistry()}
+	b.Transport = connected(t, b.smsc.Addr(), b.state, b.registry, options...)
+	b.stop = transporttest.Start(t, b.Transport, b.line)
+	return b
+}
+
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), transporttest.Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// outgoing is a message to a person.
+func outgoing(text string) *message.Message {
+	m := message.New()
+	m.To, m.From, m.Content, m.TransportName, m.TransportType = "27831234567", "9292", text, "smpp_transport", "sms"
+	m.RoutingMetadata.Set("switchboard_exposed", "app")
+	return m
+}
+
+func (b *bundle) send(m *message.Message) string {
+	b.Helper()
+	id, err := b.Send(within(b), m)
+	if err != nil {
+		b.Fatalf("sending %.40q: %v", m.Content, err)
+	}
+	return id
+}

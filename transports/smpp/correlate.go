@@ -1,0 +1,143 @@
+package smpp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"switchboard/store"
+	"switchboard/transports/smpp/receipt"
+)
+
+// ids knows how the SMSC spells its ids in answers and in receipts.
+type ids struct {
+	submit, receipt idFormat
+	mu              sync.Mutex
+	detector        receipt.Detector
+}
+
+// kept is the spelling under which the id of a submit_sm_resp is kept.
+func (i *ids) kept(id string) string { return i.submit.normal(id) }
+
+// candidates are the kept spellings a receipt's id may mean, the likeliest first.
+func (i *ids) candidates(id string) []receipt.Candidate {
+	if !i.receipt.auto() {
+		return []receipt.Candidate{{ID: i.receipt.normal(id)}}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.detector.Submitted(id)
+}
+
+func (i *ids) observe(r receipt.Relation) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.detector.Observe(r)
+}
+
+// held is the spelling under which a receipt waits for its id.
+func (i *ids) held(receiptID string) string { return i.receipt.normal(receiptID) }
+
+// heldFor are the spellings under which a receipt for the id of a
+// submit_sm_resp may wait.
+func (i *ids) heldFor(submitID string) []string {
+	if !i.submit.auto() {
+		return []string{i.submit.normal(submitID)}
+	}
+	return receipt.Spellings(submitID)
+}
+
+// rememberIDs keeps which message the SMSC's ids stand for, and then takes the
+// receipts that came before them. A receipt looks for its id, and is held, and
+// looks again; so one of both sides sees the other.
+func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, dead bool) {
+	var entries []store.Entry
+	var waiting []string
+	for i, f := range parts {
+		if !f.accepted || f.id == "" {
+			continue
+		}
+		k := part{s, i + 1}.known()
+		k.Dead = dead
+		entries = append(entries, store.Entry{
+			Key: e.keys.id(e.ids.kept(f.id)), Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std(),
+		})
+		for _, spelling := range e.ids.heldFor(f.id) {
+			waiting = append(waiting, e.keys.held(spelling))
+		}
+	}
+	if len(entries) == 0 {
+		return
+	}
+	e.mustSet(ctx, s.id, entries...)
+	found, err := e.state.Get(ctx, waiting...)
+	if err != nil {
+		e.logger.Warn("looking for early receipts failed", "message_id", s.id, "error", err)
+		return
+	}
+	for key, value := range found {
+		e.release(ctx, key, value)
+	}
+}
+
+// release gives a held receipt to the message whose id has come.
+func (e *engine) release(ctx context.Context, key, value string) {
+	var h heldReceipt
+	if err := json.Unmarshal([]byte(value), &h); err != nil {
+		e.logger.Warn("a held receipt cannot be read", "key", key, "error", err)
+		return
+	}
+	m, err := e.find(ctx, h)
+	if err == nil && m != nil {
+		err = e.reportMatch(ctx, *m, h)
+		if err == nil {
+			err = e.state.Delete(ctx, key)
+		}
+	}
+	if err != nil {
+		e.logger.Warn("reporting an early receipt failed; it stays held", "smsc_message_id", h.ID, "error", err)
+	}
+}
+
+// match is the message a receipt is about.
+type match struct {
+	known
+	key      string // of known, in the state
+	relation receipt.Relation
+	certain  bool // no other id could be meant
+	how      string
+}
+
+// find finds the message of a receipt; nil when there is none yet. Of several
+// ids that may be meant, one that went to the receipt's person counts first.
+func (e *engine) find(ctx context.Context, h heldReceipt) (*match, error) {
+	candidates := e.ids.candidates(h.ID)
+	keys := make([]string, len(candidates))
+	for i, c := range candidates {
+		keys[i] = e.keys.id(c.ID)
+	}
+	found, err := e.state.Get(ctx, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the message of receipt %.70q: %w", h.ID, err)
+	}
+	var best *match
+	for i, key := range keys {
+		value, there := found[key]
+		if !there {
+			continue
+		}
+		m := &match{key: key, relation: candidates[i].Relation, certain: len(found) == 1, how: "id"}
+		if err := json.Unmarshal([]byte(value), &m.known); err != nil {
+			e.logger.Warn("what is kept about an id cannot be read", "key", key, "error", err)
+			continue
+		}
+		if samePerson(m.To, h.From) {
+			return m, nil
+		}
+		if best == nil {
+			best = m
+		}
+	}
+	return best, nil
+}

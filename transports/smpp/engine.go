@@ -1,0 +1,211 @@
+package smpp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports"
+	"switchboard/transports/smpp/gsm"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/receipt"
+)
+
+// engine is one run of a transport.
+type engine struct {
+	options *Options
+	logger  *slog.Logger
+	metrics *metrics
+	line    transports.Line
+	state   *store.Batcher
+	keys    keys
+
+	gate      *gate
+	version   atomic.Uint32 // both sides', of the last bind
+	parser    receipt.Parser
+	overrides map[pdu.DataCoding]gsm.Coding
+	ids       *ids
+	held      *heldReceipts
+	concat    *concat
+
+	stopping context.Context // ends when deliveries must be let go of
+	letGo    context.CancelFunc
+	news     chan *message.Status
+	work     sync.WaitGroup // late answers being written down
+}
+
+func newEngine(t *Transport, line transports.Line) (*engine, error) {
+	parser, err := t.parser()
+	if err != nil {
+		return nil, err
+	}
+	overrides, err := t.overrides()
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{
+		options: &t.Options, logger: t.logger, metrics: t.metrics, line: line, parser: parser, overrides: overrides,
+		keys: newKeys(&t.Options), ids: &ids{submit: t.SubmitIDFormat, receipt: t.ReceiptIDFormat},
+		news: make(chan *message.Status, maxNews),
+	}
+	e.version.Store(uint32(t.InterfaceVersion))
+	e.gate = newGate(t.metrics, e.rateNews)
+	e.held = newHeldReceipts()
+	e.concat = newConcat(e)
+	e.state = store.NewBatcher(t.state, store.BatchSettings{})
+	return e, nil
+}
+
+// run keeps every bind until ctx ends and all are unbound.
+func (e *engine) run(ctx context.Context) error {
+	e.stopping, e.letGo = context.WithCancel(context.WithoutCancel(ctx))
+	defer e.close()
+	if e.options.longPassword() {
+		e.logger.Warn("the password is longer than the 8 characters SMPP allows (§5.2.2); some SMSCs cut it, some refuse it")
+	}
+	e.tell(message.Down, "starting", "SMPP is starting")
+	var binds, helpers sync.WaitGroup
+	background, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	binders := e.binders() // before the helpers, who look at their lanes
+	helpers.Go(func() { e.publishNews(background) })
+	helpers.Go(func() { e.housekeep(background) })
+	for _, b := range binders {
+		binds.Go(func() { b.keep(ctx) })
+	}
+	if e.options.OutbindEndpoint != "" {
+		if err := e.listenOutbind(ctx, &binds); err != nil {
+			quiet()
+			helpers.Wait()
+			return err
+		}
+	}
+	binds.Wait()
+	quiet()
+	helpers.Wait()
+	return nil
+}
+
+func (e *engine) close() {
+	e.gate.close()
+	e.letGo()
+	e.work.Wait()
+	if err := e.state.Close(); err != nil {
+		e.logger.Warn("closing the SMPP state failed", "error", err)
+	}
+}
+
+func (o *Options) longPassword() bool { return len(o.Password.Reveal()) > 8 }
+
+// binders are all the binds to be kept.
+func (e *engine) binders() (list []*binder) {
+	for n := range e.options.Binds {
+		for _, command := range e.options.BindMode.commands() {
+			list = append(list, e.newBinder(command, n))
+		}
+	}
+	return list
+}
+
+func (e *engine) newBinder(command pdu.CommandID, n int) *binder {
+	name := map[pdu.CommandID]string{
+		pdu.CmdBindTransceiver: "transceiver", pdu.CmdBindTransmitter: "transmitter", pdu.CmdBindReceiver: "receiver",
+	}[command]
+	if n > 0 {
+		name = fmt.Sprintf("%s %d", name, n+1)
+	}
+	b := &binder{engine: e, name: name, command: command}
+	if command != pdu.CmdBindReceiver {
+		b.lane = &lane{
+			name: name, window: e.options.Window, pending: map[uint32]*ticket{},
+			pace: pacer{limit: e.options.MTTPS, delay: e.options.ThrottleDelay.Std()},
+		}
+		e.gate.addLane(b.lane)
+		e.metrics.configured(b.lane)
+	}
+	return b
+}
+
+const (
+	// maxNews is how many status events may wait for the broker; more are only
+	// logged.
+	maxNews = 100
+	// newsTimeout is how long one may take.
+	newsTimeout = 10 * time.Second
+)
+
+// tell publishes a status event, without waiting for the broker.
+func (e *engine) tell(health message.Health, kind, text string, reasons ...string) {
+	select {
+	case e.news <- message.NewStatus("smpp", health, kind, text, reasons...):
+	default:
+		e.logger.Debug("a status event was dropped: the broker does not keep up", "type", kind)
+	}
+}
+
+func (e *engine) publishNews(ctx context.Context) {
+	for {
+		select {
+		case s := <-e.news:
+			e.publishStatus(ctx, s)
+		case <-ctx.Done():
+			e.publishLast()
+			return
+		}
+	}
+}
+
+// lastWords is how long the status events of a stop may take.
+const lastWords = time.Second
+
+func (e *engine) publishLast() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	for len(e.news) > 0 && ctx.Err() == nil {
+		e.publishStatus(ctx, <-e.news)
+	}
+}
+
+func (e *engine) publishStatus(ctx context.Context, s *message.Status) {
+	ctx, cancel := context.WithTimeout(ctx, newsTimeout)
+	defer cancel()
+	if err := e.line.Status(ctx, s); err != nil {
+		e.logger.Debug("publishing a status event failed", "type", s.Type, "error", err)
+	}
+}
+
+func (e *engine) rateNews(l *lane, throttled bool) {
+	if throttled {
+		e.logger.Warn("the SMSC asks for less traffic; slowing down", "bind", l.name)
+		e.tell(message.Degraded, "throttled", l.name+": the SMSC asks for less traffic")
+		return
+	}
+	e.logger.Info("the SMSC takes full traffic again", "bind", l.name)
+	e.tell(message.OK, "throttled_end", l.name+": the SMSC takes full traffic again")
+}
+
+// housekeepEvery is how often rates are shown and old things looked at.
+const housekeepEvery = time.Second
+
+func (e *engine) housekeep(ctx context.Context) {
+	e.concat.load(ctx)
+	tick := time.NewTicker(housekeepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, l := range e.gate.lanes {
+			learned, actual := e.gate.rates(l)
+			e.metrics.rates(l, learned, actual)
+		}
+		e.held.sweep(ctx, e)
+		e.concat.sweep(ctx)
+	}
+}

@@ -1,0 +1,311 @@
+package smpp
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/transports/smpp/pdu"
+)
+
+// ticket is one submit_sm on its way: it waits in the gate, is written to a
+// bind, and is answered, once each time it is handed in.
+type ticket struct {
+	frame   []byte // the encoded PDU; its sequence number is filled in when it is written
+	part    part
+	outcome chan outcome // takes one
+	elem    *ticket      // next in its queue
+	queued  bool
+	mark    *mark
+	lane    *lane
+}
+
+// outcome is what became of a submit_sm.
+type outcome struct {
+	status    pdu.Status
+	id        string
+	unknown   bool   // no answer came
+	unknowing string // why not
+}
+
+// lane is a bind that submits, through all its connections. It is guarded by
+// its gate's mutex.
+type lane struct {
+	name     string
+	window   int
+	link     *link // nil while not bound
+	pending  map[uint32]*ticket
+	pace     pacer
+	fastest  time.Duration
+	throttle bool
+
+	inUse     prometheus.Gauge
+	roundTrip prometheus.Observer
+	good      prometheus.Counter
+}
+
+// gate gives submits, in the order they came, to whichever bind may take one.
+type gate struct {
+	metrics *metrics
+	news    func(l *lane, throttled bool) // called without the lock, of a change
+
+	mu     sync.Mutex
+	urgent queue // those that were throttled come before all others
+	normal queue
+	lanes  []*lane
+	turn   int
+	timer  *time.Timer
+	done   chan struct{} // closed when nothing is written any more
+}
+
+func newGate(m *metrics, news func(*lane, bool)) *gate {
+	g := &gate{metrics: m, news: news, done: make(chan struct{})}
+	g.timer = time.AfterFunc(time.Hour, g.wake)
+	g.timer.Stop()
+	return g
+}
+
+func (g *gate) addLane(l *lane) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lanes = append(g.lanes, l)
+}
+
+// submit hands a ticket in; its outcome comes through its channel.
+func (g *gate) submit(t *ticket, urgent bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if urgent {
+		g.urgent.push(t)
+	} else {
+		g.normal.push(t)
+	}
+	g.pump(time.Now())
+}
+
+// await is the outcome of a ticket that was handed in. When ctx ends first a
+// ticket that still waits is taken back; one that is underway stays so.
+func (g *gate) await(ctx context.Context, t *ticket) (outcome, error) {
+	select {
+	case o := <-t.outcome:
+		return o, nil
+	case <-ctx.Done():
+		g.withdraw(t)
+		return outcome{}, ctx.Err()
+	case <-g.done:
+		return outcome{}, errStopped
+	}
+}
+
+// errStopped leaves the message where it was.
+var errStopped = fmt.Errorf("the transport has stopped: %w", context.Canceled)
+
+// withdraw takes a ticket back; false when it is written already.
+func (g *gate) withdraw(t *ticket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return t.queued && (g.normal.remove(t) || g.urgent.remove(t))
+}
+
+func (g *gate) wake() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pump(time.Now())
+}
+
+// pump writes what may be written.
+func (g *gate) pump(now time.Time) {
+	for g.urgent.head != nil || g.normal.head != nil {
+		l, wait := g.choose(now)
+		if l == nil {
+			if wait > 0 {
+				g.timer.Reset(wait)
+			}
+			return
+		}
+		t := g.urgent.pop()
+		if t == nil {
+			t = g.normal.pop()
+		}
+		l.write(t, now)
+		g.metrics.window(l)
+	}
+}
+
+// choose finds the next bind that may take one, or says when to look again; 0 is
+// when something happens.
+func (g *gate) choose(now time.Time) (chosen *lane, wait time.Duration) {
+	for i := range g.lanes {
+		l := g.lanes[(g.turn+i)%len(g.lanes)]
+		if l.link == nil || len(l.pending) >= l.window || l.link.backlogged() {
+			continue
+		}
+		w := l.pace.wait(now)
+		if w <= 0 {
+			g.turn = (g.turn + i + 1) % len(g.lanes)
+			return l, 0
+		}
+		if wait == 0 || w < wait {
+			wait = w
+		}
+	}
+	return nil, wait
+}
+
+func (l *lane) write(t *ticket, now time.Time) {
+	sequence := l.link.sequence()
+	t.lane, t.mark = l, l.pace.sent(now)
+	l.pending[sequence] = t
+	l.link.submit(t.frame, sequence)
+}
+
+// attach gives a lane its bound connection.
+func (g *gate) attach(l *lane, k *link) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.link, l.fastest = k, k.connectTime
+	g.pump(time.Now())
+}
+
+// detach takes the connection away; what was underway on it is unknown.
+func (g *gate) detach(l *lane, k *link, why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l.link != k {
+		return
+	}
+	l.link = nil
+	for sequence, t := range l.pending {
+		delete(l.pending, sequence)
+		t.outcome <- outcome{unknown: true, unknowing: why}
+	}
+	g.metrics.window(l)
+}
+
+// answer takes a submit_sm_resp, or a generic_nack. It returns the ticket, nil
+// when nobody waited for the answer.
+func (g *gate) answer(l *lane, sequence uint32, o outcome) *ticket {
+	now := time.Now()
+	g.mu.Lock()
+	t := l.pending[sequence]
+	began, ended := false, false
+	if t != nil {
+		delete(l.pending, sequence)
+		took := now.Sub(t.mark.sentAt)
+		l.fastest = min(l.fastest, took)
+		l.pace.answered(t.mark, now, l.fastest)
+		began, ended = l.judge(t, o.status, now)
+		g.metrics.answered(l, o.status, took)
+		g.pump(now)
+		g.metrics.window(l)
+	}
+	g.mu.Unlock()
+	if t != nil {
+		t.outcome <- o
+	}
+	if began || ended {
+		g.news(l, began)
+	}
+	return t
+}
+
+// judge takes down what an answer says about the rate.
+func (l *lane) judge(t *ticket, status pdu.Status, now time.Time) (began, ended bool) {
+	if status.Throttling() {
+		l.pace.throttled(t.mark, now)
+	} else {
+		l.pace.grow(now)
+	}
+	throttled := l.pace.learned > 0
+	began, ended = throttled && !l.throttle, !throttled && l.throttle
+	l.throttle = throttled
+	return began, ended
+}
+
+// overdue takes the submits that have gone unanswered for longer than timeout
+// and says which they were.
+func (g *gate) overdue(l *lane, timeout time.Duration) map[uint32]*ticket {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limit := time.Now().Add(-timeout)
+	var late map[uint32]*ticket
+	for sequence, t := range l.pending {
+		if t.mark.sentAt.After(limit) {
+			continue
+		}
+		if late == nil {
+			late = map[uint32]*ticket{}
+		}
+		late[sequence] = t
+		delete(l.pending, sequence)
+		t.outcome <- outcome{unknown: true, unknowing: "no answer to submit_sm within " + timeout.String()}
+	}
+	if late != nil {
+		g.pump(time.Now())
+		g.metrics.window(l)
+	}
+	return late
+}
+
+// close ends the gate's timer; nothing is written after it.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.timer.Stop()
+	close(g.done)
+	g.urgent, g.normal = queue{}, queue{}
+}
+
+// rates are what a bind may do, has learned and does, per second.
+func (g *gate) rates(l *lane) (learned, actual float64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	l.pace.grow(now)
+	return l.pace.learned, l.pace.recent.rate(now)
+}
+
+// queue is a list of tickets in their order.
+type queue struct{ head, tail *ticket }
+
+func (q *queue) push(t *ticket) {
+	t.queued, t.elem = true, nil
+	if q.head == nil {
+		q.head, q.tail = t, t
+		return
+	}
+	q.tail.elem = t
+	q.tail = t
+}
+
+func (q *queue) pop() *ticket {
+	t := q.head
+	if t != nil {
+		q.head = t.elem
+		t.queued, t.elem = false, nil
+	}
+	return t
+}
+
+func (q *queue) remove(t *ticket) bool {
+	var before *ticket
+	for at := q.head; at != nil; before, at = at, at.elem {
+		if at != t {
+			continue
+		}
+		if before == nil {
+			q.head = t.elem
+		} else {
+			before.elem = t.elem
+		}
+		if q.tail == t {
+			q.tail = before
+		}
+		t.queued, t.elem = false, nil
+		return true
+	}
+	return false
+}

@@ -1,0 +1,124 @@
+package smpp
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+const (
+	// heldLook is how often a held receipt is looked at.
+	heldLook = 5 * time.Second
+	// heldPatience is how long a held receipt waits for its id alone. Then it
+	// may be that of a submit to the same person that was never answered.
+	heldPatience = 10 * time.Second
+	// heldGiveUp is when a held receipt counts as unmatched. It is still kept.
+	heldGiveUp = time.Minute
+	// maxHeld is how many a process looks at; those beyond are kept all the same
+	// and found by their id when it comes.
+	maxHeld = 10_000
+)
+
+// heldReceipts are those that this process took and found no message for.
+type heldReceipts struct {
+	mu   sync.Mutex
+	list map[string]*waitingReceipt
+}
+
+type waitingReceipt struct {
+	heldReceipt
+	since, look time.Time
+}
+
+func newHeldReceipts() *heldReceipts { return &heldReceipts{list: map[string]*waitingReceipt{}} }
+
+func (r *heldReceipts) add(key string, h heldReceipt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.list) < maxHeld {
+		now := time.Now()
+		r.list[key] = &waitingReceipt{h, now, now.Add(heldLook)}
+	}
+}
+
+func (r *heldReceipts) due(now time.Time) map[string]*waitingReceipt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due := map[string]*waitingReceipt{}
+	for key, w := range r.list {
+		if !w.look.After(now) {
+			w.look = now.Add(heldLook)
+			due[key] = w
+		}
+	}
+	return due
+}
+
+func (r *heldReceipts) drop(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.list, key)
+}
+
+// sweep looks for the messages of held receipts again.
+func (r *heldReceipts) sweep(ctx context.Context, e *engine) {
+	now := time.Now()
+	for key, w := range r.due(now) {
+		settled, err := e.retryHeld(ctx, key, w, now.Sub(w.since))
+		switch {
+		case err != nil:
+			e.logger.Warn("looking at a held receipt failed", "smsc_message_id", w.ID, "error", err)
+		case settled:
+			r.drop(key)
+		case now.Sub(w.since) >= heldGiveUp:
+			e.metrics.receipt("unmatched")
+			e.logger.Warn("a delivery receipt matches no message", "smsc_message_id", w.ID, "status", w.Raw, "from", w.From)
+			r.drop(key)
+		}
+	}
+}
+
+// retryHeld looks for a held receipt's message by its id and, after a while,
+// among the submits that were never answered.
+func (e *engine) retryHeld(ctx context.Context, key string, w *waitingReceipt, waited time.Duration) (settled bool, err error) {
+	still, err := e.state.Get(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	if _, there := still[key]; !there {
+		return true, nil // whoever learnt the id has taken it
+	}
+	m, err := e.find(ctx, w.heldReceipt)
+	if err != nil {
+		return false, err
+	}
+	if m == nil && waited >= heldPatience {
+		m, err = e.adopt(ctx, w.heldReceipt)
+	}
+	if m == nil || err != nil {
+		return false, err
+	}
+	if err := e.reportMatch(ctx, *m, w.heldReceipt); err != nil {
+		return false, err
+	}
+	return true, e.state.Delete(ctx, key)
+}
+
+// adopt takes a receipt for that of the submit to the same person, from the same
+// sender, that was never answered.
+func (e *engine) adopt(ctx context.Context, h heldReceipt) (*match, error) {
+	key := e.keys.unknown(h.From, h.To)
+	found, err := e.state.Get(ctx, key)
+	if err != nil || found[key] == "" {
+		return nil, err
+	}
+	m := &match{key: e.keys.id(e.ids.kept(h.ID)), how: "address"}
+	if err := json.Unmarshal([]byte(found[key]), &m.known); err != nil {
+		return nil, err
+	}
+	s := &submitted{id: m.Message, to: m.To, from: m.From, routing: string(m.Routing), total: max(m.Total, 1)}
+	e.logger.Info("a receipt is taken for that of a submit without an answer", "message_id", m.Message, "smsc_message_id", h.ID)
+	e.saveParts(ctx, s, part{s, max(m.N, 1)}.only(h.ID))
+	return m, e.state.Delete(ctx, key)
+}

@@ -1,0 +1,190 @@
+package smpp
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"switchboard/config"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/receipt"
+)
+
+// version is an interface_version (§5.2.4): 0x34 for 3.4.
+type version uint8
+
+// UnmarshalYAML reads 34, "34" and "3.4".
+func (v *version) UnmarshalYAML(node *yaml.Node) error {
+	switch strings.ReplaceAll(strings.TrimPrefix(node.Value, "0x"), ".", "") {
+	case "33":
+		*v = version(pdu.Version33)
+	case "34":
+		*v = version(pdu.Version34)
+	case "50", "5":
+		*v = version(pdu.Version50)
+	default:
+		return fmt.Errorf("line %d: interface_version is %q; write 33, 34 or 50", node.Line, node.Value)
+	}
+	return nil
+}
+
+// String is "3.4".
+func (v version) String() string { return fmt.Sprintf("%d.%d", v>>4, v&0xF) }
+
+// bindMode says which binds are made.
+type bindMode string
+
+const (
+	modeTransceiver bindMode = "transceiver"
+	modeSplit       bindMode = "transmitter+receiver"
+	modeTransmitter bindMode = "transmitter"
+	modeReceiver    bindMode = "receiver"
+)
+
+// UnmarshalYAML reads one of the modes.
+func (m *bindMode) UnmarshalYAML(node *yaml.Node) error {
+	return word(node, m, modeTransceiver, modeSplit, modeTransmitter, modeReceiver)
+}
+
+func (m bindMode) sends() bool { return m != modeReceiver }
+
+// commands are the binds that make up the mode.
+func (m bindMode) commands() []pdu.CommandID {
+	switch m {
+	case modeSplit:
+		return []pdu.CommandID{pdu.CmdBindTransmitter, pdu.CmdBindReceiver}
+	case modeTransmitter:
+		return []pdu.CommandID{pdu.CmdBindTransmitter}
+	case modeReceiver:
+		return []pdu.CommandID{pdu.CmdBindReceiver}
+	}
+	return []pdu.CommandID{pdu.CmdBindTransceiver}
+}
+
+// unknownPolicy says what becomes of a submit that was not answered.
+type unknownPolicy string
+
+const (
+	unknownWait   unknownPolicy = "wait"
+	unknownResend unknownPolicy = "resend"
+	unknownFail   unknownPolicy = "fail"
+)
+
+// UnmarshalYAML reads one of the policies.
+func (p *unknownPolicy) UnmarshalYAML(node *yaml.Node) error {
+	return word(node, p, unknownWait, unknownResend, unknownFail)
+}
+
+// idFormat says how ids are spelt in one place; "auto" finds out.
+type idFormat string
+
+const formatAuto idFormat = "auto"
+
+// UnmarshalYAML reads a format.
+func (f *idFormat) UnmarshalYAML(node *yaml.Node) error {
+	if node.Value != string(formatAuto) {
+		if _, err := receipt.ParseIDFormat(node.Value); err != nil {
+			return fmt.Errorf("line %d: %w, and auto", node.Line, err)
+		}
+	}
+	*f = idFormat(node.Value)
+	return nil
+}
+
+func (f idFormat) auto() bool { return f == formatAuto }
+
+func (f idFormat) normal(id string) string {
+	format, _ := receipt.ParseIDFormat(string(f)) // checked; auto is Verbatim
+	return format.Normal(id)
+}
+
+func word[T ~string](node *yaml.Node, into *T, words ...T) error {
+	list := make([]string, len(words))
+	for i, w := range words {
+		if node.Value == string(w) {
+			*into = w
+			return nil
+		}
+		list[i] = string(w)
+	}
+	return fmt.Errorf("line %d: %q is none of %s%s", node.Line, node.Value, strings.Join(list, ", "), config.DidYouMean(node.Value, list))
+}
+
+// address is host:port of the SMSC, and whether TLS is spoken there.
+func (o *Options) address() (hostPort string, tls bool, err error) {
+	if o.TwistedEndpoint != "" {
+		if o.Host != "" {
+			return "", false, config.Fieldf("host", "either host or twisted_endpoint is given, not both")
+		}
+		hostPort, tls, err = parseEndpoint(o.TwistedEndpoint)
+		if err == nil && strings.HasPrefix(hostPort, ":") {
+			err = fmt.Errorf("is %q; write tcp:host=HOST:port=PORT", o.TwistedEndpoint)
+		}
+		if err != nil {
+			return "", false, config.Field(err, "twisted_endpoint")
+		}
+		return hostPort, tls || o.TLS, nil
+	}
+	if o.Host == "" {
+		return "", false, config.Fieldf("host", "is missing: host and port, or twisted_endpoint, say where the SMSC is")
+	}
+	if o.Port < 1 || o.Port > maxPort {
+		return "", false, config.Fieldf("port", "must be a port number, at most %d", maxPort)
+	}
+	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.TLS, nil
+}
+
+const maxPort = 65535
+
+// parseEndpoint reads Twisted's description of an endpoint: tcp:HOST:PORT or
+// tcp:host=HOST:port=PORT of a client, tcp:PORT:interface=HOST of a server;
+// ssl: and tls: for TLS. A backslash takes a colon's meaning away.
+func parseEndpoint(text string) (hostPort string, tls bool, err error) {
+	parts := splitEndpoint(text)
+	kind := parts[0]
+	if kind != "tcp" && kind != "tcp6" && kind != "ssl" && kind != "tls" || len(parts) < 2 {
+		return "", false, fmt.Errorf("is %q; write tcp:host=HOST:port=PORT", text)
+	}
+	host, port := "", ""
+	var plain []string
+	for _, part := range parts[1:] {
+		switch key, value, named := strings.Cut(part, "="); {
+		case !named:
+			plain = append(plain, part)
+		case key == "host" || key == "interface":
+			host = value
+		case key == "port":
+			port = value
+		}
+	}
+	if n := len(plain); n > 0 {
+		port = plain[n-1]
+		if n > 1 {
+			host = plain[0]
+		}
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > maxPort {
+		return "", false, fmt.Errorf("has %q where the port number is to be", port)
+	}
+	return net.JoinHostPort(host, port), kind == "ssl" || kind == "tls", nil
+}
+
+func splitEndpoint(text string) (parts []string) {
+	var part strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && i+1 < len(text):
+			i++
+			part.WriteByte(text[i])
+		case text[i] == ':':
+			parts = append(parts, part.String())
+			part.Reset()
+		default:
+			part.WriteByte(text[i])
+		}
+	}
+	return append(parts, part.String())
+}

@@ -1,0 +1,215 @@
+package smpp
+
+import (
+	"container/heap"
+	"time"
+)
+
+const (
+	// second is the window mt_tps counts in, and a little: clocks are coarse.
+	second = time.Second + time.Millisecond
+	// arrivalLimit is how long after it was written a submit that is not
+	// answered may arrive, as far as mt_tps is concerned.
+	arrivalLimit = 2 * time.Second
+	// tolerance is how far submits may lag behind their even spacing and catch
+	// up: timers are no finer.
+	tolerance = 10 * time.Millisecond
+)
+
+// pacer holds one bind to its rate. Two things do, and neither knows the other:
+//
+//   - mt_tps: no more than limit submits arrive at the SMSC in any one second.
+//     The arrival is not seen, but it lies between writing and answer, so a
+//     submit counts until one second after its answer, less the time that no
+//     answer can be faster than.
+//   - what the SMSC says: ESME_RTHROTTLED halves the learned rate, and time
+//     without it raises the rate step by step, until it is lifted.
+//
+// It is guarded by its gate's mutex.
+type pacer struct {
+	limit  int // per second; 0 is none
+	next   time.Time
+	active int
+	ends   endings
+
+	delay       time.Duration // throttle_delay
+	learned     float64       // per second; 0 is none
+	peak        float64       // what learned came down from
+	decreasedAt time.Time
+	increasedAt time.Time
+	pausedUntil time.Time
+
+	recent counter
+}
+
+// mark is one submit that counts.
+type mark struct {
+	sentAt time.Time
+	over   bool
+}
+
+type ending struct {
+	at   time.Time
+	mark *mark
+}
+
+type endings []ending
+
+func (e endings) Len() int           { return len(e) }
+func (e endings) Less(i, j int) bool { return e[i].at.Before(e[j].at) }
+func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *endings) Push(x any)        { *e = append(*e, x.(ending)) }
+func (e *endings) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	(*e)[last] = ending{}
+	*e = (*e)[:last]
+	return x
+}
+
+// wait is how long it is until a submit may be written; 0 is now.
+func (p *pacer) wait(now time.Time) time.Duration {
+	p.grow(now)
+	wait := max(p.pausedUntil.Sub(now), p.next.Sub(now), 0)
+	if p.limit == 0 {
+		return wait
+	}
+	p.expire(now)
+	if p.active >= p.limit && len(p.ends) > 0 {
+		wait = max(wait, p.ends[0].at.Sub(now))
+	}
+	return wait
+}
+
+// expire lets go of what no longer counts.
+func (p *pacer) expire(now time.Time) {
+	for len(p.ends) > 0 && !p.ends[0].at.After(now) {
+		if m := heap.Pop(&p.ends).(ending).mark; !m.over {
+			m.over = true
+			p.active--
+		}
+	}
+}
+
+// sent counts a submit that is being written.
+func (p *pacer) sent(now time.Time) *mark {
+	p.recent.add(now)
+	if rate := p.rate(); rate > 0 {
+		earliest := now.Add(-tolerance)
+		if p.next.Before(earliest) {
+			p.next = earliest
+		}
+		p.next = p.next.Add(time.Duration(float64(time.Second) / rate))
+	}
+	m := &mark{sentAt: now}
+	if p.limit > 0 {
+		p.active++
+		heap.Push(&p.ends, ending{now.Add(arrivalLimit + second), m})
+	}
+	return m
+}
+
+// answered takes down that a submit has arrived, at the latest fastest before
+// now: no answer comes back faster.
+func (p *pacer) answered(m *mark, now time.Time, fastest time.Duration) {
+	if p.limit == 0 || m.over {
+		return
+	}
+	arrived := now.Add(-fastest)
+	if arrived.Before(m.sentAt) {
+		arrived = m.sentAt
+	}
+	heap.Push(&p.ends, ending{arrived.Add(second), m})
+}
+
+// rate is the even spacing's, per second; 0 is as fast as can be.
+func (p *pacer) rate() float64 {
+	switch {
+	case p.learned > 0 && (p.limit == 0 || p.learned < float64(p.limit)):
+		return p.learned
+	case p.limit > 0:
+		return float64(p.limit)
+	}
+	return 0
+}
+
+const (
+	// decrease and the increase of a twentieth a second are those of congestion
+	// control: halve at once, come back slowly.
+	decrease      = 0.5
+	increaseShare = 0.05
+	minimumRate   = 1.0
+	// liftFactor: a bind without mt_tps is free again when the rate is so much
+	// above the one at which it was throttled.
+	liftFactor = 2
+)
+
+// throttled lowers the rate; began is true when it was not lowered before. What
+// was written before the last time says nothing new.
+func (p *pacer) throttled(m *mark, now time.Time) (began bool) {
+	if until := now.Add(p.delay); until.After(p.pausedUntil) {
+		p.pausedUntil = until
+	}
+	if m.sentAt.Before(p.decreasedAt) {
+		return false
+	}
+	began = p.learned == 0
+	current := max(p.recent.rate(now), minimumRate)
+	if p.learned > 0 {
+		current = min(current, p.learned)
+	}
+	p.peak = current
+	p.learned = max(current*decrease, minimumRate)
+	p.decreasedAt, p.increasedAt = now, now
+	return began
+}
+
+// grow raises the learned rate each second; ended is true when it is lifted.
+func (p *pacer) grow(now time.Time) (ended bool) {
+	if p.learned == 0 || now.Sub(p.increasedAt) < time.Second {
+		return false
+	}
+	steps := now.Sub(p.increasedAt).Seconds()
+	p.increasedAt = now
+	p.learned += steps * max(1, p.peak*increaseShare)
+	if p.limit > 0 && p.learned >= float64(p.limit) || p.limit == 0 && p.learned >= liftFactor*p.peak+1 {
+		p.learned = 0
+		return true
+	}
+	return false
+}
+
+const (
+	slots    = 10
+	slotTime = time.Second / slots
+)
+
+// counter counts what happened in about the last second.
+type counter struct {
+	slot  int64
+	count [slots]int
+}
+
+func (c *counter) turn(now time.Time) {
+	slot := now.UnixNano() / int64(slotTime)
+	for i := int64(0); i < slots && c.slot < slot; i++ {
+		c.slot++
+		c.count[c.slot%slots] = 0
+	}
+	c.slot = slot
+}
+
+func (c *counter) add(now time.Time) {
+	c.turn(now)
+	c.count[c.slot%slots]++
+}
+
+// rate is how many there were in the last second.
+func (c *counter) rate(now time.Time) float64 {
+	c.turn(now)
+	sum := 0
+	for _, n := range c.count {
+		sum += n
+	}
+	return float64(sum)
+}

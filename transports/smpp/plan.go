@@ -1,0 +1,171 @@
+package smpp
+
+import (
+	"fmt"
+	"hash/fnv"
+
+	"switchboard/message"
+	"switchboard/transports/smpp/gsm"
+	"switchboard/transports/smpp/pdu"
+)
+
+// submitted is what is kept of a message for its receipts.
+type submitted struct {
+	id, to, from string
+	routing      string // routing_metadata, as JSON
+	total        int
+}
+
+// part is one segment of a message.
+type part struct {
+	*submitted
+	n int // from 1
+}
+
+// plan is a message as it goes out: one encoded submit_sm a segment.
+type plan struct {
+	*submitted
+	frames [][]byte
+}
+
+// plan encodes a message. Each error is the message's own fault.
+func (e *engine) plan(m *message.Message) (*plan, error) {
+	w, err := readWishes(m)
+	if err != nil {
+		return nil, err
+	}
+	base, err := e.baseSubmit(m, &w)
+	if err != nil {
+		return nil, err
+	}
+	text, err := e.write(m, &w)
+	if err != nil {
+		return nil, err
+	}
+	if base.DataCoding, err = e.dataCoding(text.Coding, &w); err != nil {
+		return nil, err
+	}
+	p := &plan{submitted: &submitted{
+		id: m.ID, to: m.To, from: m.From, routing: m.RoutingMetadata.String(), total: len(text.Segments),
+	}}
+	for i := range text.Segments {
+		frame, err := segment(base, &text, i)
+		if err != nil {
+			return nil, err
+		}
+		p.frames = append(p.frames, frame)
+	}
+	return p, nil
+}
+
+// baseSubmit is what all segments have in common.
+func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err error) {
+	o := e.options
+	s.ServiceType = o.ServiceType
+	if o.RegisteredDelivery {
+		s.RegisteredDelivery = pdu.ReceiptFinal
+	}
+	if s.Dest, err = o.dest(m.To); err != nil {
+		return s, err
+	}
+	if s.Source, err = o.source(m.From); err != nil {
+		return s, err
+	}
+	if err := w.apply(&s); err != nil {
+		return s, err
+	}
+	if w.UDHI {
+		s.ESMClass |= pdu.ESMUDHI
+	}
+	if o.isUSSD(m) {
+		return s, w.ussd(&s, m)
+	}
+	return s, nil
+}
+
+// write turns the content, or the data in its place, into segments.
+func (e *engine) write(m *message.Message, w *wishes) (gsm.Message, error) {
+	o := e.options
+	reference := referenceOf(m.ID)
+	splitter := gsm.Splitter{
+		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(e.version.Load())),
+	}
+	if o.isUSSD(m) {
+		splitter.Method = gsm.Payload // a dialogue has no parts
+	}
+	if w.data != nil {
+		if w.UDHI { // it is cut already
+			splitter.Method = gsm.Payload
+		}
+		return splitter.Data(w.data, reference)
+	}
+	if w.DataCoding != nil {
+		splitter.Codings = []gsm.Coding{gsm.FromDataCoding(*w.DataCoding)}
+	}
+	text, err := splitter.Text(m.Content, reference)
+	if err != nil {
+		return text, fmt.Errorf("encoding the content: %w", err)
+	}
+	return text, nil
+}
+
+// referenceOf is the same for each try at a message, so that parts of two tries
+// still make one text.
+func referenceOf(id string) uint16 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	sum := h.Sum32()
+	return uint16(sum ^ sum>>16)
+}
+
+func (e *engine) dataCoding(c gsm.Coding, w *wishes) (pdu.DataCoding, error) {
+	switch fixed := e.options.SubmitSMDataCoding; {
+	case w.DataCoding != nil:
+		return pdu.DataCoding(*w.DataCoding), nil
+	case w.Flash:
+		flash, ok := c.Flash()
+		if !ok {
+			return 0, fmt.Errorf("a text in %s cannot be a flash message; gsm0338 and ucs2 can", c)
+		}
+		return pdu.DataCoding(flash), nil
+	case fixed != nil && w.data == nil:
+		return pdu.DataCoding(*fixed), nil
+	}
+	return pdu.DataCoding(c.DataCoding()), nil
+}
+
+// segment encodes one segment, with sequence_number 0.
+func segment(base pdu.Message, text *gsm.Message, i int) ([]byte, error) {
+	s, seg := pdu.SubmitSM{Message: base}, text.Segments[i]
+	s.TLVs = append(pdu.TLVs(nil), base.TLVs...)
+	if len(seg.Header) > 0 {
+		s.ESMClass |= pdu.ESMUDHI
+	}
+	octets := seg.Octets()
+	if text.Method == gsm.Payload && len(octets) > oneMessage(text.Coding) {
+		s.TLVs = append(s.TLVs, pdu.TLV{Tag: pdu.TagMessagePayload, Value: octets})
+	} else {
+		s.ShortMessage = octets
+	}
+	if seg.Multipart() && (text.Method == gsm.SAR || text.Method == gsm.SAR16) {
+		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagSarMsgRefNum, seg.Reference),
+			pdu.Byte(pdu.TagSarTotalSegments, seg.Total), pdu.Byte(pdu.TagSarSegmentSeqnum, seg.Seq))
+	}
+	p := &pdu.PDU{Body: &s}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	return p.AppendTo(make([]byte, 0, frameSize+len(octets)))
+}
+
+// frameSize is about what a submit_sm has beside its text, in octets.
+const frameSize = 96
+
+// oneMessage is how many octets short_message is used for: those of one message
+// on the air.
+func oneMessage(c gsm.Coding) int {
+	if c == gsm.GSM7 || c == gsm.ASCII {
+		return 160
+	}
+	return 140
+}

@@ -1,0 +1,191 @@
+package smpp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/receipt"
+)
+
+// heldReceipt is a receipt, and what is needed to use it later.
+type heldReceipt struct {
+	ID     string         `json:"id"` // as the SMSC spelt it
+	Status receipt.Status `json:"status"`
+	Raw    string         `json:"raw"`
+	Error  string         `json:"error,omitempty"`
+	Done   time.Time      `json:"done,omitzero"`
+	From   string         `json:"from"` // the person the message went to
+	To     string         `json:"to"`
+}
+
+// readReceipt reads a deliver_sm as a receipt; is is false when it is a
+// message from a person.
+func (e *engine) readReceipt(m *pdu.Message) (h heldReceipt, is bool) {
+	declared := m.ESMClass.IsReceipt()
+	_, hasID := m.TLVs.Get(pdu.TagReceiptedMessageID)
+	_, hasState := m.TLVs.Get(pdu.TagMessageState)
+	if !declared && !(hasID && hasState) && e.options.DeliveryReportUseESMClass {
+		return h, false
+	}
+	text, _ := e.decode(m.DataCoding, m.Payload())
+	r, err := e.parser.Parse(m.TLVs, text)
+	if err != nil {
+		if declared {
+			e.metrics.receipt("unreadable")
+			e.logger.Warn("a delivery receipt cannot be read and is let go", "from", m.Source.Addr, "text", text, "error", err)
+		}
+		return h, declared
+	}
+	return heldReceipt{
+		ID: r.ID, Status: r.Status, Raw: r.RawStatus, Error: r.Error, Done: r.Done,
+		From: m.Source.Addr, To: m.Dest.Addr,
+	}, true
+}
+
+// takeReceipt reports a receipt, or holds it until its id is known.
+func (e *engine) takeReceipt(ctx context.Context, h heldReceipt) error {
+	if h.ID == "" { // unreadable: trying again mends nothing
+		return nil
+	}
+	m, err := e.find(ctx, h)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		return e.reportMatch(ctx, *m, h)
+	}
+	return e.hold(ctx, h)
+}
+
+// reportMatch publishes what a receipt says of a message. States never go
+// backwards: after the last word, no other is reported.
+func (e *engine) reportMatch(ctx context.Context, m match, h heldReceipt) error {
+	if m.certain {
+		e.ids.observe(m.relation)
+	}
+	switch {
+	case m.Final != "":
+		e.metrics.receipt("repeated")
+		return nil
+	case m.Dead:
+		e.metrics.receipt("matched")
+		return e.conclude(ctx, m, h)
+	}
+	status, worth, err := e.verdict(ctx, m, h)
+	if err != nil {
+		return err
+	}
+	if worth && !e.options.DisableDeliveryReport {
+		if err := e.line.Report(ctx, e.event(m, h, status)); err != nil {
+			return fmt.Errorf("publishing delivery report: %w", err)
+		}
+	}
+	e.metrics.receipt("matched")
+	return e.conclude(ctx, m, h)
+}
+
+// conclude remembers that the last word on a part was said.
+func (e *engine) conclude(ctx context.Context, m match, h heldReceipt) error {
+	if !h.Status.Final() {
+		return nil
+	}
+	m.Final = h.Raw
+	return e.state.Set(ctx, store.Entry{Key: m.key, Value: m.encode(), TTL: e.options.FinalDRThirdPartyIDExpiry.Std()})
+}
+
+// verdict is what a receipt means for its message: one of several parts is
+// delivered when all are, and failed when one is. It is not worth reporting
+// while parts are missing, or when another has failed before.
+func (e *engine) verdict(ctx context.Context, m match, h heldReceipt) (status receipt.Status, worth bool, err error) {
+	if m.Total <= 1 || !h.Status.Final() {
+		return h.Status, true, nil
+	}
+	own := e.keys.report(m.Message, m.N)
+	entry := store.Entry{Key: own, Value: string(h.Status), TTL: e.options.ThirdPartyIDExpiry.Std()}
+	if err := e.state.Set(ctx, entry); err != nil {
+		return "", false, fmt.Errorf("remembering a part's receipt: %w", err)
+	}
+	keys := make([]string, m.Total)
+	for i := range keys {
+		keys[i] = e.keys.report(m.Message, i+1)
+	}
+	found, err := e.state.Get(ctx, keys...)
+	if err != nil {
+		return "", false, fmt.Errorf("looking for other parts' receipts: %w", err)
+	}
+	for key, value := range found {
+		if key != own && value == string(receipt.Failed) {
+			return receipt.Failed, false, nil
+		}
+	}
+	return h.Status, h.Status == receipt.Failed || len(found) == m.Total, nil
+}
+
+// event is the delivery report. Its ID follows from what it says, so that a
+// receipt taken twice makes one event.
+func (e *engine) event(m match, h heldReceipt, status receipt.Status) *message.Event {
+	about := &message.Message{ID: m.Message}
+	if len(m.Routing) > 0 {
+		_ = about.RoutingMetadata.UnmarshalJSON(m.Routing) // was JSON when it was kept
+	}
+	event := message.NewDeliveryReport(about, message.DeliveryStatus(status))
+	sum := sha256.Sum256([]byte(m.Message + "\x00" + m.key + "\x00" + string(status) + "\x00" + h.Raw))
+	event.ID = hex.EncodeToString(sum[:16])
+	meta := &event.TransportMetadata
+	meta.Set("smpp_delivery_status", h.Raw)
+	meta.Set("smpp_message_id", h.ID)
+	if h.Error != "" {
+		meta.Set("smpp_error_code", h.Error)
+	}
+	if !h.Done.IsZero() {
+		meta.Set("smpp_done_date", message.FormatTime(h.Done))
+	}
+	if m.how != "id" {
+		meta.Set("smpp_matched_by", m.how)
+	}
+	if status == receipt.Failed {
+		event.SetExtra("failure_code", firstOf(h.Error, h.Raw))
+		event.SetExtra("failure_reason", "the SMSC reported "+h.Raw)
+	}
+	return event
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// hold keeps a receipt whose id is not known: its submit_sm_resp may be on its
+// way, here or in another process.
+func (e *engine) hold(ctx context.Context, h heldReceipt) error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return message.Permanent(fmt.Errorf("holding a receipt: %w", err))
+	}
+	key := e.keys.held(e.ids.held(h.ID))
+	if err := e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: e.options.HeldReceiptExpiry.Std()}); err != nil {
+		return fmt.Errorf("holding a receipt: %w", err)
+	}
+	e.metrics.receipt("held")
+	m, err := e.find(ctx, h)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		e.held.add(key, h)
+		return nil
+	}
+	if err := e.reportMatch(ctx, *m, h); err != nil {
+		return err
+	}
+	return e.state.Delete(ctx, key)
+}

@@ -1,0 +1,162 @@
+// Package smpp is a transport that speaks SMPP 3.3, 3.4 and 5.0 to an SMSC as an
+// ESME does: it binds, submits messages within a window and a rate, keeps the
+// receipts' way back to the messages, and takes what people send. Section
+// numbers (§) are those of the SMPP 3.4 specification, issue 1.2.
+package smpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports"
+)
+
+// Transport is an ESME. Its fields are its options.
+type Transport struct {
+	Options `yaml:",inline"`
+
+	state      store.State
+	logger     *slog.Logger
+	registerer prometheus.Registerer
+	metrics    *metrics
+
+	mu      sync.Mutex
+	engine  *engine       // of the present Run
+	changed chan struct{} // closed when engine is set; nil when nobody waits
+}
+
+var (
+	_ transports.Transport    = (*Transport)(nil)
+	_ transports.Acknowledger = (*Transport)(nil)
+	_ transports.Windowed     = (*Transport)(nil)
+	_ transports.Resender     = (*Transport)(nil)
+)
+
+// New makes a transport with its defaults, which binds as a transceiver.
+func New() *Transport {
+	return &Transport{Options: defaultOptions(), logger: slog.New(slog.DiscardHandler)}
+}
+
+// NewTransmitter makes a transport that only sends, for a pair of workers that
+// share split_bind_prefix.
+func NewTransmitter() *Transport {
+	t := New()
+	t.BindMode = modeTransmitter
+	return t
+}
+
+// NewReceiver makes a transport that only receives.
+func NewReceiver() *Transport {
+	t := New()
+	t.BindMode = modeReceiver
+	return t
+}
+
+// Bind takes the state store, the logger and the registry of metrics.
+func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
+	if tools.State == nil {
+		return message.Permanent(errors.New("the SMPP transport needs a state store; set DATABASE_URL"))
+	}
+	t.state, t.logger, t.registerer = tools.State, tools.Logger, tools.Registerer
+	if t.TransportName == "" {
+		t.TransportName = tools.Name
+	}
+	m, err := newMetrics(tools.Registerer, t.TransportName)
+	t.metrics = m
+	return err
+}
+
+// AcksItself says that no acks are wanted, as disable_ack does.
+func (t *Transport) AcksItself() bool { return t.DisableAck }
+
+// handling is how many more messages are in hand than are at the SMSC: those
+// that are being encoded, remembered and acknowledged.
+const handling = 100
+
+// InFlight is how many messages Send is of use for at once.
+func (t *Transport) InFlight() int { return 2*t.Window*t.Binds + handling }
+
+// Run keeps the binds until ctx ends, then unbinds.
+func (t *Transport) Run(ctx context.Context, line transports.Line) error {
+	if t.state == nil {
+		return message.Permanent(errors.New("starting SMPP: Bind was not called"))
+	}
+	e, err := newEngine(t, line)
+	if err != nil {
+		return message.Permanent(err)
+	}
+	t.setEngine(e)
+	defer t.setEngine(nil)
+	return e.run(ctx)
+}
+
+func (t *Transport) setEngine(e *engine) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.engine = e
+	if e != nil && t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// running is the engine of the present Run; it waits until there is one.
+func (t *Transport) running(ctx context.Context) (*engine, error) {
+	for {
+		e, changed := t.look()
+		if err := ctx.Err(); e != nil || err != nil {
+			return e, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for SMPP to start: %w", ctx.Err())
+		}
+	}
+}
+
+func (t *Transport) look() (*engine, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.engine == nil && t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return t.engine, t.changed
+}
+
+var errReceiver = errors.New("this SMPP transport is bound as a receiver and cannot send; send through the transmitter")
+
+// Send submits a message, in as many segments as it takes, and returns the
+// SMSC's id of the first. It waits while nothing is bound, the window is full or
+// the rate is used up.
+func (t *Transport) Send(ctx context.Context, m *message.Message) (providerID string, err error) {
+	if !t.BindMode.sends() {
+		return "", message.Permanent(errReceiver)
+	}
+	e, err := t.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	return e.send(ctx, m, nil)
+}
+
+// SendAgain is Send for a message that was in hand before: parts the SMSC took
+// are not submitted again, and those it did not answer are treated as
+// unknown_policy says.
+func (t *Transport) SendAgain(ctx context.Context, m *message.Message) (providerID string, err error) {
+	if !t.BindMode.sends() {
+		return "", message.Permanent(errReceiver)
+	}
+	e, err := t.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	return e.sendAgain(ctx, m)
+}

@@ -1,0 +1,296 @@
+package smpp
+
+import (
+	"errors"
+	"maps"
+	"strconv"
+	"time"
+
+	"switchboard/config"
+	"switchboard/transports/smpp/gsm"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/receipt"
+)
+
+// Outgoing says how messages are written.
+type Outgoing struct {
+	// ServiceType is the service_type of every message, at most 5 characters.
+	ServiceType string `yaml:"service_type"`
+	// DestAddrTON is the type of number of to_addr (§5.2.5). Default 0; a leading
+	// + is taken off and makes it 1.
+	DestAddrTON uint8 `yaml:"dest_addr_ton"`
+	// DestAddrNPI is its numbering plan (§5.2.6). Default 1.
+	DestAddrNPI uint8 `yaml:"dest_addr_npi"`
+	// SourceAddrTON is the type of number of from_addr. Default 0; letters make
+	// it 5, a leading + is taken off and makes it 1.
+	SourceAddrTON uint8 `yaml:"source_addr_ton"`
+	// SourceAddrNPI is its numbering plan. Default 0.
+	SourceAddrNPI uint8 `yaml:"source_addr_npi"`
+	// RegisteredDelivery asks for receipts. Default true.
+	RegisteredDelivery bool `yaml:"registered_delivery"`
+	// SubmitSMEncoding is the coding of every text: gsm0338, gsm0338-packed,
+	// ascii, latin1, ucs2, utf-8, … Default: gsm0338 where it has every
+	// character, else ucs2.
+	SubmitSMEncoding string `yaml:"submit_sm_encoding"`
+	// SubmitSMDataCoding is the data_coding of every text. Default: the coding's
+	// own.
+	SubmitSMDataCoding *uint8 `yaml:"submit_sm_data_coding"`
+	// NationalLanguages are those whose shift tables may be written with.
+	// Default none. Example: [turkish, portuguese].
+	NationalLanguages config.Names `yaml:"national_languages"`
+	// SendLongMessages puts a long text into message_payload, uncut.
+	SendLongMessages bool `yaml:"send_long_messages"`
+	// SendMultipartSAR cuts a long text and numbers the parts by sar_ parameters.
+	SendMultipartSAR bool `yaml:"send_multipart_sar"`
+	// SendMultipartUDH cuts a long text and numbers the parts by user data
+	// headers. It is what happens by default.
+	SendMultipartUDH bool `yaml:"send_multipart_udh"`
+	// MultipartReferenceBits is 8 or 16. Default 8.
+	MultipartReferenceBits int `yaml:"multipart_reference_bits"`
+	// SubmitSMExpiry is how long what was submitted of a message that is not done
+	// with is remembered. Default 86400.
+	SubmitSMExpiry config.Duration `yaml:"submit_sm_expiry"`
+	// DisableAck publishes no acks.
+	DisableAck bool `yaml:"disable_ack"`
+}
+
+func (o *Outgoing) validate(v version) error {
+	errs := []error{
+		atMost("service_type", o.ServiceType, 5), positive("submit_sm_expiry", o.SubmitSMExpiry),
+	}
+	if o.SubmitSMEncoding != "" {
+		if _, err := gsm.ParseCoding(o.SubmitSMEncoding); err != nil {
+			errs = append(errs, config.Field(err, "submit_sm_encoding"))
+		}
+	}
+	for _, name := range o.NationalLanguages {
+		if _, err := gsm.ParseLanguage(name); err != nil {
+			errs = append(errs, config.Field(err, "national_languages", name))
+		}
+	}
+	if b := o.MultipartReferenceBits; b != 0 && b != 8 && b != 16 {
+		errs = append(errs, config.Fieldf("multipart_reference_bits", "must be 8 or 16"))
+	}
+	ways := 0
+	for _, chosen := range [...]bool{o.SendLongMessages, o.SendMultipartSAR, o.SendMultipartUDH} {
+		if chosen {
+			ways++
+		}
+	}
+	if ways > 1 {
+		errs = append(errs, config.Fieldf("send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"))
+	}
+	if v < version(pdu.Version34) && (o.SendLongMessages || o.SendMultipartSAR) {
+		errs = append(errs, config.Fieldf("interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))
+	}
+	return errors.Join(errs...)
+}
+
+// method is how long texts are cut; SMPP 3.3 has user data headers only.
+func (o *Outgoing) method(v version) gsm.Method {
+	wide := o.MultipartReferenceBits == 16
+	switch {
+	case o.SendLongMessages && v >= version(pdu.Version34):
+		return gsm.Payload
+	case o.SendMultipartSAR && v >= version(pdu.Version34) && wide:
+		return gsm.SAR16
+	case o.SendMultipartSAR && v >= version(pdu.Version34):
+		return gsm.SAR
+	case wide:
+		return gsm.UDH16
+	}
+	return gsm.UDH8
+}
+
+// codings are those a text may be written in, the cheapest being taken.
+func (o *Outgoing) codings() []gsm.Coding {
+	if o.SubmitSMEncoding != "" {
+		coding, _ := gsm.ParseCoding(o.SubmitSMEncoding) // checked
+		return []gsm.Coding{coding}
+	}
+	if o.SubmitSMDataCoding != nil {
+		return []gsm.Coding{gsm.FromDataCoding(*o.SubmitSMDataCoding)}
+	}
+	return nil
+}
+
+func (o *Outgoing) languages() (list []gsm.Language) {
+	for _, name := range o.NationalLanguages {
+		language, _ := gsm.ParseLanguage(name) // checked
+		list = append(list, language)
+	}
+	return list
+}
+
+// Incoming says how people's messages are read.
+type Incoming struct {
+	// DataCodingOverrides are the codings that data_coding values mean to this
+	// SMSC, where it does not keep to the specification. Example: {0: latin1}.
+	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
+	// AllowEmptyMessages is accepted for Vumi's files: empty messages always
+	// arrive, their content null.
+	AllowEmptyMessages bool `yaml:"allow_empty_messages"`
+	// ReassemblyTTL is how long the parts of a long message wait for each other;
+	// then what is there is received as it is. Default 1h.
+	ReassemblyTTL config.Duration `yaml:"reassembly_ttl"`
+}
+
+func (o *Incoming) validate() error {
+	errs := []error{positive("reassembly_ttl", o.ReassemblyTTL)}
+	if _, err := o.overrides(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Incoming) overrides() (map[pdu.DataCoding]gsm.Coding, error) {
+	all := map[pdu.DataCoding]gsm.Coding{}
+	for number, name := range o.DataCodingOverrides {
+		n, err := strconv.ParseUint(number, 0, 8)
+		if err != nil {
+			return nil, config.Field(errors.New("is no data_coding: a number from 0 to 255"), "data_coding_overrides", number)
+		}
+		coding, err := gsm.ParseCoding(name)
+		if err != nil {
+			return nil, config.Field(err, "data_coding_overrides", number)
+		}
+		all[pdu.DataCoding(n)] = coding
+	}
+	return all, nil
+}
+
+// Reports says how receipts are read and matched.
+type Reports struct {
+	// DisableDeliveryReport publishes no delivery reports.
+	DisableDeliveryReport bool `yaml:"disable_delivery_report"`
+	// DeliveryReportRegex reads receipts' texts, with the groups id and stat at
+	// least. Default: a reader that takes every form known.
+	DeliveryReportRegex string `yaml:"delivery_report_regex"`
+	// DeliveryReportStatusMapping adds to, or changes, what an SMSC's words mean:
+	// delivered, failed or pending. Example: {ACCEPTD: delivered}.
+	DeliveryReportStatusMapping map[string]string `yaml:"delivery_report_status_mapping"`
+	// DeliveryReportUseESMClass takes for a receipt what esm_class says is one;
+	// when false, every message that reads as one. Default true.
+	DeliveryReportUseESMClass bool `yaml:"delivery_report_use_esm_class"`
+	// ThirdPartyIDExpiry is how long the SMSC's id of a message is remembered.
+	// Default 604800.
+	ThirdPartyIDExpiry config.Duration `yaml:"third_party_id_expiry"`
+	// FinalDRThirdPartyIDExpiry is how long after its last receipt. Default 3600.
+	FinalDRThirdPartyIDExpiry config.Duration `yaml:"final_dr_third_party_id_expiry"`
+	// HeldReceiptExpiry is how long a receipt for an id not known is kept, in
+	// case the id comes after it. Default 1h.
+	HeldReceiptExpiry config.Duration `yaml:"held_receipt_expiry"`
+	// SubmitIDFormat is how submit_sm_resp spells ids: verbatim, hex, decimal, or
+	// auto to find out. Default auto.
+	SubmitIDFormat idFormat `yaml:"submit_id_format"`
+	// ReceiptIDFormat is how receipts spell them. Default auto.
+	ReceiptIDFormat idFormat `yaml:"receipt_id_format"`
+	// ReceiptTimezone is the zone of receipts' dates, as in Africa/Lagos. Default
+	// UTC.
+	ReceiptTimezone string `yaml:"receipt_timezone"`
+}
+
+func (o *Reports) validate() error {
+	errs := []error{
+		positive("third_party_id_expiry", o.ThirdPartyIDExpiry),
+		positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),
+		positive("held_receipt_expiry", o.HeldReceiptExpiry),
+	}
+	if o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto() {
+		errs = append(errs, config.Fieldf("receipt_id_format", "and submit_id_format are both auto, or both said"))
+	}
+	if _, err := o.parser(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// parser makes the reader of receipts.
+func (o *Reports) parser() (p receipt.Parser, err error) {
+	if o.DeliveryReportRegex != "" {
+		if p.Pattern, err = receipt.CompilePattern(o.DeliveryReportRegex); err != nil {
+			return p, config.Field(err, "delivery_report_regex")
+		}
+	}
+	if p.Statuses, err = receipt.DefaultStatusMap().With(o.DeliveryReportStatusMapping); err != nil {
+		return p, config.Field(err, "delivery_report_status_mapping")
+	}
+	if p.Location, err = time.LoadLocation(o.ReceiptTimezone); err != nil {
+		return p, config.Field(err, "receipt_timezone")
+	}
+	return p, nil
+}
+
+// Processors are the sections in which Vumi's newer files have the options of
+// its processors. What stands in one counts for more than at the top level.
+type Processors struct {
+	// DeliverProcessor names Vumi's class for people's messages; any is taken
+	// for the one there is.
+	DeliverProcessor string `yaml:"deliver_short_message_processor"`
+	// DeliverConfig holds data_coding_overrides and allow_empty_messages.
+	DeliverConfig deliverSection `yaml:"deliver_short_message_processor_config"`
+	// SubmitProcessor names Vumi's class for messages to people.
+	SubmitProcessor string `yaml:"submit_short_message_processor"`
+	// SubmitConfig holds submit_sm_encoding, submit_sm_data_coding,
+	// send_long_messages, send_multipart_sar and send_multipart_udh.
+	SubmitConfig submitSection `yaml:"submit_short_message_processor_config"`
+	// ReportProcessor names Vumi's class for receipts.
+	ReportProcessor string `yaml:"delivery_report_processor"`
+	// ReportConfig holds delivery_report_regex, delivery_report_status_mapping
+	// and delivery_report_use_esm_class.
+	ReportConfig reportSection `yaml:"delivery_report_processor_config"`
+}
+
+type deliverSection struct {
+	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
+	AllowEmptyMessages  *bool             `yaml:"allow_empty_messages"`
+}
+
+type submitSection struct {
+	SubmitSMEncoding   *string `yaml:"submit_sm_encoding"`
+	SubmitSMDataCoding *uint8  `yaml:"submit_sm_data_coding"`
+	SendLongMessages   *bool   `yaml:"send_long_messages"`
+	SendMultipartSAR   *bool   `yaml:"send_multipart_sar"`
+	SendMultipartUDH   *bool   `yaml:"send_multipart_udh"`
+}
+
+type reportSection struct {
+	DeliveryReportRegex         *string           `yaml:"delivery_report_regex"`
+	DeliveryReportStatusMapping map[string]string `yaml:"delivery_report_status_mapping"`
+	DeliveryReportUseESMClass   *bool             `yaml:"delivery_report_use_esm_class"`
+}
+
+// apply puts what the sections say into the options.
+func (p *Processors) apply(o *Options) {
+	set(&o.AllowEmptyMessages, p.DeliverConfig.AllowEmptyMessages)
+	merge(&o.DataCodingOverrides, p.DeliverConfig.DataCodingOverrides)
+	s := &p.SubmitConfig
+	set(&o.SubmitSMEncoding, s.SubmitSMEncoding)
+	set(&o.SendLongMessages, s.SendLongMessages)
+	set(&o.SendMultipartSAR, s.SendMultipartSAR)
+	set(&o.SendMultipartUDH, s.SendMultipartUDH)
+	if s.SubmitSMDataCoding != nil {
+		o.SubmitSMDataCoding = s.SubmitSMDataCoding
+	}
+	set(&o.DeliveryReportRegex, p.ReportConfig.DeliveryReportRegex)
+	set(&o.DeliveryReportUseESMClass, p.ReportConfig.DeliveryReportUseESMClass)
+	merge(&o.DeliveryReportStatusMapping, p.ReportConfig.DeliveryReportStatusMapping)
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func merge(to *map[string]string, from map[string]string) {
+	if len(from) == 0 {
+		return
+	}
+	all := maps.Clone(*to)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, from)
+	*to = all
+}

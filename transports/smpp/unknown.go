@@ -1,0 +1,223 @@
+package smpp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+)
+
+// What is written down of a part of a message that is not done with: "=ID" the
+// SMSC has it, "!REASON" it was refused, "?SECONDS" it went unanswered at that
+// time.
+const (
+	partAccepted = '='
+	partRefused  = '!'
+	partUnknown  = '?'
+)
+
+// saveParts writes down what a further try must know.
+func (e *engine) saveParts(ctx context.Context, s *submitted, parts []fate) {
+	var entries []store.Entry
+	for i, f := range parts {
+		value := ""
+		switch {
+		case f.accepted:
+			value = string(partAccepted) + f.id
+		case f.unknown:
+			value = string(partUnknown) + strconv.FormatInt(time.Now().Unix(), 10)
+		default:
+			continue
+		}
+		entries = append(entries, store.Entry{Key: e.keys.part(s.id, i+1), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
+		if f.unknown {
+			entries = append(entries, store.Entry{
+				Key: e.keys.unknown(s.to, s.from), Value: part{s, i + 1}.encode(), TTL: e.options.SubmitSMExpiry.Std(),
+			})
+		}
+	}
+	e.mustSet(ctx, s.id, entries...)
+}
+
+// awaitWord leaves a message with unanswered parts to a later try, by which a
+// late answer or a receipt may have come.
+func (e *engine) awaitWord(ctx context.Context, s *submitted, parts []fate, failure error) error {
+	e.saveParts(ctx, s, parts)
+	return message.RetryAfter(e.nextLook(0), failure)
+}
+
+// firstLook is when a message without an answer is looked at again; each
+// further wait is as long as all before it.
+const firstLook = 5 * time.Second
+
+func (e *engine) nextLook(waited time.Duration) time.Duration {
+	whole := e.options.UnknownWait.Std()
+	return min(max(waited, min(firstLook, whole/4)), max(whole-waited, 0)+time.Second)
+}
+
+// sendAgain goes on where earlier tries at a message ended.
+func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID string, err error) {
+	p, err := e.plan(m)
+	if err != nil {
+		return "", message.Permanent(err)
+	}
+	keys := make([]string, p.total)
+	for i := range keys {
+		keys[i] = e.keys.part(m.ID, i+1)
+	}
+	found, err := e.state.Get(ctx, keys...)
+	if err != nil {
+		return "", fmt.Errorf("asking what was submitted of message %s: %w", m.ID, err)
+	}
+	if len(found) == 0 {
+		return e.send(ctx, m, nil)
+	}
+	known := make([]fate, p.total)
+	waited := time.Duration(-1)
+	for i, key := range keys {
+		fate, since := readFate(found[key])
+		if fate.refused != nil {
+			return "", fate.refused
+		}
+		if fate.unknown {
+			waited = max(waited, time.Since(since))
+		}
+		known[i] = fate
+	}
+	switch {
+	case waited > e.options.UnknownWait.Std():
+		return "", message.Permanent(fmt.Errorf("%w: there was neither an answer nor a receipt within %s", errUnknown, e.options.UnknownWait.Std()))
+	case waited >= 0:
+		return "", message.RetryAfter(e.nextLook(waited), errUnknown)
+	}
+	return e.send(ctx, m, known)
+}
+
+func readFate(value string) (f fate, since time.Time) {
+	if value == "" {
+		return f, since
+	}
+	rest := value[1:]
+	switch value[0] {
+	case partAccepted:
+		return fate{accepted: true, id: rest}, since
+	case partRefused:
+		return fate{refused: message.Permanent(fmt.Errorf("the SMSC refused submit_sm: %s", rest))}, since
+	}
+	seconds, _ := strconv.ParseInt(rest, 10, 64)
+	return fate{unknown: true}, time.Unix(seconds, 0)
+}
+
+// lateTimeout is how long writing down a late answer may take.
+const lateTimeout = 30 * time.Second
+
+// lately takes an answer that came after its time.
+func (e *engine) lately(p part, o outcome) {
+	e.work.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lateTimeout)
+		defer cancel()
+		value := string(partRefused) + o.status.String() + ": " + o.status.Words()
+		if o.status == pdu.StatusOK {
+			value = string(partAccepted) + o.id
+			e.rememberIDs(ctx, p.submitted, p.only(o.id), false)
+		}
+		e.mustSet(ctx, p.id, store.Entry{Key: e.keys.part(p.id, p.n), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
+		if err := e.state.Delete(ctx, e.keys.unknown(p.to, p.from)); err != nil {
+			e.logger.Debug("forgetting an unanswered submit failed", "message_id", p.id, "error", err)
+		}
+	})
+}
+
+// only are the message's parts of which the SMSC has this one.
+func (p part) only(id string) []fate {
+	parts := make([]fate, p.total)
+	parts[p.n-1] = fate{accepted: true, id: id}
+	return parts
+}
+
+const (
+	setTries = 5
+	setPause = time.Second
+)
+
+// mustSet writes what cannot be found out again, patiently.
+func (e *engine) mustSet(ctx context.Context, messageID string, entries ...store.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	var err error
+	for range setTries {
+		if err = e.state.Set(ctx, entries...); err == nil {
+			return
+		}
+		select {
+		case <-time.After(setPause):
+		case <-ctx.Done():
+		case <-e.gate.done:
+		}
+	}
+	e.logger.Error("remembering what was submitted failed; receipts of the message will find nobody",
+		"message_id", messageID, "error", err)
+}
+
+// keys are the names under which things are kept.
+type keys struct{ prefix string }
+
+func newKeys(o *Options) keys {
+	name := o.SplitBindPrefix
+	if name == "" {
+		name = o.TransportName
+	}
+	return keys{"smpp/" + name + "/"}
+}
+
+func (k keys) id(normal string) string   { return k.prefix + "id/" + normal }
+func (k keys) held(normal string) string { return k.prefix + "held/" + normal }
+func (k keys) report(message string, n int) string {
+	return k.prefix + "report/" + message + "/" + strconv.Itoa(n)
+}
+
+func (k keys) part(message string, n int) string {
+	return k.prefix + "part/" + message + "/" + strconv.Itoa(n)
+}
+
+func (k keys) unknown(to, from string) string {
+	return k.prefix + "unknown/" + strings.ReplaceAll(bare(to), "/", "_") + "/" + bare(from)
+}
+
+// known is what a provider's id stands for, as it is kept.
+type known struct {
+	Message string          `json:"m"`
+	Routing json.RawMessage `json:"r,omitempty"`
+	To      string          `json:"to"`
+	From    string          `json:"from,omitempty"`
+	N       int             `json:"n,omitempty"` // of Total, where there are several
+	Total   int             `json:"t,omitempty"`
+	Dead    bool            `json:"x,omitempty"` // the message failed: nobody waits for a receipt
+	Final   string          `json:"f,omitempty"` // the last status reported
+}
+
+func (p part) known() known {
+	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from}
+	if p.total > 1 {
+		k.N, k.Total = p.n, p.total
+	}
+	return k
+}
+
+func (p part) encode() string { return p.known().encode() }
+
+func (k known) encode() string {
+	text, err := json.Marshal(k)
+	if err != nil { // a routing_metadata that is no JSON: the event can do without
+		k.Routing = nil
+		text, _ = json.Marshal(k)
+	}
+	return string(text)
+}
