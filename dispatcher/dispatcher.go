@@ -42,8 +42,8 @@ type Options struct {
 // also the most that a killed dispatcher repeats, and what its memory grows with,
 // so many queues share it.
 const (
-	sharedPrefetch = 1000
-	leastPrefetch  = 100
+	sharedPrefetch = 500
+	leastPrefetch  = 40
 	defaultMaxHops = 16
 	defaultMemory  = 7 * 24 * time.Hour
 )

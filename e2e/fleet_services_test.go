@@ -126,8 +126,8 @@ func freePort(t *testing.T) int {
 const (
 	many = 20_000
 	// inHand is the most one killed dispatcher can have in hand: its prefetch
-	// of 250 (1000 shared by four queues) on each queue the messages pass.
-	inHand = 2 * 250
+	// of 125 (500 shared by four queues) on each queue the messages pass.
+	inHand = 2 * 125
 )
 
 // One of two dispatchers dies in the middle of twenty thousand messages: none

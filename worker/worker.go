@@ -88,8 +88,8 @@ type Listener interface {
 type Settings struct {
 	// Name of the worker; the file's own name when empty.
 	Name string `yaml:"worker_name"`
-	// Prefetch is how many messages are in hand at once, of each queue. Default
-	// 20; a dispatcher shares 1000 out among its queues, at least 100 for each.
+	// Prefetch is how many messages are in hand at once, of each queue. 
+	// 20; a dispatcher shares 500 out among its queues, at least 40 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// StopTimeout is how long a stop waits for what is in hand.
 	StopTimeout config.Duration `yaml:"stop_timeout"`
@@ -117,8 +117,8 @@ const (
 	maxPrefetch        = 65535 // AMQP 0-9-1 basic.qos prefetch-count is a short
 )
 
-// DefaultSettings are the settings of a worker whose file names none.
-func DefaultSettings() Settings {
+// Settings are the settings of a worker whose file names none.
+func Settings() Settings {
 	return Settings{
 		StopTimeout:       config.Duration(defaultStopTimeout),
 		QueueType:         broker.Classic,
