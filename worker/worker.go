@@ -88,7 +88,7 @@ type Listener interface {
 type Settings struct {
 	// Name of the worker; the file's own name when empty.
 	Name string `yaml:"worker_name"`
-	// Prefetch is how many messages are in hand at once, of each queue. 
+	// Prefetch is how many messages are in hand at once, of each queue. Default
 	// 20; a dispatcher shares 500 out among its queues, at least 40 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// StopTimeout is how long a stop waits for what is in hand.
@@ -117,8 +117,8 @@ const (
 	maxPrefetch        = 65535 // AMQP 0-9-1 basic.qos prefetch-count is a short
 )
 
-// Settings are the settings of a worker whose file names none.
-func Settings() Settings {
+// DefaultSettings are the settings of a worker whose file names none.
+func DefaultSettings() Settings {
 	return Settings{
 		StopTimeout:       config.Duration(defaultStopTimeout),
 		QueueType:         broker.Classic,
