@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,22 +69,22 @@ func TestUntoldItemsComeAgain(t *testing.T) {
 	for name, outcome := range map[string]error{"refused": message.Refuse("no"), "permanent": message.Permanent(errors.New("no"))} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(b *bench) {
-				tries := 0
+				var tries atomic.Int32
 				stop := b.serve(answer(outcome), func(context.Context, *worker.Item, error) error {
-					if tries++; tries < 3 {
+					if tries.Add(1) < 3 {
 						return errors.New("the broker is away")
 					}
 					return nil
 				})
 				b.publish(1, nil)
 				synctest.Wait()
-				if tries != 1 {
-					t.Fatalf("tried %d times at once", tries)
+				if n := tries.Load(); n != 1 {
+					t.Fatalf("tried %d times at once", n)
 				}
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
-				if tries != 3 {
-					t.Errorf("tried %d times, want 3", tries)
+				if n := tries.Load(); n != 3 {
+					t.Errorf("tried %d times, want 3", n)
 				}
 				stop()
 				if n := len(b.queue("sms.inbound")); n != 0 {

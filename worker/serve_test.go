@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -53,10 +54,11 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.Prefetch = 3
 		release := make(chan struct{})
-		var first, second []string
+		var second []string
+		taken := make(chan string, 8)
 		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() },
 			func(_ context.Context, item *worker.Item) error {
-				first = append(first, item.ID())
+				taken <- item.ID()
 				<-release
 				return nil
 			}), nil)
@@ -82,11 +84,23 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 		}, nil)
 		synctest.Wait()
 		stop()
-		slices.Sort(first)
+		close(taken)
+		first := slices.Sorted(all(taken))
 		if fmt.Sprint(first) != "[0 1 2]" || fmt.Sprint(second) != "[3 4 5 6 7]" {
 			t.Errorf("the first handled %v, the second %v", first, second)
 		}
 	})
+}
+
+// all reads a closed channel.
+func all[V any](from <-chan V) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for v := range from {
+			if !yield(v) {
+				return
+			}
+		}
+	}
 }
 
 // When stop_timeout is over, handlers lose their context and what they had
@@ -145,10 +159,10 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 func TestLostConnectionRedelivers(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		release := make(chan struct{})
-		var redelivered []bool
+		redelivered := make(chan bool, 3)
 		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() + fmt.Sprint(it.Redelivered()) },
 			func(_ context.Context, item *worker.Item) error {
-				redelivered = append(redelivered, item.Redelivered())
+				redelivered <- item.Redelivered()
 				if !item.Redelivered() {
 					<-release
 				}
@@ -161,8 +175,9 @@ func TestLostConnectionRedelivers(t *testing.T) {
 		close(release)
 		stop()
 		b.settled("at the end", 0, 0)
-		if fmt.Sprint(redelivered) != "[false true]" {
-			t.Errorf("handled with redelivered %v", redelivered)
+		close(redelivered)
+		if got := slices.Collect(all(redelivered)); fmt.Sprint(got) != "[false true]" {
+			t.Errorf("handled with redelivered %v", got)
 		}
 	})
 }
