@@ -28,7 +28,7 @@ func OpenBroker(address, name string, logger *slog.Logger, reg prometheus.Regist
 	case "amqp", "amqps":
 		return rabbitmq.Open(rabbitmq.Settings{URL: address, Name: name, Logger: logger, Metrics: reg})
 	}
-	return nil, fmt.Errorf("AMQP_URL begins with %q; write amqp://, amqps:// or memory:", scheme(address))
+	return nil, fmt.Errorf("AMQP_URL begins with %q; write memory:, amqp:// or amqps://", scheme(address))
 }
 
 // Memory is a shared memory that lives and dies with the process: no record is
@@ -58,7 +58,7 @@ func OpenDatabase(ctx context.Context, address string, logger *slog.Logger) (sto
 	case "memory":
 		return nil, errors.New("DATABASE_URL is memory:, which keeps no record; write postgres:// or sqlite:PATH")
 	}
-	return nil, fmt.Errorf("DATABASE_URL begins with %q; write postgres://, sqlite:PATH or memory:", scheme(address))
+	return nil, fmt.Errorf("DATABASE_URL begins with %q; write memory:, sqlite:PATH or postgres://", scheme(address))
 }
 
 func openSQLite(ctx context.Context, path string, logger *slog.Logger) (store.Database, error) {
