@@ -21,10 +21,14 @@ import (
 // the database knows what is left, and the batch is due again when its lease
 // has ended.
 const (
-	// TaskQueue is the queue of the tasks.
-	TaskQueue = "switchboard.broadcasts"
 	// lease is how long a batch is in somebody's hands.
-	lease = 2 * time.Minute
+	lease = time.Minute
+	// publishTime is how long a batch's messages may take to publish: what is
+	// left then (the broker was away) is due again, before the lease ends and
+	// somebody else publishes the same messages.
+	publishTime = lease / 2
+	// failedPause is how long a batch rests after the broker refused some of it.
+	failedPause = 2 * time.Second
 	// relayEvery is how often the relay looks for batches that are due while
 	// there are none.
 	relayEvery = 500 * time.Millisecond
@@ -35,14 +39,21 @@ const (
 	tasksAhead = 2 * relayBatch
 )
 
+// TapQueue is the queue of what the worker of that name is to record.
+func TapQueue(worker string) string { return "persistence." + worker }
+
+// TaskQueue is the queue of broadcasts' tasks, which the replicas of the worker
+// of that name share.
+func TaskQueue(worker string) string { return TapQueue(worker) + ".tasks" }
+
 func (r *recorder) tasks() broker.Queue {
-	return broker.Queue{Name: TaskQueue, Type: r.QueueType}
+	return broker.Queue{Name: TaskQueue(r.core.Name), Type: r.QueueType}
 }
 
 // relay publishes a task for every batch that is due.
 func (r *recorder) relay(ctx context.Context) error {
 	if err := r.core.Broker.Declare(ctx, r.tasks()); err != nil {
-		return ignoreStop(ctx, fmt.Errorf("declaring %s: %w", TaskQueue, err))
+		return ignoreStop(ctx, fmt.Errorf("declaring %s: %w", r.tasks().Name, err))
 	}
 	for ctx.Err() == nil {
 		published, err := r.relayOnce(ctx)
@@ -58,7 +69,7 @@ func (r *recorder) relay(ctx context.Context) error {
 }
 
 func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
-	info, err := r.core.Broker.Inspect(ctx, TaskQueue)
+	info, err := r.core.Broker.Inspect(ctx, r.tasks().Name)
 	if err != nil {
 		return 0, err
 	}
@@ -74,7 +85,7 @@ func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
 		if err != nil {
 			return published, err
 		}
-		if err := r.core.Broker.Publish(ctx, broker.Publication{Queue: TaskQueue, Body: body}); err != nil {
+		if err := r.core.Broker.Publish(ctx, broker.Publication{Queue: r.tasks().Name, Body: body}); err != nil {
 			return published, fmt.Errorf("publishing a task: %w", err)
 		}
 		published++
@@ -114,13 +125,28 @@ func (r *recorder) batch(stopping, ctx context.Context, batch store.Batch) error
 	if err != nil {
 		return err
 	}
-	handed, complete := r.publish(stopping, ctx, handovers, batch.Rate)
-	return r.db.Finish(ctx, batch.ID, handed, complete)
+	// A transport that has never run has no queue yet; what is handed over to it
+	// must wait in one.
+	if err := r.core.Declare(ctx, batch.Backend, message.Outbound); err != nil && !errors.Is(err, broker.ErrQueueMismatch) {
+		return err // one of another type is there already, which is all that is needed
+	}
+	handed, failed := r.publish(stopping, ctx, handovers, batch.Rate)
+	if failed != nil && stopping.Err() == nil {
+		r.core.Logger.Warn("publishing messages of a broadcast failed; they are tried again", "broadcast", batch.Broadcast,
+			"batch", batch.ID, "transport", batch.Backend, "left", len(handovers)-len(handed), "error", failed)
+		sleep(stopping, failedPause)
+	}
+	return r.db.Finish(ctx, batch.ID, handed, len(handed) == len(handovers))
 }
 
 // publish publishes each message, no faster than the rate, and returns those
-// that are safe with the broker. It stops early when the worker stops.
-func (r *recorder) publish(stopping, ctx context.Context, handovers []store.Handover, perSecond float64) (handed []store.Handover, complete bool) {
+// that are safe with the broker, and why others are not. It stops early when
+// the worker stops.
+func (r *recorder) publish(stopping, ctx context.Context, handovers []store.Handover, perSecond float64) (handed []store.Handover, failed error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTime)
+	defer cancel()
+	stopping, stop := context.WithTimeout(stopping, publishTime)
+	defer stop()
 	limiter := rate.NewLimiter(rate.Inf, 1)
 	if perSecond > 0 {
 		limiter = rate.NewLimiter(rate.Limit(perSecond), 1)
@@ -137,13 +163,12 @@ func (r *recorder) publish(stopping, ctx context.Context, handovers []store.Hand
 	for range published {
 		f := <-fates
 		if f.err != nil {
-			r.core.Logger.Warn("publishing a broadcast's message failed; it is tried again",
-				"broadcast", handovers[f.i].Broadcast, "message_id", handovers[f.i].ID, "error", f.err)
+			failed = f.err
 			continue
 		}
 		handed = append(handed, handovers[f.i])
 	}
-	return handed, len(handed) == len(handovers)
+	return handed, failed
 }
 
 // fate is what became of the publishing of a handover.

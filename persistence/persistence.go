@@ -113,7 +113,7 @@ func (r *recorder) Run(ctx context.Context) error {
 	if err := r.awaitSchema(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
-	jobs := []func(context.Context) error{r.tap, r.sweep}
+	jobs := []func(context.Context) error{r.tap, r.sweep, r.audit}
 	if r.Broadcasts {
 		jobs = append(jobs, r.relay, r.handOver)
 	}
@@ -172,7 +172,7 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 // queue is bound to the same keys as the queues of dispatchers and transports:
 // the one publish that a transport waits for puts a message on both.
 func (r *recorder) queue() broker.Queue {
-	q := broker.Queue{Name: "persistence." + r.core.Name, Type: r.QueueType}
+	q := broker.Queue{Name: TapQueue(r.core.Name), Type: r.QueueType}
 	for _, name := range r.Transports {
 		for _, flow := range [...]message.Flow{message.Inbound, message.Outbound, message.EventFlow} {
 			q.Keys = append(q.Keys, message.Key(name, flow))

@@ -23,6 +23,10 @@ const idPrefix = 20
 // those who record new persons meanwhile must not wait for long.
 const listPart = 20_000
 
+// throttledSeconds is how long handing over a batch may take at the
+// broadcast's rate.
+const throttledSeconds = 5
+
 // creation is a broadcast while it is stored, on one connection of the pool
 // with temporary tables of its own.
 type creation struct {
@@ -67,7 +71,11 @@ func withDefaults(b store.Broadcast) store.Broadcast {
 	if b.RetryAfter <= 0 {
 		b.RetryAfter = store.DefaultRetryAfter
 	}
-	b.Rate = max(b.Rate, 0)
+	if b.Rate = max(b.Rate, 0); b.Rate > 0 {
+		// A throttled batch is in hand for some seconds, not for longer than its
+		// lease; and pausing acts soon.
+		b.BatchSize = min(b.BatchSize, max(1, int(b.Rate*throttledSeconds)))
+	}
 	return b
 }
 
