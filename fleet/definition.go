@@ -47,26 +47,27 @@ var ignored = [...]string{"redis_manager", "vhost", "amqp_host", "sentry_dsn"}
 // Define makes a definition of one worker's document.
 func (c Classes) Define(doc *config.Document) (*Definition, error) {
 	d := &Definition{Path: doc.Path, doc: doc}
-	if err := c.decode(d); err != nil {
-		return nil, err
+	err := c.decode(d)
+	if d.Class == "" {
+		return nil, err // without a class no key can be told from another
 	}
-	layers, err := c.middleware(doc)
-	if err != nil {
-		return nil, err
-	}
-	d.layers = layers
+	layers, layersErr := c.middleware(doc)
 	for _, key := range ignored {
 		if doc.Ignore(key) {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("%s: %s is of no use here and ignored", doc.Position(key), key))
 		}
 	}
+	if layersErr == nil { // else the sections of middleware are nobody's
+		layersErr = doc.Rest()
+	}
+	if err := errors.Join(err, layersErr); err != nil {
+		return nil, err
+	}
+	d.layers = layers
 	if d.Name = d.Settings.Name; d.Name == "" {
 		d.Name = strings.TrimSuffix(filepath.Base(doc.Path), filepath.Ext(doc.Path))
 	}
 	d.Warnings = append(d.Warnings, doc.Warnings()...)
-	if err := doc.Rest(); err != nil {
-		return nil, err
-	}
 	return d, nil
 }
 
@@ -114,9 +115,7 @@ func (d *Definition) warn(err error) {
 	if err == nil {
 		return
 	}
-	for _, text := range strings.Split(d.doc.Locate(err).Error(), "\n") {
-		d.Warnings = append(d.Warnings, text)
-	}
+	d.Warnings = append(d.Warnings, strings.Split(d.doc.Locate(err).Error(), "\n")...)
 }
 
 func (c Classes) decodeTransport(d *Definition) error {

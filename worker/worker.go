@@ -106,7 +106,7 @@ type Settings struct {
 	RetryMaxDelay config.Duration `yaml:"retry_max_delay"`
 }
 
-// The defaults: retries at 1, 3, 9, … s, at most 1 h apart, for about six hours.
+// The defaults: retries at 1, 3, 9, … s, at most 1 h apart, for about four hours.
 const (
 	defaultPrefetch    = 20
 	defaultStopTimeout = 20 * time.Second
