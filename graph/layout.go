@@ -32,6 +32,7 @@ type wire struct {
 	boxes []*box
 	// outY and inY are where it leaves its first box and enters its last.
 	outY, inY float64
+	low       float64 // how far down it goes round, where it closes a circle
 }
 
 func (w *wire) back() bool { return w.boxes[0].column >= w.boxes[len(w.boxes)-1].column }
@@ -295,7 +296,22 @@ func (l *layout) measure(g Graph) {
 		l.width = x + width + margin
 		x += width + l.gap(c)
 	}
+	l.circle()
 	l.apart(g)
+}
+
+// detour is how far beside a box a wire turns that closes a circle.
+const detour = 30
+
+// circle makes room below for the wires that close circles.
+func (l *layout) circle() {
+	for _, w := range l.wires {
+		if w.back() {
+			w.low = l.height
+			l.height += detour
+			l.width = max(l.width, w.boxes[0].x+w.boxes[0].w/2+detour+margin)
+		}
+	}
 }
 
 func (l *layout) gap(column int) float64 {

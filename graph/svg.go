@@ -138,9 +138,11 @@ type point struct{ x, y float64 }
 // points are where a wire starts, bends and ends.
 func (w *wire) points() []point {
 	first, last := w.boxes[0], w.boxes[len(w.boxes)-1]
-	if w.back() { // back, in a circle: below everything between
-		low := max(first.y+first.h, last.y+last.h) + rowGap/2
-		return []point{{first.x, first.y + first.h/2}, {first.x, low}, {last.x, low}, {last.x, last.y + last.h/2}}
+	if w.back() { // a circle: round below everything
+		right, left := first.x+first.w/2, last.x-last.w/2
+		return []point{
+			{right + 2, w.outY}, {right + detour, w.outY}, {right + detour, w.low}, {left - detour, w.low}, {left - detour, w.inY}, {left - 2, w.inY},
+		}
 	}
 	ps := []point{{first.x + first.w/2 + 2 + inset(w.outY-first.y, first.h), w.outY}}
 	for _, b := range w.boxes[1 : len(w.boxes)-1] {
@@ -157,7 +159,7 @@ func inset(dy, h float64) float64 {
 }
 
 // bendRadius is how early a wire begins to turn.
-const bendRadius = 36
+const bendRadius = 20
 
 // headLength is how long an arrow's head is.
 const headLength = 8
@@ -200,7 +202,7 @@ func (d *drawing) label(w *wire) {
 	ps := w.points()
 	a, b := ps[0], ps[1]
 	if w.back() {
-		a, b = ps[2], ps[1]
+		a, b = ps[3], ps[2]
 	}
 	angle := math.Atan2(b.y-a.y, b.x-a.x) * 180 / math.Pi
 	x, y := (a.x+b.x)/2, (a.y+b.y)/2
