@@ -107,7 +107,7 @@ func (h handler) accept(b *bind, behaviour *Behaviour, m *pdu.Message, dests []p
 // answer sends what was drawn in place of an answer.
 func (h handler) answer(b *bind, p *pdu.PDU, e *entry, plan *plan) {
 	if e != nil {
-		h.prompt(e)
+		defer h.prompt(e)
 	}
 	if plan.lost || plan.ignored {
 		b.session.Forgo()
