@@ -214,11 +214,7 @@ func (g *gate) answer(l *lane, sequence uint32, o outcome) *ticket {
 
 // judge takes down what an answer says about the rate.
 func (l *lane) judge(t *ticket, status pdu.Status, now time.Time) (began, ended bool) {
-	if status.Throttling() {
-		l.pace.throttled(t.mark, now)
-	} else {
-		l.pace.grow(now)
-	}
+	l.pace.judge(t.mark, status.Throttling(), now)
 	throttled := l.pace.learned > 0
 	began, ended = throttled && !l.throttle, !throttled && l.throttle
 	l.throttle = throttled

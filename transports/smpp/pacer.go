@@ -22,8 +22,9 @@ const (
 //     The arrival is not seen, but it lies between writing and answer, so a
 //     submit counts until one second after its answer, less the time that no
 //     answer can be faster than.
-//   - what the SMSC says: ESME_RTHROTTLED halves the learned rate, and time
-//     without it raises the rate step by step, until it is lifted.
+//   - what the SMSC says: when more than a few answers of a second ask for less
+//     traffic the learned rate is lowered by a share, and time without raises it
+//     step by step, until it is lifted.
 //
 // It is guarded by its gate's mutex.
 type pacer struct {
@@ -39,7 +40,9 @@ type pacer struct {
 	increasedAt time.Time
 	pausedUntil time.Time
 
-	recent counter
+	recent   counter // submits
+	answers  counter
+	refusals counter // answers that asked for less traffic
 }
 
 // mark is one submit that counts.
@@ -134,26 +137,40 @@ func (p *pacer) rate() float64 {
 }
 
 const (
-	// decrease and the increase of a twentieth a second are those of congestion
-	// control: halve at once, come back slowly.
-	decrease      = 0.5
-	increaseShare = 0.05
+	// decrease is what the rate is multiplied by, at most once in an epoch: SMSCs
+	// count by the second, so what follows sooner says nothing new.
+	decrease = 0.7
+	epoch    = time.Second
+	// increaseShare is how much of the rate that was too high comes back each
+	// second.
+	increaseShare = 0.1
 	minimumRate   = 1.0
+	// tolerated is the share of answers that may ask for less traffic without
+	// the rate being lowered: a queue that is full now and then is no rate.
+	tolerated = 0.05
 	// liftFactor: a bind without mt_tps is free again when the rate is so much
 	// above the one at which it was throttled.
 	liftFactor = 2
 )
 
-// throttled lowers the rate; began is true when it was not lowered before. What
-// was written before the last time says nothing new.
-func (p *pacer) throttled(m *mark, now time.Time) (began bool) {
+// judge takes down whether an answer asked for less traffic.
+func (p *pacer) judge(m *mark, throttled bool, now time.Time) {
+	p.answers.add(now)
+	if !throttled {
+		p.grow(now)
+		return
+	}
+	p.refusals.add(now)
 	if until := now.Add(p.delay); until.After(p.pausedUntil) {
 		p.pausedUntil = until
 	}
-	if m.sentAt.Before(p.decreasedAt) {
-		return false
+	fresh := m.sentAt.After(p.decreasedAt) && now.Sub(p.decreasedAt) >= epoch
+	if fresh && p.refusals.sum(now) > tolerated*p.answers.sum(now) {
+		p.lower(now)
 	}
-	began = p.learned == 0
+}
+
+func (p *pacer) lower(now time.Time) {
 	current := max(p.recent.rate(now), minimumRate)
 	if p.learned > 0 {
 		current = min(current, p.learned)
@@ -161,22 +178,19 @@ func (p *pacer) throttled(m *mark, now time.Time) (began bool) {
 	p.peak = current
 	p.learned = max(current*decrease, minimumRate)
 	p.decreasedAt, p.increasedAt = now, now
-	return began
 }
 
-// grow raises the learned rate each second; ended is true when it is lifted.
-func (p *pacer) grow(now time.Time) (ended bool) {
+// grow raises the learned rate each second.
+func (p *pacer) grow(now time.Time) {
 	if p.learned == 0 || now.Sub(p.increasedAt) < time.Second {
-		return false
+		return
 	}
 	steps := now.Sub(p.increasedAt).Seconds()
 	p.increasedAt = now
 	p.learned += steps * max(1, p.peak*increaseShare)
 	if p.limit > 0 && p.learned >= float64(p.limit) || p.limit == 0 && p.learned >= liftFactor*p.peak+1 {
 		p.learned = 0
-		return true
 	}
-	return false
 }
 
 const (
@@ -187,16 +201,19 @@ const (
 // counter counts what happened in about the last second.
 type counter struct {
 	slot  int64
+	since int64 // the first slot after a silence
 	count [slots]int
 }
 
 func (c *counter) turn(now time.Time) {
 	slot := now.UnixNano() / int64(slotTime)
-	for i := int64(0); i < slots && c.slot < slot; i++ {
+	if slot-c.slot >= slots {
+		*c = counter{slot: slot, since: slot}
+	}
+	for c.slot < slot {
 		c.slot++
 		c.count[c.slot%slots] = 0
 	}
-	c.slot = slot
 }
 
 func (c *counter) add(now time.Time) {
@@ -204,12 +221,18 @@ func (c *counter) add(now time.Time) {
 	c.count[c.slot%slots]++
 }
 
-// rate is how many there were in the last second.
-func (c *counter) rate(now time.Time) float64 {
+// sum is how many there were in the last second.
+func (c *counter) sum(now time.Time) float64 {
 	c.turn(now)
 	sum := 0
 	for _, n := range c.count {
 		sum += n
 	}
 	return float64(sum)
+}
+
+// rate is how many there are in a second: in the last one, or since a silence
+// ended.
+func (c *counter) rate(now time.Time) float64 {
+	return c.sum(now) * slots / float64(min(c.slot-c.since+1, slots))
 }

@@ -1,0 +1,241 @@
+package smpp
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+)
+
+// sendMany sends n messages to n people at once, and says how each ended.
+func (b *bundle) sendMany(n int) (failures []error) {
+	b.Helper()
+	ctx := within(b)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	for i := range n {
+		group.Go(func() {
+			m := outgoing(fmt.Sprint("message ", i))
+			m.To = fmt.Sprintf("2783%07d", i)
+			if _, err := b.Send(ctx, m); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failures = append(failures, err)
+			}
+		})
+	}
+	group.Wait()
+	return failures
+}
+
+func noReceipts() *smsc.Receipts { return &smsc.Receipts{Form: "none"} }
+
+// The SMSC counts, and no answer of its changes the rate.
+func TestRateHoldsAtTheSMSC(t *testing.T) {
+	for name, answers := range map[string]*smsc.Answers{
+		"quick answers":  {},
+		"uneven answers": {Delay: smsc.Between(0, 60*time.Millisecond)},
+		"late answers":   {Late: 0.1, LateBy: smsc.Fixed(200 * time.Millisecond)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: answers, Receipts: noReceipts()}},
+				func(o *Transport) { o.MTTPS, o.Window = 50, 20 })
+			began := time.Now()
+			for _, err := range b.sendMany(120) {
+				t.Error(err)
+			}
+			c := b.smsc.Counters()
+			if c.PeakPerSecond > 50 || c.Submits != 120 {
+				t.Errorf("%d submits, %d in one second; want 120, at most 50", c.Submits, c.PeakPerSecond)
+			}
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("it took %s, want little more than 120/50 s", took)
+			}
+		})
+	}
+}
+
+func TestWindowIsNeverExceeded(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{Delay: smsc.Between(0, 5*time.Millisecond)}, Receipts: noReceipts(),
+	}}, func(o *Transport) { o.Window = 7 })
+	for _, err := range b.sendMany(200) {
+		t.Error(err)
+	}
+	if n := b.smsc.Counters().Sessions[0].PeakUnanswered; n > 7 || n < 5 {
+		t.Errorf("%d submits were unanswered at once, want 7", n)
+	}
+}
+
+func TestThrottledMessagesAllArrive(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{TPS: 100, Burst: 10, QueueFull: 0.02}, Receipts: noReceipts(),
+	}}, func(o *Transport) { o.Window, o.ThrottleDelay = 20, config.Duration(20*time.Millisecond) })
+	for _, err := range b.sendMany(150) {
+		t.Error(err)
+	}
+	c := b.smsc.Counters()
+	if c.Accepted != 150 {
+		t.Errorf("%d were accepted, want 150 and none twice", c.Accepted)
+	}
+	throttled := c.Answers["ESME_RTHROTTLED"] + c.Answers["ESME_RMSGQFUL"]
+	if throttled == 0 || throttled > 150 {
+		t.Errorf("%d answers asked for less traffic", throttled)
+	}
+	for b.nextStatus().Type != "throttled" { // waits, and fails when it does not come
+	}
+}
+
+func (b *bundle) nextStatus() *message.Status {
+	b.Helper()
+	return b.line.NextStatus(b)
+}
+
+func TestRefusalsAreInWords(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Rules: []smsc.Rule{
+		{To: smsc.Matching("1$"), Status: smsc.Status(pdu.StatusInvDstAdr)},
+		{To: smsc.Matching("2$"), Status: smsc.Status(pdu.StatusSysErr)},
+	}}})
+	for to, permanent := range map[string]bool{"27831": true, "27832": false} {
+		m := outgoing("hello")
+		m.To = to
+		_, err := b.Send(within(t), m)
+		if err == nil || message.IsPermanent(err) != permanent || !strings.Contains(err.Error(), "ESME_R") {
+			t.Errorf("to %s: %v; permanent: want %t", to, err, permanent)
+		}
+	}
+}
+
+func TestUnansweredSubmit(t *testing.T) {
+	lost := smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}
+	unanswered := func(p unknownPolicy) func(*Transport) {
+		return func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy, o.UnknownWait = quick, p, quick }
+	}
+	t.Run("wait", func(t *testing.T) {
+		b := start(t, smsc.Settings{Behaviour: lost}, unanswered(unknownWait))
+		m := outgoing("hello")
+		_, err := b.Send(within(t), m)
+		if _, again := message.RetryDelay(err); !again || !errors.Is(err, errUnknown) {
+			t.Fatalf("Send = %v, want to be asked again", err)
+		}
+		b.until("the wait is over", func() bool {
+			_, err = b.SendAgain(within(t), m)
+			return message.IsPermanent(err)
+		})
+		if n := b.smsc.Counters().Submits; n != 1 {
+			t.Errorf("submitted %d times, want once", n)
+		}
+	})
+	t.Run("fail", func(t *testing.T) {
+		b := start(t, smsc.Settings{Behaviour: lost}, unanswered(unknownFail))
+		if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) || !errors.Is(err, errUnknown) {
+			t.Errorf("Send = %v", err)
+		}
+	})
+	t.Run("resend", func(t *testing.T) {
+		b := start(t, smsc.Settings{Behaviour: lost}, unanswered(unknownResend))
+		if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) {
+			t.Errorf("Send = %v", err)
+		}
+		if n := b.smsc.Counters().Submits; n != maxResends+1 {
+			t.Errorf("submitted %d times, want %d", n, maxResends+1)
+		}
+	})
+}
+
+func TestLateAnswerIsTaken(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(400 * time.Millisecond)},
+	}}, func(o *Transport) { o.SubmitTimeout = quick })
+	m := outgoing("hello")
+	if _, err := b.Send(within(t), m); !errors.Is(err, errUnknown) {
+		t.Fatalf("Send = %v, want unknown", err)
+	}
+	var id string
+	b.until("the late answer is known", func() (known bool) {
+		var err error
+		id, err = b.SendAgain(within(t), m)
+		return err == nil
+	})
+	if n := b.smsc.Counters().Submits; id == "" || n != 1 {
+		t.Errorf("id %q after %d submits, want the SMSC's id and one", id, n)
+	}
+	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Delivered {
+		t.Errorf("event = %s", e.Encode())
+	}
+}
+
+// until polls a condition that no event announces.
+func (b *bundle) until(what string, condition func() bool) {
+	b.Helper()
+	ctx := within(b)
+	for !condition() {
+		select {
+		case <-ctx.Done():
+			b.Fatalf("waited in vain until %s", what)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// A window that loses its connection is not stuck, and nothing in it is lost
+// from sight.
+func TestCutConnection(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{Delay: smsc.Between(0, 20*time.Millisecond)}, Receipts: noReceipts(),
+		Links: &smsc.Links{DropEvery: smsc.Between(50*time.Millisecond, 150*time.Millisecond)},
+	}}, func(o *Transport) { o.UnknownPolicy = unknownResend })
+	for _, err := range b.sendMany(300) {
+		if !errors.Is(err, errUnknown) {
+			t.Error(err)
+		}
+	}
+	if b.smsc.Counters().Accepted < 280 {
+		t.Errorf("%+v", b.smsc.Counters())
+	}
+}
+
+// Whatever an SMSC does wrong, every message ends and the transport lives on.
+func TestMisbehaviour(t *testing.T) {
+	for name, behaviour := range map[string]smsc.Behaviour{
+		"garbage":         {Links: &smsc.Links{Garbage: 0.05}},
+		"truncated":       {Links: &smsc.Links{Truncated: 0.05}},
+		"oversized":       {Links: &smsc.Links{Oversized: 0.05}},
+		"unknown command": {Links: &smsc.Links{UnknownCommand: 0.2}},
+		"malformed":       {Links: &smsc.Links{Malformed: 0.2}},
+		"unknown TLVs":    {Links: &smsc.Links{UnknownTLVs: true}},
+		"wrong sequence":  {Answers: &smsc.Answers{WrongSequence: 0.1}},
+		"duplicated":      {Answers: &smsc.Answers{Duplicated: 0.3}},
+		"early":           {Answers: &smsc.Answers{Early: 0.1}},
+		"nack":            {Answers: &smsc.Answers{Nack: 0.1}},
+		"no id":           {Answers: &smsc.Answers{EmptyID: 0.3}},
+		"drops":           {Links: &smsc.Links{DropRate: 0.03}},
+		"deaf":            {Links: &smsc.Links{Hang: "silent", HangAfter: 40}},
+		"unbinds":         {Links: &smsc.Links{UnbindAfter: 40}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t, smsc.Settings{Behaviour: behaviour}, func(o *Transport) {
+				o.SubmitTimeout, o.UnknownPolicy = 3*quick, unknownResend
+				o.EnquireLinkInterval = 2 * quick
+			})
+			for _, err := range b.sendMany(100) {
+				if !message.IsPermanent(err) && !strings.Contains(err.Error(), "ESME_RSYSERR") { // which a nack may say
+					t.Error(err)
+				}
+			}
+			b.smsc.SetBehaviour(smsc.Behaviour{})
+			if b.send(outgoing("afterwards")) == "" {
+				t.Error("no id")
+			}
+		})
+	}
+}
