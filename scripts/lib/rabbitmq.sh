@@ -142,7 +142,7 @@ rabbitmq_await() {
 	[[ $HOW != external ]] || return 0
 	local end=$((SECONDS + START_TIMEOUT))
 	until listening 127.0.0.1 "$PORT" && amqp_login "$URL"; do
-		rabbitmq_alive || die "RabbitMQ ended while starting; the reason is in $SERVICES_DIR/log/rabbitmq-start.log or rabbitmq.log"
+		rabbitmq_starting || die "RabbitMQ ended while starting; the reason is in $SERVICES_DIR/log/rabbitmq-start.log or rabbitmq.log"
 		((SECONDS < end)) || die "RabbitMQ did not answer within ${START_TIMEOUT}s (SERVICES_START_TIMEOUT); see $SERVICES_DIR/log/rabbitmq.log"
 		sleep 0.1
 	done
@@ -153,6 +153,11 @@ rabbitmq_alive() {
 	private) rabbitmq_process ;;
 	*) amqp_login "$URL" || [[ $HOW == compose ]] ;;
 	esac
+}
+# A process that was only just started may not have become RabbitMQ yet, so that
+# it lives is enough.
+rabbitmq_starting() {
+	[[ $HOW == private ]] && kill -0 "$PID" 2>/dev/null || rabbitmq_alive
 }
 rabbitmq_process() { process_is "$PID" "$NODE" || process_is "$PID" rabbitmq-server; }
 rabbitmq_gone() { ! rabbitmq_process; }
