@@ -12,12 +12,15 @@ import (
 
 	"switchboard/applications"
 	"switchboard/applications/echo"
+	"switchboard/applications/guess"
 	"switchboard/dispatcher"
 	"switchboard/explain"
 	"switchboard/fleet"
 	"switchboard/graph"
 	"switchboard/routers"
+	"switchboard/routers/rules"
 	"switchboard/transports"
+	"switchboard/transports/httptester"
 	"switchboard/transports/telnet"
 )
 
@@ -220,4 +223,31 @@ func TestRoutingCommandsShowExamples(t *testing.T) {
 			t.Errorf("%s --help has no example or no description", cmd.Name())
 		}
 	}
+}
+
+// The drawing in docs is what graph draws of the fleet it is of.
+func TestDrawingInDocsIsTrue(t *testing.T) {
+	kept, err := os.ReadFile("../docs/shared-transports.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := Root("test", useCaseClasses())
+	var drawn bytes.Buffer
+	root.SetOut(&drawn)
+	root.SetArgs([]string{"graph", "../configs/use-cases/shared-transports"})
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if drawing := strings.ReplaceAll(drawn.String(), "(../", "("); drawing != string(kept) {
+		t.Errorf("draw it anew: switchboard graph configs/use-cases/shared-transports -o docs/shared-transports.svg\n%s", drawing)
+	}
+}
+
+func useCaseClasses() fleet.Classes {
+	c := routingClasses()
+	c.Routers["rules"] = fleet.Class[dispatcher.Router]{New: func() dispatcher.Router { return rules.New() }}
+	c.Routers["content_keyword"] = fleet.Class[dispatcher.Router]{New: func() dispatcher.Router { return routers.NewContentKeyword() }}
+	c.Transports["httptester"] = fleet.Class[transports.Transport]{New: func() transports.Transport { return httptester.New() }}
+	c.Applications["guess"] = fleet.Class[applications.Application]{New: func() applications.Application { return guess.New() }}
+	return c
 }

@@ -3,6 +3,7 @@
 package fleet_test
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -24,5 +25,19 @@ func TestTenThousandMessagesThroughFiveEditsOnRabbitMQ(t *testing.T) {
 	}
 	f := newFlow(t, message.NewID()+"-", b)
 	defer f.stop()
+	defer f.deleteQueues()
 	f.run()
+}
+
+// deleteQueues leaves a broker that others use as it was.
+func (f *flow) deleteQueues() {
+	names := []string{"sms", "writer"}
+	for n := range flowStages {
+		names = append(names, fmt.Sprintf("app%d", n), fmt.Sprintf("spare%d", n))
+	}
+	for _, name := range names {
+		for _, kind := range []message.Flow{message.Inbound, message.Outbound, message.EventFlow} {
+			must(f.t, f.Broker.Delete(f.t.Context(), message.Key(f.prefix+name, kind)))
+		}
+	}
 }

@@ -99,7 +99,7 @@ func (p *Process) loadedStatus(w io.Writer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.loaded
-	_, _ = fmt.Fprintf(w, "configuration: loaded %s, %d reloads", stamp(l.at), l.count)
+	_, _ = fmt.Fprintf(w, "configuration: loaded %s, reloads: %d", stamp(l.at), l.count)
 	if l.count > 0 {
 		_, _ = fmt.Fprintf(w, "; the last: %s", l.changes)
 	}

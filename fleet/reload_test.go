@@ -25,7 +25,7 @@ func TestWatchTakesEdits(t *testing.T) {
 		if at := s.send("sms.inbound", "one.inbound", "two.inbound"); at != "two.inbound" {
 			t.Fatalf("after the edit it went to %q", at)
 		}
-		s.expect("/status", "1 reloads; the last: reloaded join")
+		s.expect("/status", "reloads: 1; the last: reloaded join")
 	})
 }
 
@@ -158,6 +158,28 @@ func TestADispatchersSettingsRestartIt(t *testing.T) {
 		if at := s.send("sms.inbound", "two.inbound"); at != "two.inbound" {
 			t.Errorf("went to %q", at)
 		}
+	})
+}
+
+// A worker that cannot start after a reload takes nobody down with it, shows,
+// and comes up when its file is mended.
+func TestAWorkerThatCannotStartAfterAReload(t *testing.T) {
+	line := "transport_class: line\ntransport_name: sms\n"
+	inBubble(t, []string{"join.yaml", route("one"), "line.yaml", line}, func(t *testing.T, s *site) {
+		s.write("line.yaml", line+"broken: true\n")
+		s.reload()
+		time.Sleep(time.Minute)
+		if at := s.send("sms.inbound", "one.inbound"); at != "one.inbound" {
+			t.Errorf("went to %q", at)
+		}
+		s.expect("/status", "line failed last with: transport sms: the port is in use")
+		if code, text := s.ask(http.MethodGet, "/readyz"); code != http.StatusServiceUnavailable {
+			t.Errorf("/readyz answered %d %s", code, text)
+		}
+		s.write("line.yaml", line)
+		s.reload()
+		synctest.Wait()
+		s.expect("/readyz", "ready")
 	})
 }
 

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -44,10 +45,14 @@ func (q *quiet) Receive(context.Context, *message.Message) ([]*message.Message, 
 
 // wire is a transport that carries nothing.
 type wire struct {
-	Port int `yaml:"port"`
+	Port   int  `yaml:"port"`
+	Broken bool `yaml:"broken"` // it fails as if its port were in use
 }
 
 func (w *wire) Run(ctx context.Context, _ transports.Line) error {
+	if w.Broken {
+		return message.Permanent(errors.New("the port is in use"))
+	}
 	<-ctx.Done()
 	return nil
 }

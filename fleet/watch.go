@@ -30,7 +30,7 @@ func (p *Process) Watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		if p.stale(fingerprint(p.Paths)) {
-			_, _ = p.Reload(ctx) // reported where it happens
+			_, _ = p.ask(ctx, true) // reported where it happens
 		}
 	}
 }
