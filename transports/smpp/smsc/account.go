@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/session"
 )
 
@@ -73,6 +74,10 @@ type bind struct {
 	tally   *bindTally // the ledger's
 }
 
+// takesTLVs reports whether the peer knows optional parameters: those of SMPP
+// 3.3 do not.
+func (b *bind) takesTLVs() bool { return b.session.Peer().Version >= pdu.Version34 }
+
 // chance draws whether something of a rate happens.
 func (b *bind) chance(p Probability) bool { return p.draw(b.random) }
 
@@ -95,6 +100,12 @@ func (a *account) leave(b *bind) {
 	defer a.mu.Unlock()
 	a.bound--
 	a.receivers = slices.DeleteFunc(a.receivers, func(o *bind) bool { return o == b })
+}
+
+func (a *account) receives() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.receivers) > 0
 }
 
 func (a *account) receive(b *bind) {

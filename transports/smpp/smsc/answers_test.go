@@ -63,7 +63,8 @@ func TestSeed(t *testing.T) {
 		}
 		return s
 	}
-	if outcome(1) != outcome(1) || outcome(1) == outcome(2) {
+	first, again, other := outcome(1), outcome(1), outcome(2)
+	if first != again || first == other {
 		t.Error("the seed does not decide")
 	}
 }

@@ -11,7 +11,11 @@ import (
 const (
 	defaultRetries = 3
 	defaultPause   = time.Second
+	// maxQueue is how much is kept for an account that nobody is bound for.
+	maxQueue = 1_000_000
 )
+
+var errQueueFull = errors.New("too much waits for the account already")
 
 // delivery is a request for an ESME: a receipt or a message.
 type delivery struct {
@@ -25,10 +29,20 @@ type delivery struct {
 // enqueue sends a request as soon as a bind has room for it; while none is there
 // it is kept.
 func (a *account) enqueue(d *delivery) {
-	a.smsc.ledger.count(func(c *tally) { c.waiting++ })
 	a.mu.Lock()
-	a.queue = append(a.queue, d)
+	full := len(a.queue) >= maxQueue
+	if !full {
+		a.queue = append(a.queue, d)
+	}
 	a.mu.Unlock()
+	if full {
+		a.smsc.ledger.count(func(c *tally) { c.undelivered++ })
+		if d.done != nil {
+			d.done(pdu.StatusMsgQFul, errQueueFull)
+		}
+		return
+	}
+	a.smsc.ledger.count(func(c *tally) { c.waiting++ })
 	a.pump()
 }
 
@@ -92,7 +106,7 @@ func (a *account) send(b *bind, d *delivery) bool {
 	if b.hung.Load() {
 		return false
 	}
-	err := b.session.TryGo(d.body, func(p *pdu.PDU, err error) { a.sent(d, p, err) })
+	err := b.session.TryGo(b.readable(d.body), func(p *pdu.PDU, err error) { a.sent(d, p, err) })
 	switch {
 	case err == nil:
 		a.smsc.ledger.delivering(b, d)
@@ -102,6 +116,17 @@ func (a *account) send(b *bind, d *delivery) bool {
 	}
 	a.impossible(d, err)
 	return true
+}
+
+// readable leaves the parameters out for a peer that knows none.
+func (b *bind) readable(body pdu.Body) pdu.Body {
+	d, ok := body.(*pdu.DeliverSM)
+	if !ok || b.takesTLVs() || len(d.ShortMessage) == 0 {
+		return body
+	}
+	plain := *d
+	plain.TLVs = nil
+	return &plain
 }
 
 // impossible gives up what cannot be written as a PDU.

@@ -36,10 +36,8 @@ func (h handler) Intercept(s *session.Session, p *pdu.PDU) bool {
 	b := s.Tag.(*bind)
 	b.wait()
 	h.ledger.received(b, p)
-	if h.settings.Hook != nil && h.settings.Hook(s, p) {
-		return true
-	}
-	if b.hung.Load() {
+	if h.settings.Hook != nil && h.settings.Hook(s, p) || b.hung.Load() {
+		h.ledger.unanswered(b, p)
 		return true
 	}
 	links := h.links(b)
@@ -50,6 +48,7 @@ func (h handler) Intercept(s *session.Session, p *pdu.PDU) bool {
 		return links.IgnoreUnbind
 	}
 	if links.DropAt != "" && links.DropAt == p.Command().String() {
+		h.ledger.unanswered(b, p)
 		h.drop(b)
 		return true
 	}

@@ -14,7 +14,7 @@ import (
 
 // Incoming is a message from a phone.
 type Incoming struct {
-	Account string `json:"account,omitempty" yaml:"account"` // system_id of the receiver; empty: the only one
+	Account string `json:"account,omitempty" yaml:"account"` // system_id of the receiver; empty: the only one that is bound, or that there is
 	From    string `json:"from" yaml:"from"`                 // digits, or up to 11 characters
 	To      string `json:"to" yaml:"to"`
 	Text    string `json:"text" yaml:"text"`
@@ -100,17 +100,27 @@ func outcomeOf(s pdu.Status, err error) error {
 	return err
 }
 
-// receiver is the account of a name, or the only one.
+// receiver is the account of a name, or the only one somebody is bound for, or
+// the only one.
 func (v *SMSC) receiver(name string) (*account, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if a := v.accounts[name]; a != nil {
 		return a, nil
 	}
-	if name == "" && len(v.accounts) == 1 {
-		for _, a := range v.accounts {
-			return a, nil
+	var all, bound []*account
+	for _, a := range v.accounts {
+		all = append(all, a)
+		if a.receives() {
+			bound = append(bound, a)
 		}
+	}
+	switch {
+	case name != "":
+	case len(bound) == 1:
+		return bound[0], nil
+	case len(all) == 1:
+		return all[0], nil
 	}
 	return nil, ErrNobody
 }

@@ -19,7 +19,7 @@ type Received struct {
 	PDU       *pdu.PDU
 	Status    pdu.Status // what a submit was, or is to be, answered with
 	MessageID string     // the id it got, "" when it was refused
-	Answered  bool       // false when the answer was withheld on purpose
+	Answered  bool       // false when the answer was withheld on purpose; others may be lost with their connection
 }
 
 // Message returns what was submitted, nil when it is no submit_sm, submit_multi
@@ -112,15 +112,20 @@ func (l *ledger) received(b *bind, p *pdu.PDU) {
 			t := l.of(b)
 			t.submits.add(now)
 			t.unanswered = max(t.unanswered, b.session.Unanswered()+1)
-			if b.hung.Load() {
-				l.record(b, Received{At: now, PDU: p})
-			}
 		default:
 			if !p.Command().IsResponse() {
 				l.record(b, Received{At: time.Now(), PDU: p, Answered: !b.hung.Load()})
 			}
 		}
 	})
+}
+
+// unanswered records a submit that nothing is done with.
+func (l *ledger) unanswered(b *bind, p *pdu.PDU) {
+	r := Received{At: time.Now(), PDU: p}
+	if r.Message() != nil {
+		l.count(func(c *tally) { c.lost++; l.record(b, r) })
+	}
 }
 
 func (l *ledger) submitted(b *bind, p *pdu.PDU, e *entry, plan *plan) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/session"
 	"switchboard/transports/smpp/smsc"
 )
 
@@ -167,5 +168,17 @@ func TestWhatTheSimulatorIsSent(t *testing.T) {
 	}
 	if got := v.Counters().Unreadable; got != 2 {
 		t.Errorf("%d unreadable, want 2", got)
+	}
+}
+
+// What came and was not answered is recorded all the same.
+func TestHookAndUnansweredAreRecorded(t *testing.T) {
+	v := start(t, smsc.Settings{Hook: func(_ *session.Session, p *pdu.PDU) bool { return p.Command() == pdu.CmdSubmitSM }})
+	c := bound(t, v, pdu.CmdBindTransceiver, "esme")
+	c.send(submit("into the void"))
+	c.ask(new(pdu.EnquireLink))
+	list := v.Submitted()
+	if len(list) != 1 || list[0].Answered || list[0].MessageID != "" || list[0].Text() != "into the void" {
+		t.Errorf("recorded %+v", list)
 	}
 }

@@ -109,13 +109,13 @@ func wanted(r pdu.RegisteredDelivery, o Outcome) bool {
 }
 
 // rule is the first that fits a message.
-func (conf *Behaviour) rule(m *pdu.Message, dests []pdu.Address) *Rule {
-	if len(conf.Rules) == 0 {
+func (b Behaviour) rule(m *pdu.Message, dests []pdu.Address) *Rule {
+	if len(b.Rules) == 0 {
 		return nil
 	}
 	content := text(m)
-	for i := range conf.Rules {
-		r := &conf.Rules[i]
+	for i := range b.Rules {
+		r := &b.Rules[i]
 		if !r.From.matches(m.Source.Addr) || !r.Text.matches(content) {
 			continue
 		}

@@ -233,3 +233,16 @@ func TestSubmitMultiAndDataSM(t *testing.T) {
 		t.Errorf("recorded %+v", list)
 	}
 }
+
+// SMPP 3.3 has no optional parameters.
+func TestNoParametersForVersion33(t *testing.T) {
+	v := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Links: &smsc.Links{UnknownTLVs: true}}})
+	c := dial(t, v)
+	c.ask(&pdu.Bind{ID: pdu.CmdBindTransceiver, SystemID: "esme", InterfaceVersion: pdu.Version33})
+	if got := c.ask(submit("x")).Body.(*pdu.SubmitSMResp).TLVs; len(got) != 0 {
+		t.Errorf("answer with %v", got)
+	}
+	if m := c.delivered(); len(m.TLVs) != 0 || reported(t, m).ID != "1" {
+		t.Errorf("receipt %q with %v", m.ShortMessage, m.TLVs)
+	}
+}

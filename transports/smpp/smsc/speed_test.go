@@ -1,8 +1,8 @@
 package smsc_test
 
 import (
-	"io"
 	"testing"
+	"time"
 
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/smsc"
@@ -11,30 +11,79 @@ import (
 // BenchmarkSubmit writes submits as fast as they are taken: each is answered,
 // counted and kept.
 func BenchmarkSubmit(b *testing.B) {
-	v, err := smsc.Start(smsc.Settings{})
+	b.Run("at once", func(b *testing.B) { flood(b, smsc.Answers{}) })
+	b.Run("after 20 ms", func(b *testing.B) { flood(b, smsc.Answers{Delay: smsc.Fixed(20 * time.Millisecond)}) })
+}
+
+func flood(b *testing.B, answers smsc.Answers) {
+	v, err := smsc.Start(smsc.Settings{Behaviour: smsc.Behaviour{Answers: &answers}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = v.Close() }()
-	c := connect(b, v)
+	conn := connect(b, v)
 	body := submit("hello, this is a message of usual length for a short message")
 	body.RegisteredDelivery = 0
+	b.ReportAllocs()
+	b.ResetTimer()
 	go func() {
 		var batch []byte
 		for i := range b.N {
 			batch, _ = (&pdu.PDU{Sequence: uint32(i + 1), Body: body}).AppendTo(batch)
 			if len(batch) > 8<<10 || i == b.N-1 {
-				_, _ = c.Write(batch)
+				_, _ = conn.Write(batch)
 				batch = batch[:0]
 			}
 		}
 	}()
-	b.ResetTimer()
-	r := pdu.NewReader(c, 0)
+	r := pdu.NewReader(conn, 0)
 	for range b.N {
-		if _, err := r.Read(); err != nil && err != io.EOF {
+		if _, err := r.Read(); err != nil {
 			b.Fatal(err)
 		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submits/s")
+}
+
+// BenchmarkReceipts has every message reported: a receiver answers each receipt.
+func BenchmarkReceipts(b *testing.B) {
+	v, err := smsc.Start(smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Window: 100}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = v.Close() }()
+	conn := connect(b, v)
+	body := submit("hello")
+	const window = 100
+	room := make(chan struct{}, window)
+	b.ResetTimer()
+	lines := make(chan []byte, 2*window)
+	go func() {
+		for l := range lines {
+			_, _ = conn.Write(l)
+		}
+	}()
+	go func() {
+		for i := range b.N {
+			room <- struct{}{}
+			line, _ := (&pdu.PDU{Sequence: uint32(i + 1), Body: body}).AppendTo(nil)
+			lines <- line
+		}
+	}()
+	r := pdu.NewReader(conn, 0)
+	for reports := 0; reports < b.N; {
+		p, err := r.Read()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if p.Command() == pdu.CmdSubmitSMResp {
+			<-room
+			continue
+		}
+		line, _ := p.Respond(pdu.StatusOK).AppendTo(nil)
+		lines <- line
+		reports++
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submits/s")

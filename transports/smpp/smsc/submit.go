@@ -73,6 +73,7 @@ func (h handler) submit(b *bind, p *pdu.PDU, m *pdu.Message, dests ...pdu.Addres
 	behaviour := b.account.behaviour.Load()
 	plan := h.plan(b, behaviour, m, dests)
 	if plan.drop {
+		h.ledger.unanswered(b, p)
 		h.drop(b)
 		return
 	}
@@ -117,7 +118,7 @@ func (h handler) answer(b *bind, p *pdu.PDU, e *entry, plan *plan) {
 	if plan.nack {
 		r = &pdu.PDU{Status: pdu.StatusSysErr, Sequence: p.Sequence, Body: new(pdu.GenericNack)}
 	} else if e != nil {
-		fill(r, e, plan)
+		b.fill(r, e, plan)
 	}
 	if plan.wrongSequence {
 		r.Sequence += wrongBy
@@ -133,13 +134,13 @@ func (h handler) answer(b *bind, p *pdu.PDU, e *entry, plan *plan) {
 	}
 }
 
-func fill(r *pdu.PDU, e *entry, plan *plan) {
+func (b *bind) fill(r *pdu.PDU, e *entry, plan *plan) {
 	id := e.id
 	if plan.emptyID {
 		id = ""
 	}
 	var tlvs pdu.TLVs
-	if plan.unknownTLVs {
+	if plan.unknownTLVs && b.takesTLVs() {
 		tlvs = unknownTLVs()
 	}
 	switch body := r.Body.(type) {

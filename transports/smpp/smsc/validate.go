@@ -93,12 +93,12 @@ func (b Behaviour) validate(at ...string) error {
 	return errors.Join(errs...)
 }
 
-func (r *Receipts) validate(at []string) error {
+func (conf *Receipts) validate(at []string) error {
 	errs := []error{
-		oneOf(r.Form, at, "form", "both", "tlv", "text", "none"),
-		oneOf(r.Style, at, "style", "standard", "lower", "seconds", "minimal", "padded"),
+		oneOf(conf.Form, at, "form", "both", "tlv", "text", "none"),
+		oneOf(conf.Style, at, "style", "standard", "lower", "seconds", "minimal", "padded"),
 	}
-	for i, o := range r.Outcomes {
+	for i, o := range conf.Outcomes {
 		errs = append(errs, field(checkState(o.State), at, "outcomes", strconv.Itoa(i), "state"))
 	}
 	return errors.Join(errs...)
