@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,8 +30,8 @@ func routeCommand(classes fleet.Classes) *cobra.Command {
 passes, the rule and its file and line that decides, what is rewritten, and where
 replies and events would go. Nothing is sent and no server is needed.
 
-What routers remember of users (user_grouping) begins empty, and time is now. The
-exit code is 1 when the message is set aside somewhere.`,
+What routers remember of users (user_grouping) begins empty. The exit code
+is 1 when the message is set aside somewhere.`,
 		Example: `  switchboard route --transport smpp_za --from +27831234567 --to 12345 --content "JOIN x" configs/production
   switchboard route --application jokes --from 12345 --to +27831234567 configs/production
   switchboard route --flow event --transport smpp_za --application jokes configs/production`,
@@ -57,6 +59,7 @@ type questionFlags struct {
 	explain.Question
 	flow, session, event string
 	down                 []string
+	at                   string
 }
 
 func (q *questionFlags) add(cmd *cobra.Command) {
@@ -73,11 +76,19 @@ func (q *questionFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&q.Group, "group", "", "the group chat")
 	flags.StringVar(&q.Endpoint, "endpoint", "", "the endpoint, where it is not the default one")
 	flags.StringVar(&q.event, "event", "ack", "what an event says: ack, nack or delivery_report")
+	flags.StringVar(&q.at, "at", "", "when, for rules about times: 2026-11-21T22:30:00+02:00; now when empty")
 	flags.StringSliceVar(&q.down, "down", nil, "transports to take to be down")
 }
 
 func (q *questionFlags) ask(cmd *cobra.Command, classes fleet.Classes, paths []string) (explain.Answer, error) {
 	q.Flow, q.Session, q.Event = message.Flow(q.flow), message.SessionEvent(q.session), message.EventType(q.event)
+	var at time.Time
+	if q.at != "" {
+		var err error
+		if at, err = time.Parse(time.RFC3339, q.at); err != nil {
+			return explain.Answer{}, fmt.Errorf("--at is %q; write a time with its zone: 2026-11-21T22:30:00+02:00", q.at)
+		}
+	}
 	defs, err := classes.Load(paths...)
 	if err != nil {
 		return explain.Answer{}, err
@@ -88,6 +99,7 @@ func (q *questionFlags) ask(cmd *cobra.Command, classes fleet.Classes, paths []s
 	}
 	defer func() { _ = f.Close() }()
 	f.Down(q.down...)
+	f.At(at)
 	answer, err := f.Ask(cmd.Context(), q.Question)
 	var field *config.FieldError
 	if errors.As(err, &field) {

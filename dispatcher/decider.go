@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"time"
 
 	"switchboard/message"
 	"switchboard/worker"
@@ -12,9 +13,24 @@ import (
 // not safe for use from several goroutines at once.
 type Decider struct{ d *Dispatcher }
 
+// World is what routers ask of the world around them.
+type World struct {
+	// Health is how transports are.
+	Health Health
+	// Now is the time.
+	Now func() time.Time
+}
+
+// ClockUser is the optional ability of a router to be told the time by others,
+// so that rules about times of day can be tried; UseClock is called before the
+// first Route, if at all.
+type ClockUser interface {
+	UseClock(now func() time.Time)
+}
+
 // NewDecider makes a decider. What router and middleware remember goes to
-// env.State; health is how transports are, for routers that ask.
-func NewDecider(ctx context.Context, env worker.Env, options Options, router Router, health Health) (*Decider, error) {
+// env.State.
+func NewDecider(ctx context.Context, env worker.Env, options Options, router Router, world World) (*Decider, error) {
 	d := New(env, options, router)
 	p := d.plan.Load()
 	if err := p.core.Stack.Bind(ctx, p.core.Tools()); err != nil {
@@ -24,7 +40,10 @@ func NewDecider(ctx context.Context, env worker.Env, options Options, router Rou
 		return nil, err
 	}
 	if user, wants := router.(HealthUser); wants {
-		user.UseHealth(health)
+		user.UseHealth(world.Health)
+	}
+	if user, wants := router.(ClockUser); wants {
+		user.UseClock(world.Now)
 	}
 	return &Decider{d}, nil
 }

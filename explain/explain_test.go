@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"switchboard/applications"
 	"switchboard/dispatcher"
@@ -16,6 +17,7 @@ import (
 	"switchboard/message"
 	"switchboard/middleware"
 	"switchboard/routers"
+	"switchboard/routers/rules"
 	"switchboard/transports"
 	"switchboard/worker"
 )
@@ -23,8 +25,9 @@ import (
 // idle is a transport and an application that does nothing.
 type idle struct{}
 
-func (idle) Run(context.Context, transports.Line) error                            { return nil }
-func (idle) Send(context.Context, *message.Message) (string, error)                { return "", nil }
+func (idle) Run(context.Context, transports.Line) error { return nil }
+func (idle) Send(context.Context, *message.Message) (string, error) { return "", nil }
+
 func (idle) Receive(context.Context, *message.Message) ([]*message.Message, error) { return nil, nil }
 
 func classes() fleet.Classes {
@@ -33,6 +36,7 @@ func classes() fleet.Classes {
 			"simple":          {New: func() dispatcher.Router { return routers.NewSimple() }},
 			"content_keyword": {New: func() dispatcher.Router { return routers.NewContentKeyword() }},
 			"load_balancing":  {New: func() dispatcher.Router { return routers.NewLoadBalancing() }},
+			"rules":           {New: func() dispatcher.Router { return rules.New() }},
 			"user_grouping":   {New: func() dispatcher.Router { return routers.NewUserGrouping() }},
 		},
 		Transports: map[string]fleet.Class[transports.Transport]{"line": {New: func() transports.Transport { return &idle{} }}},
@@ -177,6 +181,29 @@ func TestQuestionsThatCannotBeAsked(t *testing.T) {
 	} {
 		if _, err := f.Ask(t.Context(), q); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", q, err, want)
+		}
+	}
+}
+
+func TestTheTimeCanBeChosen(t *testing.T) {
+	dir := write(t, map[string]string{"night.yaml": `router_class: rules
+transport_names: [sms]
+exposed_names: [desk, machine]
+rules:
+  - {when: 'inbound and during("mon-fri 08:00-17:00", "Africa/Johannesburg")', to: desk}
+  - {when: inbound, to: machine}
+`})
+	f := open(t, dir)
+	for at, want := range map[string]string{
+		"2026-11-23T09:00:00+02:00": "desk", "2026-11-23T07:59:59Z": "desk", "2026-11-23T17:30:00+02:00": "machine", "2026-11-22T09:00:00+02:00": "machine",
+	} {
+		when, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.At(when)
+		if got := text(t, f, dir, explain.Question{}); !strings.Contains(got, "→ "+want+".inbound") {
+			t.Errorf("%s: %s", at, got)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"switchboard/dispatcher"
 	"switchboard/fleet"
@@ -23,6 +24,7 @@ type Fleet struct {
 	members []*member
 	state   *statememory.State
 	health  health
+	now     func() time.Time
 }
 
 // member is a worker as it is asked.
@@ -44,7 +46,7 @@ func (h health) Of(connector string) message.Health {
 
 // New makes a fleet of definitions, which it makes anew. Close it after use.
 func New(ctx context.Context, classes fleet.Classes, defs []*fleet.Definition) (*Fleet, error) {
-	f := &Fleet{state: statememory.New(), health: health{}}
+	f := &Fleet{state: statememory.New(), health: health{}, now: time.Now}
 	env := worker.Env{State: f.state, Logger: slog.New(slog.DiscardHandler)}
 	var errs []error
 	for _, def := range defs {
@@ -68,7 +70,7 @@ func (f *Fleet) hire(ctx context.Context, classes fleet.Classes, def *fleet.Defi
 	}
 	m := &member{Definition: def}
 	if def.Kind == fleet.KindDispatcher {
-		m.decider, err = def.Decider(ctx, env, f.health)
+		m.decider, err = def.Decider(ctx, env, dispatcher.World{Health: f.health, Now: func() time.Time { return f.now() }})
 	} else {
 		m.stack, err = def.Stack(ctx, env)
 	}
@@ -82,6 +84,13 @@ func (f *Fleet) Close() error { return f.state.Close() }
 func (f *Fleet) Down(transports ...string) {
 	for _, name := range transports {
 		f.health[name] = message.Down
+	}
+}
+
+// At takes it to be that time, for routers that look; the zero time is now.
+func (f *Fleet) At(t time.Time) {
+	if !t.IsZero() {
+		f.now = func() time.Time { return t }
 	}
 }
 

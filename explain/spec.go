@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"switchboard/config"
 	"switchboard/fleet"
@@ -30,6 +31,8 @@ type Test struct {
 	Name string `yaml:"name"`
 	// After are messages that went before, for routers that remember.
 	After []Question `yaml:"after"`
+	// At is when, for rules about times: 2026-11-21T22:30:00+02:00. Default now.
+	At time.Time `yaml:"at"`
 	// Down are transports that are down meanwhile.
 	Down config.Names `yaml:"down"`
 	// Message is the message, or with flow: event the event.

@@ -45,6 +45,10 @@ tests:
     after: [{application: joiner, from: "12345", to: "1"}]
     message: {application: joiner, from: "12345", to: "2"}
     expect: {to: smpp_ke}
+  - name: the time can be chosen
+    at: 2026-11-21T22:30:00+02:00
+    message: {transport: smpp_ke, content: anything}
+    expect: {to: helpdesk}
   - name: what is down is passed over
     down: smpp_za
     message: {application: joiner, from: "12345", to: "2"}

@@ -59,6 +59,7 @@ func (t *Test) ask(ctx context.Context, classes fleet.Classes, defs []*fleet.Def
 	}
 	defer func() { _ = f.Close() }()
 	f.Down(t.Down...)
+	f.At(t.At)
 	for _, before := range t.After {
 		if _, err := f.Ask(ctx, before); err != nil {
 			return Answer{}, err

@@ -14,9 +14,9 @@ func (c Classes) Renew(d *Definition) (*Definition, error) { return c.Define(d.d
 
 // Decider decides as the dispatcher of this definition does. env needs State
 // and Logger.
-func (d *Definition) Decider(ctx context.Context, env worker.Env, health dispatcher.Health) (*dispatcher.Decider, error) {
+func (d *Definition) Decider(ctx context.Context, env worker.Env, world dispatcher.World) (*dispatcher.Decider, error) {
 	env.Name, env.Kind, env.Stack = d.Name, d.Kind, worker.NewStack(d.layers...)
-	return dispatcher.NewDecider(ctx, env, d.Options, d.Router, health)
+	return dispatcher.NewDecider(ctx, env, d.Options, d.Router, world)
 }
 
 // Stack is the worker's middleware, ready to be passed through.

@@ -13,6 +13,7 @@ type facts struct {
 	health   dispatcher.Health
 	zone     *time.Location
 	language *language
+	clock    func() time.Time
 	now      time.Time // zero until asked
 
 	word      string
@@ -28,7 +29,7 @@ type facts struct {
 // about makes the facts those of another arrival.
 func (f *facts) about(r *Router, a *dispatcher.Arrival) {
 	f.forget()
-	*f = facts{arrival: a, health: r.health, zone: r.zone, language: r.language, scratch: f.scratch}
+	*f = facts{arrival: a, health: r.health, zone: r.zone, clock: r.clock, language: r.language, scratch: f.scratch}
 }
 
 // text is a fact that is text; "" stands for null and for what events lack.
@@ -131,7 +132,7 @@ func (f *facts) changed() {
 
 func (f *facts) time(zone *time.Location) time.Time {
 	if f.now.IsZero() {
-		f.now = time.Now()
+		f.now = f.clock()
 	}
 	if zone == nil {
 		zone = f.zone

@@ -40,6 +40,7 @@ type Router struct {
 	names    dispatcher.Names
 	worker   string
 	health   dispatcher.Health
+	clock    func() time.Time
 	works    sync.Pool
 }
 
@@ -47,11 +48,12 @@ var (
 	_ dispatcher.Router     = (*Router)(nil)
 	_ dispatcher.Checker    = (*Router)(nil)
 	_ dispatcher.HealthUser = (*Router)(nil)
+	_ dispatcher.ClockUser  = (*Router)(nil)
 	_ dispatcher.Returner   = (*Router)(nil)
 )
 
 // New is a Router with its defaults.
-func New() *Router { return &Router{Timezone: "UTC"} }
+func New() *Router { return &Router{Timezone: "UTC", clock: time.Now} }
 
 // Validate compiles the rules.
 func (r *Router) Validate() error {
@@ -123,6 +125,9 @@ func (r *Router) Bind(_ context.Context, tools dispatcher.Tools) error {
 
 // UseHealth makes conditions and choices know how transports are.
 func (r *Router) UseHealth(h dispatcher.Health) { r.health = h }
+
+// UseClock makes the rules look at another clock than the machine's.
+func (r *Router) UseClock(now func() time.Time) { r.clock = now }
 
 func (r *Router) knows(name string) bool {
 	return slices.Contains(r.names.Exposed, name) || slices.Contains(r.names.Transports, name)
