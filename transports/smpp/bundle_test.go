@@ -109,3 +109,25 @@ func (b *bundle) send(m *message.Message) string {
 	}
 	return id
 }
+
+// metric is the sum of a metric's series that have a label.
+func (b *bundle) metric(name, label, value string) (sum float64) {
+	b.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, pair := range m.GetLabel() {
+				if pair.GetName() == label && pair.GetValue() == value {
+					sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				}
+			}
+		}
+	}
+	return sum
+}

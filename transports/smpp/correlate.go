@@ -90,10 +90,7 @@ func (e *engine) release(ctx context.Context, key, value string) {
 	}
 	m, err := e.find(ctx, h)
 	if err == nil && m != nil {
-		err = e.reportMatch(ctx, *m, h)
-		if err == nil {
-			err = e.state.Delete(ctx, key)
-		}
+		err = e.settleHeld(ctx, key, *m, h)
 	}
 	if err != nil {
 		e.logger.Warn("reporting an early receipt failed; it stays held", "smsc_message_id", h.ID, "error", err)

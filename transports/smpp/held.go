@@ -15,6 +15,8 @@ const (
 	heldPatience = 10 * time.Second
 	// heldGiveUp is when a held receipt counts as unmatched. It is still kept.
 	heldGiveUp = time.Minute
+	// claimTime is how long whoever saw the same may come to the same end.
+	claimTime = 5 * time.Second
 	// maxHeld is how many a process looks at; those beyond are kept all the same
 	// and found by their id when it comes.
 	maxHeld = 10_000
@@ -22,8 +24,9 @@ const (
 
 // heldReceipts are those that this process took and found no message for.
 type heldReceipts struct {
-	mu   sync.Mutex
-	list map[string]*waitingReceipt
+	mu    sync.Mutex
+	list  map[string]*waitingReceipt
+	taken map[string]time.Time // those that were just reported
 }
 
 type waitingReceipt struct {
@@ -31,7 +34,9 @@ type waitingReceipt struct {
 	since, look time.Time
 }
 
-func newHeldReceipts() *heldReceipts { return &heldReceipts{list: map[string]*waitingReceipt{}} }
+func newHeldReceipts() *heldReceipts {
+	return &heldReceipts{list: map[string]*waitingReceipt{}, taken: map[string]time.Time{}}
+}
 
 func (r *heldReceipts) add(key string, h heldReceipt) {
 	r.mu.Lock()
@@ -42,9 +47,31 @@ func (r *heldReceipts) add(key string, h heldReceipt) {
 	}
 }
 
+// claim is true for the first who asks within claimTime.
+func (r *heldReceipts) claim(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.taken[what]; taken {
+		return false
+	}
+	r.taken[what] = time.Now()
+	return true
+}
+
+func (r *heldReceipts) disclaim(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.taken, what)
+}
+
 func (r *heldReceipts) due(now time.Time) map[string]*waitingReceipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for what, at := range r.taken {
+		if now.Sub(at) > claimTime {
+			delete(r.taken, what)
+		}
+	}
 	due := map[string]*waitingReceipt{}
 	for key, w := range r.list {
 		if !w.look.After(now) {
@@ -99,10 +126,7 @@ func (e *engine) retryHeld(ctx context.Context, key string, w *waitingReceipt, w
 	if m == nil || err != nil {
 		return false, err
 	}
-	if err := e.reportMatch(ctx, *m, w.heldReceipt); err != nil {
-		return false, err
-	}
-	return true, e.state.Delete(ctx, key)
+	return true, e.settleHeld(ctx, key, *m, w.heldReceipt)
 }
 
 // adopt takes a receipt for that of the submit to the same person, from the same

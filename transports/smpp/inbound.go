@@ -63,10 +63,6 @@ func (e *engine) encoding(c pdu.DataCoding, shift gsm.Shift) gsm.Encoding {
 	return gsm.Encoding{Coding: coding, Shift: shift}
 }
 
-func (e *engine) decode(c pdu.DataCoding, payload []byte) (string, error) {
-	return e.encoding(c, gsm.Shift{}).Decode(payload, 0)
-}
-
 // received is what a message from a person consists of.
 type received struct {
 	id       string // of the message, where it is known; else a new one

@@ -10,6 +10,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/store"
+	"switchboard/transports/smpp/gsm"
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/receipt"
 )
@@ -34,7 +35,7 @@ func (e *engine) readReceipt(m *pdu.Message) (h heldReceipt, is bool) {
 	if !declared && !(hasID && hasState) && e.options.DeliveryReportUseESMClass {
 		return h, false
 	}
-	text, _ := e.decode(m.DataCoding, m.Payload())
+	text := e.receiptText(m)
 	r, err := e.parser.Parse(m.TLVs, text)
 	if err != nil {
 		if declared {
@@ -47,6 +48,17 @@ func (e *engine) readReceipt(m *pdu.Message) (h heldReceipt, is bool) {
 		ID: r.ID, Status: r.Status, Raw: r.RawStatus, Error: r.Error, Done: r.Done,
 		From: m.Source.Addr, To: m.Dest.Addr,
 	}, true
+}
+
+// receiptText is a receipt's text. SMSCs write it in ASCII, also where they say
+// that it is their default alphabet: an id's _ must not become §.
+func (e *engine) receiptText(m *pdu.Message) string {
+	encoding := e.encoding(m.DataCoding, gsm.Shift{})
+	if _, overridden := e.overrides[m.DataCoding]; encoding.Coding == gsm.GSM7 && !overridden || encoding.Coding == gsm.Octets {
+		encoding.Coding = gsm.Latin1
+	}
+	text, _ := encoding.Decode(m.Payload(), 0)
+	return text
 }
 
 // takeReceipt reports a receipt, or holds it until its id is known.
@@ -184,7 +196,18 @@ func (e *engine) hold(ctx context.Context, h heldReceipt) error {
 		e.held.add(key, h)
 		return nil
 	}
-	if err := e.reportMatch(ctx, *m, h); err != nil {
+	return e.settleHeld(ctx, key, *m, h)
+}
+
+// settleHeld reports a held receipt, unless whoever else saw that its id has
+// come does.
+func (e *engine) settleHeld(ctx context.Context, key string, m match, h heldReceipt) error {
+	if !e.held.claim(key + h.Raw) {
+		return nil
+	}
+	if err := e.reportMatch(ctx, m, h); err != nil {
+		e.held.disclaim(key + h.Raw)
+		e.held.add(key, h)
 		return err
 	}
 	return e.state.Delete(ctx, key)

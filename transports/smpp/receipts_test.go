@@ -1,0 +1,209 @@
+package smpp
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"switchboard/message"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+// Every way in which SMSCs spell ids and receipts finds its message.
+func TestReceiptsFindTheirMessage(t *testing.T) {
+	for name, c := range map[string]struct {
+		behaviour smsc.Behaviour
+		options   func(*Transport)
+	}{
+		"by parameters":            {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "tlv"}}, nil},
+		"by text":                  {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text"}}, nil},
+		"in lower case":            {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Style: "lower"}}, nil},
+		"with seconds":             {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Style: "seconds"}}, nil},
+		"minimal":                  {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Style: "minimal"}}, nil},
+		"in data_sm":               {smsc.Behaviour{Receipts: &smsc.Receipts{ViaDataSM: true}}, nil},
+		"before the answer":        {smsc.Behaviour{Receipts: &smsc.Receipts{Early: 1}, Answers: &smsc.Answers{Delay: smsc.Fixed(100 * time.Millisecond)}}, nil},
+		"hex, then decimal":        {smsc.Behaviour{IDs: &smsc.IDs{Format: "hex", InReceipts: "decimal", Start: 0xBEEF}}, nil},
+		"decimal, then hex":        {smsc.Behaviour{IDs: &smsc.IDs{InReceipts: "hex", Start: 48879}}, nil},
+		"upper, then lower":        {smsc.Behaviour{IDs: &smsc.IDs{Format: "upper_uuid", InReceipts: "uuid"}}, nil},
+		"with leading zeros":       {smsc.Behaviour{IDs: &smsc.IDs{InReceipts: "decimal", ReceiptWidth: 10}}, nil},
+		"declared hex and decimal": {smsc.Behaviour{IDs: &smsc.IDs{Format: "upper_hex", InReceipts: "decimal", Start: 0x100}}, func(o *Transport) { o.SubmitIDFormat, o.ReceiptIDFormat = "hex", "decimal" }},
+		"without esm_class": {
+			smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", ESMClass: new(uint8)}},
+			func(o *Transport) { o.DeliveryReportUseESMClass = false },
+		},
+		"a regex of one's own": {
+			smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Text: "<{id}|{stat}>"}},
+			func(o *Transport) { o.DeliveryReportRegex = `<(?P<id>[^|]+)\|(?P<stat>\w+)>` },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, smsc.Settings{Behaviour: c.behaviour}, func(o *Transport) {
+				if c.options != nil {
+					c.options(o)
+				}
+			})
+			for range 3 {
+				m := outgoing("hello")
+				b.send(m)
+				if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Delivered {
+					t.Errorf("event = %s", e.Encode())
+				}
+			}
+		})
+	}
+}
+
+func TestFailedReceiptSaysWhy(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: &smsc.Receipts{
+		Form: "text", Outcomes: []smsc.Outcome{{State: "UNDELIV", Error: "034", Rate: 1}}, Intermediate: 1,
+	}}})
+	b.send(outgoing("hello"))
+	if e := b.line.NextEvent(t); e.DeliveryStatus != message.Pending || e.TransportMetadata.Text("smpp_delivery_status") != "ENROUTE" {
+		t.Errorf("the intermediate notification became %s", e.Encode())
+	}
+	e := b.line.NextEvent(t)
+	extra := e.Extra()
+	if e.DeliveryStatus != message.Failed || extra.Text("failure_code") != "034" ||
+		e.TransportMetadata.Text("smpp_delivery_status") != "UNDELIV" {
+		t.Errorf("event = %s", e.Encode())
+	}
+}
+
+// A message of several parts is delivered once, when all parts are, and failed
+// once, when one is, whatever the order and however often.
+func TestPartsMakeOneReport(t *testing.T) {
+	for name, c := range map[string]struct {
+		outcomes []string // of the parts
+		want     message.DeliveryStatus
+	}{
+		"all delivered": {[]string{"DELIVRD", "DELIVRD", "DELIVRD"}, message.Delivered},
+		"one failed":    {[]string{"DELIVRD", "UNDELIV", "DELIVRD"}, message.Failed},
+		"all failed":    {[]string{"EXPIRED", "UNDELIV", "REJECTD"}, message.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+			m := outgoing(strings.Repeat("0123456789", 31))
+			b.send(m)
+			for range 2 {
+				for i := range c.outcomes {
+					at := (i + 1) % len(c.outcomes)
+					b.receipt(b.smsc.Submitted()[at], c.outcomes[at])
+				}
+			}
+			if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != c.want {
+				t.Errorf("event = %s", e.Encode())
+			}
+			b.noOtherEvent()
+		})
+	}
+}
+
+// receipt has the SMSC report a state, and waits until it is taken.
+func (b *bundle) receipt(r smsc.Received, state string) {
+	b.Helper()
+	m := r.Message()
+	err := b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
+		Source: m.Dest, Dest: m.Source, ESMClass: pdu.ESMReceipt,
+		ShortMessage: []byte("id:" + r.MessageID + " sub:001 dlvrd:001 submit date:2611210700 done date:2611210701 stat:" + state + " err:000 text:"),
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// noOtherEvent sends a message of its own: what came before its report would be
+// seen first.
+func (b *bundle) noOtherEvent() {
+	b.Helper()
+	m := outgoing("the last")
+	b.send(m)
+	list := b.smsc.Submitted()
+	b.receipt(list[len(list)-1], "DELIVRD")
+	if e := b.line.NextEvent(b); e.MessageID != m.ID {
+		b.Errorf("one event too many: %s", e.Encode())
+	}
+}
+
+// States never go backwards, and what is said twice is reported once.
+func TestReportsOnlyGoForward(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	b.send(outgoing("hello"))
+	for _, state := range []string{"DELIVRD", "DELIVRD", "ENROUTE", "EXPIRED"} {
+		b.receipt(b.smsc.Submitted()[0], state)
+	}
+	if e := b.line.NextEvent(t); e.DeliveryStatus != message.Delivered {
+		t.Errorf("event = %s", e.Encode())
+	}
+	b.noOtherEvent()
+	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "repeated"); n != 3 {
+		t.Errorf("%v receipts count as repeated, want 3", n)
+	}
+}
+
+// A receipt finds its message also after a restart, and in another process.
+func TestReceiptAfterRestart(t *testing.T) {
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	state := remember(t)
+	first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = modeTransmitter })
+	stop := transporttest.Start(t, first, transporttest.NewLine())
+	m := outgoing("hello")
+	if _, err := first.Send(within(t), m); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	line := transporttest.NewLine()
+	second := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = modeReceiver })
+	transporttest.Start(t, second, line)
+	b := &bundle{T: t, smsc: v}
+	b.receipt(v.Submitted()[0], "DELIVRD")
+	if e := line.NextEvent(t); e.MessageID != m.ID || e.RoutingMetadata.Text("switchboard_exposed") != "app" {
+		t.Errorf("event = %s", e.Encode())
+	}
+	if _, err := second.Send(within(t), m); !message.IsPermanent(err) {
+		t.Errorf("a receiver's Send = %v", err)
+	}
+}
+
+// A receipt that nobody waits for is taken, counted, and kept.
+func TestUnknownReceiptIsHeld(t *testing.T) {
+	b := start(t, smsc.Settings{})
+	if err := b.smsc.WaitBound(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	b.receipt(smsc.Received{MessageID: "4711", PDU: &pdu.PDU{Body: &pdu.SubmitSM{}}}, "DELIVRD")
+	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "held"); n != 1 {
+		t.Errorf("%v receipts are held, want 1", n)
+	}
+	found, err := b.state.Get(t.Context(), "smpp/smpp_transport/held/4711")
+	if err != nil || len(found) != 1 {
+		t.Errorf("kept: %v, %v", found, err)
+	}
+}
+
+// The receipt of a submit that was never answered finds it by its people.
+func TestReceiptForUnansweredSubmit(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}},
+		func(o *Transport) { o.SubmitTimeout = quick })
+	m := outgoing("hello")
+	if _, err := b.Send(within(t), m); err == nil {
+		t.Fatal("Send succeeded without an answer")
+	}
+	b.receipt(b.smsc.Submitted()[0], "DELIVRD")
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, w := range e.held.due(time.Now().Add(2 * heldLook)) {
+		if settled, err := e.retryHeld(t.Context(), key, w, heldPatience); !settled || err != nil {
+			t.Fatalf("retrying a held receipt: %t, %v", settled, err)
+		}
+	}
+	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.TransportMetadata.Text("smpp_matched_by") != "address" {
+		t.Errorf("event = %s", e.Encode())
+	}
+	if id, err := b.SendAgain(within(t), m); err != nil || id != b.smsc.Submitted()[0].MessageID {
+		t.Errorf("SendAgain = %q, %v; want the id of the receipt", id, err)
+	}
+}
