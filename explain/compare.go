@@ -91,6 +91,7 @@ func (c *Comparer) some(ctx context.Context, sample *Sample) (more bool, err err
 		return false, err
 	}
 	defer func() { err = errors.Join(err, after.Close()) }()
+	before.brief, after.brief = true, true
 	for range renewAfter {
 		if err := ctx.Err(); err != nil {
 			return false, err

@@ -25,6 +25,7 @@ type Fleet struct {
 	state   *statememory.State
 	health  health
 	now     func() time.Time
+	brief   bool // only the way counts, not what is rewritten
 }
 
 // member is a worker as it is asked.

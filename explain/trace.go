@@ -51,15 +51,23 @@ func (f *Fleet) trace(ctx context.Context, e *message.Envelope) Hop {
 	return hop
 }
 
+// body is what changes are looked for in; nothing where only the way counts.
+func (f *Fleet) body(e *message.Envelope) []byte {
+	if f.brief {
+		return nil
+	}
+	return e.Encode()
+}
+
 func (f *Fleet) take(ctx context.Context, m *member, e *message.Envelope) Taker {
 	taker := Taker{Worker: m.Name, Kind: m.Kind, Class: m.Class, File: m.Path}
 	if m.Kind == fleet.KindDispatcher {
 		f.dispatch(ctx, m, e, &taker)
 		return taker
 	}
-	before := e.Encode()
+	before := f.body(e)
 	err := worker.Protect(func() error { return m.stack.Consumed(ctx, e) })
-	taker.Changes = changes(before, e.Encode())
+	taker.Changes = changes(before, f.body(e))
 	taker.fail(err)
 	return taker
 }
@@ -68,15 +76,15 @@ func (f *Fleet) take(ctx context.Context, m *member, e *message.Envelope) Taker 
 // by max_hops.
 func (f *Fleet) dispatch(ctx context.Context, m *member, e *message.Envelope, taker *Taker) {
 	decision, err := m.decider.Decide(ctx, e)
-	seen := decision.Arrival.Encode()
-	taker.Changes = changes(e.Encode(), seen)
+	seen := f.body(decision.Arrival)
+	taker.Changes = changes(f.body(e), seen)
 	if err != nil {
 		taker.fail(err)
 		return
 	}
 	for _, t := range decision.Targets {
-		route := Route{Rule: t.Rule, Changes: changes(seen, t.Envelope.Encode())}
-		if t.Rule != "" {
+		route := Route{Rule: t.Rule, Changes: changes(seen, f.body(t.Envelope))}
+		if t.Rule != "" && !f.brief {
 			route.At = m.RuleAt(t.Rule)
 		}
 		route.Hop = f.trace(ctx, t.Envelope)
