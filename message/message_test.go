@@ -284,3 +284,19 @@ func TestHops(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseTime(f *testing.F) {
+	for _, text := range []string{"2026-11-21 02:54:14.352559", "2026-02-30 00:00:00", "2024-02-29 23:59:59.1", "1899-12-31 00:00:00", "2026-11-21 24:00:00"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ParseTime(text)
+		want, wrong := time.Parse("2006-01-02 15:04:05.999999999", text)
+		if strings.ContainsRune(text, ',') || len(text) > 29 || len(text) < 19 || text[13] != ':' {
+			return // time.Parse also takes a comma, any number of digits, and hours of one
+		}
+		if fine := wrong == nil && want.Year() >= 1900; fine != (err == nil) || fine && !got.Equal(want) {
+			t.Errorf("%q: got %v, %v; want %v, %v", text, got, err, want, wrong)
+		}
+	})
+}

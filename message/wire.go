@@ -221,14 +221,67 @@ const oldest = 1900
 // ParseTime reads a timestamp of the wire: UTC, `YYYY-MM-DD HH:MM:SS`, with or
 // without a fraction, not before 1900.
 func ParseTime(text string) (time.Time, error) {
-	t, err := time.Parse(time.DateTime+".999999999", text)
-	if err != nil {
+	t, ok := parseDigits(text)
+	if !ok {
 		return time.Time{}, fmt.Errorf("is %.40q, not like %q", text, timeLayout)
 	}
 	if t.Year() < oldest {
 		return time.Time{}, errors.New("is before 1900")
 	}
 	return t, nil
+}
+
+// parseDigits does what time.Parse would, at a twentieth of its cost: every
+// body has a timestamp, and it is read twice.
+func parseDigits(text string) (time.Time, bool) {
+	const shape = "0000-00-00 00:00:00"
+	if len(text) < len(shape) || len(text) > len(shape)+10 {
+		return time.Time{}, false
+	}
+	for i := range len(shape) {
+		if shape[i] == '0' && (text[i] < '0' || text[i] > '9') || shape[i] != '0' && text[i] != shape[i] {
+			return time.Time{}, false
+		}
+	}
+	nanos, ok := parseFraction(text[len(shape):])
+	if !ok {
+		return time.Time{}, false
+	}
+	year, month, day := number(text[:4]), number(text[5:7]), number(text[8:10])
+	hour, minute, second := number(text[11:13]), number(text[14:16]), number(text[17:19])
+	t := time.Date(year, time.Month(month), day, hour, minute, second, nanos, time.UTC)
+	// time.Date makes 30 February the 1st or 2nd of March: that is no date.
+	sane := t.Day() == day && int(t.Month()) == month && hour < 24 && minute < 60 && second < 60
+	return t, sane
+}
+
+// parseFraction reads ".352559" as nanoseconds; no fraction is 0.
+func parseFraction(text string) (nanos int, ok bool) {
+	if text == "" {
+		return 0, true
+	}
+	if text[0] != '.' || len(text) == 1 {
+		return 0, false
+	}
+	for i := range 9 {
+		nanos *= 10
+		if i+1 >= len(text) {
+			continue
+		}
+		if text[i+1] < '0' || text[i+1] > '9' {
+			return 0, false
+		}
+		nanos += int(text[i+1] - '0')
+	}
+	return nanos, true
+}
+
+// number reads digits that were checked before.
+func number(digits string) (n int) {
+	for _, d := range []byte(digits) {
+		n = 10*n + int(d-'0')
+	}
+	return n
 }
 
 // FormatTime writes a timestamp of the wire, in UTC with microseconds.

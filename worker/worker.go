@@ -86,14 +86,16 @@ type Listener interface {
 
 // Settings are the options every worker has at the top level of its file.
 type Settings struct {
-	// Name of the worker; the file's own name when empty.
+	// Name is the worker's name; the file's own when empty.
 	Name string `yaml:"worker_name"`
-	// Prefetch is how many messages are in hand at once, of each queue. Default
-	// 20; a dispatcher shares 500 out among its queues, at least 40 for each.
+	// Prefetch is how many messages are in hand at once, of each queue. 0 leaves
+	// it to the worker: 20, as a rule; a dispatcher shares 500 out among its
+	// queues, at least 20 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// StopTimeout is how long a stop waits for what is in hand.
 	StopTimeout config.Duration `yaml:"stop_timeout"`
-	// QueueType is classic or quorum; all workers of a fleet must agree.
+	// QueueType is what queues are made: classic or quorum. All workers of a fleet
+	// must agree.
 	QueueType broker.QueueType `yaml:"queue_type"`
 	// MaxAttempts is how often handling a message is tried before it is set
 	// aside in the dead letters.
