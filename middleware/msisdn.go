@@ -22,8 +22,9 @@ type MSISDN struct {
 	// Country is whose national numbers these are: ZA, KE, … (ISO 3166). Without
 	// it only international numbers are understood.
 	Country string `yaml:"country"`
-	// Format is e164 (+27821234567), digits (27821234567) or national
-	// (0821234567; numbers of other countries stay e164).
+	// Format is how numbers are written: e164 (+27821234567), digits
+	// (27821234567) or national (0821234567; numbers of other countries stay
+	// e164).
 	Format string `yaml:"format"`
 	// Addresses says whose addresses are changed: person (the from_addr of
 	// inbound, the to_addr of outbound messages), own (the other one), or both.

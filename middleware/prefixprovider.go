@@ -16,8 +16,8 @@ import (
 type PrefixProvider struct {
 	// ProviderPrefixes maps beginnings of addresses to providers.
 	ProviderPrefixes config.Map[string] `yaml:"provider_prefixes"`
-	// NormalizeMSISDN, where given, is how an address is brought into shape
-	// before its beginning is compared; the message keeps its own.
+	// NormalizeMSISDN brings an address into shape before its beginning is
+	// compared; the message keeps its own. Default: not at all.
 	NormalizeMSISDN *NormalizeMSISDN `yaml:"normalize_msisdn"`
 
 	prefixes []config.Pair[string] // the longest first
@@ -26,7 +26,7 @@ type PrefixProvider struct {
 // NormalizeMSISDN turns national numbers into international ones, as simply as
 // Vumi does.
 type NormalizeMSISDN struct {
-	// CountryCode, "27" for South Africa, takes the place of a leading 0.
+	// CountryCode takes the place of a leading 0: "27" for South Africa.
 	CountryCode string `yaml:"country_code"`
 	// StripPlus removes the plus again.
 	StripPlus bool `yaml:"strip_plus"`

@@ -33,8 +33,7 @@ type Persistence struct {
 	// RetentionMonths is how many whole months are kept before the present
 	// one; 0, the default, keeps everything.
 	RetentionMonths int `yaml:"retention_months"`
-	// Broadcasts switches off that this worker hands broadcasts over. Default
-	// true.
+	// Broadcasts says whether this worker hands broadcasts over. Default true.
 	Broadcasts bool `yaml:"broadcasts"`
 	// BroadcastTasks is how many batches of broadcasts are in hand at once.
 	// Default 2.
