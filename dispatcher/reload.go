@@ -9,7 +9,8 @@ import (
 	"switchboard/worker"
 )
 
-// ErrNotRunning: the dispatcher's Run has ended, so there is nothing to reload.
+// ErrNotRunning says that the dispatcher's Run has ended: there is nothing to
+// reload.
 var ErrNotRunning = errors.New("the dispatcher is not running")
 
 // reload asks a running dispatcher to go over to another plan.

@@ -118,7 +118,7 @@ func (f *Fleet) events(ctx context.Context, hop Hop) (events []Hop) {
 	return events
 }
 
-// ErrStuck: the message is set aside somewhere on its way.
+// ErrStuck says that the message is set aside somewhere on its way.
 var ErrStuck = errors.New("the message does not get there")
 
 // Stuck is ErrStuck when the message itself is refused or set aside.

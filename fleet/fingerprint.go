@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+
+	"switchboard/config"
 )
 
 // fingerprint tells one state of the configuration files from another: by their
@@ -22,4 +24,15 @@ func fingerprint(paths []string) string {
 		_, _ = sum.Write(text)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// outdated says that a file was edited since its definition was made, as may
+// happen while the process waits for its broker.
+func outdated(defs []*Definition) bool {
+	for _, d := range defs {
+		if doc, err := config.Read(d.Path); err != nil || doc.Hash() != d.doc.Hash() {
+			return true
+		}
+	}
+	return false
 }

@@ -39,6 +39,9 @@ func (p *Process) registerInfo(defs []*Definition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loaded = loaded{at: time.Now(), print: fingerprint(p.Paths)}
+	if outdated(defs) {
+		p.loaded.print = "edited before the start" // so that Watch sees it
+	}
 	m.inUse(p.loaded.at)
 }
 

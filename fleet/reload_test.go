@@ -29,6 +29,21 @@ func TestWatchTakesEdits(t *testing.T) {
 	})
 }
 
+// An edit between reading the files and starting the workers is not missed.
+func TestWatchSeesEditsBeforeTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, "join.yaml", route("one"))
+		s.beforeRun = func() { s.write("join.yaml", route("two")) }
+		s.startOnMemory()
+		defer s.stop()
+		go s.Watch(t.Context())
+		time.Sleep(10 * time.Second)
+		if at := s.send("sms.inbound", "one.inbound", "two.inbound"); at != "two.inbound" {
+			t.Errorf("went to %q", at)
+		}
+	})
+}
+
 // A Kubernetes volume: the file is a symlink to ..data/file, ..data a symlink
 // that is swapped for another.
 func TestWatchFollowsSwappedSymlinks(t *testing.T) {

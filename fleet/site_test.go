@@ -68,6 +68,8 @@ type site struct {
 	dir    string
 	starts *atomic.Int32 // of applications of class quiet
 	stop   func()
+
+	beforeRun func() // called when the files have been read
 }
 
 func classes(starts *atomic.Int32) fleet.Classes {
@@ -107,6 +109,9 @@ func (s *site) start(b broker.Broker) {
 	defs, err := s.Classes.Load(s.dir)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.beforeRun != nil {
+		s.beforeRun()
 	}
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan error, 1)
