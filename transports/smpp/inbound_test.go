@@ -1,0 +1,212 @@
+package smpp
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"switchboard/message"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+// says has a person say something and waits until the SMSC is told that it is
+// accepted.
+func (b *bundle) says(m smsc.Incoming) {
+	b.Helper()
+	if m.From == "" {
+		m.From, m.To = "27831234567", "9292"
+	}
+	if err := b.smsc.Deliver(within(b), m); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bundle) bound() *bundle {
+	b.Helper()
+	if err := b.smsc.WaitBound(within(b), 1); err != nil {
+		b.Fatal(err)
+	}
+	return b
+}
+
+func TestLongMessagesComeTogether(t *testing.T) {
+	long := strings.Repeat("naïve ☃ 🎲 ", 40) + "end"
+	plain := strings.Repeat("a plain text {with} escapes ", 20) + "end"
+	for name, m := range map[string]smsc.Incoming{
+		"8 bits":            {Text: plain},
+		"16 bits":           {Text: plain, Method: "udh16"},
+		"sar":               {Text: plain, Method: "sar"},
+		"payload":           {Text: plain, Method: "payload"},
+		"ucs2":              {Text: long},
+		"packed":            {Text: plain, Coding: "gsm7-packed"},
+		"out of order":      {Text: long, Order: []int{2, 0, 3, 1, 5, 4, 6}},
+		"shuffled":          {Text: long, Shuffle: true},
+		"data_sm":           {Text: long, ViaData: true},
+		"latin1":            {Text: strings.Repeat("fenêtre ouverte ", 20), Coding: "latin1"},
+		"one part, plainly": {Text: "hello"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			overrides := func(o *Transport) {
+				if name == "packed" {
+					o.DataCodingOverrides = map[string]string{"0": "gsm0338-packed"}
+				}
+			}
+			b := start(t, smsc.Settings{}, overrides).bound()
+			b.says(m)
+			if got := b.line.Next(t); got.Content != m.Text {
+				t.Errorf("received %q\nwant %q", got.Content, m.Text)
+			}
+		})
+	}
+}
+
+func TestBinaryIsKept(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	data := []byte{0, 1, 2, 0xFF, 0xFE}
+	b.says(smsc.Incoming{Data: data})
+	m := b.line.Next(t)
+	meta := m.TransportMetadata.Object(receivedKey)
+	kept, err := base64.StdEncoding.DecodeString(meta.Text("payload"))
+	if err != nil || !bytes.Equal(kept, data) || m.Content != "" {
+		t.Errorf("received %s", m.Encode())
+	}
+}
+
+// Parts that different processes get, one of them after a restart of the other,
+// make one message.
+func TestPartsAcrossRestarts(t *testing.T) {
+	v := simulate(t, smsc.Settings{})
+	state := remember(t)
+	text := strings.Repeat("0123456789", 40)
+	one := func(order []int) *transporttest.Line {
+		line := transporttest.NewLine()
+		stop := transporttest.Start(t, connected(t, v.Addr(), state, nil), line)
+		defer stop()
+		b := &bundle{T: t, smsc: v}
+		b.bound()
+		b.sendParts(text, order)
+		return line
+	}
+	one([]int{2})
+	one([]int{0, 2}) // and one that came before
+	if m := one([]int{1}).Next(t); m.Content != text {
+		t.Errorf("received %q", m.Content)
+	}
+}
+
+// sendParts delivers some of the segments of a text of three, under one
+// reference.
+func (b *bundle) sendParts(text string, order []int) {
+	b.Helper()
+	for _, i := range order {
+		chunk := text[i*150 : min(len(text), (i+1)*150)]
+		err := b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
+			Source: smsc.Number("27831234567"), Dest: smsc.Number("9292"), ESMClass: pdu.ESMUDHI,
+			ShortMessage: append([]byte{5, 0, 3, 77, 3, byte(i + 1)}, chunk...),
+		}})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A part that comes again after the whole is no new message.
+func TestPartComesAgain(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	text := strings.Repeat("0123456789", 40)
+	b.sendParts(text, []int{0, 1, 2, 2, 1})
+	b.says(smsc.Incoming{Text: "the last"})
+	if m := b.line.Next(t); m.Content != text {
+		t.Errorf("received %q", m.Content)
+	}
+	if m := b.line.Next(t); m.Content != "the last" {
+		t.Errorf("received %q", m.Content)
+	}
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if due := e.concat.due(time.Now().Add(48 * time.Hour)); len(due) != 0 {
+		t.Errorf("waits for other parts of %+v", due)
+	}
+}
+
+// What never becomes whole is received as it is, also after a restart.
+func TestIncompleteMessageIsReceived(t *testing.T) {
+	v := simulate(t, smsc.Settings{})
+	state := remember(t)
+	short := func(o *Transport) { o.ReassemblyTTL = quick }
+	stop := transporttest.Start(t, connected(t, v.Addr(), state, nil, short), transporttest.NewLine())
+	b := &bundle{T: t, smsc: v}
+	b.bound()
+	text := strings.Repeat("0123456789", 40)
+	b.sendParts(text, []int{0, 2})
+	stop()
+	line := transporttest.NewLine()
+	transporttest.Start(t, connected(t, v.Addr(), state, nil, short), line)
+	m := line.Next(t)
+	meta := m.TransportMetadata.Object(receivedKey)
+	if m.Content != text[:150]+text[300:] || meta.Raw("missing_parts") != "[2]" || meta.Raw("parts") != "3" {
+		t.Errorf("received %s", m.Encode())
+	}
+}
+
+func TestBrokerAwayMessageComesAgain(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}}).bound()
+	for want, refusal := range map[string]error{
+		"ESME_RX_T_APPN": errors.New("the broker is away"), "ESME_RX_P_APPN": message.Permanent(errors.New("never")),
+	} {
+		b.line.Refuse(refusal)
+		err := b.smsc.Deliver(within(t), smsc.Incoming{From: "27831234567", To: "9292", Text: "hello"})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with %v the SMSC was told %v, want %s", refusal, err, want)
+		}
+	}
+}
+
+func TestUSSDSession(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	call, err := b.smsc.Dial(within(t), "", "27831234567", "*120*1#")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := b.line.Next(t)
+	if m.SessionEvent != message.SessionNew || m.TransportType != "ussd" || m.Content != "*120*1#" {
+		t.Errorf("received %s", m.Encode())
+	}
+	b.send(m.Reply("Your name?"))
+	if p, err := call.Next(within(t)); err != nil || p.Text != "Your name?" || p.End {
+		t.Fatalf("the phone shows %+v, %v", p, err)
+	}
+	if err := call.Reply(within(t), "Ann"); err != nil {
+		t.Fatal(err)
+	}
+	m = b.line.Next(t)
+	if m.SessionEvent != message.SessionResume || m.Content != "Ann" {
+		t.Errorf("received %s", m.Encode())
+	}
+	b.send(m.Reply("Bye", message.EndSession))
+	if p, err := call.Next(within(t)); err != nil || p.Text != "Bye" || !p.End {
+		t.Errorf("the phone shows %+v, %v", p, err)
+	}
+}
+
+func TestPersonHangsUp(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	call, err := b.smsc.Dial(within(t), "", "27831234567", "*120#")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.line.Next(t)
+	if err := call.HangUp(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if m := b.line.Next(t); m.SessionEvent != message.SessionClose {
+		t.Errorf("received %s", m.Encode())
+	}
+}
