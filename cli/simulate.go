@@ -137,14 +137,17 @@ func (s *simulation) run(ctx context.Context, settings smsc.Settings, in io.Read
 }
 
 func (s *simulation) end() error {
-	s.show()
+	s.showMessages()
 	ctx, cancel := context.WithTimeout(context.Background(), simulatorEnd)
 	defer cancel()
 	err := s.smsc.Shutdown(ctx)
 	if s.json {
 		s.printJSON(s.smsc.Counters())
-	} else {
-		s.print(summary(s.smsc.Counters()))
+		return err
+	}
+	s.print(summary(s.smsc.Counters()))
+	if s.live {
+		_, _ = fmt.Fprintln(s.out)
 	}
 	return err
 }

@@ -86,8 +86,10 @@ func (s *simulation) showMessages() {
 			return
 		}
 		m := r.Message()
-		s.talk.from, s.talk.to = m.Dest.Addr, m.Source.Addr
-		s.above(fmt.Sprintf("  %s → %s  %q  %s %s", m.Source.Addr, m.Dest.Addr, r.Text(), r.Status, r.MessageID))
+		if to := r.Recipients(); len(to) > 0 {
+			s.talk.from, s.talk.to = to[0], m.Source.Addr
+		}
+		s.above(fmt.Sprintf("  %s → %s  %q  %s %s", m.Source.Addr, strings.Join(r.Recipients(), ", "), r.Text(), r.Status, r.MessageID))
 	}
 }
 

@@ -182,3 +182,16 @@ func TestPhases(t *testing.T) {
 		t.Errorf("got %s within the phase", got)
 	}
 }
+
+func TestCongestion(t *testing.T) {
+	state := uint8(80)
+	v := start(t, smsc.Settings{Version: "5.0", Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Congestion: &state}}})
+	for version, want := range map[uint8]bool{pdu.Version34: false, pdu.Version50: true} {
+		c := dial(t, v)
+		c.ask(&pdu.Bind{ID: pdu.CmdBindTransmitter, SystemID: "esme", InterfaceVersion: version})
+		got, there := c.ask(submit("x")).Body.(*pdu.SubmitSMResp).TLVs.Uint(pdu.TagCongestionState)
+		if there != want || there && got != uint32(state) {
+			t.Errorf("version %x: %d, %v", version, got, there)
+		}
+	}
+}

@@ -54,6 +54,7 @@ type Answers struct {
 	WrongSequence Probability `yaml:"wrong_sequence"` // rate of answers with a sequence_number nobody used
 	Nack          Probability `yaml:"nack"`           // rate of generic_nack in place of the answer
 	EmptyID       Probability `yaml:"empty_id"`       // rate of granting answers without message_id
+	Congestion    *uint8      `yaml:"congestion"`     // congestion_state, 0 to 100, for peers of SMPP 5.0
 }
 
 // ErrorRate is a command_status and how often it is answered.

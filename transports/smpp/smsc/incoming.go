@@ -33,7 +33,7 @@ type Incoming struct {
 }
 
 // ErrNobody is the error for a message to no account, or to one of several.
-var ErrNobody = errors.New("no account of this system_id is known, or several are and none was named")
+var ErrNobody = errors.New("nobody of this system_id has bound yet; where several have, one must be named")
 
 // Deliver gives a message to an account, in segments when it is long, and waits
 // until each is answered or given up. While nobody is bound to receive, the

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"time"
-
-	"switchboard/transports/smpp/pdu"
 )
 
 // line is a Received as the record has it.
@@ -41,13 +39,7 @@ func (r *Received) line() line {
 	coding := uint8(m.DataCoding)
 	l.Status, l.From, l.Text, l.Octets = r.Status.String(), m.Source.Addr, text(m), hex.EncodeToString(m.Payload())
 	l.DataCoding, l.ESMClass, l.Registered = &coding, uint8(m.ESMClass), uint8(m.RegisteredDelivery)
-	l.To = []string{m.Dest.Addr}
-	if multi, ok := r.PDU.Body.(*pdu.SubmitMulti); ok {
-		l.To = nil
-		for _, a := range addresses(multi) {
-			l.To = append(l.To, a.Addr)
-		}
-	}
+	l.To = r.Recipients()
 	for _, t := range m.TLVs {
 		if l.TLVs == nil {
 			l.TLVs = map[string]string{}

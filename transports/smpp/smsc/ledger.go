@@ -36,6 +36,22 @@ func (r *Received) Message() *pdu.Message {
 	return nil
 }
 
+// Recipients returns the addresses a message was submitted for.
+func (r *Received) Recipients() (list []string) {
+	m := r.Message()
+	if m == nil {
+		return nil
+	}
+	multi, many := r.PDU.Body.(*pdu.SubmitMulti)
+	if !many {
+		return []string{m.Dest.Addr}
+	}
+	for _, a := range addresses(multi) {
+		list = append(list, a.Addr)
+	}
+	return list
+}
+
 // Text returns the text of what was submitted, without a user data header.
 func (r *Received) Text() string {
 	if m := r.Message(); m != nil {

@@ -21,6 +21,7 @@ type plan struct {
 	ahead         bool
 	emptyID       bool
 	unknownTLVs   bool
+	congestion    *uint8
 	reply         string
 
 	outcome      Outcome
@@ -54,6 +55,7 @@ func (h handler) planAnswer(b *bind, conf *Answers, p *plan) {
 	p.nack = b.chance(conf.Nack)
 	p.ahead = b.chance(conf.Early)
 	p.emptyID = b.chance(conf.EmptyID)
+	p.congestion = conf.Congestion
 	if p.late = b.chance(conf.Late); p.late {
 		p.delay += conf.LateBy.or(defaultLateBy).draw(b.random)
 	}

@@ -1,7 +1,6 @@
 package smsc
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -106,9 +105,9 @@ func (conf *Receipts) text(e *entry, o Outcome) string {
 	if conf.Style == "padded" {
 		id = strings.ToUpper(strings.Repeat("0", max(0, 16-len(id))) + id)
 	}
-	delivered := 0
+	delivered := "000"
 	if o.state() == pdu.StateDelivered {
-		delivered = 1
+		delivered = "001"
 	}
 	beginning := ""
 	if strings.Contains(form, "{text}") {
@@ -117,10 +116,47 @@ func (conf *Receipts) text(e *entry, o Outcome) string {
 			beginning = string(runes[:receiptText])
 		}
 	}
-	return strings.NewReplacer(
-		"{id}", id, "{stat}", stat, "{err}", o.errorText(), "{sub}", "001", "{dlvrd}", fmt.Sprintf("%03d", delivered),
-		"{submit}", e.submitted.UTC().Format(layout), "{done}", time.Now().UTC().Format(layout), "{text}", ascii(beginning),
-	).Replace(form)
+	return expand(form, func(name string) string {
+		switch name {
+		case "id":
+			return id
+		case "stat":
+			return stat
+		case "err":
+			return o.errorText()
+		case "sub":
+			return "001"
+		case "dlvrd":
+			return delivered
+		case "submit":
+			return e.submitted.UTC().Format(layout)
+		case "done":
+			return time.Now().UTC().Format(layout)
+		case "text":
+			return ascii(beginning)
+		}
+		return "{" + name + "}"
+	})
+}
+
+// expand replaces each {name}.
+func expand(form string, value func(name string) string) string {
+	var b strings.Builder
+	b.Grow(2 * len(form))
+	for {
+		before, rest, found := strings.Cut(form, "{")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			b.WriteString("{" + rest)
+			return b.String()
+		}
+		b.WriteString(value(name))
+		form = after
+	}
 }
 
 func (conf *Receipts) form() (form, dates string) {

@@ -59,6 +59,7 @@ func BenchmarkReceipts(b *testing.B) {
 	room := make(chan struct{}, window)
 	b.ResetTimer()
 	lines := make(chan []byte, 2*window)
+	defer close(lines)
 	go func() {
 		for l := range lines {
 			_, _ = conn.Write(l)

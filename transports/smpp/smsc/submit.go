@@ -143,6 +143,9 @@ func (b *bind) fill(r *pdu.PDU, e *entry, plan *plan) {
 	if plan.unknownTLVs && b.takesTLVs() {
 		tlvs = unknownTLVs()
 	}
+	if plan.congestion != nil && b.session.Peer().Version >= pdu.Version50 {
+		tlvs = append(tlvs, pdu.Byte(pdu.TagCongestionState, *plan.congestion))
+	}
 	switch body := r.Body.(type) {
 	case *pdu.SubmitSMResp:
 		body.MessageID, body.TLVs = id, tlvs
