@@ -304,3 +304,26 @@ func FuzzParseTime(f *testing.F) {
 		}
 	})
 }
+
+// What one pass takes for JSON is what encoding/json takes for it, but for what
+// nests too deep.
+func FuzzSkipValue(f *testing.F) {
+	f.Add(sample)
+	for _, text := range []string{`[1,-0.5e+3,"\u00e9\n",{"a":[]},null,true,false]`, `01`, `1.`, `-`, `"\x"`, `{"a":1,}`, `[1 2]`, `{"a" 1}`, "\"\x01\"", `nul`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		end := skipValue(text, skipSpace(text, 0), 0)
+		ours := end >= 0 && skipSpace(text, end) == len(text)
+		if theirs := json.Valid([]byte(text)); ours != theirs && strings.Count(text, "[")+strings.Count(text, "{") < maxDepth {
+			t.Errorf("%q: we say %v, encoding/json says %v", text, ours, theirs)
+		}
+	})
+}
+
+func TestTooDeep(t *testing.T) {
+	deep := with(`{"dcs": 0}`, `{"a": `+strings.Repeat("[", 1_000_000)+strings.Repeat("]", 1_000_000)+"}")
+	if _, err := Decode(deep); err == nil {
+		t.Error("a million nested lists were accepted")
+	}
+}

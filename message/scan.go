@@ -18,16 +18,22 @@ func scanBody(body []byte) ([]member, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not valid UTF-8")
 	}
-	if !json.Valid(body) {
-		return nil, errors.New("the body is not valid JSON")
-	}
 	text := string(body)
-	text = text[skipSpace(text, 0):]
-	if text[0] != '{' {
-		return nil, fmt.Errorf("the body is %s, not an object", shape(text))
+	start := skipSpace(text, 0)
+	end := skipValue(text, start, 0)
+	if start == len(text) || text[start] != '{' {
+		if end < 0 || skipSpace(text, end) != len(text) {
+			return nil, errNotJSON
+		}
+		return nil, fmt.Errorf("the body is %s, not an object", shape(text[start:]))
 	}
-	return scanObject(text), nil
+	if end < 0 || skipSpace(text, end) != len(text) {
+		return nil, errNotJSON
+	}
+	return scanObject(text[start:end]), nil
 }
+
+var errNotJSON = errors.New("the body is not valid JSON")
 
 // scanObject splits the text of a valid JSON object into its members. Of a key
 // that is there twice the last value counts, as everywhere else in the fleet.
@@ -39,7 +45,7 @@ func scanObject(text string) []member {
 		end := skipString(text, i)
 		key, _ := unquote(text[i:end])
 		start := skipSpace(text, skipSpace(text, end)+1)
-		end = skipValue(text, start)
+		end = skipValue(text, start, 0)
 		index = put(&members, index, member{key, text[start:end]})
 		i = skipSpace(text, end)
 		if text[i] == ',' {
@@ -81,56 +87,6 @@ func find(members []member, key string) int {
 		}
 	}
 	return -1
-}
-
-func skipSpace(text string, i int) int {
-	for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// skipString returns the index behind the string that starts at i.
-func skipString(text string, i int) int {
-	for i++; text[i] != '"'; i++ {
-		if text[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}
-
-// skipValue returns the index behind the value that starts at i.
-func skipValue(text string, i int) int {
-	switch text[i] {
-	case '"':
-		return skipString(text, i)
-	case '{', '[':
-		return skipNested(text, i)
-	}
-	for i < len(text) && text[i] != ',' && text[i] != '}' && text[i] != ']' && text[i] > ' ' {
-		i++
-	}
-	return i
-}
-
-func skipNested(text string, i int) int {
-	depth := 0
-	for {
-		switch text[i] {
-		case '"':
-			i = skipString(text, i)
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		i++
-		if depth == 0 {
-			return i
-		}
-	}
 }
 
 // unquote reads a JSON string; ok is false for any other JSON text.
