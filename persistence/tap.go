@@ -36,7 +36,7 @@ func (r *recorder) tap(ctx context.Context) error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		r.write(work, arrivals)
+		r.write(ctx, work, arrivals)
 	}()
 	err := r.core.Broker.Consume(ctx, r.queue(), inHand, func(d *broker.Delivery) { r.take(work, d, arrivals) })
 	close(arrivals)
@@ -113,9 +113,9 @@ func readReceipt(body []byte) (store.Envelope, error) {
 	}}, nil
 }
 
-// write records batches: each closes when it is full, or RecordWait after its
-// first body.
-func (r *recorder) write(ctx context.Context, arrivals <-chan tapped) {
+// write records batches: each closes when it is full, RecordWait after its
+// first body, or when the worker stops.
+func (r *recorder) write(stopping, ctx context.Context, arrivals <-chan tapped) {
 	for first := range arrivals {
 		batch := append(make([]tapped, 0, r.RecordBatch), first)
 		wait := time.NewTimer(r.RecordWait.Std())
@@ -129,6 +129,8 @@ func (r *recorder) write(ctx context.Context, arrivals <-chan tapped) {
 				}
 				batch = append(batch, next)
 			case <-wait.C:
+				open = false
+			case <-stopping.Done():
 				open = false
 			}
 		}

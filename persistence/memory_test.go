@@ -1,0 +1,75 @@
+package persistence_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"database/sql"
+
+	"switchboard/broker"
+	"switchboard/broker/memory"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/store/sqlite"
+	"switchboard/worker"
+)
+
+func TestEmbedded(t *testing.T) { runSuite(t, openEmbedded) }
+
+func openEmbedded(t *testing.T) (broker.Broker, store.Database) {
+	t.Helper()
+	b := memory.New(memory.Settings{})
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	return b, openSQLite(t, filepath.Join(t.TempDir(), "record.db"))
+}
+
+func openSQLite(t *testing.T, path string) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// A worker leaves a database alone that a newer program has migrated.
+func TestNewerSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.db")
+	db := openSQLite(t, path)
+	raw, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close() }()
+	if _, err := raw.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	b := memory.New(memory.Settings{})
+	defer func() { _ = b.Close(context.Background()) }()
+	bench := &bench{T: t, id: "newer", sms: "sms", app: "app"}
+	w, err := bench.worker().Worker(worker.Env{Name: "p", Broker: b, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Run(t.Context()); !errors.Is(err, store.ErrSchemaNewer) || !message.IsPermanent(err) {
+		t.Errorf("the worker ended with: %v", err)
+	}
+}
+
+func TestNeedsDatabase(t *testing.T) {
+	bench := &bench{T: t, id: "none", sms: "sms", app: "app"}
+	if _, err := bench.worker().Worker(worker.Env{Name: "p"}); !message.IsPermanent(err) {
+		t.Errorf("without a database: %v", err)
+	}
+}

@@ -1,0 +1,235 @@
+package persistence_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"switchboard/applications"
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/persistence"
+	"switchboard/store"
+	"switchboard/worker"
+)
+
+func conversation(b *bench) {
+	b.start(b.worker(), b.db)
+	in := b.inbound("question")
+	in.TransportMetadata.Set("external_id", "abc")
+	b.publishMessage(message.Inbound, in)
+	if r := b.awaitState(in, store.StatusQueued); r.Missing() == "" || r.ProviderID != "abc" {
+		b.Errorf("received: %+v", r)
+	}
+	out := b.reply(in, "answer")
+	b.publishMessage(message.Outbound, out)
+	if r := b.awaitState(out, store.StatusPassing); r.InResponseTo != in.ID || r.Application != b.app {
+		b.Errorf("the reply answers %s, from application %s", r.InResponseTo, r.Application)
+	}
+	b.awaitState(in, store.StatusProcessed)
+	b.publish(applications.ReceiptKey(b.app), b.receipt(in, applications.ReceiptProcessed, ""))
+	b.publishEvent(message.NewAck(out, "provider-1"))
+	if r := b.awaitState(out, store.StatusSent); r.ProviderID != "provider-1" || r.Sent.IsZero() {
+		b.Errorf("sent: %+v", r)
+	}
+	b.publishEvent(message.NewDeliveryReport(out, message.Delivered))
+	if r := b.awaitState(out, store.StatusDelivered); r.Delivered.IsZero() || r.Missing() != "" {
+		b.Errorf("delivered: %+v", r)
+	}
+	other := b.inbound("other")
+	b.publish(applications.ReceiptKey(b.app), b.receipt(other, applications.ReceiptErrored, "it broke"))
+	b.publishMessage(message.Inbound, other)
+	if r := b.awaitState(other, store.StatusError); r.Reason != "it broke" {
+		b.Errorf("the reason of the error is %q", r.Reason)
+	}
+	audit, err := b.db.Audit(b.Context(), store.AuditLimits{})
+	b.must(err)
+	if audit.Orphan != 0 || len(audit.Stuck) != 0 {
+		b.Errorf("audit: %+v", audit)
+	}
+}
+
+// Whatever comes first and however often, the result is the same.
+func anyOrder(b *bench) {
+	b.start(b.worker(), b.db)
+	in := b.inbound("question")
+	out := b.reply(in, "answer")
+	ack, report := message.NewAck(out, "p1"), message.NewDeliveryReport(out, message.Delivered)
+	for range 2 {
+		b.publishEvent(report)
+		b.publishEvent(ack)
+		b.publish(applications.ReceiptKey(b.app), b.receipt(in, applications.ReceiptProcessed, ""))
+		b.publishMessage(message.Outbound, out)
+		b.publishMessage(message.Inbound, in)
+	}
+	last := b.inbound("last")
+	b.publishMessage(message.Inbound, last)
+	b.awaitState(last, store.StatusQueued)
+	b.awaitState(in, store.StatusProcessed)
+	b.awaitState(out, store.StatusDelivered)
+	if n := b.recorded(); n != 3 {
+		b.Errorf("%d messages are recorded, want 3", n)
+	}
+	trace, err := b.db.Trace(b.Context(), in.ID)
+	b.must(err)
+	if len(trace.Records) != 2 || len(trace.Steps) != 5 {
+		b.Errorf("%d records and %d steps, want 2 and 5: %+v", len(trace.Records), len(trace.Steps), trace.Steps)
+	}
+}
+
+func badBodies(b *bench) {
+	b.start(b.worker(), b.db)
+	var good []*message.Message
+	for range 20 {
+		good = append(good, b.inbound("good"))
+	}
+	long := b.inbound("an ID that no database takes")
+	long.ID = strings.Repeat("x", 5000)
+	for i, m := range good {
+		switch i {
+		case 3:
+			b.publish(message.Key(b.sms, message.Inbound), []byte("no message"))
+		case 7:
+			b.publishMessage(message.Inbound, long)
+		case 11:
+			b.publish(applications.ReceiptKey(b.app), []byte(`{"message_id": "x", "outcome": "perhaps"}`))
+		}
+		b.publishMessage(message.Inbound, m)
+	}
+	for _, m := range good {
+		b.awaitState(m, store.StatusQueued)
+	}
+	b.await("three bodies are set aside", func() bool { return len(b.dead()) == 3 })
+	reasons := map[string]int{}
+	for _, d := range b.dead() {
+		reasons[d.Headers[worker.HeaderReason]]++
+		if d.Headers[worker.HeaderError] == "" || d.Headers[worker.HeaderKey] == "" {
+			b.Errorf("set aside without a word: %v", d.Headers)
+		}
+	}
+	if reasons[worker.ReasonInvalid] != 2 || reasons[worker.ReasonPermanent] != 1 {
+		b.Errorf("reasons: %v", reasons)
+	}
+	if n := b.recorded(); n != len(good) {
+		b.Errorf("%d of %d good messages are recorded", n, len(good))
+	}
+}
+
+func anyText(b *bench) {
+	b.start(b.worker(), b.db)
+	m := b.inbound("a\x00b")
+	body := m.Encode()
+	b.publish(message.Key(b.sms, message.Inbound), body)
+	if r := b.awaitState(m, store.StatusQueued); r.Text != `a\x00b` && r.Text != "a\u2400b" && !strings.Contains(r.Text, "b") {
+		b.Errorf("NUL became %q", r.Text)
+	}
+	// Somebody's bytes that are no UTF-8, between the quotes of good JSON.
+	broken := b.inbound("BROKEN")
+	body = []byte(strings.Replace(string(broken.Encode()), "BROKEN", "caf\xe9", 1))
+	b.publish(message.Key(b.sms, message.Inbound), body)
+	b.await("the broken text is recorded or set aside", func() bool {
+		_, there := b.record(broken.ID)
+		return there || len(b.dead()) == 1
+	})
+}
+
+// spy notes how large the batches are, and fails while told to.
+type spy struct {
+	store.Database
+	mu      sync.Mutex
+	batches []int
+	broken  bool
+	failed  chan struct{} // gets a token at each failure
+}
+
+func newSpy(db store.Database) *spy { return &spy{Database: db, failed: make(chan struct{}, 100)} }
+
+func (s *spy) Record(ctx context.Context, batch []store.Envelope) ([]store.Rejected, error) {
+	s.mu.Lock()
+	broken := s.broken
+	if !broken {
+		s.batches = append(s.batches, len(batch))
+	}
+	s.mu.Unlock()
+	if broken {
+		s.failed <- struct{}{}
+		return nil, errors.New("the database is away")
+	}
+	return s.Database.Record(ctx, batch)
+}
+
+func (s *spy) breaks(broken bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = broken
+}
+
+func (s *spy) sizes() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]int(nil), s.batches...)
+}
+
+// A full batch is written at once; what is left when the worker stops, too.
+func bySize(b *bench) {
+	p, db := b.worker(), newSpy(b.db)
+	p.RecordBatch, p.RecordWait = 10, config.Duration(time.Hour)
+	stop := b.start(p, db)
+	for range 25 {
+		b.publishMessage(message.Inbound, b.inbound("one of many"))
+	}
+	b.await("two batches are written", func() bool { return b.recorded() == 20 })
+	stop()
+	if n, sizes := b.recorded(), db.sizes(); n != 25 || len(sizes) != 3 || sizes[0] != 10 || sizes[1] != 10 || sizes[2] != 5 {
+		b.Errorf("%d messages were written in batches of %v", n, sizes)
+	}
+}
+
+func byTime(b *bench) {
+	p, db := b.worker(), newSpy(b.db)
+	p.RecordBatch, p.RecordWait = 1000, config.Duration(5*time.Millisecond)
+	b.start(p, db)
+	for range 3 {
+		b.publishMessage(message.Inbound, b.inbound("one of few"))
+	}
+	b.await("all are written", func() bool { return b.recorded() == 3 })
+}
+
+// The queue keeps what a failing database does not take.
+func failing(b *bench) {
+	p, db := b.worker(), newSpy(b.db)
+	p.RecordBatch = 10
+	db.breaks(true)
+	b.start(p, db)
+	for range 100 {
+		b.publishMessage(message.Inbound, b.inbound("patient"))
+	}
+	<-db.failed
+	<-db.failed
+	if n := b.recorded(); n != 0 {
+		b.Errorf("%d messages are recorded already", n)
+	}
+	db.breaks(false)
+	b.await("all are written", func() bool { return b.recorded() == 100 })
+	if dead := b.dead(); len(dead) > 0 {
+		b.Errorf("%d are set aside", len(dead))
+	}
+}
+
+// What could not be written when the worker stops returns to its queue.
+func stoppedWhileFailing(b *bench) {
+	p, db := b.worker(), newSpy(b.db)
+	p.StopTimeout = config.Duration(50 * time.Millisecond)
+	db.breaks(true)
+	stop := b.start(p, db)
+	for range 100 {
+		b.publishMessage(message.Inbound, b.inbound("patient"))
+	}
+	<-db.failed
+	stop()
+	b.await("all are back in the queue", func() bool { return b.waiting(persistence.TapQueue(p.Name)) == 100 })
+	b.start(b.worker(), b.db)
+	b.await("all are written", func() bool { return b.recorded() == 100 })
+}
