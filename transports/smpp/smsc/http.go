@@ -48,7 +48,7 @@ func (v *SMSC) serveHTTP() error {
 	}
 	l, err := net.Listen("tcp", v.settings.HTTP)
 	if err != nil {
-		return fmt.Errorf("listening for HTTP: %w", err)
+		return fmt.Errorf("listening for HTTP; `http` takes another host:port: %w", err)
 	}
 	s := &site{smsc: v, listener: l, done: make(chan struct{})}
 	s.server = &http.Server{

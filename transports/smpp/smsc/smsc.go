@@ -69,7 +69,7 @@ func Start(settings Settings) (*SMSC, error) {
 func listen(settings *Settings) (net.Listener, error) {
 	l, err := net.Listen("tcp", settings.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listening for SMPP: %w", err)
+		return nil, fmt.Errorf("listening for SMPP; `listen` takes another host:port: %w", err)
 	}
 	conf := settings.TLS
 	if conf == nil && settings.Certificate != "" {

@@ -43,3 +43,13 @@ func TestMessageFromAPhone(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAddressInUse(t *testing.T) {
+	v := start(t, smsc.Settings{})
+	for _, settings := range []smsc.Settings{{Listen: v.Addr()}, {HTTP: v.Addr()}} {
+		if second, err := smsc.Start(settings); err == nil {
+			_ = second.Close()
+			t.Errorf("%+v: a second one listens on %s", settings, v.Addr())
+		}
+	}
+}
