@@ -1,0 +1,144 @@
+// Package applicationtest runs an application under test in the worker that
+// will run it, on a broker and a state store in memory: a test says what people
+// send and looks at what they get. It needs no server, no port and no sleep,
+// and may be used in a testing/synctest bubble.
+package applicationtest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"switchboard/applications"
+	"switchboard/broker"
+	"switchboard/broker/memory"
+	"switchboard/config"
+	"switchboard/message"
+	statememory "switchboard/store/memory"
+	"switchboard/worker"
+)
+
+// Patience is how long the methods of a Worker wait for what must happen,
+// before they end the test.
+const Patience = 5 * time.Second
+
+const (
+	// Connector is the name of the application's connector, and of its worker.
+	Connector = "app"
+	// Here is the address people write to.
+	Here = "8080"
+	// seenQueue gets, in their order, what the application sends and the
+	// receipts that tell that a message is handled.
+	seenQueue = "applicationtest"
+	// seenBuffer bounds what a test may leave unlooked at.
+	seenBuffer = 1024
+)
+
+// Worker is an application at work.
+type Worker struct {
+	t      testing.TB
+	broker *memory.Broker
+	seen   chan seen
+}
+
+// seen is a message the application sent, or a receipt.
+type seen struct {
+	message *message.Message
+	receipt applications.Receipt
+}
+
+// Configure decodes the application's own part of a YAML file over app, and
+// checks it, as a fleet does: what is wrong is the error.
+func Configure(app applications.Application, yaml string) error {
+	doc, err := config.Parse("application.yaml", []byte(yaml), func(string) (string, bool) { return "", false })
+	if err != nil {
+		return err
+	}
+	if err := doc.Into(app); err != nil {
+		return err
+	}
+	unknown := doc.Rest()
+	if checked, can := app.(interface{ Validate() error }); can {
+		return errors.Join(unknown, doc.Locate(checked.Validate()))
+	}
+	return unknown
+}
+
+// Start runs the application until the test ends, attached to Connector. A
+// message that fails is set aside at once, not tried again.
+func Start(t testing.TB, app applications.Application) *Worker {
+	t.Helper()
+	w := &Worker{t: t, broker: memory.New(memory.Settings{}), seen: make(chan seen, seenBuffer)}
+	state := statememory.New()
+	options := applications.DefaultOptions()
+	options.TransportName, options.MaxAttempts = Connector, 1
+	env := worker.Env{
+		Name: Connector, Kind: worker.KindApplication, Broker: w.broker, State: state, Logger: slog.New(slog.DiscardHandler),
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		defer cancel()
+		_ = w.broker.Close(ctx)
+		_ = state.Close()
+	})
+	w.declare()
+	background(t, func(ctx context.Context) error {
+		return w.broker.Consume(ctx, queueSeen(), seenBuffer, w.look)
+	})
+	background(t, applications.New(env, options, app).Run)
+	return w
+}
+
+// declare makes the queues of both sides, so that no start order matters.
+func (w *Worker) declare() {
+	w.t.Helper()
+	queues := []broker.Queue{queueSeen()}
+	for _, flow := range []message.Flow{message.Inbound, message.EventFlow} {
+		key := message.Key(Connector, flow)
+		queues = append(queues, broker.Queue{Name: key, Keys: []string{key}})
+	}
+	for _, queue := range queues {
+		if err := w.broker.Declare(w.t.Context(), queue); err != nil {
+			w.t.Fatalf("declaring %s: %v", queue.Name, err)
+		}
+	}
+}
+
+func queueSeen() broker.Queue {
+	return broker.Queue{Name: seenQueue, Keys: []string{message.Key(Connector, message.Outbound), applications.ReceiptKey(Connector)}}
+}
+
+// background runs a job until the test's cleanup, which is last in, first out:
+// what was started last ends first.
+func background(t testing.TB, run func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("the worker ended with %v", err)
+		}
+	})
+}
+
+func (w *Worker) look(d *broker.Delivery) {
+	defer d.Ack()
+	if d.Key == applications.ReceiptKey(Connector) {
+		receipt, err := applications.DecodeReceipt(d.Body)
+		if err != nil {
+			w.t.Errorf("reading a receipt: %v", err)
+		}
+		w.seen <- seen{receipt: receipt}
+		return
+	}
+	m, err := message.Decode(d.Body)
+	if err != nil {
+		w.t.Errorf("reading what the application sent: %v", err)
+		return
+	}
+	w.seen <- seen{message: m}
+}
