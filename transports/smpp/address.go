@@ -64,7 +64,16 @@ func address(a pdu.Address) string {
 	return a.Addr
 }
 
+// sameEnd is how many digits at the end of two numbers make them the same: one
+// may have a country code, the other a trunk prefix.
+const sameEnd = 8
+
 // samePerson compares addresses as different ends of an SMSC spell them.
-func samePerson(a, b string) bool { return bare(a) == bare(b) }
+func samePerson(a, b string) bool {
+	if a, b = bare(a), bare(b); a == b || len(a) < sameEnd || len(b) < sameEnd {
+		return a == b
+	}
+	return a[len(a)-sameEnd:] == b[len(b)-sameEnd:]
+}
 
 func bare(addr string) string { return strings.TrimLeft(addr, "+0 ") }

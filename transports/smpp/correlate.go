@@ -88,7 +88,7 @@ func (e *engine) release(ctx context.Context, key, value string) {
 		e.logger.Warn("a held receipt cannot be read", "key", key, "error", err)
 		return
 	}
-	m, err := e.find(ctx, h)
+	m, err := e.find(ctx, h, false)
 	if err == nil && m != nil {
 		err = e.settleHeld(ctx, key, *m, h)
 	}
@@ -102,13 +102,16 @@ type match struct {
 	known
 	key      string // of known, in the state
 	relation receipt.Relation
-	certain  bool // no other id could be meant
+	certain  bool // no other id could be meant, nor another person
 	how      string
 }
 
-// find finds the message of a receipt; nil when there is none yet. Of several
-// ids that may be meant, one that went to the receipt's person counts first.
-func (e *engine) find(ctx context.Context, h heldReceipt) (*match, error) {
+// find finds the message of a receipt; nil when there is none yet. An id that
+// can be read in several ways, or that comes before it is known, may be another
+// message's; so the message must have gone to the receipt's person too. Only
+// where the formats are declared, or the receipt has waited long enough for a
+// better match, is the id alone enough.
+func (e *engine) find(ctx context.Context, h heldReceipt, patient bool) (*match, error) {
 	candidates := e.ids.candidates(h.ID)
 	keys := make([]string, len(candidates))
 	for i, c := range candidates {
@@ -118,7 +121,6 @@ func (e *engine) find(ctx context.Context, h heldReceipt) (*match, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the message of receipt %.70q: %w", h.ID, err)
 	}
-	var best *match
 	for i, key := range keys {
 		value, there := found[key]
 		if !there {
@@ -129,12 +131,11 @@ func (e *engine) find(ctx context.Context, h heldReceipt) (*match, error) {
 			e.logger.Warn("what is kept about an id cannot be read", "key", key, "error", err)
 			continue
 		}
-		if samePerson(m.To, h.From) {
+		people := samePerson(m.To, h.From) || samePerson(m.To, h.To) // some SMSCs swap them
+		if people || h.From == "" || !e.ids.receipt.auto() || patient && m.relation == receipt.Same {
+			m.certain = m.certain && people
 			return m, nil
 		}
-		if best == nil {
-			best = m
-		}
 	}
-	return best, nil
+	return nil, nil
 }

@@ -116,7 +116,7 @@ func (e *engine) retryHeld(ctx context.Context, key string, w *waitingReceipt, w
 	if _, there := still[key]; !there {
 		return true, nil // whoever learnt the id has taken it
 	}
-	m, err := e.find(ctx, w.heldReceipt)
+	m, err := e.find(ctx, w.heldReceipt, waited >= heldPatience)
 	if err != nil {
 		return false, err
 	}

@@ -66,7 +66,7 @@ func (e *engine) takeReceipt(ctx context.Context, h heldReceipt) error {
 	if h.ID == "" { // unreadable: trying again mends nothing
 		return nil
 	}
-	m, err := e.find(ctx, h)
+	m, err := e.find(ctx, h, false)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (e *engine) hold(ctx context.Context, h heldReceipt) error {
 		return fmt.Errorf("holding a receipt: %w", err)
 	}
 	e.metrics.receipt("held")
-	m, err := e.find(ctx, h)
+	m, err := e.find(ctx, h, false)
 	if err != nil {
 		return err
 	}

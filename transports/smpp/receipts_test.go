@@ -207,3 +207,26 @@ func TestReceiptForUnansweredSubmit(t *testing.T) {
 		t.Errorf("SendAgain = %q, %v; want the id of the receipt", id, err)
 	}
 }
+
+// An id that can be read as two numbers is never given to the wrong person,
+// however early its receipt comes.
+func TestAmbiguousIDsFindTheRightPerson(t *testing.T) {
+	for name, ids := range map[string]*smsc.IDs{
+		"decimal": {Start: 1}, "hex, then decimal": {Format: "hex", InReceipts: "decimal"}, "decimal, then hex": {InReceipts: "hex"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{IDs: ids, Receipts: &smsc.Receipts{Early: 0.5, EarlyBy: smsc.Fixed(time.Millisecond)}}},
+				func(o *Transport) { o.Window = 50 })
+			for _, err := range b.sendMany(300) {
+				t.Error(err)
+			}
+			reported := map[string]bool{}
+			for range 300 {
+				reported[b.line.NextEvent(t).MessageID] = true
+			}
+			if len(reported) != 300 {
+				t.Errorf("%d messages were reported, want each of 300", len(reported))
+			}
+		})
+	}
+}

@@ -1,0 +1,252 @@
+package smpp
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/transports"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+// awaitStatus reads status events until one has the type.
+func (b *bundle) awaitStatus(kind string) *message.Status {
+	b.Helper()
+	for {
+		if s := b.line.NextStatus(b); s.Type == kind {
+			return s
+		}
+	}
+}
+
+func TestStatusesTellTheStory(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	for i, want := range []string{"starting down", "binding down", "bound ok"} {
+		s := b.line.NextStatus(t)
+		if got := s.Type + " " + string(s.Health); got != want || s.Component != "smpp" {
+			t.Errorf("status %d is %s, want %s", i, got, want)
+		}
+	}
+	if b.metric("switchboard_smpp_bound", "bind", "transceiver") != 1 {
+		t.Error("the metric does not say that it is bound")
+	}
+	b.stop()
+	b.awaitStatus("unbinding")
+	if n := b.smsc.Counters().Received["unbind"]; n != 1 {
+		t.Errorf("unbound %d times", n)
+	}
+}
+
+// A refused bind is told in words, tried again with growing pauses, and works
+// when it is granted.
+func TestRefusedBind(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusInvPaswd), First: 3},
+	}}, func(o *Transport) { o.MaxReconnectDelay = config.Duration(50 * time.Millisecond) })
+	s := b.awaitStatus("bind_refused")
+	if s.Health != message.Down || !strings.Contains(s.Text, "ESME_RINVPASWD: password is wrong") {
+		t.Errorf("status = %s", s.Encode())
+	}
+	b.awaitStatus("bound")
+	if n := b.smsc.Counters().Refused; n != 3 {
+		t.Errorf("refused %d times, want 3", n)
+	}
+	if n := b.metric("switchboard_smpp_bind_refused_total", "status", "ESME_RINVPASWD"); n != 3 {
+		t.Errorf("the metric says %v", n)
+	}
+}
+
+func TestPausesGrow(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusBindFail)}}},
+		func(o *Transport) { o.MaxReconnectDelay = config.Duration(time.Hour) })
+	b.awaitStatus("bind_refused")
+	time.Sleep(500 * time.Millisecond) // what must not happen: a loop
+	if n := b.smsc.Counters().Refused; n > 8 {
+		t.Errorf("%d binds in half a second", n)
+	}
+}
+
+func TestSilentSMSC(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Silent: true}}},
+		func(o *Transport) { o.BindTimeout = quick })
+	s := b.awaitStatus("bind_timeout")
+	if !strings.Contains(s.Text, "did not answer") {
+		t.Errorf("status = %s", s.Encode())
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	b := &bundle{T: t, line: transporttest.NewLine()}
+	transporttest.Start(t, connected(t, address, remember(t), nil), b.line)
+	b.awaitStatus("connection_refused")
+}
+
+func TestUnansweredEnquireLinkDropsTheLink(t *testing.T) {
+	b := start(t, smsc.Settings{EnquireInterval: -1, Behaviour: smsc.Behaviour{Links: &smsc.Links{IgnoreEnquire: true}}},
+		func(o *Transport) { o.EnquireLinkInterval = quick })
+	s := b.awaitStatus("connection_lost")
+	if !strings.Contains(s.Text, "enquire_link") {
+		t.Errorf("status = %s", s.Encode())
+	}
+	b.smsc.SetBehaviour(smsc.Behaviour{})
+	b.awaitStatus("bound")
+}
+
+func TestEnquireLinkIsAnswered(t *testing.T) {
+	b := start(t, smsc.Settings{EnquireInterval: config.Duration(10 * time.Millisecond), ResponseTimeout: quick}).bound()
+	err := b.smsc.Wait(within(t), "answers to enquire_link", func(c smsc.Counters) bool { return c.Received["enquire_link_resp"] >= 5 })
+	if err != nil || b.smsc.Counters().Connections != 1 {
+		t.Errorf("%v, %d connections", err, b.smsc.Counters().Connections)
+	}
+}
+
+func TestTransmitterAndReceiver(t *testing.T) {
+	b := start(t, smsc.Settings{}, func(o *Transport) { o.BindMode, o.Binds = modeSplit, 2 })
+	if err := b.smsc.WaitBound(within(t), 4); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range b.sendMany(100) {
+		t.Error(err)
+	}
+	for range 100 {
+		if e := b.line.NextEvent(t); e.DeliveryStatus != message.Delivered {
+			t.Errorf("event = %s", e.Encode())
+		}
+	}
+	used := 0
+	for _, s := range b.smsc.Counters().Sessions {
+		if s.Submits > 0 {
+			used++
+		}
+	}
+	if used != 2 {
+		t.Errorf("%d binds were submitted through, want both transmitters", used)
+	}
+}
+
+func TestOutbind(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_ = l.Close()
+	b := start(t, smsc.Settings{}, func(o *Transport) {
+		o.BindMode, o.OutbindEndpoint, o.OutbindSystemID = modeTransmitter, "tcp:"+port+":interface=127.0.0.1", "theirs"
+		o.OutbindPassword = "pass"
+	}).bound()
+	if err := b.smsc.Outbind(within(t), l.Addr().String(), "theirs", "pass"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.smsc.WaitBound(within(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	b.send(outgoing("hello"))
+	if e := b.line.NextEvent(t); e.DeliveryStatus != message.Delivered {
+		t.Errorf("event = %s", e.Encode())
+	}
+}
+
+func TestVersionIsAgreed(t *testing.T) {
+	b := start(t, smsc.Settings{Version: "3.3"}, func(o *Transport) {
+		o.BindMode, o.InterfaceVersion, o.SendMultipartSAR = modeSplit, 0x50, true
+	})
+	if err := b.smsc.WaitBound(within(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitStatus("bound")
+	b.send(outgoing(strings.Repeat("x", 161)))
+	if m := b.smsc.Submitted()[0].Message(); len(m.TLVs) != 0 || !m.ESMClass.UDHI() {
+		t.Errorf("an SMSC of version 3.3 got parameters: %v", m.TLVs)
+	}
+}
+
+// Two transports of one process share the registry and differ by their label.
+func TestTwoTransportsOneRegistry(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	for _, name := range []string{"one", "two"} {
+		tr := connected(t, v.Addr(), remember(t), reg, func(o *Transport) { o.TransportName = name })
+		transporttest.Start(t, tr, transporttest.NewLine())
+		if _, err := tr.Send(within(t), outgoing("hello")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := &bundle{T: t, registry: reg}
+	for _, name := range []string{"one", "two"} {
+		if n := b.metric("switchboard_smpp_submits_total", "transport", name); n != 1 {
+			t.Errorf("transport %s: %v submits", name, n)
+		}
+	}
+}
+
+// lockedBuffer is a log that goroutines write and a test reads.
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.String()
+}
+
+func TestPasswordIsNeverShown(t *testing.T) {
+	var log lockedBuffer
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusInvPaswd), First: 1}}})
+	tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.Password = "hunter2-hunter2" })
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: logger}); err != nil {
+		t.Fatal(err)
+	}
+	b := &bundle{T: t, line: transporttest.NewLine()}
+	stop := transporttest.Start(t, tr, b.line)
+	if s := b.awaitStatus("bind_refused"); strings.Contains(string(s.Encode()), "hunter2") {
+		t.Errorf("status = %s", s.Encode())
+	}
+	b.awaitStatus("bound")
+	stop()
+	if text := log.text(); strings.Contains(text, "hunter2") || !strings.Contains(text, "longer than the 8 characters") {
+		t.Errorf("the log says %s", text)
+	}
+}
+
+// Messages that wait for a bind are sent once there is one.
+func TestSendWaitsForTheBind(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusSysErr)}}})
+	b.awaitStatus("bind_refused")
+	ctx, cancel := context.WithTimeout(t.Context(), quick.Std())
+	defer cancel()
+	if _, err := b.Send(ctx, outgoing("too early")); err == nil || message.IsPermanent(err) {
+		t.Errorf("Send = %v, want to be asked again", err)
+	}
+	b.smsc.SetBehaviour(smsc.Behaviour{})
+	b.send(outgoing("in time"))
+	if list := b.smsc.Submitted(); len(list) != 1 || list[0].Text() != "in time" {
+		t.Errorf("submitted %d, want the one that waited", len(list))
+	}
+}
