@@ -1,6 +1,9 @@
 package routers_test
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"switchboard/dispatcher"
@@ -154,74 +157,28 @@ rules:
 	}
 }
 
-// inRules are the classic routers written as rules.
-func inRules() map[string]string {
-	return map[string]string{
-		"simple": `
-rules:
-  - {when: inbound and connector == "smpp", to: app}
-  - {when: inbound and connector == "xmpp", to: [app, other]}
-  - {when: outbound, to: =transport_name}
-`,
-		"transport_to_transport": `
-rules:
-  - {when: connector == "smpp", to: xmpp}
-  - {when: connector == "xmpp", to: [smpp, irc]}
-`,
-		"to_addr": `
-rules:
-  - {when: inbound and to matches "^81", to: app, continue: true}
-  - {when: 'inbound and to matches "^8[12]82"', to: other}
-  - {when: outbound, to: =transport_name}
-`,
-		"from_addr_multiplex": `
-rules:
-  - {when: inbound, set: {transport_name: muxed}, to: muxed}
-  - {when: event, set: {transport_name: muxed}, to: muxed}
-  - {when: outbound and from == "8181", set: {transport_name: smpp}, to: smpp}
-  - {when: outbound and from == "8282", set: {transport_name: xmpp}, to: xmpp}
-`,
-		"user_grouping": `
-rules:
-  - {when: inbound and from != "", balance: {app: 1, other: 1}, sticky: true}
-  - {when: outbound, to: =transport_name}
-`,
-		"content_keyword": `
-rules:
-  - {when: inbound and word == "joke", to: app, continue: true}
-  - {when: inbound and word == "joke" and to == "8282", to: other}
-  - {when: outbound and from == "8181", to: smpp}
-  - {when: outbound and from == "8282", to: xmpp}
-`,
-		"redirect": `
-rules:
-  - {when: inbound and connector == "smpp", set: {transport_name: app}, to: app}
-  - {when: inbound and connector == "xmpp", set: {transport_name: other}, to: other}
-  - {when: event and connector == "smpp", set: {transport_name: app}, to: app}
-  - {when: event and connector == "xmpp", set: {transport_name: other}, to: other}
-  - {when: outbound and connector == "app", to: smpp}
-  - {when: outbound and connector == "other", to: xmpp}
-`,
-		"load_balancing": `
-rules:
-  - {when: inbound, to: [app, other]}
-  - {when: outbound and reply, to: =transport_name}
-  - {when: outbound, balance: {smpp: 1, xmpp: 1}}
-`,
-		"routing_table": `
-rules:
-  - {when: connector == "smpp" and endpoint == "default", to: app}
-  - {when: connector == "xmpp" and endpoint == "default", to: other, endpoint: news}
-  - {when: connector == "app" and endpoint == "default", to: smpp}
-  - {when: connector == "other" and endpoint == "default", to: smpp, endpoint: second}
-  - {when: connector == "other" and endpoint == "news", to: xmpp, endpoint: default}
-`,
+// inRules are the classic routers written as rules: those of configs/rules.
+func inRules(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("../configs/rules/*/dispatcher.yaml")
+	if err != nil || len(files) < 9 {
+		t.Fatalf("found %d of the classic routers in rules: %v", len(files), err)
 	}
+	texts := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The suite gives the connectors itself.
+		texts[filepath.Base(filepath.Dir(file))] = string(text[bytes.Index(text, []byte("rules:\n")):])
+	}
+	return texts
 }
 
 // Rules can say what every classic router does, and owe the same.
 func TestRulesExpressEveryRouter(t *testing.T) {
-	for name, text := range inRules() {
+	for name, text := range inRules(t) {
 		subject := subjects()[name]
 		subject.New, subject.Config = func() dispatcher.Router { return rules.New() }, text
 		subject.Misnamed = []string{"rules: [{to: ap}]"}
