@@ -1,0 +1,136 @@
+package smppserver
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"switchboard/transports/smpp/gsm"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/session"
+)
+
+// customer is somebody who may bind, in one run.
+type customer struct {
+	Customer
+	systemID string
+	networks []netip.Prefix
+	sources  addresses
+	owned    addresses
+	codes    gsm.Coding // what data_coding 0 means
+	cutting  gsm.Method
+	rate     *perSecond
+	lanes    lanes
+	box      *mailbox
+
+	mu        sync.Mutex
+	binds     int
+	receivers []*bind
+	turn      int
+}
+
+// bind is one of a customer's connections.
+type bind struct {
+	*customer
+	session *session.Session
+	used    atomic.Int64 // when it last carried a message, in Unix nanoseconds
+}
+
+func (b *bind) use() { b.used.Store(time.Now().UnixNano()) }
+
+// newCustomer reads what Validate has checked.
+func newCustomer(systemID string, conf Customer) (*customer, error) {
+	c := &customer{Customer: conf.withDefaults(), systemID: systemID, rate: newPerSecond(conf.TPS)}
+	var errs [5]error
+	c.networks, errs[0] = parseNetworks(conf.AllowedIPs)
+	c.sources, errs[1] = parseAddresses(conf.AllowedSources)
+	c.owned, errs[2] = parseAddresses(conf.Addresses)
+	c.codes, errs[3] = conf.alphabet()
+	c.cutting, errs[4] = conf.method()
+	return c, errors.Join(errs[:]...)
+}
+
+// knows compares passwords in a time that tells nothing about them.
+func (c *customer) knows(password string) bool {
+	given, own := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(c.Password.Reveal()))
+	return subtle.ConstantTimeCompare(given[:], own[:]) == 1
+}
+
+func (c *customer) allowsFrom(addr net.Addr) bool {
+	if len(c.networks) == 0 {
+		return true
+	}
+	from, err := netip.ParseAddrPort(addr.String())
+	return err == nil && slices.ContainsFunc(c.networks, func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap()) })
+}
+
+// join counts one more bind, unless there are enough.
+func (c *customer) join() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.binds >= c.MaxBinds {
+		return false
+	}
+	c.binds++
+	return true
+}
+
+// receive makes a bind one that mail goes to.
+func (c *customer) receive(b *bind) {
+	c.mu.Lock()
+	c.receivers = append(c.receivers, b)
+	c.mu.Unlock()
+	c.box.look()
+}
+
+func (c *customer) leave(b *bind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.binds--
+	c.receivers = slices.DeleteFunc(c.receivers, func(r *bind) bool { return r == b })
+}
+
+func (c *customer) receives() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.receivers) > 0
+}
+
+// hand gives a deliver_sm to the next bind that has room in its window; false
+// when none has.
+func (c *customer) hand(body *pdu.DeliverSM, done func(*pdu.PDU, error)) bool {
+	c.mu.Lock()
+	receivers, turn := slices.Clone(c.receivers), c.turn
+	c.turn++
+	c.mu.Unlock()
+	for i := range receivers {
+		b := receivers[(turn+i)%len(receivers)]
+		if err := b.session.TryGo(fit(body, b.session.Peer().Version), done); err == nil {
+			b.use()
+			return true
+		}
+	}
+	return false
+}
+
+// fit leaves out what SMPP 3.3 does not have.
+func fit(body *pdu.DeliverSM, version uint8) *pdu.DeliverSM {
+	if version >= pdu.Version34 || len(body.TLVs) == 0 {
+		return body
+	}
+	plain := *body
+	plain.ShortMessage, plain.TLVs = body.Payload(), nil
+	if len(plain.ShortMessage) > maxShortMessage {
+		plain.ShortMessage = plain.ShortMessage[:maxShortMessage]
+	}
+	return &plain
+}
+
+// maxShortMessage is the most octets short_message has (§5.2.22).
+const maxShortMessage = 254

@@ -1,0 +1,139 @@
+package smppserver
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"switchboard/config"
+	"switchboard/transports/smpp/gsm"
+)
+
+// Customer is somebody who may bind.
+type Customer struct {
+	// Password is what the customer binds with.
+	Password config.Secret `yaml:"password"`
+	// AllowedIPs are the addresses and networks the customer may connect from;
+	// default any. Example: [192.0.2.7, 198.51.100.0/24].
+	AllowedIPs config.Names `yaml:"allowed_ips"`
+	// MaxBinds is how many binds the customer may have at once. Default 4.
+	MaxBinds int `yaml:"max_binds"`
+	// TPS is how many messages, or parts of one, the customer may submit in any
+	// one second over all binds; 0 is no bound.
+	TPS int `yaml:"tps"`
+	// Window is how many submits may be unanswered on each bind. Default 10.
+	Window int `yaml:"window"`
+	// DeliverWindow is how many deliver_sm may be unanswered on each bind; 1
+	// keeps their order strictly. Default 10.
+	DeliverWindow int `yaml:"deliver_window"`
+	// AllowedSources are the senders the customer may use: an address, the
+	// beginning of some with * behind it, or a regular expression between
+	// slashes for the whole of one; default any. Example: [ACME, "2783*"].
+	AllowedSources config.Names `yaml:"allowed_sources"`
+	// DefaultSource is the sender of messages that have none.
+	DefaultSource string `yaml:"default_source"`
+	// Addresses are those whose messages from people go to the customer, written
+	// like allowed_sources. Of several customers the first in the file counts.
+	Addresses config.Names `yaml:"addresses"`
+	// SendVia is the transport_name the customer's messages get, for routers
+	// that go by it; default none.
+	SendVia string `yaml:"send_via"`
+	// Endpoint is the endpoint the customer's messages leave by; default
+	// default.
+	Endpoint string `yaml:"endpoint"`
+	// DefaultAlphabet is what data_coding 0 means, both ways: gsm0338,
+	// gsm0338-packed, ascii, latin1, utf-8. Default gsm0338.
+	DefaultAlphabet string `yaml:"default_alphabet"`
+	// LongMessages is how long messages from people are delivered: udh, sar or
+	// payload. Default udh.
+	LongMessages string `yaml:"long_messages"`
+	// ReceiptOnAck takes an ack for the last word and reports the message
+	// delivered, where the transports behind have no delivery reports.
+	ReceiptOnAck bool `yaml:"receipt_on_ack"`
+}
+
+func (c Customer) withDefaults() Customer {
+	or := func(n *int, value int) {
+		if *n == 0 {
+			*n = value
+		}
+	}
+	or(&c.MaxBinds, defaultMaxBinds)
+	or(&c.Window, defaultWindow)
+	or(&c.DeliverWindow, defaultWindow)
+	return c
+}
+
+// problems are what is wrong with a customer, with the keys below its own.
+func (c Customer) problems(systemID string) (errs []error) {
+	add := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, config.Field(err, key))
+		}
+	}
+	if systemID == "" || len(systemID) > maxSystemID {
+		add("password", fmt.Errorf("the system_id %.20q must have 1 to %d characters", systemID, maxSystemID))
+	}
+	if c.Password.Reveal() == "" {
+		add("password", errors.New("is missing: whoever knows the system_id could bind"))
+	}
+	_, err := parseNetworks(c.AllowedIPs)
+	add("allowed_ips", err)
+	_, err = parseAddresses(c.AllowedSources)
+	add("allowed_sources", err)
+	_, err = parseAddresses(c.Addresses)
+	add("addresses", err)
+	_, err = c.alphabet()
+	add("default_alphabet", err)
+	_, err = c.method()
+	add("long_messages", err)
+	if len(c.DefaultSource) > maxAddress+1 {
+		add("default_source", fmt.Errorf("has more than %d characters", maxAddress))
+	}
+	return append(errs, noneNil(between("max_binds", c.MaxBinds, 1, maxWindow), between("tps", c.TPS, 0, maxTPS),
+		between("window", c.Window, 1, maxWindow), between("deliver_window", c.DeliverWindow, 1, maxWindow))...)
+}
+
+func noneNil(list ...error) (errs []error) {
+	for _, err := range list {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+func (c Customer) alphabet() (gsm.Coding, error) {
+	if c.DefaultAlphabet == "" {
+		return gsm.GSM7, nil
+	}
+	return gsm.ParseCoding(c.DefaultAlphabet)
+}
+
+func (c Customer) method() (gsm.Method, error) {
+	switch c.LongMessages {
+	case "", "udh":
+		return gsm.UDH8, nil
+	case "sar":
+		return gsm.SAR, nil
+	case "payload":
+		return gsm.Payload, nil
+	}
+	return 0, fmt.Errorf("is %q; write udh, sar or payload", c.LongMessages)
+}
+
+func parseNetworks(list []string) ([]netip.Prefix, error) {
+	var nets []netip.Prefix
+	for _, text := range list {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			nets = append(nets, netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no IP address and no network like 192.0.2.0/24", text)
+		}
+		nets = append(nets, prefix.Masked())
+	}
+	return nets, nil
+}

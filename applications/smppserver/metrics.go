@@ -1,0 +1,99 @@
+package smppserver
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/transports/smpp/pdu"
+)
+
+// metrics are those of one worker; several in a process share the collectors.
+// A nil *metrics counts nothing.
+type metrics struct {
+	worker     string
+	bounds     *prometheus.GaugeVec
+	refusals   *prometheus.CounterVec
+	submits    *prometheus.CounterVec
+	delivers   *prometheus.CounterVec
+	waiting    *prometheus.GaugeVec
+	unreadable *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, worker string) (*metrics, error) {
+	if reg == nil {
+		return nil, nil
+	}
+	const prefix = "switchboard_smpp_server_"
+	var errs []error
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return shared(reg, &errs, prometheus.NewCounterVec(
+			prometheus.CounterOpts{Name: prefix + name, Help: help}, append([]string{"worker"}, labels...)))
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return shared(reg, &errs, prometheus.NewGaugeVec(
+			prometheus.GaugeOpts{Name: prefix + name, Help: help}, append([]string{"worker"}, labels...)))
+	}
+	m := &metrics{
+		worker:     worker,
+		bounds:     gauge("binds", "Binds there are, by customer and kind.", "customer", "kind"),
+		refusals:   counter("binds_refused_total", "Binds refused, by reason.", "reason"),
+		submits:    counter("submits_total", "Submits answered, by customer and command_status.", "customer", "status"),
+		delivers:   counter("delivers_total", "Receipts and messages to customers, by outcome: delivered, deferred, refused, unanswered, expired.", "customer", "kind", "outcome"),
+		waiting:    gauge("kept", "Receipts and messages that wait for a customer.", "customer"),
+		unreadable: counter("unreadable_total", "What customers sent and was no valid PDU, by kind.", "kind"),
+	}
+	return m, errors.Join(errs...)
+}
+
+// shared registers a collector, or takes the one that another worker of this
+// process has registered.
+func shared[C prometheus.Collector](reg prometheus.Registerer, errs *[]error, c C) C {
+	err := reg.Register(c)
+	var there prometheus.AlreadyRegisteredError
+	if errors.As(err, &there) {
+		if same, ok := there.ExistingCollector.(C); ok {
+			return same
+		}
+	}
+	if err != nil {
+		*errs = append(*errs, err)
+	}
+	return c
+}
+
+func (m *metrics) bound(customer string, kind pdu.CommandID, by float64) {
+	if m != nil {
+		m.bounds.WithLabelValues(m.worker, customer, kind.String()).Add(by)
+	}
+}
+
+func (m *metrics) refused(reason string) {
+	if m != nil {
+		m.refusals.WithLabelValues(m.worker, reason).Inc()
+	}
+}
+
+func (m *metrics) submitted(customer string, s pdu.Status) {
+	if m != nil {
+		m.submits.WithLabelValues(m.worker, customer, s.String()).Inc()
+	}
+}
+
+func (m *metrics) delivered(customer, kind, outcome string) {
+	if m != nil {
+		m.delivers.WithLabelValues(m.worker, customer, kind, outcome).Inc()
+	}
+}
+
+func (m *metrics) kept(customer string, n int) {
+	if m != nil {
+		m.waiting.WithLabelValues(m.worker, customer).Set(float64(n))
+	}
+}
+
+func (m *metrics) spoilt(kind pdu.Kind) {
+	if m != nil {
+		m.unreadable.WithLabelValues(m.worker, kind.String()).Inc()
+	}
+}

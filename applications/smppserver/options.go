@@ -1,0 +1,177 @@
+package smppserver
+
+import (
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"switchboard/config"
+)
+
+// Options are the application's options.
+type Options struct {
+	// SMPPPort is the TCP port customers connect to; 0 takes any free one.
+	// Either this or tls_port must be given. Example: 2775.
+	SMPPPort *int `yaml:"smpp_port"`
+	// TLSPort is the TCP port for customers who speak TLS. Example: 3550.
+	TLSPort *int `yaml:"tls_port"`
+	// Interface is the address to listen on; default all. Example: 127.0.0.1.
+	Interface string `yaml:"interface"`
+	// TLSCertFile is the certificate for tls_port, in PEM.
+	TLSCertFile string `yaml:"tls_cert_file"`
+	// TLSKeyFile is its key, in PEM.
+	TLSKeyFile string `yaml:"tls_key_file"`
+	// TLSClientCAFile holds the certificates that customers' own ones must be
+	// signed by, in PEM; default: customers need none.
+	TLSClientCAFile string `yaml:"tls_client_ca_file"`
+	// SystemID is our name in answers to binds, at most 15 characters (§5.2.1).
+	// Default switchboard.
+	SystemID string `yaml:"system_id"`
+	// Customers are those who may bind, by their system_id.
+	Customers config.Map[Customer] `yaml:"customers"`
+
+	Patience `yaml:",inline"`
+	Keeping  `yaml:",inline"`
+}
+
+// Patience says how long customers are waited for.
+type Patience struct {
+	// MaxConnections is how many connections there may be at once. Default 1000.
+	MaxConnections int `yaml:"max_connections"`
+	// BindTimeout is how long a connection may take to bind. Default 30.
+	BindTimeout config.Duration `yaml:"bind_timeout"`
+	// RefusedBindDelay is how long the answer to a bind that is refused is held
+	// back, to slow down who guesses passwords. Default 1.
+	RefusedBindDelay config.Duration `yaml:"refused_bind_delay"`
+	// EnquireLinkInterval is how long a bind may be silent before it is asked
+	// whether it is there. Default 30.
+	EnquireLinkInterval config.Duration `yaml:"enquire_link_interval"`
+	// ResponseTimeout is how long an answer to deliver_sm or enquire_link may
+	// take. Default 30.
+	ResponseTimeout config.Duration `yaml:"response_timeout"`
+	// IdleTimeout is how long a bind may carry no message before it is unbound;
+	// default 0: for ever, as long as it answers enquire_link.
+	IdleTimeout config.Duration `yaml:"idle_timeout"`
+	// SubmitTimeout is how long the broker may take for a message before the
+	// customer is asked to try again. Default 10.
+	SubmitTimeout config.Duration `yaml:"submit_timeout"`
+}
+
+// Keeping says what is kept, and how long.
+type Keeping struct {
+	// KeepFor is how long receipts and messages wait for a customer who is away.
+	// Default 72h.
+	KeepFor config.Duration `yaml:"keep_for"`
+	// KeepMax is how many deliver_sm wait for one customer; with more of them the
+	// fleet's queues wait, and then the dead letters. Default 10000.
+	KeepMax int `yaml:"keep_max"`
+	// RememberFor is how long a submitted message is remembered for its receipt
+	// and query_sm. Default 168h.
+	RememberFor config.Duration `yaml:"remember_for"`
+	// ReassemblyTTL is how long the parts of a long message wait for each other.
+	// Default 1h.
+	ReassemblyTTL config.Duration `yaml:"reassembly_ttl"`
+}
+
+const (
+	defaultWindow   = 10
+	defaultMaxBinds = 4
+	maxSystemID     = 15
+	maxWindow       = 10_000
+	maxTPS          = 100_000
+	maxKeep         = 1_000_000
+	maxPort         = 65535
+)
+
+func defaultOptions() Options {
+	seconds := func(n int) config.Duration { return config.Duration(time.Duration(n) * time.Second) }
+	hours := func(n int) config.Duration { return config.Duration(time.Duration(n) * time.Hour) }
+	return Options{
+		SystemID: "switchboard",
+		Patience: Patience{
+			MaxConnections: 1000, BindTimeout: seconds(30), RefusedBindDelay: seconds(1), EnquireLinkInterval: seconds(30),
+			ResponseTimeout: seconds(30), SubmitTimeout: seconds(10),
+		},
+		Keeping: Keeping{KeepFor: hours(72), KeepMax: 10_000, RememberFor: hours(168), ReassemblyTTL: hours(1)},
+	}
+}
+
+// Validate checks the options.
+func (o *Options) Validate() error {
+	errs := []error{
+		o.validatePorts(), atMost("system_id", o.SystemID, maxSystemID),
+		between("max_connections", o.MaxConnections, 1, maxWindow*10), between("keep_max", o.KeepMax, 1, maxKeep),
+		positive("bind_timeout", o.BindTimeout), positive("enquire_link_interval", o.EnquireLinkInterval),
+		positive("response_timeout", o.ResponseTimeout), positive("submit_timeout", o.SubmitTimeout),
+		positive("keep_for", o.KeepFor), positive("remember_for", o.RememberFor), positive("reassembly_ttl", o.ReassemblyTTL),
+	}
+	if o.RefusedBindDelay < 0 || o.IdleTimeout < 0 {
+		errs = append(errs, config.Fieldf("idle_timeout", "and refused_bind_delay must not be negative"))
+	}
+	if len(o.Customers) == 0 {
+		errs = append(errs, config.Fieldf("customers", "nobody may bind; write a system_id with its password"))
+	}
+	for _, pair := range o.Customers {
+		for _, err := range pair.Value.withDefaults().problems(pair.Key) {
+			var field *config.FieldError
+			if errors.As(err, &field) {
+				err = config.Field(field.Err, append([]string{"customers", pair.Key}, field.Keys...)...)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) validatePorts() error {
+	if o.SMPPPort == nil && o.TLSPort == nil {
+		return config.Fieldf("smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775")
+	}
+	var errs []error
+	for key, port := range map[string]*int{"smpp_port": o.SMPPPort, "tls_port": o.TLSPort} {
+		if port != nil {
+			errs = append(errs, between(key, *port, 0, maxPort))
+		}
+	}
+	if o.TLSPort != nil && (o.TLSCertFile == "" || o.TLSKeyFile == "") {
+		errs = append(errs, config.Fieldf("tls_port", "needs tls_cert_file and tls_key_file"))
+	}
+	return errors.Join(errs...)
+}
+
+func atMost(key, text string, most int) error {
+	if len(text) > most {
+		return config.Fieldf(key, "has %d characters, more than the %d SMPP allows", len(text), most)
+	}
+	return nil
+}
+
+func between(key string, n, least, most int) error {
+	if n < least || n > most {
+		return config.Fieldf(key, "must be between %d and %d", least, most)
+	}
+	return nil
+}
+
+func positive(key string, d config.Duration) error {
+	if d <= 0 {
+		return config.Fieldf(key, "must be above 0")
+	}
+	return nil
+}
+
+// Listens are the addresses customers connect to.
+func (o *Options) Listens() (list []string) {
+	for _, port := range []*int{o.SMPPPort, o.TLSPort} {
+		if port != nil {
+			list = append(list, o.address(*port))
+		}
+	}
+	return list
+}
+
+func (o *Options) address(port int) string {
+	return net.JoinHostPort(strings.Trim(o.Interface, "[]"), strconv.Itoa(port))
+}

@@ -1,0 +1,134 @@
+package smppserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+)
+
+// record is what is remembered of a submitted message, under its message ID, for
+// its receipts and query_sm. It is in the state store: events may come to any
+// process, after any restart.
+type record struct {
+	Customer  string           `json:"customer"`
+	Parts     []recordPart     `json:"parts"` // one for each submit the message came in
+	Source    pdu.Address      `json:"source"`
+	Dest      pdu.Address      `json:"dest"`
+	Service   string           `json:"service,omitempty"`
+	Text      string           `json:"text,omitempty"` // its beginning
+	Submitted time.Time        `json:"submitted"`
+	State     pdu.MessageState `json:"state"`
+	Error     string           `json:"error,omitempty"`
+	Done      time.Time        `json:"done,omitzero"` // when the state became final
+}
+
+// recordPart is what one submit asked for.
+type recordPart struct {
+	ID         string                 `json:"id"` // as in its answer
+	Registered pdu.RegisteredDelivery `json:"registered"`
+}
+
+func (r *record) final() bool { return !r.Done.IsZero() }
+
+func (e *engine) recordKey(messageID string) string { return e.prefix + "submitted/" + messageID }
+
+// aliasKey leads from the id in an answer to the message, where they differ.
+func (e *engine) aliasKey(id string) string { return e.prefix + "part/" + id }
+
+func (e *engine) recordEntry(messageID string, r *record) (store.Entry, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return store.Entry{}, message.Permanent(fmt.Errorf("remembering message %s: %w", messageID, err))
+	}
+	return store.Entry{Key: e.recordKey(messageID), Value: string(text), TTL: e.options.RememberFor.Std()}, nil
+}
+
+// remember keeps a record before its message goes out: events may be fast.
+func (e *engine) remember(ctx context.Context, messageID string, r *record) error {
+	entry, err := e.recordEntry(messageID, r)
+	if err != nil {
+		return err
+	}
+	entries := []store.Entry{entry}
+	for _, p := range r.Parts {
+		if p.ID != messageID {
+			entries = append(entries, store.Entry{Key: e.aliasKey(p.ID), Value: messageID, TTL: e.options.RememberFor.Std()})
+		}
+	}
+	if err := e.state.Set(ctx, entries...); err != nil {
+		return fmt.Errorf("remembering message %s: %w", messageID, err)
+	}
+	return nil
+}
+
+// record finds a record; nil when there is none.
+func (e *engine) record(ctx context.Context, messageID string) (*record, error) {
+	key := e.recordKey(messageID)
+	found, err := e.state.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("looking for message %s: %w", cut(messageID, maxID), err)
+	}
+	r := new(record)
+	if text, there := found[key]; !there || json.Unmarshal([]byte(text), r) != nil {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// maxID is the most characters a message_id has (§5.2.23).
+const maxID = 64
+
+// byAnswer finds the record of the id a customer was given.
+func (e *engine) byAnswer(ctx context.Context, id string) (*record, error) {
+	r, err := e.record(ctx, id)
+	if err != nil || r != nil {
+		return r, err
+	}
+	key := e.aliasKey(id)
+	found, err := e.state.Get(ctx, key)
+	if err != nil || found[key] == "" {
+		return nil, err
+	}
+	return e.record(ctx, found[key])
+}
+
+// query answers query_sm (§4.8) from what is remembered.
+func (h handler) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) {
+	if !h.enter() {
+		_ = b.session.Answer(p.Respond(pdu.StatusSysErr))
+		return
+	}
+	b.lanes.run("query", func() {
+		defer h.leave()
+		answer := h.asked(b, p, q)
+		_ = b.session.Answer(answer)
+	})
+}
+
+func (h handler) asked(b *bind, p *pdu.PDU, q *pdu.QuerySM) *pdu.PDU {
+	ctx, cancel := context.WithTimeout(h.life, h.options.SubmitTimeout.Std())
+	defer cancel()
+	r, err := h.byAnswer(ctx, cut(q.MessageID, maxID))
+	switch {
+	case err != nil:
+		h.log.Warn("answering query_sm failed", "customer", b.systemID, "error", err)
+		return p.Respond(pdu.StatusSysErr)
+	case r == nil || r.Customer != b.systemID:
+		return p.Respond(pdu.StatusQueryFail)
+	}
+	answer := p.Respond(pdu.StatusOK)
+	body := answer.Body.(*pdu.QuerySMResp)
+	body.MessageID, body.State = q.MessageID, r.State
+	if r.final() {
+		body.FinalDate = pdu.FormatAbsolute(r.Done.UTC())
+	}
+	if code, ok := networkCode(r.Error); ok && code < 256 {
+		body.ErrorCode = uint8(code)
+	}
+	return answer
+}

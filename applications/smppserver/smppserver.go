@@ -1,0 +1,146 @@
+// Package smppserver is an application that old SMPP clients bind to as if it
+// were an SMSC: what customers submit goes out through the fleet, receipts and
+// people's messages come back over their binds, and wait while they are away.
+// Section numbers (§) are those of the SMPP 3.4 specification, issue 1.2.
+package smppserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"switchboard/applications"
+	"switchboard/message"
+)
+
+// Application is an SMPP server for customers. Its fields are its options.
+type Application struct {
+	Options `yaml:",inline"`
+
+	tools   applications.Tools
+	metrics *metrics
+
+	mu      sync.Mutex
+	engine  *engine       // of the present Run, or the last
+	changed chan struct{} // closed when engine is set; nil when nobody waits
+}
+
+var (
+	_ applications.Application   = (*Application)(nil)
+	_ applications.Speaker       = (*Application)(nil)
+	_ applications.SessionEnder  = (*Application)(nil)
+	_ applications.EventReceiver = (*Application)(nil)
+)
+
+// New makes a server with its defaults, that nobody may bind to yet.
+func New() *Application { return &Application{Options: defaultOptions()} }
+
+// Bind takes the state store, the logger and the registry of metrics.
+func (a *Application) Bind(_ context.Context, tools applications.Tools) error {
+	if tools.State == nil {
+		return message.Permanent(errors.New("the SMPP server needs a state store; set DATABASE_URL"))
+	}
+	m, err := newMetrics(tools.Registerer, tools.Name)
+	a.tools, a.metrics = tools, m
+	return err
+}
+
+// Run serves customers until ctx ends; then it answers what is in hand, and
+// unbinds them.
+func (a *Application) Run(ctx context.Context, out applications.Sender) error {
+	if a.tools.State == nil {
+		return message.Permanent(errors.New("starting the SMPP server: Bind was not called"))
+	}
+	e, err := newEngine(a, out)
+	if err != nil {
+		return message.Permanent(err)
+	}
+	err = e.start(ctx)
+	a.set(e) // also one that failed: who waits for it shall not wait longer
+	if err == nil {
+		<-ctx.Done()
+		e.stop()
+	}
+	e.close()
+	return err
+}
+
+func (a *Application) set(e *engine) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.engine = e
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
+}
+
+// running is the engine of the present Run, or the last; it waits until there
+// is one.
+func (a *Application) running(ctx context.Context) (*engine, error) {
+	for {
+		a.mu.Lock()
+		e := a.engine
+		if e == nil && a.changed == nil {
+			a.changed = make(chan struct{})
+		}
+		changed := a.changed
+		a.mu.Unlock()
+		if e != nil {
+			return e, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the SMPP server to start: %w", ctx.Err())
+		}
+	}
+}
+
+// Addrs are the addresses customers connect to: that of smpp_port, then that of
+// tls_port. It waits until they are open.
+func (a *Application) Addrs(ctx context.Context) ([]net.Addr, error) {
+	e, err := a.running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []net.Addr
+	for _, v := range e.servers {
+		list = append(list, v.Addr())
+	}
+	return list, nil
+}
+
+// Receive keeps a person's message for the customer who has the address it was
+// sent to. A message for nobody's address is an error that no retry mends.
+func (a *Application) Receive(ctx context.Context, m *message.Message) ([]*message.Message, error) {
+	return nil, a.with(ctx, func(e *engine) error { return e.takeMessage(ctx, m) })
+}
+
+// EndSession tells a customer that a USSD session is over; other sessions' ends
+// mean nothing to an ESME.
+func (a *Application) EndSession(ctx context.Context, m *message.Message) error {
+	if m.TransportType != typeUSSD {
+		return nil
+	}
+	return a.with(ctx, func(e *engine) error { return e.takeMessage(ctx, m) })
+}
+
+// ReceiveEvent makes receipts of what became of customers' messages.
+func (a *Application) ReceiveEvent(ctx context.Context, ev *message.Event) error {
+	return a.with(ctx, func(e *engine) error { return e.takeEvent(ctx, ev) })
+}
+
+func (a *Application) with(ctx context.Context, do func(*engine) error) error {
+	e, err := a.running(ctx)
+	if err != nil {
+		return err
+	}
+	if !e.enter() {
+		return fmt.Errorf("the SMPP server is stopping: %w", context.Canceled)
+	}
+	defer e.leave()
+	return do(e)
+}

@@ -1,0 +1,219 @@
+package smppserver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"switchboard/message"
+	"switchboard/transports/smpp/gsm"
+	"switchboard/transports/smpp/pdu"
+)
+
+// submission is a submit_sm, data_sm or submit_multi.
+type submission struct {
+	*pdu.Message
+	dests  []pdu.Address
+	failed []pdu.Unsuccessful
+}
+
+func readSubmission(p *pdu.PDU) submission {
+	switch b := p.Body.(type) {
+	case *pdu.SubmitSM:
+		return submission{Message: &b.Message, dests: []pdu.Address{b.Dest}}
+	case *pdu.SubmitMulti:
+		in := submission{Message: &b.Message}
+		for _, d := range b.Dests {
+			if d.List != "" {
+				in.failed = append(in.failed, pdu.Unsuccessful{Address: pdu.Address{Addr: cut(d.List, maxAddress)}, Status: pdu.StatusInvDLName})
+				continue
+			}
+			in.dests = append(in.dests, d.Address)
+		}
+		return in
+	}
+	d := p.Body.(*pdu.DataSM)
+	return submission{dests: []pdu.Address{d.Dest}, Message: &pdu.Message{
+		ServiceType: d.ServiceType, Source: d.Source, Dest: d.Dest, ESMClass: d.ESMClass,
+		RegisteredDelivery: d.RegisteredDelivery, DataCoding: d.DataCoding, TLVs: d.TLVs,
+	}}
+}
+
+// people are those it goes to, as a key.
+func (in *submission) people() string {
+	var b strings.Builder
+	for _, d := range in.dests {
+		b.WriteString(d.Addr)
+		b.WriteByte('|')
+	}
+	return b.String()
+}
+
+// submit takes a message, within the customer's window and rate. What goes to
+// one person stays in its order.
+func (h handler) submit(b *bind, p *pdu.PDU) {
+	b.use()
+	in := readSubmission(p)
+	status := pdu.StatusOK
+	switch {
+	case b.session.Unanswered() > b.Window:
+		status = pdu.StatusMsgQFul
+	case !b.rate.allow(time.Now(), max(len(in.dests), 1)):
+		status = pdu.StatusThrottled
+	case !h.enter():
+		status = pdu.StatusMsgQFul
+	}
+	if status != pdu.StatusOK {
+		h.answer(b, p.Respond(status))
+		return
+	}
+	b.lanes.run(in.people(), func() {
+		defer h.leave()
+		h.answer(b, h.attempt(b, p, &in))
+	})
+}
+
+func (h handler) answer(b *bind, p *pdu.PDU) {
+	h.metrics.submitted(b.systemID, p.Status)
+	_ = b.session.Answer(p) // who has gone needs none
+}
+
+// attempt is accept, whose panic is an answer too.
+func (h handler) attempt(b *bind, p *pdu.PDU, in *submission) (answer *pdu.PDU) {
+	defer func() {
+		if v := recover(); v != nil {
+			h.log.Error("taking a submit panicked", "customer", b.systemID, "pdu", p.String(), "panic", v)
+			answer = p.Respond(pdu.StatusSysErr)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(h.life, h.options.SubmitTimeout.Std())
+	defer cancel()
+	id, err := h.accept(ctx, b.customer, in)
+	if err != nil {
+		status := statusOf(err)
+		h.log.Info("a submit is refused", "customer", b.systemID, "pdu", p.String(), "status", status.String(), "error", err)
+		return p.Respond(status)
+	}
+	answer = p.Respond(pdu.StatusOK)
+	switch body := answer.Body.(type) {
+	case *pdu.SubmitSMResp:
+		body.MessageID = id
+	case *pdu.DataSMResp:
+		body.MessageID = id
+	case *pdu.SubmitMultiResp:
+		body.MessageID, body.Unsuccessful = id, in.failed
+	}
+	return answer
+}
+
+// refusal is a submit that cannot be taken as it is.
+type refusal pdu.Status
+
+func (r refusal) Error() string { return pdu.Status(r).Words() }
+
+// statusOf is the command_status an error becomes: the submit's own fault, what
+// no dispatcher takes, or what may go well later.
+func statusOf(err error) pdu.Status {
+	var own refusal
+	switch {
+	case errors.As(err, &own):
+		return pdu.Status(own)
+	case message.IsPermanent(err):
+		return pdu.StatusSubmitFail
+	}
+	return pdu.StatusMsgQFul
+}
+
+// accept publishes a message, or keeps a part of one until the others come, and
+// returns the id for the answer.
+func (e *engine) accept(ctx context.Context, c *customer, in *submission) (id string, err error) {
+	if err := c.check(in); err != nil {
+		return "", err
+	}
+	part, header := partOf(in.Message)
+	if part.Multipart() && !hasMore(header) {
+		return e.assemble(ctx, c, in, part, header.Shift())
+	}
+	id = message.NewID()
+	whole := whole{submission: in, parts: []gsm.Part{part}, header: header, records: []recordPart{{id, in.RegisteredDelivery}}}
+	return id, e.publish(ctx, c, &whole)
+}
+
+// check says what is wrong with a submit.
+func (c *customer) check(in *submission) error {
+	if in.Source.Addr == "" && c.DefaultSource != "" {
+		in.Source = toSMPP(c.DefaultSource)
+	}
+	for i := 0; i < len(in.dests); {
+		if d := in.dests[i]; !isNumber(bare(d.Addr)) || len(d.Addr) > maxAddress+1 {
+			in.failed = append(in.failed, pdu.Unsuccessful{Address: d, Status: pdu.StatusInvDstAdr})
+			in.dests = append(in.dests[:i], in.dests[i+1:]...)
+			continue
+		}
+		i++
+	}
+	_, validity := pdu.ParseTime(in.ValidityPeriod)
+	_, schedule := pdu.ParseTime(in.ScheduleDeliveryTime)
+	switch {
+	case len(in.dests) == 0 && len(in.failed) > 0:
+		return refusal(in.failed[0].Status)
+	case len(in.dests) == 0:
+		return refusal(pdu.StatusInvNumDests)
+	case len(c.sources) > 0 && !c.sources.has(in.Source.Addr), len(in.Source.Addr) > maxAddress+1:
+		return refusal(pdu.StatusInvSrcAdr)
+	case in.ESMClass.IsReceipt():
+		return refusal(pdu.StatusInvEsmClass)
+	case in.Priority > 3:
+		return refusal(pdu.StatusInvPrtFlg)
+	case in.DefaultMsgID != 0:
+		return refusal(pdu.StatusInvDftMsgID)
+	case in.ValidityPeriod != "" && validity != nil:
+		return refusal(pdu.StatusInvExpiry)
+	case in.ScheduleDeliveryTime != "" && schedule != nil:
+		return refusal(pdu.StatusInvSched)
+	}
+	return nil
+}
+
+// publish gives a whole message to the broker, one for each person, and returns
+// when it has all.
+func (e *engine) publish(ctx context.Context, c *customer, w *whole) error {
+	first := w.records[0].ID
+	reached := 0
+	var last error
+	for _, dest := range w.dests {
+		id := first
+		if len(w.dests) > 1 {
+			id = message.NewID()
+		}
+		m, text := c.outgoing(w, dest)
+		m.ID = id
+		err := e.remember(ctx, id, &record{
+			Customer: c.systemID, Parts: w.records, Source: w.Source, Dest: dest, Service: w.ServiceType,
+			Text: beginning(text), Submitted: time.Now().UTC(), State: pdu.StateAccepted,
+		})
+		if err == nil {
+			err = e.out.Send(ctx, m)
+		}
+		if err != nil {
+			last = err
+			w.failed = append(w.failed, pdu.Unsuccessful{Address: dest, Status: statusOf(err)})
+			continue
+		}
+		reached++
+	}
+	if reached > 0 {
+		return nil
+	}
+	return last
+}
+
+// beginning is what a receipt repeats of a text.
+func beginning(text string) string {
+	runes := []rune(text)
+	return string(runes[:min(len(runes), receiptText)])
+}
+
+// receiptText is how many characters that are (appendix B).
+const receiptText = 20
