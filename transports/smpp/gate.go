@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"switchboard/transports/smpp/pdu"
 )
 
@@ -29,22 +27,6 @@ type outcome struct {
 	id        string
 	unknown   bool   // no answer came
 	unknowing string // why not
-}
-
-// lane is a bind that submits, through all its connections. It is guarded by
-// its gate's mutex.
-type lane struct {
-	name     string
-	window   int
-	link     *link // nil while not bound
-	pending  map[uint32]*ticket
-	pace     pacer
-	fastest  time.Duration
-	throttle bool
-
-	inUse     prometheus.Gauge
-	roundTrip prometheus.Observer
-	good      prometheus.Counter
 }
 
 // gate gives submits, in the order they came, to whichever bind may take one.
@@ -155,13 +137,6 @@ func (g *gate) choose(now time.Time) (chosen *lane, wait time.Duration) {
 	return nil, wait
 }
 
-func (l *lane) write(t *ticket, now time.Time) {
-	sequence := l.link.sequence()
-	t.lane, t.mark = l, l.pace.sent(now)
-	l.pending[sequence] = t
-	l.link.submit(t.frame, sequence)
-}
-
 // attach gives a lane its bound connection.
 func (g *gate) attach(l *lane, k *link) {
 	g.mu.Lock()
@@ -212,15 +187,6 @@ func (g *gate) answer(l *lane, sequence uint32, o outcome) *ticket {
 	return t
 }
 
-// judge takes down what an answer says about the rate.
-func (l *lane) judge(t *ticket, status pdu.Status, now time.Time) (began, ended bool) {
-	l.pace.judge(t.mark, status.Throttling(), now)
-	throttled := l.pace.learned > 0
-	began, ended = throttled && !l.throttle, !throttled && l.throttle
-	l.throttle = throttled
-	return began, ended
-}
-
 // overdue takes the submits that have gone unanswered for longer than timeout
 // and says which they were.
 func (g *gate) overdue(l *lane, timeout time.Duration) map[uint32]*ticket {
@@ -262,46 +228,4 @@ func (g *gate) rates(l *lane) (learned, actual float64) {
 	now := time.Now()
 	l.pace.grow(now)
 	return l.pace.learned, l.pace.recent.rate(now)
-}
-
-// queue is a list of tickets in their order.
-type queue struct{ head, tail *ticket }
-
-func (q *queue) push(t *ticket) {
-	t.queued, t.elem = true, nil
-	if q.head == nil {
-		q.head, q.tail = t, t
-		return
-	}
-	q.tail.elem = t
-	q.tail = t
-}
-
-func (q *queue) pop() *ticket {
-	t := q.head
-	if t != nil {
-		q.head = t.elem
-		t.queued, t.elem = false, nil
-	}
-	return t
-}
-
-func (q *queue) remove(t *ticket) bool {
-	var before *ticket
-	for at := q.head; at != nil; before, at = at, at.elem {
-		if at != t {
-			continue
-		}
-		if before == nil {
-			q.head = t.elem
-		} else {
-			before.elem = t.elem
-		}
-		if q.tail == t {
-			q.tail = before
-		}
-		t.queued, t.elem = false, nil
-		return true
-	}
-	return false
 }

@@ -1,0 +1,159 @@
+package smpp
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"switchboard/broker"
+	brokermemory "switchboard/broker/memory"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/worker"
+)
+
+// fleet is a broker with a transport's worker on it.
+type fleet struct {
+	testing.TB
+	broker broker.Broker
+	events chan *message.Event
+	stop   func()
+}
+
+// employ runs a transport as a worker does.
+func employ(t testing.TB, tr *Transport, state store.State, options func(*transports.Options)) *fleet {
+	t.Helper()
+	f := &fleet{TB: t, broker: brokermemory.New(brokermemory.Settings{}), events: make(chan *message.Event, 1<<16)}
+	o := transports.DefaultOptions()
+	o.TransportName = tr.TransportName
+	if options != nil {
+		options(&o)
+	}
+	w := transports.New(worker.Env{Name: "smpp", Kind: worker.KindTransport, Broker: f.broker, State: state, Logger: logger(t)}, o, tr)
+	ctx, cancel := context.WithCancel(context.Background())
+	worked, listened := make(chan error, 1), make(chan error, 1)
+	go func() { worked <- w.Run(ctx) }()
+	hear, deafen := context.WithCancel(context.Background())
+	go func() {
+		key := message.Key(tr.TransportName, message.EventFlow)
+		listened <- f.broker.Consume(hear, broker.Queue{Name: key, Keys: []string{key}}, 1000, func(d *broker.Delivery) {
+			if e, err := message.DecodeEvent(d.Body); err == nil {
+				f.events <- e
+			}
+			d.Ack()
+		})
+	}()
+	f.stop = func() {
+		cancel()
+		if err := <-worked; err != nil {
+			t.Errorf("the worker ended with %v", err)
+		}
+		deafen()
+		<-listened
+		_ = f.broker.Close(context.Background())
+	}
+	return f
+}
+
+func (f *fleet) publish(m *message.Message) {
+	f.Helper()
+	key := message.Key("smpp_transport", message.Outbound)
+	ctx := within(f)
+	for { // until the worker has declared its queue
+		err := f.broker.Publish(ctx, broker.Publication{Key: key, Body: m.Encode()})
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			f.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func (f *fleet) next() *message.Event {
+	f.Helper()
+	select {
+	case e := <-f.events:
+		return e
+	case <-time.After(10 * time.Second):
+		f.Fatal("no event came")
+	}
+	return nil
+}
+
+func TestFrameAcksAndReports(t *testing.T) {
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Receipts: &smsc.Receipts{Delay: smsc.Fixed(20 * time.Millisecond)},
+		Rules:    []smsc.Rule{{To: smsc.Matching("9$"), Status: 0x0B}},
+	}})
+	state := remember(t)
+	f := employ(t, connected(t, v.Addr(), state, nil), state, nil)
+	defer f.stop()
+	wants := map[string]int{}
+	for i := range 100 {
+		m := outgoing("hello")
+		m.To = fmt.Sprintf("2783%07d", i)
+		f.publish(m)
+	}
+	for range 190 { // 90 acks, 90 reports, 10 nacks
+		e := f.next()
+		wants[string(e.Type)+string(e.DeliveryStatus)]++
+		if e.RoutingMetadata.Text("switchboard_exposed") != "app" || e.TransportName != "smpp_transport" {
+			t.Fatalf("event = %s", e.Encode())
+		}
+	}
+	if fmt.Sprint(wants) != "map[ack:90 delivery_reportdelivered:90 nack:10]" {
+		t.Errorf("events: %v", wants)
+	}
+}
+
+// A message whose answer was lost comes again, is not submitted again, and ends
+// as its late answer says.
+func TestFrameWaitsForTheUnknown(t *testing.T) {
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(300 * time.Millisecond)}, Receipts: noReceipts(),
+	}})
+	state := remember(t)
+	f := employ(t, connected(t, v.Addr(), state, nil, func(o *Transport) {
+		o.SubmitTimeout, o.UnknownWait = quick, 20*quick
+	}), state, nil)
+	defer f.stop()
+	m := outgoing("hello")
+	f.publish(m)
+	if e := f.next(); e.Type != message.Ack || e.MessageID != m.ID || e.SentMessageID != "1" {
+		t.Errorf("event = %s", e.Encode())
+	}
+	if n := v.Counters().Submits; n != 1 {
+		t.Errorf("submitted %d times", n)
+	}
+}
+
+// BenchmarkFrame is a message from the broker to the SMSC and its ack back.
+func BenchmarkFrame(b *testing.B) {
+	for _, window := range []int{10, 100} {
+		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
+			v := simulate(b, smsc.Settings{Keep: -1, Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+			state := remember(b)
+			f := employ(b, connected(b, v.Addr(), state, nil, func(o *Transport) { o.Window = window }), state, nil)
+			defer f.stop()
+			b.ResetTimer()
+			go func() {
+				for i := range b.N {
+					m := outgoing("hello, this is a message of usual length for a short message")
+					m.To = fmt.Sprintf("2783%07d", i)
+					f.publish(m)
+				}
+			}()
+			for range b.N {
+				f.next()
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+		})
+	}
+}

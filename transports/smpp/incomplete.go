@@ -1,0 +1,96 @@
+package smpp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+)
+
+// How many of the latest groups a process that starts looks for, and how many
+// at once.
+const (
+	maxSlots  = 10_000
+	slotBatch = 500
+)
+
+// load finds the groups that were open when the last process stopped.
+func (c *concat) load(ctx context.Context) {
+	last, err := c.state.Increment(ctx, c.keys.prefix+"concat-slots", 0, 0)
+	for from := max(1, last-maxSlots); err == nil && from <= last; from += slotBatch {
+		err = c.loadSlots(ctx, from, min(from+slotBatch-1, last))
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.logger.Warn("looking for unfinished messages failed; their parts may go unreported", "error", err)
+	}
+}
+
+func (c *concat) loadSlots(ctx context.Context, from, to int64) error {
+	var keys []string
+	for slot := from; slot <= to; slot++ {
+		keys = append(keys, c.slotKey(slot))
+	}
+	found, err := c.state.Get(ctx, keys...)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, key := range keys {
+		g := openGroup{slot: from + int64(i)}
+		if text, there := found[key]; there && json.Unmarshal([]byte(text), &g) == nil {
+			if _, known := c.open[g.Name]; !known {
+				c.open[g.Name] = g
+			}
+		}
+	}
+	return nil
+}
+
+// sweep receives what is there of messages whose other parts have not come.
+func (c *concat) sweep(ctx context.Context) {
+	for _, g := range c.due(time.Now()) {
+		if err := c.giveUp(ctx, g); err != nil && ctx.Err() == nil {
+			c.logger.Warn("receiving an incomplete message failed; trying again", "error", err)
+			c.mu.Lock()
+			g.Deadline = time.Now().Add(retryPartial)
+			c.open[g.Name] = g
+			c.mu.Unlock()
+		}
+	}
+}
+
+const retryPartial = 10 * time.Second
+
+func (c *concat) due(now time.Time) (list []openGroup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.open {
+		if g.Deadline.Before(now) {
+			list = append(list, g)
+		}
+	}
+	slices.SortFunc(list, func(a, b openGroup) int { return a.Deadline.Compare(b.Deadline) })
+	return list
+}
+
+func (c *concat) giveUp(ctx context.Context, g openGroup) error {
+	found, err := c.state.Get(ctx, g.Name+"/id")
+	if err != nil {
+		return err
+	}
+	parts, err := c.parts(ctx, g.Name, g.Total)
+	if err != nil {
+		return err
+	}
+	id := found[g.Name+"/id"]
+	if id == "" || len(parts) == 0 { // another process has done it
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.open, g.Name)
+		return nil
+	}
+	c.logger.Warn("parts of a message never came; receiving what is there", "message_id", id, "parts", len(parts), "of", g.Total)
+	return c.complete(ctx, g.Name, id, g.Total, parts)
+}
