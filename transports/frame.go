@@ -46,6 +46,7 @@ type Frame struct {
 	core      worker.Core
 	options   Options
 	transport Transport
+	bulk      *gatherer // nil where the transport takes one at a time
 	line      line
 	acks      bool
 }
@@ -54,6 +55,7 @@ type Frame struct {
 func New(env worker.Env, options Options, t Transport) *Frame {
 	f := &Frame{
 		core: worker.Core{Env: env, Settings: options.Settings}, options: options, transport: t, acks: true,
+		bulk: newGatherer(t),
 	}
 	if a, ok := t.(Acknowledger); ok {
 		f.acks = !a.AcksItself()
@@ -134,12 +136,18 @@ func (f *Frame) prefetch() int {
 	if w, can := f.transport.(Windowed); can {
 		return w.InFlight()
 	}
+	if f.bulk != nil {
+		return 2 * f.bulk.transport.MaxMany()
+	}
 	return 0
 }
 
 func (f *Frame) hand(ctx context.Context, item *worker.Item) (providerID string, err error) {
 	if r, can := f.transport.(Resender); can && item.Redelivered() {
 		return r.SendAgain(ctx, item.Message)
+	}
+	if f.bulk != nil {
+		return f.bulk.send(ctx, item.Message)
 	}
 	return f.transport.Send(ctx, item.Message)
 }
