@@ -69,7 +69,7 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
 	root.AddCommand(
 		demoCommand(version, classes), runCommand(version, classes), workerCommand(version, classes),
-		classesCommand(classes), healthCommand(), versionCommand(version), migrateCommand(), messagesCommand(), traceCommand(), auditCommand(),
+		classesCommand(classes), healthCommand(), versionCommand(version), migrateCommand(), messagesCommand(), traceCommand(), auditCommand(classes, dialBroker),
 		sendCommand(), broadcastsCommand(),
 	)
 	root.AddCommand(routingCommands(classes)...)
