@@ -4,7 +4,12 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,4 +196,29 @@ func TestBrokerRestarted(t *testing.T) {
 	}
 	_, again := load.counts()
 	t.Logf("%d messages answered, %d replies twice", len(ids), again)
+}
+
+// Workers that start before RabbitMQ say that they are not ready, and are when
+// it has come.
+func TestStartBeforeBroker(t *testing.T) {
+	s := startServers(t, "rabbitmq")
+	amqpURL := s.url("AMQP_URL")
+	s.run("stop-rabbitmq")
+	file := filepath.Join(t.TempDir(), "join.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, joinYAML, "early"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	early := launch(t, "early", []string{"AMQP_URL=" + amqpURL, "DATABASE_URL=memory:"}, "run", file)
+	answer, err := http.Get(early.http + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	why, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(why), "the broker is not connected") {
+		t.Errorf("/readyz answered %s: %s", answer.Status, why)
+	}
+	early.await("/healthz")
+	s.run("start-rabbitmq")
+	early.await("/readyz")
 }

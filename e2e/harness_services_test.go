@@ -117,6 +117,14 @@ func start(t *testing.T, name, yaml string, env ...string) *process {
 
 func startArgs(t *testing.T, name string, env []string, args ...string) *process {
 	t.Helper()
+	p := launch(t, name, env, args...)
+	p.await("/readyz")
+	return p
+}
+
+// launch starts a process and waits until it says where it serves, ready or not.
+func launch(t *testing.T, name string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: name, done: make(chan struct{})}
 	p.cmd = exec.Command(program, append(args, "--http", "127.0.0.1:0")...)
 	p.cmd.Env = append(os.Environ(), env...)
@@ -135,7 +143,6 @@ func startArgs(t *testing.T, name string, env []string, args ...string) *process
 	case <-p.done:
 		t.Fatalf("%s ended at once:\n%s", name, p.logged())
 	}
-	p.await("/readyz")
 	return p
 }
 

@@ -160,8 +160,8 @@ func (p *Process) supervise(ctx context.Context, r *running) error {
 		err := p.runOnce(ctx, r, def)
 		p.note(r, err)
 		switch {
-		case err == nil:
-			return nil
+		case err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled):
+			return nil // told to stop, maybe before it was all there
 		case ctx.Err() != nil || hopeless(err) && !r.patient:
 			return fmt.Errorf("worker %s (%s): %w", def.Name, def.Path, err)
 		case time.Since(began) > restartReset:
