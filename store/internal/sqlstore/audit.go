@@ -44,7 +44,7 @@ func (db *DB) count(ctx context.Context, a *store.Audit, since time.Time) error 
 // stuck names what should have moved. What a broadcast has still to hand over
 // waits for its time, its rate or a person, and is not stuck.
 func (db *DB) stuck(ctx context.Context, a *store.Audit, l store.AuditLimits) error {
-	most, now := l.MaxStuck, time.Now()
+	most := l.MaxStuck
 	if most <= 0 {
 		most = stuckMax
 	}
