@@ -24,7 +24,7 @@ machines may), transports without a route, ports used twice, secrets in clear.
 The exit code is 2 when there are errors, with --strict also when there are
 warnings, and 0 otherwise.`,
 		Example: "  switchboard check configs/production\n  switchboard check --strict --json configs/production",
-		Args:    atLeastOneFile,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defs, findings, err := classes.Examine(args...)
 			if err != nil {

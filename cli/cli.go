@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -61,10 +60,8 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("switchboard {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
 	root.AddCommand(
@@ -75,18 +72,8 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 	root.AddCommand(routingCommands(classes)...)
 	root.AddCommand(operatorCommands(classes, dialBroker)...)
 	root.AddCommand(simulateCommand())
+	explainArguments(root)
 	return root
-}
-
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	hint := "; `switchboard help` lists them"
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = "; did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return misuse{fmt.Errorf("unknown command %q%s", args[0], hint)}
 }
 
 func versionCommand(version string) *cobra.Command {

@@ -31,7 +31,7 @@ What routers remember begins empty and is forgotten every 10,000 messages, on
 both sides alike. The exit code is 0 when nothing changes, 1 when something does,
 and 2 when the question cannot be answered.`,
 		Example: "  switchboard diff configs/production configs/next --messages yesterday.jsonl",
-		Args:    func(cmd *cobra.Command, args []string) error { return misused(cobra.ExactArgs(2)(cmd, args)) },
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			difference, err := compareFiles(cmd, classes, args[0], args[1], sample)
 			if err != nil {

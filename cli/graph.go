@@ -23,7 +23,7 @@ lines between them labelled with their connectors. What is not connected is red.
 		Example: `  switchboard graph configs/production -o fleet.svg
   switchboard graph --format mermaid configs/production
   switchboard graph --format dot configs/production | dot -Tpdf -o fleet.pdf`,
-		Args: atLeastOneFile,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defs, err := classes.Load(args...)
 			if err != nil {

@@ -19,8 +19,11 @@ func healthCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "health URL",
 		Short: "Ask a process's /healthz or /readyz; for containers without a shell",
-		Args:  func(cmd *cobra.Command, args []string) error { return misused(cobra.ExactArgs(1)(cmd, args)) },
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !strings.Contains(args[0], "://") {
+				return misused(fmt.Errorf("%q is no URL; write http://%[1]s", args[0]))
+			}
 			client := http.Client{Timeout: healthTimeout}
 			answer, err := client.Get(args[0])
 			if err != nil {

@@ -35,7 +35,7 @@ is 1 when the message is set aside somewhere.`,
 		Example: `  switchboard route --transport smpp_za --from +27831234567 --to 12345 --content "JOIN x" configs/production
   switchboard route --application jokes --from 12345 --to +27831234567 configs/production
   switchboard route --flow event --transport smpp_za --application jokes configs/production`,
-		Args: atLeastOneFile,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			answer, err := q.ask(cmd, classes, args)
 			if err != nil {

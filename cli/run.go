@@ -19,7 +19,7 @@ their new routes with no message lost, other workers whose files changed start
 again. A file with an error changes nothing and is reported. SIGHUP and
 POST /-/reload do the same at once.`,
 		Example: "  switchboard run configs/production\n  switchboard run dispatcher.yaml --amqp-url amqp://rabbit.example.org/",
-		Args:    atLeastOneFile,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defs, err := classes.Load(args...)
 			if err != nil {
@@ -31,8 +31,4 @@ POST /-/reload do the same at once.`,
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&watch, "watch", true, "take edited files into use; without it only SIGHUP and POST /-/reload do")
 	return cmd
-}
-
-func atLeastOneFile(cmd *cobra.Command, args []string) error {
-	return misused(cobra.MinimumNArgs(1)(cmd, args))
 }

@@ -29,7 +29,7 @@ docs/routing-tests.md describes the files. A small one:
       message: {transport: smpp_za, from: "+27831234567", to: "12345", content: JOIN x}
       expect: {to: joiner, replies_to: smpp_za}`,
 		Example: "  switchboard test configs/production\n  switchboard test -v configs/use-cases/*",
-		Args:    atLeastOneFile,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reports, err := runTests(cmd, classes, args)
 			if err != nil {

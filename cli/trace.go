@@ -22,7 +22,7 @@ func traceCommand() *cobra.Command {
 		Use:     "trace ID|PROVIDER-ID|ADDRESS",
 		Short:   "Show every hop of a message or conversation, and what is still missing",
 		Example: "  switchboard trace 5a74f074bafd4c2f895f8a377021ebfb\n  switchboard trace +27831234567",
-		Args:    func(cmd *cobra.Command, args []string) error { return misused(cobra.ExactArgs(1)(cmd, args)) },
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			db, err := flag.open(cmd.Context(), true)
 			if err != nil {

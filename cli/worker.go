@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -37,6 +38,9 @@ func workerCommand(version string, classes fleet.Classes) *cobra.Command {
 }
 
 func defineWorker(classes fleet.Classes, class, path string, options []string) (*fleet.Definition, error) {
+	if class == "" && path == "" {
+		return nil, errors.New("say which worker: --worker-class CLASS, --config FILE, or both")
+	}
 	doc, err := config.Parse("--set-option", nil, nil)
 	if path != "" {
 		doc, err = config.Read(path)
