@@ -1,0 +1,104 @@
+//go:build services
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	recordYAML = "worker_class: persistence\nworker_name: %s\ntransport_names: [load]\nexposed_names: [echo]\n"
+	echoYAML   = "application_class: echo\ntransport_name: echo\n"
+	routeYAML  = "router_class: simple\ntransport_names: [load]\nexposed_names: [echo]\nroute_mappings: {load: echo}\nworker_name: join\n"
+)
+
+// startRecord brings up servers of the test's own and migrates the database.
+func startRecord(t *testing.T) (*servers, *operator) {
+	t.Helper()
+	s := startServers(t, "rabbitmq", "postgres")
+	o := &operator{t, []string{"AMQP_URL=" + s.url("AMQP_URL"), "DATABASE_URL=" + s.url("DATABASE_URL")}}
+	o.must("migrate")
+	return s, o
+}
+
+// PostgreSQL goes away in the middle of traffic: nobody's message is delayed,
+// and when it is back all of it is in the record.
+func TestDatabaseAway(t *testing.T) {
+	const before, during, after = 1000, 5000, 500
+	s, o := startRecord(t)
+	memory := []string{o.env[0], "DATABASE_URL=memory:"}
+	h := newHandsets(t, connect(t, s.url("AMQP_URL")), "load")
+	start(t, "echo", echoYAML, memory...)
+	start(t, "join", routeYAML, memory...)
+	for range 2 {
+		start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...)
+	}
+	h.text(before)
+	h.await(before, patience)
+
+	s.run("stop-postgres")
+	began := time.Now()
+	h.text(during)
+	h.await(before+during, patience)
+	t.Logf("with the database away, %d messages were answered in %s", during, time.Since(began).Round(time.Millisecond))
+	waiting, err := h.broker.Inspect(t.Context(), "persistence.keep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bodies wait to be recorded, besides those in hand", waiting.Messages)
+	s.run("start-postgres")
+	began = time.Now()
+	h.text(after)
+	h.await(before+during+after, patience)
+
+	all := before + during + after
+	o.awaitAudit(map[string]int{"I R": all, "O S": all})
+	t.Logf("%s after the database came back the record was whole", time.Since(began).Round(time.Millisecond))
+	if _, again := h.counts(); again > 0 {
+		t.Errorf("%d messages came twice", again)
+	}
+}
+
+// One of two replicas dies in the middle of a broadcast: the other hands over
+// the rest, and nobody gets it twice beyond what the dead one had in hand.
+func TestBroadcastReplicaKilled(t *testing.T) {
+	const many = 100_000
+	// inHand is what a replica may have in hand: two batches of 200.
+	const inHand = 2 * 200
+	s, o := startRecord(t)
+	h := newHandsets(t, connect(t, s.url("AMQP_URL")), "load")
+	doomed := start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...)
+	start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...)
+
+	list := filepath.Join(t.TempDir(), "people.csv")
+	var people strings.Builder
+	people.WriteString("address,name\n")
+	for i := range many {
+		fmt.Fprintf(&people, "+2783%07d,person %d\n", i, i)
+	}
+	if err := os.WriteFile(list, []byte(people.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	t.Log(strings.TrimSpace(o.must("send", "--transport", "load", "--from-file", list, "--text", "Hi {{name}}")))
+	t.Logf("stored in %s", time.Since(began).Round(time.Millisecond))
+	h.await(many/5, patience)
+	doomed.kill()
+	h.await(many, 3*time.Minute)
+	t.Logf("handed over in %s", time.Since(began).Round(time.Millisecond))
+	o.awaitAudit(map[string]int{"O S": many})
+	t.Logf("recorded as sent in %s", time.Since(began).Round(time.Millisecond))
+	different, again := h.counts()
+	if different != many || again > inHand {
+		t.Errorf("%d people got it, %d of them again; want %d and at most %d", different, again, many, inHand)
+	}
+	t.Logf("%d people got it, %d of them again", different, again)
+	eventually(t, "the broadcast is done", func() bool {
+		return strings.Contains(o.must("broadcasts", "show", "1"), ", done\n")
+	})
+}
