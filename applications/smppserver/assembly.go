@@ -132,7 +132,7 @@ func (e *engine) keepGroup(ctx context.Context, key string, g *group) error {
 	if err != nil {
 		return message.Permanent(err)
 	}
-	ttl := 2 * e.options.ReassemblyTTL.Std()
+	ttl := 2*e.options.ReassemblyTTL.Std() + time.Minute
 	if err := e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl}); err != nil {
 		return fmt.Errorf("keeping a part of a message: %w", err)
 	}

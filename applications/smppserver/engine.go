@@ -70,10 +70,10 @@ func (e *engine) start(ctx context.Context) error {
 	for _, c := range e.inOrder {
 		e.posting.Go(func() { e.recall(posting, c); e.post(posting, c) })
 	}
-	e.posting.Go(func() { e.housekeep(posting) })
 	for _, l := range listeners {
 		e.servers = append(e.servers, session.Serve(l, handler{e}, e.sessionSettings()))
 	}
+	e.posting.Go(func() { e.housekeep(posting) })
 	return nil
 }
 
