@@ -61,9 +61,7 @@ func TestWorker(t *testing.T) {
 		p := &parrot{Word: "hello", events: make(chan *message.Event, 1)}
 		w := applicationtest.Start(t, p)
 
-		if got := w.Says("+27820000001", "hush"); len(got) != 0 {
-			t.Errorf("it said %q", got)
-		}
+		w.Talk("+27820000001", "hush", "", "me", "hello\nme")
 		if got := w.Says("+27820000001", "you"); !slices.Equal(got, []string{"hello", "you"}) {
 			t.Errorf("it said %q", got)
 		}

@@ -1,6 +1,7 @@
 package applicationtest
 
 import (
+	"strings"
 	"time"
 
 	"switchboard/applications"
@@ -42,6 +43,21 @@ func (w *Worker) Receive(m *message.Message) []*message.Message {
 func (w *Worker) Says(person, text string) []string {
 	w.t.Helper()
 	return Texts(w.Receive(From(person, text)))
+}
+
+// Talk has a conversation: lines are what the person says and what she hears, in
+// turn. "" hears nothing; several answers to one message are joined by line
+// breaks.
+func (w *Worker) Talk(person string, lines ...string) {
+	w.t.Helper()
+	if len(lines)%2 != 0 {
+		w.t.Fatalf("the talk ends with %q, and does not say what is heard then", lines[len(lines)-1])
+	}
+	for i := 0; i < len(lines); i += 2 {
+		if heard := strings.Join(w.Says(person, lines[i]), "\n"); heard != lines[i+1] {
+			w.t.Errorf("%q was answered with %q, not with %q", lines[i], heard, lines[i+1])
+		}
+	}
 }
 
 // Fails hands the application a message that it must fail over, and returns the
