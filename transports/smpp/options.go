@@ -16,7 +16,7 @@ import (
 type Options struct {
 	// TransportName is the transport's connector.
 	TransportName string `yaml:"transport_name"`
-	// TransportType is the messages' transport_type; default sms. Messages of a
+	// TransportType is the messages' transport_type. Default sms. Messages of a
 	// USSD session always have ussd.
 	TransportType string `yaml:"transport_type"`
 
@@ -37,7 +37,7 @@ type Endpoint struct {
 	TwistedEndpoint string `yaml:"twisted_endpoint"`
 	// Host is the SMSC's host, where twisted_endpoint is not given.
 	Host string `yaml:"host"`
-	// Port is the SMSC's TCP port; default 2775.
+	// Port is the SMSC's TCP port. Default 2775.
 	Port int `yaml:"port"`
 	// TLS wraps the connection in TLS 1.2 or later.
 	TLS bool `yaml:"tls"`
@@ -70,7 +70,7 @@ type Identity struct {
 	// SystemType is what some SMSCs want, at most 12 characters (§5.2.3).
 	SystemType string `yaml:"system_type"`
 	// InterfaceVersion is the version to speak: 33, 34 or 50. The SMSC's answer
-	// may lower it. Default 34.
+	// may lower it. Default 3.4.
 	InterfaceVersion version `yaml:"interface_version"`
 	// AddressRange is which addresses' messages we want (§5.2.7).
 	AddressRange string `yaml:"address_range"`
@@ -86,19 +86,19 @@ type Identity struct {
 
 // Link says when a connection is given up and made anew.
 type Link struct {
-	// BindTimeout is how long connecting and binding may take. Default 30.
+	// BindTimeout is how long connecting and binding may take. Default 30s.
 	BindTimeout config.Duration `yaml:"smpp_bind_timeout"`
 	// EnquireLinkInterval is how often the SMSC is asked whether it is there;
 	// after twice as long without a word from it the link is dropped. Default
-	// 55; 0 never asks.
+	// 55s. With 0 it is never asked.
 	EnquireLinkInterval config.Duration `yaml:"smpp_enquire_link_interval"`
 	// InitialReconnectDelay is the wait after a connection is lost or refused;
-	// it doubles with each try. Default 1.
+	// it doubles with each try. Default 1s.
 	InitialReconnectDelay config.Duration `yaml:"initial_reconnect_delay"`
-	// MaxReconnectDelay is the longest wait. Default 60.
+	// MaxReconnectDelay is the longest wait. Default 1m.
 	MaxReconnectDelay config.Duration `yaml:"max_reconnect_delay"`
 	// StableAfter is how long a bind must have lasted for the wait to begin
-	// anew. Default 30.
+	// anew. Default 30s.
 	StableAfter config.Duration `yaml:"stable_after"`
 }
 
@@ -110,10 +110,10 @@ type Traffic struct {
 	// no bound.
 	MTTPS int `yaml:"mt_tps"`
 	// ThrottleDelay is the pause after the SMSC said ESME_RTHROTTLED or
-	// ESME_RMSGQFUL; the rate is lowered too. Default 0.1.
+	// ESME_RMSGQFUL; the rate is lowered too. Default 100ms.
 	ThrottleDelay config.Duration `yaml:"throttle_delay"`
 	// SubmitTimeout is how long a submit_sm may go unanswered before what became
-	// of it is unknown. Default 30.
+	// of it is unknown. Default 30s.
 	SubmitTimeout config.Duration `yaml:"submit_timeout"`
 	// UnknownPolicy is what follows: wait for a late answer or a receipt, and
 	// fail when none comes within unknown_wait; resend at once, which may send
@@ -140,7 +140,7 @@ func defaultOptions() Options {
 			Window: 10, ThrottleDelay: config.Duration(100 * time.Millisecond), SubmitTimeout: seconds(30),
 			UnknownPolicy: unknownWait, UnknownWait: config.Duration(10 * time.Minute), DeliverWindow: 1000,
 		},
-		Outgoing: Outgoing{DestAddrNPI: 1, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400)},
+		Outgoing: Outgoing{DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400)},
 		Incoming: Incoming{ReassemblyTTL: config.Duration(time.Hour)},
 		Reports: Reports{
 			DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),

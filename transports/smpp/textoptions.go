@@ -16,12 +16,12 @@ import (
 type Outgoing struct {
 	// ServiceType is the service_type of every message, at most 5 characters.
 	ServiceType string `yaml:"service_type"`
-	// DestAddrTON is the type of number of to_addr (§5.2.5). Default 0; a leading
+	// DestAddrTON is the type of number of to_addr (§5.2.5). Default 0. A leading
 	// + is taken off and makes it 1.
 	DestAddrTON uint8 `yaml:"dest_addr_ton"`
 	// DestAddrNPI is its numbering plan (§5.2.6). Default 1.
 	DestAddrNPI uint8 `yaml:"dest_addr_npi"`
-	// SourceAddrTON is the type of number of from_addr. Default 0; letters make
+	// SourceAddrTON is the type of number of from_addr. Default 0. Letters make
 	// it 5, a leading + is taken off and makes it 1.
 	SourceAddrTON uint8 `yaml:"source_addr_ton"`
 	// SourceAddrNPI is its numbering plan. Default 0.
@@ -45,10 +45,10 @@ type Outgoing struct {
 	// SendMultipartUDH cuts a long text and numbers the parts by user data
 	// headers. It is what happens by default.
 	SendMultipartUDH bool `yaml:"send_multipart_udh"`
-	// MultipartReferenceBits is 8 or 16. Default 8.
+	// MultipartReferenceBits is how long the parts' reference is, 8 or 16. Default 8.
 	MultipartReferenceBits int `yaml:"multipart_reference_bits"`
 	// SubmitSMExpiry is how long what was submitted of a message that is not done
-	// with is remembered. Default 86400.
+	// with is remembered. Default 24h.
 	SubmitSMExpiry config.Duration `yaml:"submit_sm_expiry"`
 	// DisableAck publishes no acks.
 	DisableAck bool `yaml:"disable_ack"`
@@ -68,7 +68,7 @@ func (o *Outgoing) validate(v version) error {
 			errs = append(errs, config.Field(err, "national_languages", name))
 		}
 	}
-	if b := o.MultipartReferenceBits; b != 0 && b != 8 && b != 16 {
+	if b := o.MultipartReferenceBits; b != 8 && b != 16 {
 		errs = append(errs, config.Fieldf("multipart_reference_bits", "must be 8 or 16"))
 	}
 	ways := 0
@@ -173,9 +173,9 @@ type Reports struct {
 	// when false, every message that reads as one. Default true.
 	DeliveryReportUseESMClass bool `yaml:"delivery_report_use_esm_class"`
 	// ThirdPartyIDExpiry is how long the SMSC's id of a message is remembered.
-	// Default 604800.
+	// Default 168h.
 	ThirdPartyIDExpiry config.Duration `yaml:"third_party_id_expiry"`
-	// FinalDRThirdPartyIDExpiry is how long after its last receipt. Default 3600.
+	// FinalDRThirdPartyIDExpiry is how long after its last receipt. Default 1h.
 	FinalDRThirdPartyIDExpiry config.Duration `yaml:"final_dr_third_party_id_expiry"`
 	// HeldReceiptExpiry is how long a receipt for an id not known is kept, in
 	// case the id comes after it. Default 1h.
