@@ -21,9 +21,10 @@ type binder struct {
 	command pdu.CommandID
 	lane    *lane // nil for a receiver
 
-	mu    sync.Mutex
-	late  map[uint32]*ticket // unanswered in time, on the present link
-	delay time.Duration
+	mu       sync.Mutex
+	late     map[uint32]*ticket   // unanswered in time, on the present link
+	oddities map[string]time.Time // when the log last told of each kind
+	delay    time.Duration
 }
 
 // keep keeps the bind until ctx ends.

@@ -118,7 +118,7 @@ func (e *engine) newBinder(command pdu.CommandID, n int) *binder {
 	if n > 0 {
 		name = fmt.Sprintf("%s %d", name, n+1)
 	}
-	b := &binder{engine: e, name: name, command: command}
+	b := &binder{engine: e, name: name, command: command, oddities: map[string]time.Time{}}
 	if command != pdu.CmdBindReceiver {
 		b.lane = &lane{
 			name: name, window: e.options.Window, pending: map[uint32]*ticket{},

@@ -44,7 +44,7 @@ func (e *engine) listenOutbind(ctx context.Context, group *sync.WaitGroup) error
 
 // outbinder is a binder whose connections the SMSC makes.
 func (e *engine) outbinder(n int) *binder {
-	return &binder{engine: e, name: fmt.Sprintf("outbind %d", n+1), command: pdu.CmdBindReceiver}
+	return &binder{engine: e, name: fmt.Sprintf("outbind %d", n+1), command: pdu.CmdBindReceiver, oddities: map[string]time.Time{}}
 }
 
 const acceptPause = 100 * time.Millisecond

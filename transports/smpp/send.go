@@ -104,10 +104,19 @@ func (s *sending) settle(ctx context.Context, i int, t *ticket, failed bool) err
 
 func statusError(s pdu.Status) error {
 	err := fmt.Errorf("the SMSC refused submit_sm: %s: %s", s, s.Words())
-	if s.Temporary() {
+	if s.Temporary() || ours(s) {
 		return err
 	}
 	return message.Permanent(err)
+}
+
+// ours are the statuses that find fault with the bind, not with the message.
+func ours(s pdu.Status) bool {
+	switch s {
+	case pdu.StatusInvBndSts, pdu.StatusBindFail, pdu.StatusInvPaswd, pdu.StatusInvSysID, pdu.StatusInvSysTyp:
+		return true
+	}
+	return false
 }
 
 // errUnknown is a submit without an answer: the SMSC may have the message.

@@ -16,6 +16,7 @@ import (
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/transports"
+	"switchboard/worker"
 )
 
 // Transport is an ESME. Its fields are its options.
@@ -37,6 +38,7 @@ var (
 	_ transports.Acknowledger = (*Transport)(nil)
 	_ transports.Windowed     = (*Transport)(nil)
 	_ transports.Resender     = (*Transport)(nil)
+	_ worker.Listener         = (*Transport)(nil)
 )
 
 // New makes a transport with its defaults, which binds as a transceiver.
@@ -80,8 +82,27 @@ func (t *Transport) AcksItself() bool { return t.DisableAck }
 // that are being encoded, remembered and acknowledged.
 const handling = 100
 
-// InFlight is how many messages Send is of use for at once.
-func (t *Transport) InFlight() int { return 2*t.Window*t.Binds + handling }
+// InFlight is how many messages Send is of use for at once: no more than a rate
+// lets go in about a second, so that a stop need not wait for many.
+func (t *Transport) InFlight() int {
+	more := t.Window*t.Binds + handling
+	if t.MTTPS > 0 {
+		more = min(more, t.MTTPS*t.Binds)
+	}
+	return t.Window*t.Binds + more
+}
+
+// Listens says where SMSCs that use outbind find the transport.
+func (t *Transport) Listens() []string {
+	if t.OutbindEndpoint == "" {
+		return nil
+	}
+	address, _, err := parseEndpoint(t.OutbindEndpoint)
+	if err != nil {
+		return nil // Validate says so
+	}
+	return []string{address}
+}
 
 // Run keeps the binds until ctx ends, then unbinds.
 func (t *Transport) Run(ctx context.Context, line transports.Line) error {

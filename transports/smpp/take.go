@@ -2,6 +2,7 @@ package smpp
 
 import (
 	"errors"
+	"time"
 
 	"switchboard/transports/smpp/pdu"
 )
@@ -35,16 +36,14 @@ func (b *binder) take(k *link, d *deliveries, p *pdu.PDU) {
 
 // stray is a PDU that no SMSC should send.
 func (b *binder) stray(k *link, p *pdu.PDU) {
-	b.metrics.oddity("unexpected " + p.Command().String())
-	b.logger.Warn("the SMSC sent what is not its to send", "bind", b.name, "pdu", p.String())
+	b.odd("unexpected "+p.Command().String(), "pdu", p.String())
 	if !p.Command().IsResponse() {
 		_ = k.send(&pdu.PDU{Status: pdu.StatusInvCmdID, Sequence: p.Sequence, Body: new(pdu.GenericNack)})
 	}
 }
 
 func (b *binder) spoilt(bad *pdu.Error) {
-	b.metrics.oddity(bad.Kind.String())
-	b.logger.Warn("the SMSC sent what is no valid PDU", "bind", b.name, "error", bad, "link_kept", bad.KeepLink())
+	b.odd(bad.Kind.String(), "error", bad, "link_kept", bad.KeepLink())
 }
 
 // answered takes the answer to a submit_sm: in time, late, or to nothing.
@@ -57,12 +56,31 @@ func (b *binder) answered(p *pdu.PDU, id string) {
 		return
 	}
 	if t := b.takeLate(p.Sequence); t != nil {
-		b.metrics.oddity("late answer")
+		b.odd("late answer", "message_id", t.part.id, "pdu", p.String())
 		b.lately(t.part, o)
 		return
 	}
-	b.metrics.oddity("answer to nothing")
-	b.logger.Warn("the SMSC answered what was not asked, or was answered before", "bind", b.name, "pdu", p.String())
+	b.odd("answer to nothing", "pdu", p.String())
+}
+
+// oddPause is how long the log is silent about further oddities of one kind;
+// the metric counts them all.
+const oddPause = time.Minute
+
+// odd takes down that the SMSC sent what it should not have.
+func (b *binder) odd(what string, details ...any) {
+	b.metrics.oddity(what)
+	b.mu.Lock()
+	last, before := b.oddities[what]
+	quiet := before && time.Since(last) < oddPause
+	if !quiet {
+		b.oddities[what] = time.Now()
+	}
+	b.mu.Unlock()
+	if !quiet {
+		b.logger.Warn("the SMSC sent what it should not have; others like it are only counted for a while",
+			append([]any{"what", what, "bind", b.name}, details...)...)
+	}
 }
 
 // fromDataSM makes a data_sm look like the deliver_sm it could have been.
