@@ -43,7 +43,7 @@ type Options struct {
 // so many queues share it.
 const (
 	sharedPrefetch = 500
-	leastPrefetch  = 20
+	leastPrefetch  = 10
 	defaultMaxHops = 16
 	defaultMemory  = 7 * 24 * time.Hour
 )

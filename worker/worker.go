@@ -90,7 +90,7 @@ type Settings struct {
 	Name string `yaml:"worker_name"`
 	// Prefetch is how many messages are in hand at once, of each queue. 0 leaves
 	// it to the worker: 20, as a rule; a dispatcher shares 500 out among its
-	// queues, at least 20 for each.
+	// queues, at least 10 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// StopTimeout is how long a stop waits for what is in hand.
 	StopTimeout config.Duration `yaml:"stop_timeout"`

@@ -16,7 +16,7 @@ import (
 // build makes the binary that is measured, without the race detector.
 func build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "switchboard")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/switchboard")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/switchboard") // as make build does
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building switchboard: %w\n%s", err, out)
