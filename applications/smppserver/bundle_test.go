@@ -65,8 +65,18 @@ func acme() Customer {
 	return Customer{Password: password, Addresses: config.Names{"9292", "2783*"}}
 }
 
-// begin runs a server with the customer acme, changed by the options.
+// begin runs a server with the customer acme, changed by the options, and is
+// the fleet behind it.
 func begin(t *testing.T, options ...func(*Application)) *bundle {
+	t.Helper()
+	b := prepare(t)
+	b.collect()
+	b.run(options...)
+	return b
+}
+
+// prepare makes the broker and the state for a server.
+func prepare(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{
 		T: t, broker: memory.New(memory.Settings{}), registry: prometheus.NewRegistry(),
@@ -81,8 +91,6 @@ func begin(t *testing.T, options ...func(*Application)) *bundle {
 			t.Fatal(err)
 		}
 	}
-	b.collect()
-	b.run(options...)
 	return b
 }
 
@@ -102,7 +110,7 @@ func (b *bundle) run(options ...func(*Application)) {
 	}
 	env := worker.Env{
 		Name: "server", Kind: worker.KindApplication, Broker: b.broker, State: b.state, Registerer: b.registry,
-		Logger: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: b.logger(),
 	}
 	conf := applications.DefaultOptions()
 	conf.TransportName = connector
@@ -122,6 +130,10 @@ func (b *bundle) run(options ...func(*Application)) {
 	if _, err := b.app.Addrs(within(b)); err != nil {
 		b.Fatal(err)
 	}
+}
+
+func (b *bundle) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func (b *bundle) collect() {

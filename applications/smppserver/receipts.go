@@ -32,6 +32,9 @@ func (e *engine) takeEvent(ctx context.Context, ev *message.Event) error {
 	if !r.learn(ev, c.ReceiptOnAck) {
 		return nil
 	}
+	if ev.Type == message.Nack {
+		e.log.Info("a customer's message was refused", "customer", c.systemID, "message_id", ev.MessageID, "reason", ev.NackReason)
+	}
 	entry, err := e.recordEntry(ev.MessageID, r)
 	if err != nil {
 		return err

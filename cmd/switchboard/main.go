@@ -9,6 +9,7 @@ import (
 	"switchboard/applications"
 	"switchboard/applications/echo"
 	"switchboard/applications/guess"
+	"switchboard/applications/smppserver"
 	"switchboard/cli"
 	"switchboard/dispatcher"
 	"switchboard/fleet"
@@ -124,6 +125,10 @@ func classes() fleet.Classes {
 			"guess": {
 				New:   func() applications.Application { return guess.New() },
 				About: "a game: guess the number",
+			},
+			"smpp_server": {
+				New:   func() applications.Application { return smppserver.New() },
+				About: "SMPP clients bind to it as to an SMSC, and share the fleet's transports",
 			},
 		},
 		Workers: map[string]fleet.Class[fleet.Standalone]{

@@ -1,0 +1,150 @@
+package smppserver
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"switchboard/config"
+	"switchboard/dispatcher"
+	"switchboard/routers"
+	"switchboard/transports"
+	"switchboard/transports/smpp"
+	"switchboard/transports/smpp/gsm"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/worker"
+)
+
+// fleet is a server for customers, a dispatcher, the SMPP transport and a
+// simulated SMSC.
+type fleet struct {
+	*bundle
+	smsc *smsc.SMSC
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	v, err := smsc.Start(smsc.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	f := &fleet{smsc: v, bundle: prepare(t)}
+	f.run(func(a *Application) { a.Customers[0].Value.SendVia = "smpp_out" })
+	f.work("join", worker.KindDispatcher, func(env worker.Env) worker.Worker {
+		router := routers.NewSimple()
+		router.RouteMappings = config.Map[config.Names]{{Key: "smpp_out", Value: config.Names{connector}}}
+		options := dispatcher.DefaultOptions()
+		options.Transports, options.Exposed = config.Names{"smpp_out"}, config.Names{connector}
+		if err := router.Check(dispatcher.Names{Transports: options.Transports, Exposed: options.Exposed}); err != nil {
+			t.Fatal(err)
+		}
+		return dispatcher.New(env, options, router)
+	})
+	f.work("out", worker.KindTransport, func(env worker.Env) worker.Worker {
+		host, port, _ := net.SplitHostPort(v.Addr())
+		tr := smpp.New()
+		tr.Host, tr.SystemID, tr.Password = host, "esme", "secret"
+		tr.Port, _ = strconv.Atoi(port)
+		if err := tr.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		options := transports.DefaultOptions()
+		options.TransportName = "smpp_out"
+		return transports.New(env, options, tr)
+	})
+	if err := v.WaitBound(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *fleet) work(name, kind string, newWorker func(worker.Env) worker.Worker) {
+	env := worker.Env{Name: name, Kind: kind, Broker: f.broker, State: f.state, Logger: f.logger()}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- newWorker(env).Run(ctx) }()
+	f.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			f.Errorf("%s ended with %v", name, err)
+		}
+	})
+}
+
+// What an ESME submits to us, an SMSC gets from us, and its receipt finds the
+// way back; so does what a person sends.
+func TestThroughTheFleet(t *testing.T) {
+	f := startFleet(t)
+	c := f.bound(pdu.CmdBindTransceiver)
+	id := c.submit(simple("hello @ {you}", func(m *pdu.Message) { m.Priority, m.ValidityPeriod = 2, "000001000000000R" }))
+	r := c.delivered()
+	if said := string(r.ShortMessage); r.ESMClass != pdu.ESMReceipt || !strings.Contains(said, "id:"+id) || !strings.Contains(said, "stat:DELIVRD") {
+		t.Errorf("the receipt is %q", said)
+	}
+	got := f.smsc.Submitted()
+	if len(got) != 1 {
+		t.Fatalf("the SMSC got %d submits; the log:\n%s", len(got), f.log)
+	}
+	m := got[0].Message()
+	if text(t, m) != "hello @ {you}" || m.Dest != simple("").Dest || m.Source.Addr != "9292" || m.Priority != 2 || m.ValidityPeriod != "000001000000000R" {
+		t.Errorf("the SMSC got %+v", m)
+	}
+	delivered := make(chan error, 1)
+	ctx := within(t)
+	go func() {
+		delivered <- f.smsc.Deliver(ctx, smsc.Incoming{From: "27831234567", To: "9292", Text: "naïve ☃"})
+	}()
+	if m := c.delivered(); text(t, m) != "naïve ☃" || m.Dest.Addr != "9292" || m.Source.Addr != "27831234567" {
+		t.Errorf("the customer got %+v", m)
+	}
+	if err := <-delivered; err != nil {
+		t.Error(err)
+	}
+}
+
+// A long message is put together and cut again, and each of the customer's
+// parts has its receipt when all of the SMSC's have theirs.
+func TestLongMessageThroughTheFleet(t *testing.T) {
+	f := startFleet(t)
+	c := f.bound(pdu.CmdBindTransceiver)
+	long := strings.Repeat("Το μήνυμα είναι μεγάλο. ", 12)
+	written, err := gsm.Splitter{Codings: []gsm.Coding{gsm.UCS2}, Method: gsm.UDH8}.Text(long, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := simple("").Message
+	base.DataCoding = pdu.DataCodingUCS2
+	ids := map[string]bool{}
+	for _, l := range segments("x", base, &written) {
+		ids[c.submit(&pdu.SubmitSM{Message: l.Body.Message})] = true
+	}
+	for range len(ids) {
+		id, _ := c.delivered().TLVs.Text(pdu.TagReceiptedMessageID)
+		if !ids[id] {
+			t.Errorf("a receipt for %q, or two", id)
+		}
+		delete(ids, id)
+	}
+	var parts []gsm.Part
+	for _, s := range f.smsc.Submitted() {
+		p, _ := partOf(s.Message())
+		parts = append(parts, p)
+	}
+	if got, err := (gsm.Encoding{Coding: gsm.UCS2}).DecodeParts(parts); err != nil || got != long {
+		t.Errorf("the SMSC got %q, %v", got, err)
+	}
+}
+
+// A nack becomes a receipt too: a message that nobody can send.
+func TestNackThroughTheFleet(t *testing.T) {
+	f := startFleet(t)
+	c := f.bound(pdu.CmdBindTransceiver)
+	c.submit(simple("hi", func(m *pdu.Message) { m.Source = pdu.Address{TON: pdu.TONAlphanumeric, Addr: "far too long"} }))
+	if r := c.delivered(); !strings.Contains(string(r.ShortMessage), "stat:REJECTD") {
+		t.Errorf("the receipt is %q", r.ShortMessage)
+	}
+}
