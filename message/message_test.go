@@ -148,6 +148,18 @@ func TestReplyIDs(t *testing.T) {
 	}
 }
 
+// A reply to a message that was handled before may exist already.
+func TestReplyOfRedelivered(t *testing.T) {
+	m := mustDecode(t, []byte(sample))
+	if r := m.Reply("x"); Again(&r.RoutingMetadata) {
+		t.Error("a first reply is marked")
+	}
+	m.RoutingMetadata.Set(AgainKey, true)
+	if r := m.Reply("x"); !Again(&r.RoutingMetadata) {
+		t.Error("the mark is lost")
+	}
+}
+
 func TestEvents(t *testing.T) {
 	m := mustDecode(t, []byte(sample))
 	m.RoutingMetadata.Set("switchboard_path", []string{"app"})

@@ -32,6 +32,9 @@ func (m *Message) Reply(content string, options ...ReplyOption) *Message {
 	r.TransportName, r.TransportType = m.TransportName, m.TransportType
 	r.TransportMetadata, r.HelperMetadata = m.TransportMetadata, m.HelperMetadata
 	r.SetEndpoint(m.Endpoint())
+	if Again(&m.RoutingMetadata) {
+		r.RoutingMetadata.Set(AgainKey, true)
+	}
 	for _, option := range options {
 		option(r, m)
 	}

@@ -14,9 +14,16 @@ const (
 	// Nowhere stands in it for what no application sent: a dispatcher's own
 	// reply, a broadcast. Its events have no home.
 	Nowhere = "!"
+	// AgainKey is true where somebody on the way handled the envelope a second
+	// time, so that another copy of it may exist. Whoever acts on the outside
+	// looks then whether it has been done.
+	AgainKey = "switchboard_again"
 	// HopsKey holds a Hop for each dispatcher an envelope has passed.
 	HopsKey = "switchboard_hops"
 )
+
+// Again says whether another copy of an envelope may exist.
+func Again(routing *Object) bool { return routing.Raw(AgainKey) == "true" }
 
 // Hop is an envelope's way through one dispatcher. On the wire it is a list of
 // its three texts.

@@ -46,7 +46,8 @@ type Frame struct {
 	core      worker.Core
 	options   Options
 	transport Transport
-	bulk      *gatherer // nil where the transport takes one at a time
+	state     store.State // while it runs
+	bulk      *gatherer   // nil where the transport takes one at a time
 	line      line
 	acks      bool
 }
@@ -74,6 +75,10 @@ func (f *Frame) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	// Many lanes remember at once what they sent: their writes go together.
+	state := store.NewBatcher(f.core.State, store.BatchSettings{})
+	defer func() { _ = state.Close() }() // the lanes have ended, so nothing waits in it
+	f.state = state
 	return f.serve(ctx)
 }
 
@@ -160,7 +165,7 @@ func (f *Frame) alreadySent(ctx context.Context, item *worker.Item) (providerID 
 		return "", false, nil
 	}
 	key := f.sentKey(item.Message.ID)
-	found, err := f.core.State.Get(ctx, key)
+	found, err := f.state.Get(ctx, key)
 	if err != nil {
 		return "", false, fmt.Errorf("asking whether message %s was sent: %w", item.Message.ID, err)
 	}
@@ -174,7 +179,7 @@ func (f *Frame) remember(ctx context.Context, id, providerID string) {
 	if f.options.RememberSent == 0 {
 		return
 	}
-	err := f.core.State.Set(ctx, store.Entry{Key: f.sentKey(id), Value: providerID, TTL: f.options.RememberSent.Std()})
+	err := f.state.Set(ctx, store.Entry{Key: f.sentKey(id), Value: providerID, TTL: f.options.RememberSent.Std()})
 	if err != nil {
 		f.core.Logger.Warn("remembering a sent message failed; it may be sent twice if it is delivered again",
 			"transport", f.options.TransportName, "message_id", id, "error", err)

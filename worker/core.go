@@ -159,6 +159,9 @@ func (c *Core) take(ctx context.Context, source Source, d *broker.Delivery) {
 		return
 	}
 	item.Envelope = envelope
+	if item.Redelivered() {
+		envelope.Routing().Set(message.AgainKey, true) // for all that follows from it
+	}
 	if err := Protect(func() error { return c.Stack.Consumed(ctx, envelope) }); err != nil {
 		item.Done(err)
 		return

@@ -24,9 +24,11 @@ type Item struct {
 	began    time.Time
 }
 
-// Redelivered says that the item was in somebody's hand before, and the work
-// may have been done.
-func (it *Item) Redelivered() bool { return it.delivery.Redelivered || it.Attempts() > 0 }
+// Redelivered says that the item, or what it follows from, was in somebody's
+// hand before, and the work may have been done.
+func (it *Item) Redelivered() bool {
+	return it.delivery.Redelivered || it.Attempts() > 0 || it.Envelope != nil && message.Again(it.Routing())
+}
 
 // Attempts is how often handling the item has failed so far.
 func (it *Item) Attempts() int { return attempts(it.delivery) }

@@ -1,0 +1,121 @@
+package transports_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"switchboard/broker"
+	"switchboard/broker/memory"
+	"switchboard/message"
+	statememory "switchboard/store/memory"
+	"switchboard/transports"
+	"switchboard/worker"
+)
+
+// wire is a transport that counts what it sends, and refuses "bad" texts.
+type wire struct{ sent atomic.Int64 }
+
+func (w *wire) Run(ctx context.Context, _ transports.Line) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (w *wire) Send(_ context.Context, m *message.Message) (string, error) {
+	if m.Content == "bad" {
+		return "", message.Permanent(errors.New("not that word"))
+	}
+	w.sent.Add(1)
+	return "outside-" + m.ID, nil
+}
+
+// onWire runs a wire in its frame while do publishes to it.
+func onWire(t *testing.T, do func(publish func(*message.Message), events func() []*message.Event, w *wire)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b, state, w := memory.New(memory.Settings{}), statememory.New(), &wire{}
+		env := worker.Env{Name: "wire", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
+		options := transports.DefaultOptions()
+		options.TransportName = "wire"
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- transports.New(env, options, w).Run(ctx) }()
+		synctest.Wait()
+		publish := func(m *message.Message) {
+			if err := b.Publish(ctx, broker.Publication{Key: "wire.outbound", Body: m.Encode()}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		events := func() (found []*message.Event) {
+			err := b.Browse(ctx, "wire.event", 100, func(d *broker.Delivery) (broker.Verdict, error) {
+				e, err := message.DecodeEvent(d.Body)
+				found = append(found, e)
+				return broker.Keep, err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return found
+		}
+		do(publish, events, w)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = b.Close(context.Background())
+		_ = state.Close()
+	})
+}
+
+func outbound(content string) *message.Message {
+	m := message.New()
+	m.To, m.From, m.Content, m.TransportName = "+27831234567", "12345", content, "wire"
+	m.RoutingMetadata.Set(message.PathKey, []string{"app"})
+	return m
+}
+
+// An ack carries the outside's identifier and the stamp that leads it home.
+func TestAck(t *testing.T) {
+	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+		m := outbound("hello")
+		publish(m)
+		found := events()
+		if len(found) != 1 || found[0].Type != message.Ack || found[0].SentMessageID != "outside-"+m.ID ||
+			message.Application(&found[0].RoutingMetadata) != "app" {
+			t.Errorf("got %+v", found)
+		}
+	})
+}
+
+func TestRefusedIsNacked(t *testing.T) {
+	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+		publish(outbound("bad"))
+		if found := events(); len(found) != 1 || found[0].Type != message.Nack || found[0].NackReason != "not that word" {
+			t.Errorf("got %+v", found)
+		}
+	})
+}
+
+// A copy of a message, made because somebody on the way handled it twice, is
+// acknowledged again and not sent again.
+func TestCopyIsNotSentAgain(t *testing.T) {
+	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+		m := outbound("hello")
+		publish(m)
+		m.RoutingMetadata.Set(message.AgainKey, true)
+		publish(m)
+		if found := events(); w.sent.Load() != 1 || len(found) != 2 || found[1].SentMessageID != "outside-"+m.ID {
+			t.Errorf("sent %d times, events %+v", w.sent.Load(), found)
+		}
+		fresh := outbound("another")
+		fresh.RoutingMetadata.Set(message.AgainKey, true)
+		publish(fresh)
+		if w.sent.Load() != 2 {
+			t.Error("a message that had not been sent was not sent")
+		}
+	})
+}
