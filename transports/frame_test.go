@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
@@ -48,6 +49,7 @@ func onWire(t *testing.T, do func(publish func(*message.Message), events func() 
 			if err := b.Publish(ctx, broker.Publication{Key: "wire.outbound", Body: m.Encode()}); err != nil {
 				t.Fatal(err)
 			}
+			time.Sleep(time.Second) // of the test's own clock: writes are gathered
 			synctest.Wait()
 		}
 		events := func() (found []*message.Event) {
