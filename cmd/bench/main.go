@@ -51,6 +51,7 @@ func sections() []section {
 	return []section{
 		{"dispatch", "The dispatcher against a bare loop", dispatchSection},
 		{"routers", "Every router", routersSection},
+		{"record", "Recording conversations", recordSection},
 	}
 }
 
