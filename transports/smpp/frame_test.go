@@ -19,19 +19,22 @@ import (
 type fleet struct {
 	testing.TB
 	broker broker.Broker
+	name   string
 	events chan *message.Event
 	stop   func()
 }
 
 // employ runs a transport as a worker does.
-func employ(t testing.TB, tr *Transport, state store.State, options func(*transports.Options)) *fleet {
+func employ(t testing.TB, tr *Transport, state store.State) *fleet {
 	t.Helper()
-	f := &fleet{TB: t, broker: brokermemory.New(brokermemory.Settings{}), events: make(chan *message.Event, 1<<16)}
+	return employAt(t, tr, state, brokermemory.New(brokermemory.Settings{}))
+}
+
+func employAt(t testing.TB, tr *Transport, state store.State, at broker.Broker) *fleet {
+	t.Helper()
+	f := &fleet{TB: t, broker: at, name: tr.TransportName, events: make(chan *message.Event, 1<<16)}
 	o := transports.DefaultOptions()
 	o.TransportName = tr.TransportName
-	if options != nil {
-		options(&o)
-	}
 	w := transports.New(worker.Env{Name: "smpp", Kind: worker.KindTransport, Broker: f.broker, State: state, Logger: logger(t)}, o, tr)
 	ctx, cancel := context.WithCancel(context.Background())
 	worked, listened := make(chan error, 1), make(chan error, 1)
@@ -60,7 +63,7 @@ func employ(t testing.TB, tr *Transport, state store.State, options func(*transp
 
 func (f *fleet) publish(m *message.Message) {
 	f.Helper()
-	key := message.Key("smpp_transport", message.Outbound)
+	key := message.Key(f.name, message.Outbound)
 	ctx := within(f)
 	for { // until the worker has declared its queue
 		err := f.broker.Publish(ctx, broker.Publication{Key: key, Body: m.Encode()})
@@ -92,7 +95,7 @@ func TestFrameAcksAndReports(t *testing.T) {
 		Rules:    []smsc.Rule{{To: smsc.Matching("9$"), Status: 0x0B}},
 	}})
 	state := remember(t)
-	f := employ(t, connected(t, v.Addr(), state, nil), state, nil)
+	f := employ(t, connected(t, v.Addr(), state, nil), state)
 	defer f.stop()
 	wants := map[string]int{}
 	for i := range 100 {
@@ -121,7 +124,7 @@ func TestFrameWaitsForTheUnknown(t *testing.T) {
 	state := remember(t)
 	f := employ(t, connected(t, v.Addr(), state, nil, func(o *Transport) {
 		o.SubmitTimeout, o.UnknownWait = quick, 20*quick
-	}), state, nil)
+	}), state)
 	defer f.stop()
 	m := outgoing("hello")
 	f.publish(m)
@@ -139,7 +142,7 @@ func BenchmarkFrame(b *testing.B) {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
 			v := simulate(b, smsc.Settings{Keep: -1, Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
 			state := remember(b)
-			f := employ(b, connected(b, v.Addr(), state, nil, func(o *Transport) { o.Window = window }), state, nil)
+			f := employ(b, connected(b, v.Addr(), state, nil, func(o *Transport) { o.Window = window }), state)
 			defer f.stop()
 			b.ResetTimer()
 			go func() {

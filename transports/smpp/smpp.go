@@ -79,13 +79,14 @@ func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
 func (t *Transport) AcksItself() bool { return t.DisableAck }
 
 // handling is how many more messages are in hand than are at the SMSC: those
-// that are being encoded, remembered and acknowledged.
-const handling = 100
+// that are being remembered and acknowledged. A database writes them down
+// hundreds at once; with fewer in hand it would be waited for.
+const handling = 1000
 
 // InFlight is how many messages Send is of use for at once: no more than a rate
 // lets go in about a second, so that a stop need not wait for many.
 func (t *Transport) InFlight() int {
-	more := t.Window*t.Binds + handling
+	more := handling
 	if t.MTTPS > 0 {
 		more = min(more, t.MTTPS*t.Binds)
 	}
