@@ -28,6 +28,7 @@ type settings struct {
 	binary      string // the built switchboard
 	n           int    // messages of one measurement
 	rounds      int    // measurements of each kind, of which the median counts
+	people      int    // of a broadcast
 }
 
 var errUsage = fmt.Errorf("AMQP_URL and DATABASE_URL must name running servers; use `make bench`")
@@ -52,6 +53,7 @@ func sections() []section {
 		{"dispatch", "The dispatcher against a bare loop", dispatchSection},
 		{"routers", "Every router", routersSection},
 		{"record", "Recording conversations", recordSection},
+		{"broadcast", "A broadcast", broadcastSection},
 	}
 }
 
@@ -61,6 +63,7 @@ func run() error {
 	report := flag.String("report", "docs/benchmarks.md", "the report to update; none when empty")
 	flag.IntVar(&s.n, "n", 20000, "messages of one measurement")
 	flag.IntVar(&s.rounds, "rounds", 3, "measurements of each kind, of which the median counts")
+	flag.IntVar(&s.people, "people", 100_000, "persons of a broadcast")
 	flag.Parse()
 	if s.amqpURL == "" || s.databaseURL == "" {
 		return errUsage

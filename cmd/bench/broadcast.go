@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/broker/rabbitmq"
+	"switchboard/message"
+	"switchboard/persistence"
+)
+
+// broadcastSection sends one text to s.people persons through a transport that
+// answers at once, and compares with the dispatcher in the same run.
+func broadcastSection(ctx context.Context, s settings) (string, error) {
+	b, err := rabbitmq.Open(rabbitmq.Settings{URL: s.amqpURL, Name: "bench"})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = b.Close(context.Background()) }()
+	dispatched, err := measureDispatcher(ctx, b, s, 1, s.n)
+	if err != nil {
+		return "", err
+	}
+	sent, err := measureBroadcast(ctx, b, s)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("`switchboard send --from-file` with a list of %d persons and a personal field; one `persistence` worker hands over; a\n"+
+		"transport in the benchmark acknowledges each message at once, which is recorded too. The dispatcher's own rate, in the same\n"+
+		"run, is %.0f messages/s.\n\n", s.people, dispatched.rate)
+	text += "| what | time | messages/s | of the dispatcher | peak memory |\n|---|---:|---:|---:|---:|\n"
+	text += fmt.Sprintf("| stored (the command's whole run) | %.1f s | %.0f | – | %.0f MB |\n",
+		sent.stored.Seconds(), float64(s.people)/sent.stored.Seconds(), float64(sent.storing.peakRSS)/1e6)
+	text += fmt.Sprintf("| handed over | %.1f s | %.0f | %.2f | %.0f MB |\n", sent.handed.Seconds(),
+		float64(s.people)/sent.handed.Seconds(), float64(s.people)/sent.handed.Seconds()/dispatched.rate, float64(sent.handing.peakRSS)/1e6)
+	text += fmt.Sprintf("| recorded as sent | %.1f s | %.0f | – | – |", sent.recorded.Seconds(), float64(s.people)/sent.recorded.Seconds())
+	return text, nil
+}
+
+// sentBroadcast is how long a broadcast took: until it was stored, and from
+// the recorder's start until the last message had come and was recorded as
+// sent.
+type sentBroadcast struct {
+	stored, handed, recorded time.Duration
+	storing, handing         usage
+}
+
+func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings) (m sentBroadcast, err error) {
+	l, err := newLedger(ctx, s, "bench_broadcast")
+	if err != nil {
+		return m, err
+	}
+	defer l.drop()
+	for _, queue := range []string{persistence.TapQueue("bench"), persistence.TaskQueue("bench"), "bench_rec.outbound"} {
+		if err := b.Delete(ctx, queue); err != nil {
+			return m, err
+		}
+		defer func() { _ = b.Delete(context.Background(), queue) }()
+	}
+	if m.stored, m.storing, err = storeBroadcast(ctx, s, l); err != nil {
+		return m, err
+	}
+	hearing, stop := context.WithCancel(ctx)
+	defer stop()
+	came := new(atomic.Int64)
+	heard := make(chan error, 1)
+	go func() { heard <- answerAtOnce(hearing, b, came) }()
+	began := time.Now()
+	c, err := startRecorder(ctx, s, l)
+	if err != nil {
+		return m, err
+	}
+	m.handed, m.recorded, err = timeBroadcast(ctx, l, began, came, s.people)
+	var stopErr error
+	m.handing, stopErr = c.stop()
+	stop()
+	if err = errors.Join(err, stopErr, <-heard); err != nil {
+		err = fmt.Errorf("%w\n%s", err, c.out.String())
+	}
+	return m, err
+}
+
+func storeBroadcast(ctx context.Context, s settings, l *ledger) (took time.Duration, used usage, err error) {
+	list := filepath.Join(filepath.Dir(s.binary), "people.csv")
+	if err := writePeople(list, s.people); err != nil {
+		return 0, used, err
+	}
+	began := time.Now()
+	c, err := startChild(ctx, s.binary, "send", "--database-url", l.url, "--transport", "bench_rec",
+		"--from-file", list, "--text", "Hi {{name}}, the clinic is open on Monday.")
+	if err != nil {
+		return 0, used, err
+	}
+	used, err = c.finish()
+	return time.Since(began), used, err
+}
+
+// finish waits for a process that ends by itself.
+func (c *child) finish() (usage, error) {
+	var peak atomic.Int64
+	ended := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			peak.Store(max(peak.Load(), c.peakRSS()))
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	err := c.cmd.Wait()
+	close(ended)
+	<-watched
+	if err != nil {
+		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, err, c.out.String())
+	}
+	return usage{cpu: c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime(), peakRSS: peak.Load()}, nil
+}
+
+func writePeople(path string, n int) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(file)
+	_, _ = out.WriteString("address,name\n") // an error stays with the writer and is met at Flush
+	for i := range n {
+		_, _ = fmt.Fprintf(out, "+27%09d,person %d\n", i, i)
+	}
+	return errors.Join(out.Flush(), file.Close())
+}
+
+// answerAtOnce plays the transport: an ack for each message, and only then is
+// it let go.
+func answerAtOnce(ctx context.Context, b *rabbitmq.Broker, came *atomic.Int64) error {
+	queue := broker.Queue{Name: "bench_rec.outbound", Keys: []string{"bench_rec.outbound"}}
+	return b.Consume(ctx, queue, 500, func(d *broker.Delivery) {
+		m, err := message.Decode(d.Body)
+		if err != nil {
+			return // the clock never stops, and says so
+		}
+		came.Add(1)
+		ack := message.NewAck(m, m.ID)
+		ack.TransportName = "bench_rec"
+		b.PublishAsync(context.WithoutCancel(ctx), broker.Publication{Key: "bench_rec.event", Body: ack.Encode()}, func(err error) {
+			if err != nil {
+				d.Requeue()
+				return
+			}
+			d.Ack()
+		})
+	})
+}
+
+func timeBroadcast(ctx context.Context, l *ledger, began time.Time, came *atomic.Int64, n int) (handed, recorded time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
+	defer cancel()
+	for ctx.Err() == nil {
+		if handed == 0 && came.Load() >= int64(n) {
+			handed = time.Since(began)
+		}
+		if handed > 0 {
+			if done, err := l.count(ctx, "status = 'S'"); err != nil || done == n {
+				return handed, time.Since(began), err
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * pollEvery):
+		}
+	}
+	return 0, 0, fmt.Errorf("%d of %d messages came: %w", came.Load(), n, ctx.Err())
+}
