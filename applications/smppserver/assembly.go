@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"switchboard/message"
@@ -34,45 +33,6 @@ type groupPart struct {
 	Seq     uint8  `json:"seq"`
 	Header  int    `json:"header,omitempty"` // octets of the user data header
 	Payload []byte `json:"payload"`
-}
-
-// groups are those begun in this run, to be given up one day.
-type groups struct {
-	mu        sync.Mutex
-	deadlines map[string]time.Time // by key
-}
-
-// maxGroups bounds how many there may be; more are asked to come later.
-const maxGroups = 100_000
-
-func (g *groups) begin(key string, deadline time.Time) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if _, known := g.deadlines[key]; !known && len(g.deadlines) >= maxGroups {
-		return false
-	}
-	if g.deadlines == nil {
-		g.deadlines = map[string]time.Time{}
-	}
-	g.deadlines[key] = deadline
-	return true
-}
-
-func (g *groups) end(key string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.deadlines, key)
-}
-
-func (g *groups) due(now time.Time) (keys []string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for key, deadline := range g.deadlines {
-		if deadline.Before(now) {
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }
 
 func (e *engine) groupKey(c *customer, in *submission, p gsm.Part) string {
@@ -101,8 +61,8 @@ func (e *engine) assemble(ctx context.Context, c *customer, in *submission, p gs
 	}
 	if g == nil {
 		g = &group{Customer: c.systemID, Source: in.Source, Dests: in.dests, Total: int(p.Total)}
-		if !e.groups.begin(key, time.Now().Add(e.options.ReassemblyTTL.Std())) {
-			return "", refusal(pdu.StatusMsgQFul)
+		if err := e.beginGroup(ctx, key); err != nil {
+			return "", err
 		}
 	}
 	part := groupPart{recordPart{message.NewID(), in.RegisteredDelivery}, p.Seq, p.HeaderLength, p.Payload}
@@ -125,15 +85,16 @@ func (e *engine) group(ctx context.Context, key string) (*group, error) {
 	return g, nil
 }
 
-// keepGroup keeps it for longer than the parts wait for each other, so that it
-// is there when it is given up.
+// groupTTL is longer than the parts wait for each other, so that they are there
+// when they are given up.
+func (e *engine) groupTTL() time.Duration { return 2*e.options.ReassemblyTTL.Std() + time.Minute }
+
 func (e *engine) keepGroup(ctx context.Context, key string, g *group) error {
 	text, err := json.Marshal(g)
 	if err != nil {
 		return message.Permanent(err)
 	}
-	ttl := 2*e.options.ReassemblyTTL.Std() + time.Minute
-	if err := e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl}); err != nil {
+	if err := e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: e.groupTTL()}); err != nil {
 		return fmt.Errorf("keeping a part of a message: %w", err)
 	}
 	return nil
@@ -152,25 +113,10 @@ func (e *engine) complete(ctx context.Context, c *customer, in *submission, key 
 	if err := e.publish(ctx, c, &w); err != nil {
 		return err
 	}
-	e.groups.end(key)
-	if err := e.state.Delete(ctx, key); err != nil {
+	if err := e.state.Delete(ctx, append(e.groups.end(key), key)...); err != nil {
 		e.log.Warn("forgetting the parts of a message failed; they go by themselves", "customer", c.systemID, "error", err)
 	}
 	return nil
-}
-
-func (e *engine) giveUpGroups(ctx context.Context, now time.Time) {
-	for _, key := range e.groups.due(now) {
-		g, err := e.group(ctx, key)
-		if err == nil && g != nil {
-			err = e.giveUp(ctx, key, g, "the other parts did not come within reassembly_ttl")
-		}
-		if err != nil {
-			e.log.Warn("giving a message up whose parts did not come failed; trying again", "error", err)
-			continue
-		}
-		e.groups.end(key)
-	}
 }
 
 // giveUp lets the parts of a message go, and says so in receipts where they
@@ -178,7 +124,7 @@ func (e *engine) giveUpGroups(ctx context.Context, now time.Time) {
 func (e *engine) giveUp(ctx context.Context, key string, g *group, why string) error {
 	c := e.customers[g.Customer]
 	if c == nil {
-		return e.state.Delete(ctx, key)
+		return e.forgetGroup(ctx, key)
 	}
 	e.log.Warn("the parts of a message are let go", "customer", g.Customer, "parts", len(g.Parts), "of", g.Total, "reason", why)
 	r := record{Customer: g.Customer, Source: g.Source, Dest: g.Dests[0], State: pdu.StateExpired, Submitted: time.Now(), Done: time.Now()}
@@ -190,5 +136,5 @@ func (e *engine) giveUp(ctx context.Context, key string, g *group, why string) e
 			return err
 		}
 	}
-	return e.state.Delete(ctx, key)
+	return e.forgetGroup(ctx, key)
 }

@@ -200,6 +200,9 @@ func (e *engine) background(do func(context.Context)) {
 const housekeepEvery = time.Second
 
 func (e *engine) housekeep(ctx context.Context) {
+	if err := e.findGroups(ctx); err != nil {
+		e.log.Warn("looking for messages whose parts are missing failed; they may go unreported", "error", err)
+	}
 	tick := time.NewTicker(housekeepEvery)
 	defer tick.Stop()
 	for {

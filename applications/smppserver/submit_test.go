@@ -166,11 +166,37 @@ func TestPartsAgain(t *testing.T) {
 func TestPartsThatNeverCome(t *testing.T) {
 	b := begin(t, func(a *Application) { a.ReassemblyTTL = config.Duration(time.Millisecond) })
 	c := b.bound(pdu.CmdBindTransceiver)
-	id := c.submit(simple("", func(m *pdu.Message) { m.ESMClass, m.ShortMessage = pdu.ESMUDHI, []byte{5, 0, 3, 9, 2, 1, 'x'} }))
+	alone := simple("", func(m *pdu.Message) { m.ESMClass, m.ShortMessage = pdu.ESMUDHI, []byte{5, 0, 3, 9, 2, 1, 'x'} })
+	id := c.submit(alone)
 	if m := c.delivered(); !strings.Contains(string(m.ShortMessage), "id:"+id) || !strings.Contains(string(m.ShortMessage), "stat:EXPIRED") {
 		t.Errorf("the receipt is %q", m.ShortMessage)
 	}
 	b.none()
+}
+
+// The process that took a part need not be the one that gives it up.
+func TestPartsThatNeverComeAfterARestart(t *testing.T) {
+	b := begin(t)
+	c := b.bound(pdu.CmdBindTransmitter)
+	c.submit(simple("", func(m *pdu.Message) { m.ESMClass, m.ShortMessage = pdu.ESMUDHI, []byte{5, 0, 3, 8, 2, 2, 'e'} }))
+	id := c.submit(simple("", func(m *pdu.Message) { m.ESMClass, m.ShortMessage = pdu.ESMUDHI, []byte{5, 0, 3, 9, 2, 1, 'x'} }))
+	_ = c.conn.Close()
+	b.stop()
+	b.run()
+	c = b.bound(pdu.CmdBindTransceiver)
+	c.submit(simple("", func(m *pdu.Message) { m.ESMClass, m.ShortMessage = pdu.ESMUDHI, []byte{5, 0, 3, 8, 2, 1, 'w'} }))
+	if m := b.sent(); m.Content != "we" {
+		t.Errorf("got %q", m.Content)
+	}
+	e, err := b.app.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("the group is known", func() bool { return len(e.groups.due(time.Now().Add(2*time.Hour))) == 1 })
+	e.giveUpGroups(within(t), time.Now().Add(2*time.Hour))
+	if m := c.delivered(); !strings.Contains(string(m.ShortMessage), "id:"+id) {
+		t.Errorf("the receipt is %q", m.ShortMessage)
+	}
 }
 
 func TestDataSMAndSubmitMulti(t *testing.T) {
