@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -22,7 +23,7 @@ type connection struct {
 }
 
 // maxNames bounds each memory; when one is full it begins anew.
-const maxNames = 200_000
+const maxNames = 100_000
 
 func remember[K comparable](known *map[K]int64, key K, id int64) {
 	if *known == nil || len(*known) >= maxNames {
@@ -59,7 +60,7 @@ func (db *DB) backendIDs(ctx context.Context, wanted []string) (map[string]int64
 	defer db.names.mu.Unlock()
 	for _, row := range missing {
 		name := row[0].(string)
-		remember(&db.names.backends, name, found[name])
+		remember(&db.names.backends, strings.Clone(name), found[name])
 	}
 	return found, nil
 }
@@ -93,7 +94,10 @@ func (db *DB) connectionIDs(ctx context.Context, wanted []connection) (map[conne
 	defer db.names.mu.Unlock()
 	for _, row := range missing {
 		c := connection{row[1].(int64), row[0].(string)}
-		remember(&db.names.connections, c, found[c])
+		id := found[c]
+		// The text may be a part of a whole body, which is not to be kept for it.
+		c.identity = strings.Clone(c.identity)
+		remember(&db.names.connections, c, id)
 	}
 	return found, nil
 }
