@@ -139,12 +139,24 @@ func (s *sending) unanswered(i int, o outcome) (again bool, err error) {
 	return false, err
 }
 
+// fresh are the parts that were submitted in this try: of the others the last
+// word may have been said.
+func (s *sending) fresh() []fate {
+	parts := make([]fate, s.total)
+	for i, t := range s.tickets {
+		if t != nil {
+			parts[i] = s.parts[i]
+		}
+	}
+	return parts
+}
+
 // writeDown remembers the ids of accepted parts, for their receipts, and what a
 // further try must know. It returns the message's outcome.
 func (s *sending) writeDown(ctx context.Context, failure error) error {
 	dead := message.IsPermanent(failure)
 	ctx = context.WithoutCancel(ctx) // what the SMSC has must be remembered also when there is no time
-	s.rememberIDs(ctx, s.submitted, s.parts, dead)
+	s.rememberIDs(ctx, s.submitted, s.fresh(), dead)
 	switch {
 	case failure == nil || dead:
 		return failure

@@ -81,7 +81,7 @@ func (t *Transport) AcksItself() bool { return t.DisableAck }
 // handling is how many more messages are in hand than are at the SMSC: those
 // that are being remembered and acknowledged. A database writes them down
 // hundreds at once; with fewer in hand it would be waited for.
-const handling = 1000
+const handling = 400
 
 // InFlight is how many messages Send is of use for at once: no more than a rate
 // lets go in about a second, so that a stop need not wait for many.
