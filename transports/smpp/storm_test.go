@@ -1,0 +1,62 @@
+package smpp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/transports/smpp/smsc"
+)
+
+// In a storm of everything at once each message ends, with an ack or with a nack
+// that says why, and the rate holds.
+func TestEveryMessageEnds(t *testing.T) {
+	const many, rate = 400, 200
+	v := simulate(t, smsc.Settings{Seed: 1, Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{
+			Delay: smsc.Between(0, 20*time.Millisecond), TPS: 150, QueueFull: 0.01, Lost: 0.02, Late: 0.02,
+			LateBy: smsc.Fixed(500 * time.Millisecond), Duplicated: 0.05, WrongSequence: 0.01, Nack: 0.01,
+			Errors: []smsc.ErrorRate{{Status: 0x0B, Rate: 0.02}},
+		},
+		Receipts: &smsc.Receipts{
+			Delay: smsc.Between(0, 100*time.Millisecond), Early: 0.2, Duplicated: 0.1, Unmatched: 0.05,
+			Outcomes: []smsc.Outcome{{State: "UNDELIV", Rate: 0.1}},
+		},
+		Links: &smsc.Links{DropRate: 0.005, UnknownTLVs: true, UnknownCommand: 0.01, Malformed: 0.01, Garbage: 0.002},
+	}})
+	state := remember(t)
+	f := employ(t, connected(t, v.Addr(), state, nil, func(o *Transport) {
+		o.Window, o.MTTPS, o.SubmitTimeout, o.UnknownWait = 50, rate, 3*quick, 10*quick
+		o.ThrottleDelay = config.Duration(10 * time.Millisecond)
+	}), state)
+	defer f.stop()
+	for i := range many {
+		m := outgoing("hello")
+		m.ID, m.To = fmt.Sprintf("m%d", i), fmt.Sprintf("2783%07d", i)
+		f.publish(m)
+	}
+	ended, reported := map[string]message.EventType{}, map[string]bool{}
+	for len(ended) < many {
+		switch e := f.next(); e.Type {
+		case message.DeliveryReport:
+			reported[e.MessageID] = true
+		default:
+			if e.Type == message.Nack && e.NackReason == "" {
+				t.Errorf("a nack without a reason: %s", e.Encode())
+			}
+			ended[e.MessageID] = e.Type
+		}
+	}
+	c := v.Counters()
+	for _, s := range c.Sessions {
+		if s.PeakPerSecond > rate {
+			t.Errorf("%d in one second, want at most %d", s.PeakPerSecond, rate)
+		}
+	}
+	if len(reported) < many/2 {
+		t.Errorf("%d of %d were reported", len(reported), many)
+	}
+	t.Logf("%d submits, %d dropped connections, %d reported so far", c.Submits, c.Dropped, len(reported))
+}
