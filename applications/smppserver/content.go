@@ -117,6 +117,9 @@ func (c *customer) encoding(w *whole) gsm.Encoding {
 	if w.header != nil {
 		shift = w.header.Shift()
 	}
+	if meaning, has := c.meanings[w.DataCoding]; has {
+		return gsm.Encoding{Coding: meaning, Shift: shift}
+	}
 	if w.DataCoding == pdu.DataCodingDefault {
 		return gsm.Encoding{Coding: c.codes, Shift: shift}
 	}

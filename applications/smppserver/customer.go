@@ -24,6 +24,7 @@ type customer struct {
 	sources  addresses
 	owned    addresses
 	codes    gsm.Coding // what data_coding 0 means
+	meanings map[pdu.DataCoding]gsm.Coding
 	cutting  gsm.Method
 	rate     *perSecond
 	lanes    lanes
@@ -47,12 +48,13 @@ func (b *bind) use() { b.used.Store(time.Now().UnixNano()) }
 // newCustomer reads what Validate has checked.
 func newCustomer(systemID string, conf Customer) (*customer, error) {
 	c := &customer{Customer: conf.withDefaults(), systemID: systemID, rate: newPerSecond(conf.TPS)}
-	var errs [5]error
+	var errs [6]error
 	c.networks, errs[0] = parseNetworks(conf.AllowedIPs)
 	c.sources, errs[1] = parseAddresses(conf.AllowedSources)
 	c.owned, errs[2] = parseAddresses(conf.Addresses)
 	c.codes, errs[3] = conf.alphabet()
 	c.cutting, errs[4] = conf.method()
+	c.meanings, errs[5] = conf.overrides()
 	return c, errors.Join(errs[:]...)
 }
 

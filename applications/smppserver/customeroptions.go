@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 
 	"switchboard/config"
 	"switchboard/transports/smpp/gsm"
+	"switchboard/transports/smpp/pdu"
 )
 
 // Customer is somebody who may bind.
@@ -44,6 +46,9 @@ type Customer struct {
 	// DefaultAlphabet is what data_coding 0 means, both ways: gsm0338,
 	// gsm0338-packed, ascii, latin1, utf-8. Default gsm0338.
 	DefaultAlphabet string `yaml:"default_alphabet"`
+	// DataCodingOverrides are the codings that other data_coding values mean in
+	// the customer's submits, where they are not SMPP's. Example: {1: gsm0338}.
+	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
 	// LongMessages is how long messages from people are delivered: udh, sar or
 	// payload. Default udh.
 	LongMessages string `yaml:"long_messages"`
@@ -85,6 +90,8 @@ func (c Customer) problems(systemID string) (errs []error) {
 	add("addresses", err)
 	_, err = c.alphabet()
 	add("default_alphabet", err)
+	_, err = c.overrides()
+	add("data_coding_overrides", err)
 	_, err = c.method()
 	add("long_messages", err)
 	if len(c.DefaultSource) > maxAddress+1 {
@@ -108,6 +115,22 @@ func (c Customer) alphabet() (gsm.Coding, error) {
 		return gsm.GSM7, nil
 	}
 	return gsm.ParseCoding(c.DefaultAlphabet)
+}
+
+func (c Customer) overrides() (map[pdu.DataCoding]gsm.Coding, error) {
+	all := map[pdu.DataCoding]gsm.Coding{}
+	for number, name := range c.DataCodingOverrides {
+		n, err := strconv.ParseUint(number, 0, 8)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no data_coding: a number from 0 to 255", number)
+		}
+		coding, err := gsm.ParseCoding(name)
+		if err != nil {
+			return nil, err
+		}
+		all[pdu.DataCoding(n)] = coding
+	}
+	return all, nil
 }
 
 func (c Customer) method() (gsm.Method, error) {

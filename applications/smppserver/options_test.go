@@ -29,6 +29,8 @@ func TestOptions(t *testing.T) {
 		fine + "    allowed_sources: ['/[/']":                        "customers.acme.allowed_sources",
 		fine + "    addresses: ['']":                                 "is no address",
 		fine + "    default_alphabet: klingon":                       "customers.acme.default_alphabet",
+		fine + "    data_coding_overrides: {1: klingon}":             "customers.acme.data_coding_overrides",
+		fine + "    data_coding_overrides: {x: ascii}":               `"x" is no data_coding`,
 		fine + "    long_messages: smoke":                            "write udh, sar or payload",
 		fine + "    window: -1":                                      "customers.acme.window: must be between",
 		fine + "    widnow: 5":                                       `did you mean "window"?`,

@@ -77,6 +77,27 @@ func TestWishes(t *testing.T) {
 	}
 }
 
+// What a data_coding means to a customer may be the customer's own.
+func TestDataCodingOverrides(t *testing.T) {
+	b := begin(t, func(a *Application) {
+		a.Customers[0].Value.DataCodingOverrides = map[string]string{"1": "gsm0338"}
+		a.Customers[0].Value.DefaultAlphabet = "latin1"
+	})
+	c := b.bound(pdu.CmdBindTransceiver)
+	c.submit(simple("{Müller} @ €", func(m *pdu.Message) { m.DataCoding = pdu.DataCodingASCII }))
+	if m := b.sent(); m.Content != "{Müller} @ €" {
+		t.Errorf("data_coding 1 became %q", m.Content)
+	}
+	c.submit(simple("", func(m *pdu.Message) { m.ShortMessage = []byte("caf\xe9 @") }))
+	if m := b.sent(); m.Content != "café @" {
+		t.Errorf("data_coding 0 became %q", m.Content)
+	}
+	b.says("tschüß @")
+	if m := c.delivered(); m.DataCoding != 0 || string(m.ShortMessage) != "tsch\xfc\xdf @" {
+		t.Errorf("a person's message became %d %q", m.DataCoding, m.ShortMessage)
+	}
+}
+
 func TestUSSD(t *testing.T) {
 	b := begin(t)
 	c := b.bound(pdu.CmdBindTransceiver)
