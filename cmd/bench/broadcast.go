@@ -81,6 +81,7 @@ func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings) (m se
 	var stopErr error
 	m.handing, stopErr = c.stop()
 	stop()
+	_, _ = os.Stderr.Write(c.out.Bytes()) // what it warned of
 	if err = errors.Join(err, stopErr, <-heard); err != nil {
 		err = fmt.Errorf("%w\n%s", err, c.out.String())
 	}
