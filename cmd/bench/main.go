@@ -28,6 +28,7 @@ type settings struct {
 	binary      string // the built switchboard
 	n           int    // messages of one measurement
 	rounds      int    // measurements of each kind, of which the median counts
+	outstanding int    // receipts that are awaited at once, in one row of smpp
 	people      int    // of a broadcast
 }
 
@@ -36,6 +37,9 @@ var errUsage = fmt.Errorf("AMQP_URL and DATABASE_URL must name running servers; 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == bareMode {
 		exit(bareMain(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == smppBareMode {
+		exit(smppBareMain(os.Args[2:]))
 	}
 	exit(run())
 }
@@ -52,6 +56,7 @@ func sections() []section {
 	return []section{
 		{"dispatch", "The dispatcher against a bare loop", dispatchSection},
 		{"routers", "Every router", routersSection},
+		{"smpp", "SMPP against a bare loop", smppSection},
 		{"record", "Recording conversations", recordSection},
 		{"broadcast", "A broadcast", broadcastSection},
 	}
@@ -64,6 +69,7 @@ func run() error {
 	flag.IntVar(&s.n, "n", 20000, "messages of one measurement")
 	flag.IntVar(&s.rounds, "rounds", 3, "measurements of each kind, of which the median counts")
 	flag.IntVar(&s.people, "people", 100_000, "persons of a broadcast")
+	flag.IntVar(&s.outstanding, "outstanding", 100_000, "receipts awaited at once in a row of smpp; 0 for no such row")
 	flag.Parse()
 	if s.amqpURL == "" || s.databaseURL == "" {
 		return errUsage

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"switchboard/broker/rabbitmq"
+)
+
+// smppCase is one way to send.
+type smppCase struct {
+	window    int
+	roundTrip time.Duration
+	state     string // the transport's database
+}
+
+// smppSeconds is about how long a measurement lasts that the round trip bounds.
+const smppSeconds = 4
+
+// n is how many messages are sent: fewer where the round trip says how many can
+// be.
+func (c smppCase) n(most int) int {
+	if c.roundTrip == 0 {
+		return most
+	}
+	return min(most, int(float64(c.window)/c.roundTrip.Seconds())*smppSeconds)
+}
+
+// smppSection sends messages to a simulated SMSC, and takes its receipts.
+func smppSection(ctx context.Context, s settings) (string, error) {
+	b, err := rabbitmq.Open(rabbitmq.Settings{URL: s.amqpURL, Name: "bench"})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = b.Close(context.Background()) }()
+	var out strings.Builder
+	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks. The SMSC is\n" +
+		"`switchboard simulate smsc` in a process of its own. The bare loop submits the same PDU over one connection with the same\n" +
+		"window; it has no broker and remembers nothing. Both ends, RabbitMQ and PostgreSQL share the machine.\n\n")
+	if err := smppSending(ctx, b, s, &out); err != nil {
+		return "", err
+	}
+	if err := smppReceipts(ctx, b, s, &out); err != nil {
+		return "", err
+	}
+	return strings.TrimRight(out.String(), "\n"), nil
+}
+
+func smppSending(ctx context.Context, b *rabbitmq.Broker, s settings, out *strings.Builder) error {
+	out.WriteString("| window, round trip | bare loop, PDUs/s | transport, messages/s | of the bare loop | CPU a message | peak memory |\n|---|---:|---:|---:|---:|---:|\n")
+	for _, roundTrip := range []time.Duration{0, 20 * time.Millisecond} {
+		for _, window := range []int{1, 10, 100} {
+			for _, state := range []string{"memory:", s.databaseURL} {
+				c := smppCase{window, roundTrip, state}
+				if err := smppRow(ctx, b, s, c, out); err != nil {
+					return fmt.Errorf("window %d, round trip %s: %w", window, roundTrip, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func smppRow(ctx context.Context, b *rabbitmq.Broker, s settings, c smppCase, out *strings.Builder) error {
+	sim, err := startSMSC(ctx, s, c.roundTrip, "none")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sim.stop() }()
+	var bare, ours []measure
+	n := c.n(s.n)
+	for range s.rounds {
+		m, err := measureSMPPBare(ctx, sim, "submit", c.window, n)
+		if err != nil {
+			return err
+		}
+		bare = append(bare, m)
+		if err := preloadSMS(ctx, b, "bench_smpp", n); err != nil {
+			return err
+		}
+		yaml := smppYAML(sim, "smpp", "bench_smpp", c.window)
+		if m, err = runSMPP(ctx, b, s, yaml, c.state, "bench_smpp.event", n); err != nil {
+			return err
+		}
+		ours = append(ours, m)
+	}
+	name := fmt.Sprintf("%d, %s, state in memory", c.window, c.roundTrip)
+	if c.state != "memory:" {
+		name = fmt.Sprintf("%d, %s, state in PostgreSQL", c.window, c.roundTrip)
+	}
+	smppLine(out, name, bare, ours)
+	return nil
+}
+
+func smppLine(out *strings.Builder, name string, bare, ours []measure) {
+	rate := func(m measure) float64 { return m.rate }
+	yardstick, own := median(bare, rate), median(ours, rate)
+	fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f | %.3f ms | %.0f MB |\n", name, yardstick, own, own/yardstick,
+		median(ours, func(m measure) float64 { return float64(m.cpu) })/1e6,
+		median(ours, func(m measure) float64 { return float64(m.rss) })/1e6)
+}
+
+// runSMPP measures a transport until a queue holds n bodies.
+func runSMPP(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database, queue string, n int) (measure, error) {
+	file := filepath.Join(filepath.Dir(s.binary), "bench_smpp.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		return measure{}, err
+	}
+	if err := declareEmpty(ctx, b, queue); err != nil {
+		return measure{}, err
+	}
+	return moveAll(ctx, b, n, queue, s.binary, "run",
+		"--amqp-url", s.amqpURL, "--database-url", database, "--http", "127.0.0.1:0", "--log-level", "warn", file)
+}
+
+// smppReceipts has a transmitter submit while nobody is bound to take the
+// receipts, so that all are outstanding, and then a receiver in another process
+// take them.
+func smppReceipts(ctx context.Context, b *rabbitmq.Broker, s settings, out *strings.Builder) error {
+	fmt.Fprint(out, "\nReceipts: a transmitter submits, with a window of 100, while no receiver is bound; what it knows of the outstanding\n"+
+		"messages is in PostgreSQL, for a receiver in another process. The clock of the receiver runs from the first delivery report\n"+
+		"to the last. Its bare loop only answers.\n\n"+
+		"| outstanding receipts | bare loop, PDUs/s | receiver, receipts/s | of the bare loop | CPU a receipt | peak memory | of the transmitter |\n|---|---:|---:|---:|---:|---:|---:|\n")
+	for _, n := range []int{s.n, s.outstanding} {
+		if n == 0 {
+			continue
+		}
+		sim, err := startSMSC(ctx, s, 0, "both")
+		if err != nil {
+			return err
+		}
+		err = smppReceiptRow(ctx, b, s, sim, n, out)
+		_ = sim.stop()
+		if err != nil {
+			return fmt.Errorf("%d receipts: %w", n, err)
+		}
+	}
+	return nil
+}
+
+func smppReceiptRow(ctx context.Context, b *rabbitmq.Broker, s settings, sim *smscProcess, n int, out *strings.Builder) error {
+	submitted := min(n, s.n)
+	if _, err := measureSMPPBare(ctx, sim, "submit", 100, submitted); err != nil {
+		return err
+	}
+	bare, err := measureSMPPBare(ctx, sim, "receive", 100, submitted)
+	if err != nil {
+		return err
+	}
+	if err := preloadSMS(ctx, b, "bench_tx", n); err != nil {
+		return err
+	}
+	sent, err := runSMPP(ctx, b, s, smppYAML(sim, "smpp_transmitter", "bench_tx", 100), s.databaseURL, "bench_tx.event", n)
+	if err != nil {
+		return err
+	}
+	taken, err := runSMPP(ctx, b, s, smppYAML(sim, "smpp_receiver", "bench_rx", 100), s.databaseURL, "bench_rx.event", n)
+	if err != nil {
+		c, _ := sim.counters(ctx)
+		return fmt.Errorf("%w; the SMSC sent %d receipts, of which %d were taken", err, c.Receipts, c.ReceiptsTaken)
+	}
+	fmt.Fprintf(out, "| %d | %.0f | %.0f | %.2f | %.3f ms | %.0f MB | %.0f MB |\n", n, bare.rate, taken.rate, taken.rate/bare.rate,
+		float64(taken.cpu)/1e6, float64(taken.rss)/1e6, float64(sent.rss)/1e6)
+	return nil
+}
