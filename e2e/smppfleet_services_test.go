@@ -1,0 +1,259 @@
+//go:build services
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"switchboard/transports/smpp/smsc"
+)
+
+// The Dutch SMSC is slow and strict: a rate and a window it holds to, ids that
+// are hexadecimal in answers and decimal in receipts, receipts by text alone,
+// some of them before the answer, some twice, some that are nobody's; for two
+// seconds out of eight it takes half as much.
+const netherlandsYAML = `
+listen: %s
+http: %s
+record: %s
+seed: 1
+accounts: [{system_id: switchboard, password: secret}]
+behaviour: 
+  ids: {format: hex, in_receipts: decimal, receipt_width: 10, start: 4096}
+  answers: {delay: 20ms..40ms, tps: 110, window: 10, errors: [{status: ESME_RSYSERR, rate: 0.5%%}]}
+  receipts:
+    form: text
+    style: seconds
+    delay: ~1s
+    early: 1%%
+    duplicated: 1%%
+    unmatched: 0.2%%
+    outcomes: [{state: UNDELIV, error: "027", rate: 4%%}, {state: EXPIRED, error: "005", rate: 1%%}]
+  links: {drop_every: 10s..20s}
+  delivery: {retries: 20, pause: 200ms}
+phases:
+  - after: 4s
+    for: 2s
+    every: 8s
+    behaviour:
+      answers: {delay: 20ms..40ms, tps: 50, window: 10}
+`
+
+// The Kenyan SMSC is fast and on a bad line: answers get lost, come late, come
+// twice; connections break; its queue is full for two seconds out of ten; its
+// receipts are optional parameters, with intermediate ones. And people write.
+const kenyaYAML = `
+listen: %s
+http: %s
+record: %s
+seed: 2
+accounts: [{system_id: switchboard, password: secret}]
+behaviour:
+  ids: {format: upper_hex, width: 12}
+  answers:
+    delay: 1ms..50ms
+    lost: 0.2%%
+    late: 0.2%%
+    late_by: 4s..8s
+    early: 0.1%%
+    duplicated: 0.5%%
+  receipts:
+    form: tlv
+    delay: 0s..3s
+    early: 0.5%%
+    duplicated: 0.5%%
+    intermediate: 10%%
+    outcomes: [{state: REJECTD, error: "088", rate: 2%%}]
+  links: {drop_every: 5s..15s}
+  delivery: {retries: 20, pause: 200ms}
+  generate:
+    rate: 5
+    count: 100
+    from: "2547########"
+    to: "40404"
+    texts: ["join {n}", "help {n}"]
+    long: 10%%
+    methods: [udh8, udh16, sar]
+    shuffle: true
+phases:
+  - after: 5s
+    for: 2s
+    every: 10s
+    behaviour:
+      answers: {delay: 1ms..50ms, queue_full: 100%%}
+`
+
+// The rates the transports are held to.
+const (
+	netherlandsTPS = 100
+	kenyaTPS       = 400
+)
+
+// A submit without an answer is sent again to the Dutch SMSC, which loses none
+// but when a connection breaks; from the Kenyan one a late answer or a receipt
+// is waited for, and the message fails when neither comes.
+var (
+	netherlandsTransport = transportYAML("smpp_nl", netherlandsTPS, 10, "unknown_policy: resend")
+	kenyaTransport       = transportYAML("smpp_ke", kenyaTPS, 50, "unknown_policy: wait\nunknown_wait: 30")
+)
+
+func transportYAML(name string, tps, window int, more string) string {
+	return fmt.Sprintf(`
+transport_class: smpp
+transport_name: %s
+host: 127.0.0.1
+port: ${SMSC_PORT}
+system_id: switchboard
+password: secret
+mt_tps: %d
+window: %d
+submit_timeout: 3
+initial_reconnect_delay: 0.2
+max_reconnect_delay: 2
+smpp_enquire_link_interval: 5
+%s
+`, name, tps, window, more)
+}
+
+const countriesYAML = `
+router_class: rules
+transport_names: [smpp_nl, smpp_ke]
+exposed_names: [club, helpdesk]
+rules:
+  - {when: 'inbound and word == "join"', to: club}
+  - {when: inbound, to: helpdesk}
+  - {when: outbound and reply, to: =transport_name}
+  - {when: 'outbound and country(to) == "NL"', to: smpp_nl}
+  - {when: 'outbound and country(to) == "KE"', to: smpp_ke}
+  - {when: event, to: helpdesk}
+`
+
+const countriesRecordYAML = `
+worker_class: persistence
+transport_names: [smpp_nl, smpp_ke]
+exposed_names: [club, helpdesk]
+`
+
+// simulator is a running `switchboard simulate smsc`.
+type simulator struct {
+	t        *testing.T
+	name     string
+	port     int
+	counters string // URL
+	record   string // file
+	cmd      *exec.Cmd
+}
+
+func startSimulator(t *testing.T, name, yaml string) *simulator {
+	t.Helper()
+	dir := t.TempDir()
+	s := &simulator{t: t, name: name, port: freePort(t), record: filepath.Join(dir, "record.jsonl")}
+	listen, site := fmt.Sprintf("127.0.0.1:%d", s.port), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	s.counters = "http://" + site + "/counters"
+	file := filepath.Join(dir, name+".yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, yaml, listen, site, s.record), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd = exec.Command(program, "simulate", "smsc", file, "--json")
+	s.cmd.Stderr = os.Stderr
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.stop)
+	eventually(t, name+" counts", func() bool { _, err := s.count(); return err == nil })
+	return s
+}
+
+func (s *simulator) stop() {
+	if s.cmd.ProcessState != nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Errorf("simulator %s: %v", s.name, err)
+	}
+}
+
+func (s *simulator) count() (c smsc.Counters, err error) {
+	answer, err := http.Get(s.counters)
+	if err != nil {
+		return c, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return c, json.NewDecoder(answer.Body).Decode(&c)
+}
+
+// taken are the submits in a simulator's record that it took: how often each
+// part of a message, by the number it went to and its octets.
+func (s *simulator) taken() map[string]int {
+	s.t.Helper()
+	file, err := os.Open(s.record)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	taken := map[string]int{}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct {
+			Command, Status, Octets string
+			MessageID               string `json:"message_id"`
+			ESMClass                uint8  `json:"esm_class"`
+			To                      []string
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			s.t.Fatalf("%s: %v", s.record, err)
+		}
+		if line.Command != "submit_sm" || line.MessageID == "" {
+			continue
+		}
+		octets := line.Octets
+		if line.ESMClass&0x40 != 0 { // the header's reference may differ each time
+			octets = octets[12:]
+		}
+		taken[fmt.Sprint(line.To, octets)]++
+	}
+	if err := lines.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return taken
+}
+
+// recorded says whether a submit_sm of this text is in a simulator's record.
+func (s *simulator) recorded(text string) bool {
+	s.t.Helper()
+	all, err := os.ReadFile(s.record)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range bytes.Lines(all) {
+		var read struct{ Text string }
+		if json.Unmarshal(line, &read) == nil && read.Text == text {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitWithin polls for what takes longer than patience.
+func awaitWithin(t *testing.T, limit time.Duration, what string, is func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !is() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+}
