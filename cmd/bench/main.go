@@ -30,6 +30,7 @@ type settings struct {
 	rounds      int    // measurements of each kind, of which the median counts
 	outstanding int    // receipts that are awaited at once, in one row of smpp
 	people      int    // of a broadcast
+	rows        int    // messages in the record, of look-ups
 }
 
 var errUsage = fmt.Errorf("AMQP_URL and DATABASE_URL must name running servers; use `make bench`")
@@ -59,6 +60,7 @@ func sections() []section {
 		{"smpp", "SMPP against a bare loop", smppSection},
 		{"record", "Recording conversations", recordSection},
 		{"broadcast", "A broadcast", broadcastSection},
+		{"lookup", "Looking things up", lookupSection},
 	}
 }
 
@@ -70,6 +72,7 @@ func run() error {
 	flag.IntVar(&s.rounds, "rounds", 3, "measurements of each kind, of which the median counts")
 	flag.IntVar(&s.people, "people", 100_000, "persons of a broadcast")
 	flag.IntVar(&s.outstanding, "outstanding", 100_000, "receipts awaited at once in a row of smpp; 0 for no such row")
+	flag.IntVar(&s.rows, "rows", 1_000_000, "messages in the record where things are looked up; ten million take about 15 GB")
 	flag.Parse()
 	if s.amqpURL == "" || s.databaseURL == "" {
 		return errUsage
