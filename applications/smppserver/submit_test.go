@@ -322,13 +322,17 @@ func TestTPS(t *testing.T) {
 		}
 		statuses = append(statuses, c.ask(simple("hi")).Status)
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Fatalf("eight submits took %s: the machine is too slow for this test", took)
-	}
+	took, passed := time.Since(began), 0
 	for i, s := range statuses {
-		if want := pdu.StatusThrottled; i >= 3 && s != want || i < 3 && s != pdu.StatusOK {
+		switch {
+		case s == pdu.StatusOK:
+			passed++
+		case s != pdu.StatusThrottled || i < 3:
 			t.Errorf("submit %d got %s", i, s)
 		}
+	}
+	if most := 3 * (1 + int(took/time.Second)); passed > most {
+		t.Errorf("%d submits passed in %s, want at most %d", passed, took, most)
 	}
 }
 
