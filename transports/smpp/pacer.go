@@ -141,13 +141,17 @@ const (
 	// count by the second, so what follows sooner says nothing new.
 	decrease = 0.7
 	epoch    = time.Second
-	// increaseShare is how much of the rate that was too high comes back each
-	// second.
-	increaseShare = 0.1
-	minimumRate   = 1.0
+	// increase is what the rate grows by each second, and steep after patience
+	// without coming down: then it is far from the limit.
+	increase    = 0.1
+	steep       = 0.25
+	patience    = 5 * time.Second
+	minimumRate = 1.0
 	// tolerated is the share of answers that may ask for less traffic without
 	// the rate being lowered: a queue that is full now and then is no rate.
 	tolerated = 0.05
+	// fewRefusals of a second prove nothing, however large their share is.
+	fewRefusals = 2
 	// liftFactor: a bind without mt_tps is free again when the rate is so much
 	// above the one at which it was throttled.
 	liftFactor = 2
@@ -165,7 +169,7 @@ func (p *pacer) judge(m *mark, throttled bool, now time.Time) {
 		p.pausedUntil = until
 	}
 	fresh := m.sentAt.After(p.decreasedAt) && now.Sub(p.decreasedAt) >= epoch
-	if fresh && p.refusals.sum(now) > tolerated*p.answers.sum(now) {
+	if n := p.refusals.sum(now); fresh && n > fewRefusals && n > tolerated*p.answers.sum(now) {
 		p.lower(now)
 	}
 }
@@ -187,7 +191,11 @@ func (p *pacer) grow(now time.Time) {
 	}
 	steps := now.Sub(p.increasedAt).Seconds()
 	p.increasedAt = now
-	p.learned += steps * max(1, p.peak*increaseShare)
+	share := increase
+	if now.Sub(p.decreasedAt) > patience {
+		share = steep
+	}
+	p.learned += steps * max(1, p.learned*share)
 	if p.limit > 0 && p.learned >= float64(p.limit) || p.limit == 0 && p.learned >= liftFactor*p.peak+1 {
 		p.learned = 0
 	}

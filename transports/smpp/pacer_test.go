@@ -116,6 +116,8 @@ func TestThrottlingLowersAndComesBack(t *testing.T) {
 		p.answered(last, now, 0)
 		now = now.Add(10 * time.Millisecond)
 	}
+	p.judge(last, true, now)
+	p.judge(last, true, now)
 	if p.judge(last, true, now); p.learned < 60 || p.learned > 75 {
 		t.Errorf("learned %.1f a second, want about 0.7 of 100", p.learned)
 	}
