@@ -34,7 +34,7 @@ persistence workers hand it over to the transports.
 Lists come from --to, from a CSV file (or - for standard input) whose first line names
 the columns, or from a SELECT on the same database. A column called address (or to,
 to_addr, identity, msisdn, phone, number) holds the address, one called transport, where
-there is one, the transport. All others are personal fields for the text.
+there is one, the transport. Every column is a personal field for the text.
 
 Who is on a list twice gets one message, and who opted out gets none. Lines without a
 usable address are named and skipped; with --strict nothing is sent when there is one.`,

@@ -172,15 +172,10 @@ func (r *reading) recipient(fields []string) (store.Recipient, error) {
 	if err := checkAddress(to.Address); err != nil {
 		return to, err
 	}
+	to.Fields = make(map[string]string, len(r.columns))
 	for i, column := range r.columns {
 		if !utf8.ValidString(fields[i]) {
 			return to, fmt.Errorf("%s is not UTF-8", column)
-		}
-		if i == r.address || i == r.transport {
-			continue
-		}
-		if to.Fields == nil {
-			to.Fields = make(map[string]string, len(r.columns)-1)
 		}
 		to.Fields[column] = fields[i]
 	}

@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchboard/store"
+)
+
+// sender runs commands on a database of the test's own.
+type sender struct {
+	*testing.T
+	dir string
+}
+
+func newSender(t *testing.T) *sender { return &sender{t, t.TempDir()} }
+
+func (s *sender) run(in io.Reader, args ...string) (out, errs string, err error) {
+	s.Helper()
+	root := &cobra.Command{SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(sendCommand(), broadcastsCommand(), messagesCommand(), auditCommand(testClasses(), dialBroker))
+	var o, e output
+	root.SetArgs(append(args, "--database-url", "sqlite:"+filepath.Join(s.dir, "record.db")))
+	root.SetIn(in)
+	root.SetOut(&o)
+	root.SetErr(&e)
+	err = root.ExecuteContext(s.Context())
+	return o.String(), e.String(), err
+}
+
+func (s *sender) must(args ...string) string {
+	s.Helper()
+	out, errs, err := s.run(strings.NewReader(""), args...)
+	if err != nil {
+		s.Fatalf("%v: %v\n%s%s", args, err, out, errs)
+	}
+	return out
+}
+
+func (s *sender) file(name, text string) string {
+	s.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return path
+}
+
+// texts are the recorded texts by address.
+func (s *sender) texts() map[string]string {
+	s.Helper()
+	texts := map[string]string{}
+	for line := range strings.Lines(s.must("messages", "--json", "--limit", "0")) {
+		var r store.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			s.Fatal(err)
+		}
+		texts[r.Backend+" "+r.Address] = r.Text
+	}
+	return texts
+}
+
+const people = "address;name;transport\r\n" + // as spreadsheets write
+	"+27831;Ann;\r\n+27832;Bob;other\r\n\r\n\"+27833;broken\r\n+27834\r\n;Nobody;\r\n+27835;bad\xff;\r\n+27831;Ann again;\r\n+27836;\"Smith; Jo\";\r\n"
+
+func TestSendFile(t *testing.T) {
+	s := newSender(t)
+	out, errs, err := s.run(strings.NewReader("\uFEFF"+people), "send", "--transport", "sms", "--from-file", "-", "--text", "Hi {{name}}")
+	if err != nil {
+		t.Fatal(err, errs)
+	}
+	if want := "broadcast 1: 3 messages stored in 2 batches, 1 duplicate left out, 4 bad lines skipped\n"; out != want {
+		t.Errorf("got %q, want %q", out, want)
+	}
+	for _, line := range []string{"line 5: ", "line 6: ", "line 7: ", "line 8: "} {
+		if !strings.Contains(errs, line) {
+			t.Errorf("%q is not named in:\n%s", line, errs)
+		}
+	}
+	texts := s.texts()
+	if len(texts) != 3 || texts["sms +27831"] != "Hi Ann" || texts["other +27832"] != "Hi Bob" || texts["sms +27836"] != "Hi Smith; Jo" {
+		t.Errorf("recorded: %v", texts)
+	}
+}
+
+func TestSendStrictly(t *testing.T) {
+	s := newSender(t)
+	_, errs, err := s.run(nil, "send", "--strict", "--transport", "sms", "--from-file", s.file("people.csv", people), "--text", "Hi")
+	if err == nil || !strings.Contains(err.Error(), "4 bad lines") || strings.Count(errs, "line ") != 4 {
+		t.Errorf("got %v and\n%s", err, errs)
+	}
+	if texts := s.texts(); len(texts) > 0 {
+		t.Errorf("recorded all the same: %v", texts)
+	}
+}
+
+func TestSendQuery(t *testing.T) {
+	s := newSender(t)
+	s.must("send", "--transport", "sms", "--to", "+1,+2", "--to", "+3", "--text", "first")
+	s.must("send", "--sql", "SELECT identity AS msisdn, 'second' AS transport FROM connection", "--text", "to {{msisdn}}", "--name", "all")
+	_, _, err := s.run(nil, "send", "--transport", "sms", "--sql", "DELETE FROM connection RETURNING identity AS address", "--text", "x")
+	if err == nil {
+		t.Error("a query may write")
+	}
+	if texts := s.texts(); len(texts) != 6 {
+		t.Errorf("recorded: %v", texts)
+	}
+}
+
+func TestBroadcasts(t *testing.T) {
+	s := newSender(t)
+	s.must("send", "--transport", "sms", "--to", "+1,+2", "--text", "hello", "--schedule", "2h", "--rate", "1", "--retries", "0")
+	for _, step := range []struct{ command, state string }{{"pause", "paused"}, {"resume", "running"}, {"cancel", "cancelled"}} {
+		if out := s.must("broadcasts", step.command, "1"); !strings.Contains(out, "broadcast 1 is "+step.state) {
+			t.Errorf("%s: %s", step.command, out)
+		}
+	}
+	if _, _, err := s.run(nil, "broadcasts", "resume", "1"); err == nil {
+		t.Error("a cancelled broadcast was resumed")
+	}
+	if _, _, err := s.run(nil, "broadcasts", "show", "2"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a broadcast that is none: %v", err)
+	}
+	var list []store.BroadcastInfo
+	if err := json.Unmarshal([]byte(s.must("broadcasts", "list", "--json")), &list); err != nil || len(list) != 1 || list[0].Error != 2 || list[0].Retries != 0 {
+		t.Errorf("the list: %+v, %v", list, err)
+	}
+	if out := s.must("audit"); !strings.Contains(out, "accepted 2 = queued 0 + in flight 0 + final 2") {
+		t.Errorf("audit:\n%s", out)
+	}
+}
+
+// Whatever is wrong is said before anything is stored.
+func TestSendMisuse(t *testing.T) {
+	s := newSender(t)
+	for want, args := range map[string][]string{
+		"say what to send":      {"--to", "+1", "--transport", "sms"},
+		"say to whom":           {"--text", "x"},
+		"by which transport":    {"--text", "x", "--to", "+1"},
+		"exclude each other":    {"--text", "x", "--to", "+1", "--sql", "SELECT 1"},
+		"is past":               {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "2020-01-01"},
+		"--transport":           {"--text", "x", "--to", "+1", "--transport", "SMS"},
+		"no column is called":   {"--text", "x", "--transport", "sms", "--from-file", s.file("who.csv", "who\n+1\n")},
+		"the list is empty":     {"--text", "x", "--transport", "sms", "--from-file", os.DevNull},
+		"--rate must not be":    {"--text", "x", "--to", "+1", "--transport", "sms", "--rate", "-1"},
+		"there is no field":     {"--text", "{{x}}", "--to", "+1", "--transport", "sms"},
+		"--batch-size must":     {"--text", "x", "--to", "+1", "--transport", "sms", "--batch-size", "0"},
+		"neither a moment":      {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "soon"},
+		"nothing is sent: 1 li": {"--text", "x", "--transport", "sms", "--from-file", s.file("bad.csv", "address\n\x01\n")},
+	} {
+		if _, _, err := s.run(nil, append([]string{"send"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", args, err, want)
+		}
+	}
+}
+
+func TestParseStart(t *testing.T) {
+	now := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"90m": now.Add(90 * time.Minute), "2026-11-22": now.Add(16 * time.Hour), "2026-11-21 09:30": now.Add(90 * time.Minute),
+		"2026-11-21T10:00:00+02:00": now, "": {},
+	} {
+		if got, err := parseStart(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %s, %v", text, got, err)
+		}
+	}
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add(people)
+	f.Add("address,name\n\"a\"\"b\",c\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := openCSV(strings.NewReader(text), 0, func() {})
+		if err != nil {
+			return
+		}
+		reading := &reading{roll: r, list: &list{transport: "sms"}, warn: io.Discard, progress: newProgress(io.Discard, 0)}
+		for to, err := range reading.recipients(t.Context()) {
+			if err == nil && (to.Identity == "" || to.Backend == "") {
+				t.Errorf("a recipient without an address: %+v", to)
+			}
+		}
+	})
+}
