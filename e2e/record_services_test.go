@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,4 +104,44 @@ func TestBroadcastReplicaKilled(t *testing.T) {
 	eventually(t, "the broadcast is done", func() bool {
 		return strings.Contains(o.must("broadcasts", "show", "1"), ", done\n")
 	})
+}
+
+// A conversation over telnet is in the record, and traced hop by hop.
+func TestConversationTraced(t *testing.T) {
+	_, o := startRecord(t)
+	port := freePort(t)
+	start(t, "line", fmt.Sprintf("transport_class: telnet\ntransport_name: line\ntelnet_port: %d\n", port), o.env...)
+	start(t, "echo", echoYAML, o.env...)
+	start(t, "join", strings.ReplaceAll(routeYAML, "load", "line"), o.env...)
+	start(t, "keep", strings.ReplaceAll(fmt.Sprintf(recordYAML, "keep"), "load", "line"), o.env...)
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("hello record\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() && !strings.Contains(lines.Text(), "hello record") {
+	}
+	var asked struct{ ID, State string }
+	eventually(t, "the question is processed", func() bool {
+		out := o.must("messages", "--json", "--direction", "I", "--text", "hello record")
+		return json.Unmarshal([]byte(out), &asked) == nil && asked.State == "R"
+	})
+	var trace string
+	eventually(t, "the answer is sent", func() bool {
+		trace = o.must("trace", asked.ID)
+		return strings.Contains(trace, "is S (sent)")
+	})
+	for _, hop := range []string{
+		"received by transport", "dispatcher join, rule route_mappings.line", "sent by application", "rule transport_name",
+		"processed", "ack", "is R (processed)", "missing: ",
+	} {
+		if !strings.Contains(trace, hop) {
+			t.Errorf("%q is missing from:\n%s", hop, trace)
+		}
+	}
+	t.Log("\n" + trace)
 }
