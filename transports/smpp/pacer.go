@@ -2,6 +2,7 @@ package smpp
 
 import (
 	"container/heap"
+	"math"
 	"time"
 )
 
@@ -36,6 +37,7 @@ type pacer struct {
 	delay       time.Duration // throttle_delay
 	learned     float64       // per second; 0 is none
 	peak        float64       // what learned came down from
+	goal        float64       // up to which learned grows at once
 	decreasedAt time.Time
 	increasedAt time.Time
 	pausedUntil time.Time
@@ -147,6 +149,9 @@ const (
 	steep       = 0.25
 	patience    = 5 * time.Second
 	minimumRate = 1.0
+	// restart is how much faster each second is than the one before, up to the
+	// goal: what an SMSC took before it took nothing, it is likely to take again.
+	restart = 3
 	// tolerated is the share of answers that may ask for less traffic without
 	// the rate being lowered: a queue that is full now and then is no rate.
 	tolerated = 0.05
@@ -181,6 +186,9 @@ func (p *pacer) lower(now time.Time) {
 	}
 	p.peak = current
 	p.learned = max(current*decrease, minimumRate)
+	// While nothing is taken the rate comes down to that of our own pauses, which
+	// says nothing of the SMSC's. So the goal comes down by a share each time.
+	p.goal = max(p.learned, p.goal*decrease)
 	p.decreasedAt, p.increasedAt = now, now
 }
 
@@ -195,9 +203,13 @@ func (p *pacer) grow(now time.Time) {
 	if now.Sub(p.decreasedAt) > patience {
 		share = steep
 	}
+	if p.learned < p.goal {
+		p.learned = min(p.learned*math.Pow(restart, steps), p.goal)
+		return
+	}
 	p.learned += steps * max(1, p.learned*share)
 	if p.limit > 0 && p.learned >= float64(p.limit) || p.limit == 0 && p.learned >= liftFactor*p.peak+1 {
-		p.learned = 0
+		p.learned, p.goal = 0, 0
 	}
 }
 

@@ -137,3 +137,32 @@ func TestThrottlingLowersAndComesBack(t *testing.T) {
 		t.Errorf("after a minute without throttling the rate is still %.1f", p.learned)
 	}
 }
+
+// An SMSC that takes nothing for two seconds gets soon afterwards again what it
+// took before.
+func TestComesBackFromAFullStop(t *testing.T) {
+	p := &pacer{limit: 400, delay: 100 * time.Millisecond}
+	now := time.Unix(1_000_000_000, 0)
+	run := func(duration time.Duration, refused bool) (taken int) {
+		for end := now.Add(duration); now.Before(end); {
+			if wait := p.wait(now); wait > 0 {
+				now = now.Add(wait)
+				continue
+			}
+			m := p.sent(now)
+			p.answered(m, now, 0)
+			p.judge(m, refused, now.Add(time.Millisecond))
+			taken++
+		}
+		return taken
+	}
+	run(3*time.Second, false)
+	run(2*time.Second, true)
+	if p.learned == 0 || p.learned > 40 {
+		t.Fatalf("learned %.1f a second of an SMSC that takes nothing", p.learned)
+	}
+	run(5*time.Second, false)
+	if taken := run(time.Second, false); taken < 100 {
+		t.Errorf("%d messages in a second, five seconds after the SMSC could take 400 again", taken)
+	}
+}
