@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"sync"
 	"time"
+
+	"switchboard/message"
+	"switchboard/store"
 )
 
 const (
@@ -144,5 +147,49 @@ func (e *engine) adopt(ctx context.Context, h heldReceipt) (*match, error) {
 	s := &submitted{id: m.Message, to: m.To, from: m.From, routing: string(m.Routing), total: max(m.Total, 1)}
 	e.logger.Info("a receipt is taken for that of a submit without an answer", "message_id", m.Message, "smsc_message_id", h.ID)
 	e.saveParts(ctx, s, part{s, max(m.N, 1)}.only(h.ID))
-	return m, e.state.Delete(ctx, key)
+	return m, e.nextUnknown(ctx, key, s)
+}
+
+// nextUnknown leaves a message's next part without an answer to the next receipt
+// for the same person.
+func (e *engine) nextUnknown(ctx context.Context, key string, s *submitted) error {
+	if s.total > 1 {
+		keys := make([]string, s.total)
+		for i := range keys {
+			keys[i] = e.keys.part(s.id, i+1)
+		}
+		found, err := e.state.Get(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		for i, k := range keys {
+			if f, _ := readFate(found[k]); f.unknown {
+				return e.state.Set(ctx, store.Entry{Key: key, Value: part{s, i + 1}.encode(), TTL: e.options.SubmitSMExpiry.Std()})
+			}
+		}
+	}
+	return e.state.Delete(ctx, key)
+}
+
+// adoptHeld takes a receipt for a message without an answer that is held in the
+// state alone: the process that took it has died.
+func (e *engine) adoptHeld(ctx context.Context, m *message.Message) (adopted bool, err error) {
+	pointer := e.keys.heldFor(m.To, m.From)
+	found, err := e.state.Get(ctx, pointer)
+	if err != nil || found[pointer] == "" {
+		return false, err
+	}
+	key := found[pointer]
+	if found, err = e.state.Get(ctx, key); err != nil || found[key] == "" {
+		return false, err
+	}
+	var h heldReceipt
+	if err := json.Unmarshal([]byte(found[key]), &h); err != nil {
+		return false, nil // release warns of it
+	}
+	match, err := e.adopt(ctx, h)
+	if match == nil || err != nil {
+		return false, err
+	}
+	return true, e.settleHeld(ctx, key, *match, h)
 }

@@ -184,7 +184,10 @@ func (e *engine) hold(ctx context.Context, h heldReceipt) error {
 		return message.Permanent(fmt.Errorf("holding a receipt: %w", err))
 	}
 	key := e.keys.held(e.ids.held(h.ID))
-	if err := e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: e.options.HeldReceiptExpiry.Std()}); err != nil {
+	ttl := e.options.HeldReceiptExpiry.Std()
+	err = e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl},
+		store.Entry{Key: e.keys.heldFor(h.From, h.To), Value: key, TTL: ttl})
+	if err != nil {
 		return fmt.Errorf("holding a receipt: %w", err)
 	}
 	e.metrics.receipt("held")

@@ -1,11 +1,13 @@
 package smpp
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"switchboard/message"
+	"switchboard/store"
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
@@ -205,6 +207,41 @@ func TestReceiptForUnansweredSubmit(t *testing.T) {
 	}
 	if id, err := b.SendAgain(within(t), m); err != nil || id != b.smsc.Submitted()[0].MessageID {
 		t.Errorf("SendAgain = %q, %v; want the id of the receipt", id, err)
+	}
+}
+
+// A receipt whose holder has died is found by the message it is about, part by
+// part.
+func TestReceiptsHeldByADeadProcess(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}},
+		func(o *Transport) { o.SubmitTimeout = quick })
+	m := outgoing(strings.Repeat("0123456789", 20))
+	if _, err := b.Send(within(t), m); err == nil {
+		t.Fatal("Send succeeded without an answer")
+	}
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range b.smsc.Submitted() {
+		b.receipt(r, "DELIVRD")
+		e.held.drop(e.keys.held(r.MessageID)) // as death does
+		for n := range 2 {
+			key := e.keys.part(m.ID, n+1)
+			if found, err := b.state.Get(t.Context(), key); err != nil || !strings.HasPrefix(found[key], "?") {
+				continue
+			}
+			long := fmt.Sprintf("?%d", time.Now().Add(-2*heldPatience).Unix())
+			if err := b.state.Set(t.Context(), store.Entry{Key: key, Value: long, TTL: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.SendAgain(within(t), m); (err == nil) != (i == 1) {
+			t.Errorf("after receipt %d SendAgain says %v", i+1, err)
+		}
+	}
+	if event := b.line.NextEvent(t); event.MessageID != m.ID || event.DeliveryStatus != message.Delivered {
+		t.Errorf("event = %s", event.Encode())
 	}
 }
 

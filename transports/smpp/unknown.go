@@ -78,17 +78,18 @@ func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID 
 	if len(found) == 0 {
 		return e.send(ctx, m, nil)
 	}
-	known := make([]fate, p.total)
-	waited := time.Duration(-1)
-	for i, key := range keys {
-		fate, since := readFate(found[key])
-		if fate.refused != nil {
-			return "", fate.refused
+	known, waited, err := readFates(keys, found)
+	if err != nil {
+		return "", err
+	}
+	if waited >= heldPatience {
+		adopted, err := e.adoptHeld(ctx, m)
+		if err != nil {
+			return "", err
 		}
-		if fate.unknown {
-			waited = max(waited, time.Since(since))
+		if adopted {
+			return e.sendAgain(ctx, m)
 		}
-		known[i] = fate
 	}
 	switch {
 	case waited > e.options.UnknownWait.Std():
@@ -97,6 +98,23 @@ func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID 
 		return "", message.RetryAfter(e.nextLook(waited), errUnknown)
 	}
 	return e.send(ctx, m, known)
+}
+
+// readFates reads what is written down of a message's parts, and for how long
+// one has gone unanswered; below 0 when none has. It fails when one was refused.
+func readFates(keys []string, found map[string]string) (known []fate, waited time.Duration, err error) {
+	known, waited = make([]fate, len(keys)), -1
+	for i, key := range keys {
+		f, since := readFate(found[key])
+		if f.refused != nil {
+			return nil, 0, f.refused
+		}
+		if f.unknown {
+			waited = max(waited, time.Since(since))
+		}
+		known[i] = f
+	}
+	return known, waited, nil
 }
 
 func readFate(value string) (f fate, since time.Time) {
@@ -188,7 +206,15 @@ func (k keys) part(message string, n int) string {
 }
 
 func (k keys) unknown(to, from string) string {
-	return k.prefix + "unknown/" + strings.ReplaceAll(bare(to), "/", "_") + "/" + bare(from)
+	return k.prefix + "unknown/" + people(to, from)
+}
+
+func (k keys) heldFor(to, from string) string {
+	return k.prefix + "held-for/" + people(to, from)
+}
+
+func people(to, from string) string {
+	return strings.ReplaceAll(bare(to), "/", "_") + "/" + bare(from)
 }
 
 // known is what a provider's id stands for, as it is kept.
