@@ -71,8 +71,8 @@ func TestDatabaseAway(t *testing.T) {
 // the rest, and nobody gets it twice beyond what the dead one had in hand.
 func TestBroadcastReplicaKilled(t *testing.T) {
 	const many = 100_000
-	// inHand is what a replica may have in hand: two batches of 200.
-	const inHand = 2 * 200
+	// inHand is what a replica may have in hand: eight batches of 200.
+	const inHand = 8 * 200
 	s, o := startRecord(t)
 	h := newHandsets(t, connect(t, s.url("AMQP_URL")), "load")
 	doomed := start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...)

@@ -80,17 +80,20 @@ func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	fates := make(chan error, len(due))
 	for _, batch := range due {
-		body, err := json.Marshal(batch)
-		if err != nil {
-			return published, err
-		}
-		if err := r.core.Broker.Publish(ctx, broker.Publication{Queue: r.tasks().Name, Body: body}); err != nil {
-			return published, fmt.Errorf("publishing a task: %w", err)
+		body, _ := json.Marshal(batch) // numbers and texts: cannot fail
+		r.core.Broker.PublishAsync(ctx, broker.Publication{Queue: r.tasks().Name, Body: body}, func(err error) { fates <- err })
+	}
+	// A task that was lost is made again when its batch's lease has ended.
+	for range due {
+		if failed := <-fates; failed != nil {
+			err = fmt.Errorf("publishing a task: %w", failed)
+			continue
 		}
 		published++
 	}
-	return published, nil
+	return published, err
 }
 
 // handOver works on tasks.

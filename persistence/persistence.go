@@ -36,7 +36,7 @@ type Persistence struct {
 	// Broadcasts says whether this worker hands broadcasts over. Default true.
 	Broadcasts bool `yaml:"broadcasts"`
 	// BroadcastTasks is how many batches of broadcasts are in hand at once.
-	// Default 2.
+	// Default 8.
 	BroadcastTasks int `yaml:"broadcast_tasks"`
 }
 
@@ -44,7 +44,7 @@ type Persistence struct {
 const (
 	defaultRecordBatch = 500
 	defaultRecordWait  = 10 * time.Millisecond
-	defaultTasks       = 2
+	defaultTasks       = 8
 	maxRecordBatch     = 5000
 	// batchesInHand is how many batches are read ahead: one is written while
 	// the next one fills.

@@ -141,11 +141,14 @@ func writePeople(path string, n int) error {
 	return errors.Join(out.Flush(), file.Close())
 }
 
+// sinkPrefetch is so large that the transport's own confirms hold nothing up.
+const sinkPrefetch = 5000
+
 // answerAtOnce plays the transport: an ack for each message, and only then is
 // it let go.
 func answerAtOnce(ctx context.Context, b *rabbitmq.Broker, came *atomic.Int64) error {
 	queue := broker.Queue{Name: "bench_rec.outbound", Keys: []string{"bench_rec.outbound"}}
-	return b.Consume(ctx, queue, 500, func(d *broker.Delivery) {
+	return b.Consume(ctx, queue, sinkPrefetch, func(d *broker.Delivery) {
 		m, err := message.Decode(d.Body)
 		if err != nil {
 			return // the clock never stops, and says so
