@@ -149,6 +149,9 @@ type State struct {
 	Blocked    string // why the broker accepts no bodies now; empty when it does
 	Reconnects int
 	LastError  error // why it is not connected; nil when it is
+	// Idle are the durable queues that Consume was called for and that are not
+	// being consumed at this moment, sorted.
+	Idle []string
 }
 
 // Broker is all of it.

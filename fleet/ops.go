@@ -45,14 +45,20 @@ func (p *Process) notReady() []string {
 	if !state.Connected {
 		reasons = append(reasons, fmt.Sprintf("the broker is not connected (%v)", state.LastError))
 	}
+	if len(state.Idle) > 0 {
+		reasons = append(reasons, "not being consumed: "+strings.Join(state.Idle, ", "))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.workers) == 0 {
 		reasons = append(reasons, "no worker has started yet")
 	}
 	for _, r := range p.workers {
-		if !r.up {
+		switch {
+		case !r.up:
 			reasons = append(reasons, fmt.Sprintf("worker %s is not running (%v)", r.def.Name, r.lastErr))
+		case r.queues.Load() == 0:
+			reasons = append(reasons, fmt.Sprintf("worker %s does not consume yet", r.def.Name))
 		}
 	}
 	return reasons

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,7 @@ type running struct {
 	// patient: it was started by a reload, and must not take the others down
 	// with it.
 	patient bool
+	queues  atomic.Int64 // being consumed
 
 	// Guarded by Process.mu.
 	def      *Definition
@@ -207,7 +209,7 @@ func hopeless(err error) bool {
 
 func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
 	env := worker.Env{
-		Name: def.Name, Kind: def.Kind, Broker: p.Broker, State: p.State, Record: p.Record, Metrics: p.metrics,
+		Name: def.Name, Kind: def.Kind, Broker: attended{p.Broker, &r.queues}, State: p.State, Record: p.Record, Metrics: p.metrics,
 		Logger:     p.Logger.With("worker", def.Name),
 		Stack:      worker.NewStack(def.layers...),
 		Registerer: p.Registry,

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -31,10 +32,12 @@ import (
 // quiet is an application that counts how often it was started.
 type quiet struct {
 	Greeting string `yaml:"greeting"`
+	Late     int    `yaml:"late"` // seconds before it is there
 	starts   *atomic.Int32
 }
 
 func (q *quiet) Bind(context.Context, applications.Tools) error {
+	time.Sleep(time.Duration(q.Late) * time.Second)
 	q.starts.Add(1)
 	return nil
 }

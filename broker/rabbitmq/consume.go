@@ -38,6 +38,10 @@ func (b *Broker) Consume(ctx context.Context, q broker.Queue, prefetch int, hand
 		return fmt.Errorf("consuming queue %q: the prefetch must be 1 to %d, not %d: %w", q.Name, math.MaxUint16, prefetch, broker.ErrInvalid)
 	}
 	c := &consumer{broker: b, spec: q, prefetch: prefetch, handle: handle, settled: make(chan struct{}, 1)}
+	if !q.Temporary {
+		b.attendance.begin(c)
+		defer b.attendance.end(c)
+	}
 	if err := c.run(ctx); err != nil {
 		return fmt.Errorf("consuming queue %q: %w", q.Name, err)
 	}
@@ -109,6 +113,8 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	if err != nil {
 		return false, fmt.Errorf("starting: %w", explain(err))
 	}
+	c.broker.attendance.mark(c, true)
+	defer c.broker.attendance.mark(c, false)
 	acks := newAcks(ch, c.broker.metrics)
 	if !c.broker.consumers.goFunc(func() { acks.run(c.broker.parting) }) {
 		return false, broker.ErrClosed

@@ -60,6 +60,8 @@ type Broker struct {
 	delays    *delays
 	log       *slog.Logger
 	metrics   *metrics
+	// attendance says who is consuming, and who would like to.
+	attendance attendance
 
 	closing    chan struct{} // closed when Close begins: nothing new
 	parting    chan struct{} // closed when all confirms are in: the last acknowledgements
@@ -140,6 +142,7 @@ func (b *Broker) State() broker.State {
 		Connected:  p.connected && c.connected,
 		Blocked:    p.blocked,
 		Reconnects: p.reconnects + c.reconnects,
+		Idle:       b.attendance.idle(),
 	}
 	if st.Blocked == "" {
 		st.Blocked = c.blocked
