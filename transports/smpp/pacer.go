@@ -38,6 +38,7 @@ type pacer struct {
 	learned     float64       // per second; 0 is none
 	peak        float64       // what learned came down from
 	goal        float64       // up to which learned grows at once
+	before      float64       // the rate when refusals began, before any pause
 	decreasedAt time.Time
 	increasedAt time.Time
 	pausedUntil time.Time
@@ -152,6 +153,8 @@ const (
 	// restart is how much faster each second is than the one before, up to the
 	// goal: what an SMSC took before it took nothing, it is likely to take again.
 	restart = 3
+	// doubt is what the goal is multiplied by when less is refused too.
+	doubt = 0.9
 	// tolerated is the share of answers that may ask for less traffic without
 	// the rate being lowered: a queue that is full now and then is no rate.
 	tolerated = 0.05
@@ -169,6 +172,9 @@ func (p *pacer) judge(m *mark, throttled bool, now time.Time) {
 		p.grow(now)
 		return
 	}
+	if p.refusals.sum(now) == 0 {
+		p.before = p.recent.rate(now)
+	}
 	p.refusals.add(now)
 	if until := now.Add(p.delay); until.After(p.pausedUntil) {
 		p.pausedUntil = until
@@ -184,11 +190,21 @@ func (p *pacer) lower(now time.Time) {
 	if p.learned > 0 {
 		current = min(current, p.learned)
 	}
-	p.peak = current
-	p.learned = max(current*decrease, minimumRate)
 	// While nothing is taken the rate comes down to that of our own pauses, which
-	// says nothing of the SMSC's. So the goal comes down by a share each time.
-	p.goal = max(p.learned, p.goal*decrease)
+	// says little of what the SMSC takes at other times. So the goal comes down by
+	// as much only from where it was reached.
+	switch {
+	case p.learned == 0:
+		p.peak = max(p.before, current)
+		p.goal = p.peak * decrease
+	case p.learned >= p.goal:
+		p.peak = p.learned
+		p.goal = p.peak * decrease
+	default:
+		p.goal *= doubt
+	}
+	p.learned = max(current*decrease, minimumRate)
+	p.goal = max(p.goal, p.learned)
 	p.decreasedAt, p.increasedAt = now, now
 }
 

@@ -162,7 +162,7 @@ func TestComesBackFromAFullStop(t *testing.T) {
 		t.Fatalf("learned %.1f a second of an SMSC that takes nothing", p.learned)
 	}
 	run(5*time.Second, false)
-	if taken := run(time.Second, false); taken < 100 {
+	if taken := run(time.Second, false); taken < 200 {
 		t.Errorf("%d messages in a second, five seconds after the SMSC could take 400 again", taken)
 	}
 }
