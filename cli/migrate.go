@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,9 +37,19 @@ func (f *databaseFlag) open(ctx context.Context, check bool) (store.Database, er
 	}
 	if err := db.Check(ctx); err != nil {
 		_ = db.Close()
-		return nil, err
+		return nil, unreachable(err)
 	}
 	return db, nil
+}
+
+// unreachable says what to do about a database that does not answer. What the
+// driver says of each address it tried becomes one line.
+func unreachable(err error) error {
+	if errors.Is(err, store.ErrSchemaOlder) || errors.Is(err, store.ErrSchemaNewer) {
+		return err
+	}
+	lines := strings.Join(strings.Fields(err.Error()), " ")
+	return fmt.Errorf("%s; look at DATABASE_URL and whether the database is up", lines)
 }
 
 func migrateCommand() *cobra.Command {
@@ -53,7 +65,7 @@ func migrateCommand() *cobra.Command {
 			}
 			defer func() { _ = db.Close() }()
 			if err := db.Migrate(cmd.Context()); err != nil {
-				return fmt.Errorf("migrating the database: %w", err)
+				return fmt.Errorf("migrating the database: %w", unreachable(err))
 			}
 			current, _, err := db.Version(cmd.Context())
 			if err != nil {

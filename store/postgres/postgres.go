@@ -59,8 +59,9 @@ type DB struct {
 	background *sqlstore.Background
 }
 
-// Open makes a pool of connections, and proves that one can be had. It leaves
-// the schema alone: see Migrate and Check.
+// Open makes a pool of connections. The database need not be there yet: what a
+// worker does without it goes on. It leaves the schema alone: see Migrate and
+// Check. An error says that the URL is wrong.
 func Open(ctx context.Context, s Settings) (*DB, error) {
 	config, err := poolConfig(s)
 	if err != nil {
@@ -69,10 +70,6 @@ func Open(ctx context.Context, s Settings) (*DB, error) {
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("opening PostgreSQL pool: %w", err)
-	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("reaching PostgreSQL at %s:%d: %w", config.ConnConfig.Host, config.ConnConfig.Port, err)
 	}
 	return newDB(pool, s), nil
 }
