@@ -51,7 +51,7 @@ func (d *Dispatcher) remember(ctx context.Context, batch []decided) {
 	}
 	if err := d.set(ctx, entries); err != nil && ctx.Err() == nil {
 		d.core.Logger.Warn("remembering where messages came from failed; their events may not find the way back",
-			"worker", d.core.Name, "messages", len(entries), "error", err)
+			"messages", len(entries), "error", err)
 	}
 	for _, b := range batch {
 		publish(ctx, b.item, b.targets)

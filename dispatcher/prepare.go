@@ -43,6 +43,6 @@ func (p *plan) prepare(ctx context.Context, d *Dispatcher, batch []taken) {
 		return nil
 	})
 	if err != nil {
-		d.core.Logger.Error("the router panicked while preparing", "worker", d.core.Name, "error", err)
+		d.core.Logger.Error("the router panicked while preparing", "error", err)
 	}
 }

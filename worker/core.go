@@ -130,7 +130,7 @@ func (s *Session) Wait() error {
 	case <-patience.C:
 		s.quit()
 		s.core.Logger.Warn("stop_timeout is over; what is still in hand returns to its queue",
-			"worker", s.core.Name, "stop_timeout", s.core.Settings.StopTimeout.Std())
+			"stop_timeout", s.core.Settings.StopTimeout.Std())
 		s.awaitLetGo(finished)
 	}
 	s.mu.Lock()

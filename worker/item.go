@@ -118,7 +118,7 @@ func (it *Item) verdict(err error) (reason string, dead bool) {
 	case errors.As(err, &invalid):
 		return ReasonInvalid, true
 	case errors.As(err, &panicked):
-		it.core.Logger.Error("plugin panicked", "worker", it.core.Name, "queue", it.delivery.Queue,
+		it.core.Logger.Error("plugin panicked", "queue", it.delivery.Queue,
 			"panic", panicked.Value, "stack", string(panicked.Stack))
 		return ReasonPanic, true
 	case message.IsPermanent(err):
@@ -149,7 +149,7 @@ func (it *Item) setAside(reason string, cause error) {
 	}
 	if err != nil {
 		it.core.Logger.Warn("setting a message aside failed; it returns to its queue",
-			"worker", it.core.Name, "queue", it.delivery.Queue, "error", err)
+			"queue", it.delivery.Queue, "error", err)
 		it.requeueSlowly()
 		return
 	}
@@ -163,7 +163,7 @@ func (it *Item) refuse(err error) {
 	reason, _ := message.DiscardReason(err)
 	if failed := it.tellFailure(errors.New(reason)); failed != nil {
 		it.core.Logger.Warn("telling a message's sender why it was refused failed; it returns to its queue",
-			"worker", it.core.Name, "queue", it.delivery.Queue, "error", failed)
+			"queue", it.delivery.Queue, "error", failed)
 		it.requeueSlowly()
 		return
 	}
@@ -273,5 +273,5 @@ func (it *Item) log(level slog.Level, what string, cause error) {
 	if it.Envelope != nil {
 		id = it.ID()
 	}
-	it.core.Logger.Log(it.ctx, level, what, "worker", it.core.Name, "queue", it.delivery.Queue, "message_id", id, "error", cause)
+	it.core.Logger.Log(it.ctx, level, what, "queue", it.delivery.Queue, "message_id", id, "error", cause)
 }
