@@ -235,6 +235,28 @@ func TestPasswordIsNeverShown(t *testing.T) {
 	}
 }
 
+// A receipt begins with what the person was sent; that is for debugging only.
+func TestAReceiptsTextIsNotLogged(t *testing.T) {
+	var log lockedBuffer
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Text: "unreadable: my diagnosis"}}})
+	tr := connected(t, v.Addr(), remember(t), nil)
+	if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+		t.Fatal(err)
+	}
+	b := &bundle{T: t, Transport: tr, smsc: v, line: transporttest.NewLine()}
+	stop := transporttest.Start(t, tr, b.line)
+	defer stop()
+	b.send(outgoing("hello"))
+	for deadline := time.Now().Add(transporttest.Patience); !strings.Contains(log.text(), "cannot be read"); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the log says %s", log.text())
+		}
+	}
+	if text := log.text(); strings.Contains(text, "diagnosis") {
+		t.Errorf("the log says %s", text)
+	}
+}
+
 // Messages that wait for a bind are sent once there is one.
 func TestSendWaitsForTheBind(t *testing.T) {
 	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusSysErr)}}})

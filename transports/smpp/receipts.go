@@ -40,7 +40,8 @@ func (e *engine) readReceipt(m *pdu.Message) (h heldReceipt, is bool) {
 	if err != nil {
 		if declared {
 			e.metrics.receipt("unreadable")
-			e.logger.Warn("a delivery receipt cannot be read and is let go", "from", m.Source.Addr, "text", text, "error", err)
+			e.logger.Warn("a delivery receipt cannot be read and is let go", "from", m.Source.Addr, "error", err)
+			e.logger.Debug("its text, which may quote the message", "from", m.Source.Addr, "text", text)
 		}
 		return h, declared
 	}
