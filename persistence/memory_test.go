@@ -2,12 +2,11 @@ package persistence_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
-
-	"database/sql"
 
 	"switchboard/broker"
 	"switchboard/broker/memory"

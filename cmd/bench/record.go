@@ -41,8 +41,10 @@ func newExchange(i int) exchange {
 
 func (x exchange) publications() []broker.Publication {
 	return []broker.Publication{
-		{Key: "bench_rec.inbound", Body: x.in.Encode()}, {Key: "bench_rec.outbound", Body: x.out.Encode()},
-		{Key: "bench_rec.event", Body: x.ack.Encode()}, {Key: "bench_rec.event", Body: x.report.Encode()},
+		{Key: "bench_rec.inbound", Body: x.in.Encode()},
+		{Key: "bench_rec.outbound", Body: x.out.Encode()},
+		{Key: "bench_rec.event", Body: x.ack.Encode()},
+		{Key: "bench_rec.event", Body: x.report.Encode()},
 	}
 }
 
