@@ -103,7 +103,7 @@ func (b *board) run(ctx context.Context) {
 	})
 	if err != nil && ctx.Err() == nil && !errors.Is(err, broker.ErrClosed) {
 		b.core.Logger.Error("hearing how transports are failed; those that are down are not passed over any more",
-			"worker", b.core.Name, "queue", b.queue(nil).Name, "error", err)
+			"queue", b.queue(nil).Name, "error", err)
 	}
 }
 
@@ -111,11 +111,11 @@ func (b *board) hear(ctx context.Context, d *broker.Delivery) {
 	connector, isStatus := strings.CutSuffix(d.Key, statusKey)
 	s, err := message.DecodeStatus(d.Body)
 	if err != nil || !isStatus {
-		b.core.Logger.Warn("let go of what is no status event", "worker", b.core.Name, "key", d.Key, "error", err)
+		b.core.Logger.Warn("let go of what is no status event", "key", d.Key, "error", err)
 		return
 	}
 	if b.note(connector, map[string]word{s.Component: {s.Health, s.Timestamp}}) {
-		b.core.Logger.Info("transport changed", "worker", b.core.Name, "transport", connector, "health", b.Of(connector),
+		b.core.Logger.Info("transport changed", "transport", connector, "health", b.Of(connector),
 			"component", s.Component, "status", s.Health, "text", s.Text)
 	}
 	b.share(ctx, connector)
@@ -165,7 +165,7 @@ func (b *board) share(ctx context.Context, connector string) {
 		err = b.core.State.Set(ctx, store.Entry{Key: healthKey(connector), Value: string(text), TTL: boardMemory})
 	}
 	if err != nil && ctx.Err() == nil {
-		b.core.Logger.Warn("telling other replicas how a transport is failed", "worker", b.core.Name, "transport", connector, "error", err)
+		b.core.Logger.Warn("telling other replicas how a transport is failed", "transport", connector, "error", err)
 	}
 }
 

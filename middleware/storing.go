@@ -29,7 +29,7 @@ func NewStoring() *Storing { return &Storing{} }
 
 // Bind warns.
 func (s *Storing) Bind(_ context.Context, tools worker.Tools) error {
-	tools.Logger.Warn("the storing middleware does nothing here; run a persistence worker, which records every message", "worker", tools.Name)
+	tools.Logger.Warn("the storing middleware does nothing here; run a persistence worker, which records every message")
 	return nil
 }
 
