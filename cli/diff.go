@@ -42,6 +42,9 @@ and 2 when the question cannot be answered.`,
 			} else {
 				err = printDifference(cmd.OutOrStdout(), difference)
 			}
+			if difference.Messages == 0 {
+				return misused(errors.Join(err, errEmptySample))
+			}
 			return errors.Join(err, changed(difference))
 		},
 	}
@@ -82,7 +85,7 @@ func printDifference(w io.Writer, d explain.Difference) error {
 		_, _ = fmt.Fprintf(w, "%s had no way before and have none now\n", count(d.StuckBefore, "message"))
 	}
 	if d.Unreadable > 0 {
-		_, _ = fmt.Fprintf(w, "%s could not be read and are left out\n", count(d.Unreadable, "line"))
+		_, _ = fmt.Fprintf(w, "%s could not be read, the first: %s\n", count(d.Unreadable, "line"), d.WhyUnreadable)
 	}
 	if len(d.Moves) == 0 {
 		return nil
@@ -97,6 +100,10 @@ func printDifference(w io.Writer, d explain.Difference) error {
 	}
 	return table.Flush()
 }
+
+// errEmptySample keeps a script from taking a sample in another form, or an empty
+// one, for proof that nothing changes.
+var errEmptySample = errors.New("the sample has no message that can be read, so there is nothing to compare")
 
 // errChanged is for the exit code; the listing has said it all.
 var errChanged = errors.New("messages would go elsewhere")

@@ -180,6 +180,10 @@ func TestDiffCommand(t *testing.T) {
 	if out, code, err = invoke(t, sample, "diff", old, old, "--messages", "-", "--json"); code != exitOK {
 		t.Error(code, err, out)
 	}
+	if out, code, err = invoke(t, "{}\n", "diff", old, fresh, "--messages", "-"); code != exitMisused {
+		t.Errorf("an unreadable sample: %d %v", code, err)
+	}
+	wants(t, out, "1 line could not be read, the first: line 1: ")
 	for _, args := range [][]string{{"diff", old, fresh}, {"diff", old, "--messages", "-"}, {"diff", old, fresh, "--messages", "no such file"}} {
 		if _, code, err := invoke(t, sample, args...); code != exitMisused {
 			t.Errorf("%v: %d %v", args, code, err)

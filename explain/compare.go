@@ -23,9 +23,11 @@ type Difference struct {
 	Freed int `json:"way_found"`
 	// StuckBefore have no way by either; they count as the same.
 	StuckBefore int `json:"no_way_before_either"`
-	// Unreadable are lines that are no messages.
-	Unreadable int    `json:"unreadable"`
-	Moves      []Move `json:"moves"`
+	// Unreadable are lines that are no messages, and WhyUnreadable is what is
+	// wrong with the first of them.
+	Unreadable    int    `json:"unreadable"`
+	WhyUnreadable string `json:"why_unreadable,omitempty"`
+	Moves         []Move `json:"moves"`
 	// MoreMoves are messages that move in ways beyond those listed.
 	MoreMoves int `json:"more_moves,omitempty"`
 }
@@ -103,6 +105,7 @@ func (c *Comparer) some(ctx context.Context, sample *Sample) (more bool, err err
 			return false, nil
 		case errors.As(err, &line):
 			c.sum.Unreadable++
+			c.sum.WhyUnreadable = cmp.Or(c.sum.WhyUnreadable, line.Error())
 			continue
 		case err != nil:
 			return false, err
