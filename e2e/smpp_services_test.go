@@ -27,7 +27,7 @@ const (
 	dutch = 5
 	// smppPatience is how long the last message may take to be done with, beside
 	// the time the rates take.
-	smppPatience = 45 * time.Second
+	smppPatience = 2 * time.Minute
 )
 
 func smppCount(t *testing.T) int {

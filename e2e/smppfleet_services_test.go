@@ -65,7 +65,6 @@ behaviour:
     lost: 0.2%%
     late: 0.2%%
     late_by: 4s..8s
-    early: 0.1%%
     duplicated: 0.5%%
   receipts:
     form: tlv

@@ -101,9 +101,10 @@ func preloadSMS(ctx context.Context, b *rabbitmq.Broker, transport string, n int
 	errs := make(chan error, atOnce)
 	for left := n; left > 0; left -= atOnce {
 		batch := min(left, atOnce)
-		for range batch {
+		for i := range batch {
 			m := message.New()
-			m.From, m.To, m.Content = benchFrom, benchTo, benchText
+			// Different people: messages to one of them leave one after the other.
+			m.From, m.To, m.Content = benchFrom, fmt.Sprintf("%s%04d", benchTo[:8], i), benchText
 			m.TransportName, m.TransportType = transport, "sms"
 			_ = m.RoutingMetadata.UnmarshalJSON([]byte(`{"endpoint_name":"default"}`))
 			b.PublishAsync(ctx, broker.Publication{Key: queue, Body: m.Encode()}, func(err error) { errs <- err })
