@@ -5,6 +5,7 @@ package rabbitmq_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,8 @@ func TestBlocked(t *testing.T) {
 	const connectionClass, blocked, unblocked = 10, 60, 61
 	p := newProxy(t)
 	registry := prometheus.NewRegistry()
-	b := openClosed(t, rabbitmq.Settings{URL: p.url, Metrics: registry})
+	var log logBuffer
+	b := openClosed(t, rabbitmq.Settings{URL: p.url, Metrics: registry, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	q := newQueue(t)
 	must(t, b.Publish(testContext(t), broker.Publication{Queue: q.Name}))
 	reason := "low on memory"
@@ -29,6 +31,12 @@ func TestBlocked(t *testing.T) {
 	await(t, "the state says so", func() bool { return b.State().Blocked == reason })
 	if gather(t, registry)["switchboard_broker_blocked"] == 0 {
 		t.Error("the metric does not say so")
+	}
+	if gather(t, registry)["switchboard_broker_blockings_total"] == 0 {
+		t.Error("it was not counted")
+	}
+	if text := log.String(); !strings.Contains(text, "takes no bodies") || !strings.Contains(text, reason) {
+		t.Errorf("the log says %s", text)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
