@@ -3,6 +3,8 @@ package smpp
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -174,22 +176,51 @@ func (e *engine) nextUnknown(ctx context.Context, key string, s *submitted) erro
 // adoptHeld takes a receipt for a message without an answer that is held in the
 // state alone: the process that took it has died.
 func (e *engine) adoptHeld(ctx context.Context, m *message.Message) (adopted bool, err error) {
-	pointer := e.keys.heldFor(m.To, m.From)
+	list, err := e.heldFor(ctx, m.To, m.From)
+	if len(list) == 0 || err != nil {
+		return false, err
+	}
+	found, err := e.state.Get(ctx, list...)
+	if err != nil {
+		return false, err
+	}
+	for key, text := range found {
+		var h heldReceipt
+		if err := json.Unmarshal([]byte(text), &h); err != nil {
+			continue // release warns of it
+		}
+		if time.Since(h.Held) < heldPatience {
+			continue // its id may be on its way, and be another message's
+		}
+		match, err := e.adopt(ctx, h)
+		if match == nil || err != nil {
+			return adopted, err
+		}
+		if err := e.settleHeld(ctx, key, *match, h); err != nil {
+			return adopted, err
+		}
+		adopted = true
+	}
+	return adopted, nil
+}
+
+// maxHeldFor is how many receipts held for one person are found again.
+const maxHeldFor = 20
+
+// heldFor are the keys of the receipts held for messages between two, also of
+// some that are held no more.
+func (e *engine) heldFor(ctx context.Context, to, from string) (list []string, err error) {
+	pointer := e.keys.heldFor(to, from)
 	found, err := e.state.Get(ctx, pointer)
 	if err != nil || found[pointer] == "" {
-		return false, err
+		return nil, err
 	}
-	key := found[pointer]
-	if found, err = e.state.Get(ctx, key); err != nil || found[key] == "" {
-		return false, err
+	return strings.Split(found[pointer], "\n"), nil
+}
+
+func withKey(list []string, key string) string {
+	if !slices.Contains(list, key) {
+		list = append(list, key)
 	}
-	var h heldReceipt
-	if err := json.Unmarshal([]byte(found[key]), &h); err != nil {
-		return false, nil // release warns of it
-	}
-	match, err := e.adopt(ctx, h)
-	if match == nil || err != nil {
-		return false, err
-	}
-	return true, e.settleHeld(ctx, key, *match, h)
+	return strings.Join(list[max(0, len(list)-maxHeldFor):], "\n")
 }

@@ -24,6 +24,7 @@ type heldReceipt struct {
 	Done   time.Time      `json:"done,omitzero"`
 	From   string         `json:"from"` // the person the message went to
 	To     string         `json:"to"`
+	Held   time.Time      `json:"held,omitzero"` // since when
 }
 
 // readReceipt reads a deliver_sm as a receipt; is is false when it is a
@@ -180,14 +181,18 @@ func firstOf(a, b string) string {
 // hold keeps a receipt whose id is not known: its submit_sm_resp may be on its
 // way, here or in another process.
 func (e *engine) hold(ctx context.Context, h heldReceipt) error {
+	h.Held = time.Now()
 	text, err := json.Marshal(h)
 	if err != nil {
 		return message.Permanent(fmt.Errorf("holding a receipt: %w", err))
 	}
 	key := e.keys.held(e.ids.held(h.ID))
 	ttl := e.options.HeldReceiptExpiry.Std()
-	err = e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl},
-		store.Entry{Key: e.keys.heldFor(h.From, h.To), Value: key, TTL: ttl})
+	list, err := e.heldFor(ctx, h.From, h.To)
+	if err == nil {
+		err = e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl},
+			store.Entry{Key: e.keys.heldFor(h.From, h.To), Value: withKey(list, key), TTL: ttl})
+	}
 	if err != nil {
 		return fmt.Errorf("holding a receipt: %w", err)
 	}
