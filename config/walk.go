@@ -157,7 +157,7 @@ func yamlError(err error) error {
 	for _, text := range typed.Errors {
 		if m := typeErrorLine.FindStringSubmatch(text); m != nil {
 			line, _ := strconv.Atoi(m[1])
-			errs = append(errs, &lineError{line, m[2]})
+			errs = append(errs, &lineError{line, plainly(m[2])})
 			continue
 		}
 		errs = append(errs, errors.New(text))
