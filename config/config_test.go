@@ -74,6 +74,7 @@ func TestRefuses(t *testing.T) {
 		"in a list":         {"rules:\n - port: 1\n - pord: 2", `w.yaml:3: unknown key "pord" in rules.1; did you mean "port"?`},
 		"in an ordered map": {"deep:\n  x: {prot: 1}", `w.yaml:2: unknown key "prot" in deep.x; did you mean "port"?`},
 		"type":              {"in:\n  port: many", `w.yaml:2: here must be a whole number, not "many"`},
+		"half a number":     {"in:\n  port: 0.5", `w.yaml:2: here must be a whole number, not "0.5"`},
 		"list for a number": {"in:\n  port: [1]", "w.yaml:2: here must be a whole number, not a list"},
 		"text for a list":   {"rules: yes", `w.yaml:1: here must be a list, not "yes"`},
 		"duration":          {"name: a\nwait: soon", `w.yaml:2: "soon" is no duration`},

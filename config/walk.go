@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -53,6 +54,8 @@ func (w *walker) walk(node *yaml.Node, t reflect.Type, path []string) {
 		for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
 			w.walk(node.Content[i+1], t.Elem(), append(path, node.Content[i].Value))
 		}
+	case reflect.Int, reflect.Int64, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		w.whole(node)
 	case reflect.Slice:
 		for i := 0; node.Kind == yaml.SequenceNode && i < len(node.Content); i++ {
 			w.walk(node.Content[i], t.Elem(), append(path, strconv.Itoa(i)))
@@ -80,6 +83,14 @@ func (w *walker) walkStruct(node *yaml.Node, t reflect.Type, path []string) {
 			continue
 		}
 		w.walk(value, field, append(path, key.Value))
+	}
+}
+
+// whole refuses what the YAML library would cut off: 0.5 messages a second must
+// not become 0, which often means no limit.
+func (w *walker) whole(node *yaml.Node) {
+	if f, err := strconv.ParseFloat(node.Value, 64); node.ShortTag() == "!!float" && err == nil && f != math.Trunc(f) {
+		w.fail(node, "here must be a whole number, not %q", node.Value)
 	}
 }
 
