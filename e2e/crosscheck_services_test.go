@@ -3,169 +3,24 @@
 package e2e
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 )
-
-// installPeers puts the npm package smpp and the peers made of it into a
-// directory of the test's own.
-func installPeers(t *testing.T) (dir string) {
-	t.Helper()
-	if out, err := exec.Command("../scripts/services", "need", "npm").CombinedOutput(); err != nil {
-		t.Fatalf("node and npm are needed: %v\n%s", err, out)
-	}
-	dir = t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("crosscheck")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	install := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm could not install the package smpp, which these tests hold ours against: %v\n%s", err, out)
-	}
-	return dir
-}
-
-// npmPeer is a running peer of e2e/crosscheck.
-type npmPeer struct {
-	t    *testing.T
-	in   io.WriteCloser
-	said chan heard
-}
-
-// heard is what a peer says.
-type heard struct {
-	Listening int    `json:"listening"`
-	Bound     *int   `json:"bound"`
-	Bind      string `json:"bind"`
-	Version   int    `json:"version"`
-	Submit    *short `json:"submit"`
-	Deliver   *short `json:"deliver"`
-	Receipt   *int   `json:"receipt"`
-	Delivered *int   `json:"delivered"`
-	Answer    *int   `json:"answer"`
-	ID        string `json:"id"`
-	State     int    `json:"state"`
-	Unbind    bool   `json:"unbind"`
-	Closed    bool   `json:"closed"`
-	Error     string `json:"error"`
-}
-
-// short is a short message as the package reads it.
-type short struct {
-	From, To, Text, Octets, UDH, Receipted string
-	Coding, ESM, State                     int
-}
-
-func startPeer(t *testing.T, dir string, args ...string) *npmPeer {
-	t.Helper()
-	cmd := exec.Command("node", args...)
-	cmd.Dir, cmd.Stderr = dir, os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &npmPeer{t: t, in: in, said: make(chan heard, 100)}
-	go func() {
-		defer close(p.said)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var h heard
-			if err := json.Unmarshal(lines.Bytes(), &h); err != nil {
-				h.Error = err.Error() + ": " + lines.Text()
-			}
-			p.said <- h
-		}
-	}()
-	t.Cleanup(func() {
-		_ = in.Close()
-		for range p.said {
-		}
-		_ = cmd.Wait()
-	})
-	return p
-}
-
-func (p *npmPeer) tell(command any) {
-	p.t.Helper()
-	if err := json.NewEncoder(p.in).Encode(command); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// await is the next thing a peer says that is what is waited for.
-func (p *npmPeer) await(what string, is func(heard) bool) heard {
-	p.t.Helper()
-	limit := time.After(patience)
-	for {
-		select {
-		case h, more := <-p.said:
-			if !more || h.Error != "" {
-				p.t.Fatalf("waiting for %s: the peer ended, or said %q", what, h.Error)
-			}
-			if is(h) {
-				return h
-			}
-		case <-limit:
-			p.t.Fatalf("not within %s: %s", patience, what)
-		}
-	}
-}
-
-// text puts n segments together by their headers.
-func (p *npmPeer) text(n int, get func(heard) *short) (whole string, first *short) {
-	p.t.Helper()
-	segments := map[string]string{}
-	for range n {
-		h := p.await("a segment", func(h heard) bool { return get(h) != nil && get(h).ESM&0x3C == 0 })
-		s := get(h)
-		if first == nil {
-			first = s
-		}
-		segments[s.UDH] = s.Text
-		if n > 1 && s.ESM&0x40 == 0 {
-			p.t.Errorf("a segment without a header: %+v", s)
-		}
-	}
-	headers := make([]string, 0, n)
-	for header := range segments {
-		headers = append(headers, header)
-	}
-	slices.Sort(headers) // they differ in the number, which is last
-	for _, header := range headers {
-		whole += segments[header]
-	}
-	return whole, first
-}
 
 func submitted(h heard) *short { return h.Submit }
 func delivered(h heard) *short { return h.Deliver }
 
-// written are texts, the data_coding that carries them, and in how many
-// segments.
-var written = []struct {
+// sample is a text, the data_coding that carries it, and in how many segments.
+type sample struct {
 	name, text string
 	coding     int
 	segments   int
-}{
+}
+
+var written = []sample{
 	{"the GSM alphabet", "Hi @£$¥èéùìòÇØøÅå Δ_ΦΓΛΩΠΨΣΘΞ ÆæßÉ !\"#¤%&'()*+,-./ ¡ÄÖÑÜ§¿äöñüà", 0, 1},
 	{"its extension", "price {5} €, [a] ~b~ \\c\\ d|e^f", 0, 1},
 	{"UCS2", "Привет, мир! 你好 سلام", 8, 1},
@@ -176,72 +31,87 @@ var written = []struct {
 	{"long UCS2 with a surrogate at the seam", strings.Repeat("ж", 66) + "🎲" + strings.Repeat("щ", 20), 8, 2},
 }
 
+// exchange is what is between the npm client and the npm SMSC.
+type exchange struct {
+	*testing.T
+	esme, smsc *npmPeer
+}
+
 // An npm client submits to our SMPP server, whose messages leave by our SMPP
 // transport to an npm SMSC; receipts and messages from people go the other way.
 func TestAgainstNPM(t *testing.T) {
-	dir := installPeers(t)
-	esme, smsc := npmFleet(t, dir)
+	esme, smsc := npmFleet(t, installPeers(t))
 	for _, w := range written {
 		t.Run("to people: "+w.name, func(t *testing.T) {
 			esme.t, smsc.t = t, t
-			for i, part := range parts(w.text, w.segments, w.coding) {
-				fields := map[string]any{"source_addr": "9292", "destination_addr": "31612345678", "dest_addr_ton": 1, "dest_addr_npi": 1, "registered_delivery": 1, "data_coding": w.coding, "short_message": part}
-				if w.segments > 1 {
-					fields["udh"] = fmt.Sprintf("050003%02x%02x%02x", len(w.name), w.segments, i+1)
-				}
-				esme.tell(map[string]any{"submit_sm": fields})
-				if a := esme.await("submit_sm_resp", func(h heard) bool { return h.Answer != nil }); *a.Answer != 0 || a.ID == "" {
-					t.Errorf("submit_sm_resp: %d, id %q", *a.Answer, a.ID)
-				}
-			}
-			text, first := smsc.text(w.segments, submitted)
-			if text != w.text || first.Coding != w.coding {
-				t.Errorf("the SMSC read %q in data_coding %d\n want %q in %d", text, first.Coding, w.text, w.coding)
-			}
-			if first.From != "9292" || first.To != "31612345678" {
-				t.Errorf("from %s to %s", first.From, first.To)
-			}
-			for range w.segments {
-				smsc.await("receipt taken", func(h heard) bool { return h.Receipt != nil && *h.Receipt == 0 })
-			}
-			r := esme.await("receipt", func(h heard) bool { return h.Deliver != nil && h.Deliver.ESM&0x3C == 4 })
-			if r.Deliver.State != 2 || !strings.Contains(r.Deliver.Text, "stat:DELIVRD") || r.Deliver.Receipted == "" {
-				t.Errorf("the client was given the receipt %+v", r.Deliver)
-			}
+			exchange{t, esme, smsc}.toPeople(w)
 		})
 	}
 	for _, w := range written {
 		t.Run("from people: "+w.name, func(t *testing.T) {
 			esme.t, smsc.t = t, t
-			for i, part := range parts(w.text, w.segments, w.coding) {
-				fields := map[string]any{"source_addr": "31612345678", "destination_addr": "9292", "source_addr_ton": 1, "source_addr_npi": 1, "data_coding": w.coding, "short_message": part}
-				if w.segments > 1 {
-					fields["udh"] = fmt.Sprintf("050003%02x%02x%02x", len(w.name), w.segments, i+1)
-				}
-				smsc.tell(map[string]any{"deliver": fields})
-				if a := smsc.await("deliver_sm_resp", func(h heard) bool { return h.Delivered != nil }); *a.Delivered != 0 {
-					t.Errorf("deliver_sm_resp: %d", *a.Delivered)
-				}
-			}
-			text, first := esme.text(w.segments, delivered)
-			if text != w.text || first.Coding != w.coding || first.To != "9292" {
-				t.Errorf("the client read %q to %s in data_coding %d\n want %q in %d", text, first.To, first.Coding, w.text, w.coding)
-			}
+			exchange{t, esme, smsc}.fromPeople(w)
 		})
 	}
 }
 
-// parts cuts a text for the npm package, which cuts nothing itself.
-func parts(text string, n, coding int) []string {
-	if n == 1 {
-		return []string{text}
+func (x exchange) toPeople(w sample) {
+	for _, fields := range w.parts() {
+		fields["source_addr"], fields["destination_addr"] = "9292", "31612345678"
+		fields["dest_addr_ton"], fields["dest_addr_npi"], fields["registered_delivery"] = 1, 1, 1
+		x.esme.tell(map[string]any{"submit_sm": fields})
+		if a := x.esme.await("submit_sm_resp", func(h heard) bool { return h.Answer != nil }); *a.Answer != 0 || a.ID == "" {
+			x.Errorf("submit_sm_resp: %d, id %q", *a.Answer, a.ID)
+		}
 	}
-	runes := []rune(text)
+	text, first := x.smsc.text(w.segments, submitted)
+	if text != w.text || first.Coding != w.coding {
+		x.Errorf("the SMSC read %q in data_coding %d\n want %q in %d", text, first.Coding, w.text, w.coding)
+	}
+	if first.From != "9292" || first.To != "31612345678" {
+		x.Errorf("from %s to %s", first.From, first.To)
+	}
+	for range w.segments {
+		x.smsc.await("receipt taken", func(h heard) bool { return h.Receipt != nil && *h.Receipt == 0 })
+	}
+	r := x.esme.await("receipt", func(h heard) bool { return h.Deliver != nil && h.Deliver.ESM&0x3C == 4 })
+	if r.Deliver.State != 2 || !strings.Contains(r.Deliver.Text, "stat:DELIVRD") || r.Deliver.Receipted == "" {
+		x.Errorf("the client was given the receipt %+v", r.Deliver)
+	}
+}
+
+func (x exchange) fromPeople(w sample) {
+	for _, fields := range w.parts() {
+		fields["source_addr"], fields["destination_addr"] = "31612345678", "9292"
+		fields["source_addr_ton"], fields["source_addr_npi"] = 1, 1
+		x.smsc.tell(map[string]any{"deliver": fields})
+		if a := x.smsc.await("deliver_sm_resp", func(h heard) bool { return h.Delivered != nil }); *a.Delivered != 0 {
+			x.Errorf("deliver_sm_resp: %d", *a.Delivered)
+		}
+	}
+	text, first := x.esme.text(w.segments, delivered)
+	if text != w.text || first.Coding != w.coding || first.To != "9292" {
+		x.Errorf("the client read %q to %s in data_coding %d\n want %q in %d", text, first.To, first.Coding, w.text, w.coding)
+	}
+}
+
+// parts are the fields of the segments, cut by hand: the npm package cuts
+// nothing itself.
+func (w sample) parts() (list []map[string]any) {
+	if w.segments == 1 {
+		return []map[string]any{{"short_message": w.text, "data_coding": w.coding}}
+	}
+	runes := []rune(w.text)
 	most := 152 // septets; an extension would take the last two
-	if coding == 8 {
+	if w.coding == 8 {
 		most = 66
 	}
-	return []string{string(runes[:most]), string(runes[most:])}
+	for i, text := range []string{string(runes[:most]), string(runes[most:])} {
+		list = append(list, map[string]any{
+			"short_message": text, "data_coding": w.coding, "udh": fmt.Sprintf("050003%02x%02x%02x", len(w.name), w.segments, i+1),
+		})
+	}
+	return list
 }
 
 // npmFleet is a fleet between an npm client and an npm SMSC.

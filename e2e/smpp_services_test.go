@@ -14,7 +14,6 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
-	"switchboard/message"
 	"switchboard/store"
 	"switchboard/store/postgres"
 )
@@ -157,26 +156,6 @@ func (f *countries) send(n int) {
 			f.t.Fatal(err)
 		}
 	}
-}
-
-// outgoing is the i-th message. One in twenty takes several parts, one in thirty
-// is not in the GSM alphabet.
-func outgoing(i int) *message.Message {
-	m := message.New()
-	m.From, m.To, m.TransportType = "40404", fmt.Sprintf("+2547%08d", i), "sms"
-	if i%dutch == 0 {
-		m.To = fmt.Sprintf("+316%08d", i)
-	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "message %d", i)
-	if i%30 == 7 {
-		text.WriteString(" αβγ 😀")
-	}
-	for word := 0; i%20 == 3 && word < 40; word++ {
-		fmt.Fprintf(&text, " word%d", word)
-	}
-	m.Content = text.String()
-	return m
 }
 
 // done says whether all messages out have ended, and all messages in are
