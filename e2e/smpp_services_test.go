@@ -20,7 +20,7 @@ import (
 
 const (
 	// smppMessages is how many messages are sent unless SMPP_MESSAGES says
-	// otherwise. 50,000 of them take about three minutes, for the SMSCs' rates.
+	// otherwise. 50,000 of them take about five minutes, for the SMSCs' rates and stops.
 	smppMessages = 4000
 	// dutch is one message in so many: the Dutch SMSC is the slower one.
 	dutch = 5
