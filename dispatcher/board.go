@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type board struct {
 	mu      sync.RWMutex
 	said    map[string]map[string]word // by connector and component
 	overall map[string]message.Health
+	served  map[string]bool // connectors that were seen with a consumer
 }
 
 // word is what a component said last.
@@ -49,7 +51,7 @@ const (
 func newBoard(core *worker.Core) *board {
 	return &board{
 		core: core, ears: make(chan struct{}),
-		said: map[string]map[string]word{}, overall: map[string]message.Health{},
+		said: map[string]map[string]word{}, overall: map[string]message.Health{}, served: map[string]bool{},
 	}
 }
 
@@ -174,6 +176,7 @@ func (b *board) refreshForever(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		b.refresh(ctx)
+		b.lookForConsumers(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -208,6 +211,44 @@ func (b *board) refresh(ctx context.Context) {
 			b.share(ctx, connector)
 		}
 	}
+}
+
+// consumer is the component that stands for a transport's being there at all.
+const consumer = "consumer"
+
+// lookForConsumers takes a transport that was there and consumes no more for
+// down: one that was killed cannot say so itself.
+func (b *board) lookForConsumers(ctx context.Context) {
+	b.mu.RLock()
+	connectors := slices.Collect(maps.Keys(b.said))
+	b.mu.RUnlock()
+	for _, connector := range connectors {
+		info, err := b.core.Broker.Inspect(ctx, message.Key(connector, message.Outbound))
+		if err != nil {
+			continue // nothing is known then
+		}
+		b.noteConsumers(ctx, connector, info.Consumers)
+	}
+}
+
+func (b *board) noteConsumers(ctx context.Context, connector string, consumers int) {
+	b.mu.Lock()
+	was := b.said[connector][consumer].Health
+	b.served[connector] = b.served[connector] || consumers > 0
+	seen := b.served[connector]
+	b.mu.Unlock()
+	now := message.OK
+	if consumers == 0 {
+		now = message.Down
+	}
+	if now == was || !seen || was == "" && now == message.OK {
+		return
+	}
+	if b.note(connector, map[string]word{consumer: {now, time.Now()}}) {
+		b.core.Logger.Warn("transport changed", "transport", connector, "health", b.Of(connector),
+			"queue", message.Key(connector, message.Outbound), "consumers", consumers)
+	}
+	b.share(ctx, connector)
 }
 
 // lacks says that words are not all that is known.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchboard/broker"
 	"switchboard/broker/memory"
 	"switchboard/config"
 	"switchboard/dispatcher"
@@ -93,6 +94,41 @@ func TestADownTransportIsPassedOver(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A transport that was killed says nothing; that nobody consumes its queue any
+// more says it.
+func TestAKilledTransportIsPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := replicas(t, 2)
+		defer b.stop()
+		consume := func() (kill func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			queue := broker.Queue{Name: "sms.outbound", Keys: []string{"sms.outbound"}}
+			go func() { done <- b.broker.Consume(ctx, queue, 1, func(d *broker.Delivery) { d.Ack() }) }()
+			time.Sleep(5 * time.Second) // of the test's own clock: until the dispatchers have looked
+			return func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+			}
+		}
+		kill := consume()
+		kill()
+		if sms, xmpp := b.send(map[string]int{}); sms != 0 || xmpp != 20 {
+			t.Errorf("with sms killed: %d and %d", sms, xmpp)
+		}
+		kill = consume()
+		defer kill()
+		seen := map[string]int{"xmpp": 20}
+		if _, xmpp := b.send(seen); xmpp > 15 {
+			t.Errorf("with sms back xmpp still gets %d of 20", xmpp)
+		}
+	})
 }
 
 // What is no status event does not stop those behind it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -108,7 +109,7 @@ func (t *Transport) Run(ctx context.Context, line transports.Line) error {
 	defer stop()
 	var group sync.WaitGroup
 	t.accept(ctx, listener, func(conn net.Conn) {
-		group.Go(func() { t.serve(ctx, work, conn, line) })
+		group.Go(func() { t.protect(conn, func() { t.serve(ctx, work, conn, line) }) })
 	})
 	group.Wait()
 	return nil
@@ -125,6 +126,18 @@ func (t *Transport) listen(ctx context.Context) (net.Listener, error) {
 	}
 	t.logger.Info("listening for telnet", "address", listener.Addr().String())
 	return listener, nil
+}
+
+// protect makes a panic over one connection that connection's end, and not the
+// process's.
+func (t *Transport) protect(conn net.Conn, serve func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.logger.Error("a telnet session panicked and is hung up", "client", conn.RemoteAddr(), "panic", v, "stack", string(debug.Stack()))
+			_ = conn.Close()
+		}
+	}()
+	serve()
 }
 
 // acceptPause keeps a shortage (of file descriptors, say) from being a busy loop.
