@@ -129,9 +129,21 @@ func TestSchemaOlderAndNewer(t *testing.T) {
 	}
 }
 
-func TestOpenWithoutServerNamesItAndNotThePassword(t *testing.T) {
-	_, err := postgres.Open(t.Context(), postgres.Settings{URL: "postgres://u:secret-word@127.0.0.1:1/db"})
-	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "secret-word") {
-		t.Errorf("Open = %v", err)
+// A server that is not there stops nobody from starting; who needs it is told
+// which it is, and not the password.
+func TestWithoutServerItIsNamedAndNotThePassword(t *testing.T) {
+	db, err := postgres.Open(t.Context(), postgres.Settings{URL: "postgres://u:secret-word@127.0.0.1:1/db"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for what, do := range map[string]func(context.Context) error{"Check": db.Check, "Migrate": db.Migrate} {
+		if err := do(t.Context()); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "secret-word") {
+			t.Errorf("%s = %v", what, err)
+		}
+	}
+	if _, err := postgres.Open(t.Context(), postgres.Settings{URL: "postgres://u:secret-word@127.0.0.1:port/db"}); err == nil ||
+		strings.Contains(err.Error(), "secret-word") {
+		t.Errorf("Open with a wrong URL = %v", err)
 	}
 }
