@@ -9,6 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"switchboard/config"
+	"switchboard/transports/internal/endpoint"
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/receipt"
 )
@@ -143,7 +144,7 @@ const maxPort = 65535
 // tcp:host=HOST:port=PORT of a client, tcp:PORT:interface=HOST of a server;
 // ssl: and tls: for TLS. A backslash takes a colon's meaning away.
 func parseEndpoint(text string) (hostPort string, tls bool, err error) {
-	parts := splitEndpoint(text)
+	parts := endpoint.Split(text)
 	kind := parts[0]
 	if kind != "tcp" && kind != "tcp6" && kind != "ssl" && kind != "tls" || len(parts) < 2 {
 		return "", false, fmt.Errorf("is %q; write tcp:host=HOST:port=PORT", text)
@@ -170,21 +171,4 @@ func parseEndpoint(text string) (hostPort string, tls bool, err error) {
 		return "", false, fmt.Errorf("has %q where the port number is to be", port)
 	}
 	return net.JoinHostPort(host, port), kind == "ssl" || kind == "tls", nil
-}
-
-func splitEndpoint(text string) (parts []string) {
-	var part strings.Builder
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] == '\\' && i+1 < len(text):
-			i++
-			part.WriteByte(text[i])
-		case text[i] == ':':
-			parts = append(parts, part.String())
-			part.Reset()
-		default:
-			part.WriteByte(text[i])
-		}
-	}
-	return append(parts, part.String())
 }

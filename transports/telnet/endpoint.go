@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"switchboard/config"
+	"switchboard/transports/internal/endpoint"
 )
 
 const maxPort = 65535
@@ -30,7 +31,7 @@ func (t *Transport) listenAddress() (string, error) {
 // tcp:PORT[:interface=HOST][:backlog=N]. A backslash takes a colon's meaning
 // away, as in interface=\:\:1.
 func parseEndpoint(text string) (address string, err error) {
-	parts := splitEndpoint(text)
+	parts := endpoint.Split(text)
 	kind := parts[0]
 	if (kind != "tcp" && kind != "tcp6") || len(parts) < 2 {
 		return "", fmt.Errorf("is %q; write tcp:PORT or tcp:PORT:interface=ADDRESS", text)
@@ -51,21 +52,4 @@ func parseEndpoint(text string) (address string, err error) {
 		return "", fmt.Errorf("has %q where the port number is to be", port)
 	}
 	return net.JoinHostPort(host, port), nil
-}
-
-func splitEndpoint(text string) (parts []string) {
-	var part strings.Builder
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] == '\\' && i+1 < len(text):
-			i++
-			part.WriteByte(text[i])
-		case text[i] == ':':
-			parts = append(parts, part.String())
-			part.Reset()
-		default:
-			part.WriteByte(text[i])
-		}
-	}
-	return append(parts, part.String())
 }
