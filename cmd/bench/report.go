@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -14,6 +15,17 @@ Made by ` + "`make bench`" + `, which brings up RabbitMQ and PostgreSQL and meas
 in one run, in turns; the median of the rounds counts. Absolute numbers belong to the machine; the ratios are what to look at.
 `
 
+// otherFlags are those that were given and change what is measured.
+func otherFlags() string {
+	var given strings.Builder
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "only" && f.Name != "report" {
+			fmt.Fprintf(&given, " -%s %s", f.Name, f.Value)
+		}
+	})
+	return given.String()
+}
+
 // writeSection replaces one section of the report and leaves the others.
 func writeSection(path string, s section, text string) error {
 	if path == "" {
@@ -24,8 +36,8 @@ func writeSection(path string, s section, text string) error {
 		report = string(old)
 	}
 	begin, end := "<!-- "+s.name+" -->", "<!-- end of "+s.name+" -->"
-	made := fmt.Sprintf("Made %s with `make bench BENCH='-only %s'` on %d cores, %s.",
-		time.Now().UTC().Format(time.DateOnly), s.name, runtime.NumCPU(), runtime.Version())
+	made := fmt.Sprintf("Made %s with `make bench BENCH='-only %s%s'` on %d cores, %s.",
+		time.Now().UTC().Format(time.DateOnly), s.name, otherFlags(), runtime.NumCPU(), runtime.Version())
 	fresh := fmt.Sprintf("%s\n## %s\n\n%s\n\n%s\n%s\n", begin, s.title, text, made, end)
 	from, to := strings.Index(report, begin), strings.Index(report, end)
 	if from >= 0 && to > from {
