@@ -19,6 +19,7 @@ type engine struct {
 	log     *slog.Logger
 	metrics *metrics
 	out     applications.Sender
+	lease   *lease
 	state   *store.Batcher
 	prefix  string // of all keys
 
@@ -38,10 +39,13 @@ type engine struct {
 	idle   chan struct{} // closed when busy is 0; nil when nobody waits
 }
 
+// keyPrefix begins all keys of the server of a name.
+func keyPrefix(name string) string { return "smppserver/" + name + "/" }
+
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e := &engine{
 		options: &a.Options, log: a.tools.Logger, metrics: a.metrics, out: out,
-		prefix: "smppserver/" + a.tools.Name + "/", customers: map[string]*customer{},
+		lease: a.lease, prefix: keyPrefix(a.tools.Name), customers: map[string]*customer{},
 	}
 	for _, pair := range a.Customers {
 		c, err := newCustomer(pair.Key, pair.Value)
@@ -51,7 +55,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		e.customers[c.systemID] = c
 		e.inOrder = append(e.inOrder, c)
 	}
-	e.state = store.NewBatcher(a.tools.State, store.BatchSettings{})
+	e.state = store.NewBatcher(fenced{a.tools.State, a.lease}, store.BatchSettings{})
 	for _, c := range e.inOrder {
 		c.box = newMailbox(e.state, e.prefix+"mail/"+c.systemID+"/", e.options, func(n int) { e.metrics.kept(c.systemID, n) })
 	}

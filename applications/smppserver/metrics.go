@@ -18,6 +18,7 @@ type metrics struct {
 	delivers   *prometheus.CounterVec
 	waiting    *prometheus.GaugeVec
 	unreadable *prometheus.CounterVec
+	active     *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer, worker string) (*metrics, error) {
@@ -42,6 +43,7 @@ func newMetrics(reg prometheus.Registerer, worker string) (*metrics, error) {
 		delivers:   counter("delivers_total", "Receipts and messages to customers, by outcome: delivered, deferred, refused, unanswered, expired.", "customer", "kind", "outcome"),
 		waiting:    gauge("kept", "Receipts and messages that wait for a customer.", "customer"),
 		unreadable: counter("unreadable_total", "What customers sent and was no valid PDU, by kind.", "kind"),
+		active:     gauge("active", "1 where this process serves the customers, 0 where it stands by for another that does."),
 	}
 	return m, errors.Join(errs...)
 }
@@ -60,6 +62,16 @@ func shared[C prometheus.Collector](reg prometheus.Registerer, errs *[]error, c 
 		*errs = append(*errs, err)
 	}
 	return c
+}
+
+func (m *metrics) activate(active bool) {
+	switch {
+	case m == nil:
+	case active:
+		m.active.WithLabelValues(m.worker).Set(1)
+	default:
+		m.active.WithLabelValues(m.worker).Set(0)
+	}
 }
 
 func (m *metrics) bound(customer string, kind pdu.CommandID, by float64) {

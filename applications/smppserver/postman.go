@@ -24,7 +24,9 @@ func (e *engine) post(ctx context.Context, c *customer) {
 	for ctx.Err() == nil {
 		e.expire(ctx, c)
 		wait := lastPause
-		if c.receives() {
+		if !e.lease.held() {
+			wait = storePause
+		} else if c.receives() {
 			var m *mail
 			if m, wait = c.box.take(time.Now()); m != nil && e.deliver(ctx, c, m) {
 				continue

@@ -21,6 +21,7 @@ type Application struct {
 
 	tools   applications.Tools
 	metrics *metrics
+	lease   *lease
 
 	mu      sync.Mutex
 	engine  *engine       // of the present Run, or the last
@@ -37,18 +38,24 @@ var (
 // New makes a server with its defaults, that nobody may bind to yet.
 func New() *Application { return &Application{Options: defaultOptions()} }
 
-// Bind takes the state store, the logger and the registry of metrics.
-func (a *Application) Bind(_ context.Context, tools applications.Tools) error {
+// Bind takes the state store, the logger and the registry of metrics. It waits
+// while another process serves the customers of the server of this name, so
+// that this one takes nothing from the queues meanwhile.
+func (a *Application) Bind(ctx context.Context, tools applications.Tools) error {
 	if tools.State == nil {
 		return message.Permanent(errors.New("the SMPP server needs a state store; set DATABASE_URL"))
 	}
 	m, err := newMetrics(tools.Registerer, tools.Name)
+	if err != nil {
+		return err
+	}
 	a.tools, a.metrics = tools, m
-	return err
+	a.lease = newLease(tools.State, keyPrefix(tools.Name)+"lease", tools.Logger, m.activate)
+	return a.lease.acquire(ctx)
 }
 
-// Run serves customers until ctx ends; then it answers what is in hand, and
-// unbinds them.
+// Run serves customers until ctx ends, or another process has taken over; then
+// it answers what is in hand, and unbinds them.
 func (a *Application) Run(ctx context.Context, out applications.Sender) error {
 	if a.tools.State == nil {
 		return message.Permanent(errors.New("starting the SMPP server: Bind was not called"))
@@ -57,14 +64,22 @@ func (a *Application) Run(ctx context.Context, out applications.Sender) error {
 	if err != nil {
 		return message.Permanent(err)
 	}
-	err = e.start(ctx)
-	a.set(e) // also one that failed: who waits for it shall not wait longer
-	if err == nil {
-		<-ctx.Done()
-		e.stop()
+	defer a.lease.release()
+	defer e.close()
+	if err = a.lease.begin(ctx); err == nil {
+		err = e.start(ctx)
 	}
-	e.close()
-	return err
+	a.set(e) // also one that failed: who waits for it shall not wait longer
+	if err != nil {
+		return err
+	}
+	defer e.stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.lease.taken:
+		return errTaken
+	}
 }
 
 func (a *Application) set(e *engine) {
