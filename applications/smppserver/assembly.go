@@ -65,7 +65,10 @@ func (e *engine) assemble(ctx context.Context, c *customer, in *submission, p gs
 			return "", err
 		}
 	}
-	part := groupPart{recordPart{message.NewID(), in.RegisteredDelivery}, p.Seq, p.HeaderLength, p.Payload}
+	if id, err = c.newID(ctx, in); err != nil {
+		return "", err
+	}
+	part := groupPart{recordPart{id, in.RegisteredDelivery}, p.Seq, p.HeaderLength, p.Payload}
 	g.Parts = append(g.Parts, part)
 	if len(g.Parts) < g.Total {
 		return part.ID, e.keepGroup(ctx, key, g)

@@ -25,7 +25,7 @@ type whole struct {
 	parts   []gsm.Part
 	header  gsm.Header   // of a message that is not put together
 	shift   gsm.Shift    // of one that is
-	records []recordPart // one for each submit, the first's id being the message's
+	records []recordPart // one for each submit; the message has the first's id, if that is long and it goes to one person
 }
 
 // partOf finds out whether a message is a part of a longer one, by its user

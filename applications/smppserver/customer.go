@@ -29,6 +29,7 @@ type customer struct {
 	rate     *perSecond
 	lanes    lanes
 	box      *mailbox
+	ids      *shortIDs
 
 	mu        sync.Mutex
 	binds     int

@@ -52,6 +52,10 @@ type Customer struct {
 	// LongMessages is how long messages from people are delivered: udh, sar or
 	// payload. Default udh.
 	LongMessages string `yaml:"long_messages"`
+	// ShortIDs gives message_ids of 8 hexadecimal digits to all of the customer's
+	// binds, for clients that hold no longer ones; binds of SMPP 3.3 always get
+	// such.
+	ShortIDs bool `yaml:"short_ids"`
 	// ReceiptOnAck takes an ack for the last word and reports the message
 	// delivered, where the transports behind have no delivery reports.
 	ReceiptOnAck bool `yaml:"receipt_on_ack"`

@@ -57,6 +57,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	}
 	e.state = store.NewBatcher(fenced{a.tools.State, a.lease}, store.BatchSettings{})
 	for _, c := range e.inOrder {
+		c.ids = &shortIDs{state: e.state, key: e.prefix + "ids/" + c.systemID}
 		c.box = newMailbox(e.state, e.prefix+"mail/"+c.systemID+"/", e.options, func(n int) { e.metrics.kept(c.systemID, n) })
 	}
 	e.life, e.letGo = context.WithCancel(context.Background())

@@ -37,9 +37,6 @@ func (r *record) final() bool { return !r.Done.IsZero() }
 
 func (e *engine) recordKey(messageID string) string { return e.prefix + "submitted/" + messageID }
 
-// aliasKey leads from the id in an answer to the message, where they differ.
-func (e *engine) aliasKey(id string) string { return e.prefix + "part/" + id }
-
 func (e *engine) recordEntry(messageID string, r *record) (store.Entry, error) {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -57,7 +54,7 @@ func (e *engine) remember(ctx context.Context, messageID string, r *record) erro
 	entries := []store.Entry{entry}
 	for _, p := range r.Parts {
 		if p.ID != messageID {
-			entries = append(entries, store.Entry{Key: e.aliasKey(p.ID), Value: messageID, TTL: e.options.RememberFor.Std()})
+			entries = append(entries, store.Entry{Key: e.aliasKey(r.Customer, p.ID), Value: messageID, TTL: e.options.RememberFor.Std()})
 		}
 	}
 	if err := e.state.Set(ctx, entries...); err != nil {
@@ -84,12 +81,12 @@ func (e *engine) record(ctx context.Context, messageID string) (*record, error) 
 const maxID = 64
 
 // byAnswer finds the record of the id a customer was given.
-func (e *engine) byAnswer(ctx context.Context, id string) (*record, error) {
+func (e *engine) byAnswer(ctx context.Context, systemID, id string) (*record, error) {
 	r, err := e.record(ctx, id)
 	if err != nil || r != nil {
 		return r, err
 	}
-	key := e.aliasKey(id)
+	key := e.aliasKey(systemID, id)
 	found, err := e.state.Get(ctx, key)
 	if err != nil || found[key] == "" {
 		return nil, err
@@ -113,7 +110,7 @@ func (h handler) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) {
 func (h handler) asked(b *bind, p *pdu.PDU, q *pdu.QuerySM) *pdu.PDU {
 	ctx, cancel := context.WithTimeout(h.life, h.options.SubmitTimeout.Std())
 	defer cancel()
-	r, err := h.byAnswer(ctx, cut(q.MessageID, maxID))
+	r, err := h.byAnswer(ctx, b.systemID, cut(q.MessageID, maxID))
 	switch {
 	case err != nil:
 		h.log.Warn("answering query_sm failed", "customer", b.systemID, "error", err)

@@ -16,6 +16,7 @@ type submission struct {
 	*pdu.Message
 	dests  []pdu.Address
 	failed []pdu.Unsuccessful
+	short  bool // the client can hold short ids only
 }
 
 func readSubmission(p *pdu.PDU) submission {
@@ -55,6 +56,7 @@ func (in *submission) people() string {
 func (h handler) submit(b *bind, p *pdu.PDU) {
 	b.use()
 	in := readSubmission(p)
+	in.short = b.wantsShort()
 	status := pdu.StatusOK
 	switch {
 	case b.session.Unanswered() > b.Window:
@@ -135,7 +137,9 @@ func (e *engine) accept(ctx context.Context, c *customer, in *submission) (id st
 	if part.Multipart() && !hasMore(header) {
 		return e.assemble(ctx, c, in, part, header.Shift())
 	}
-	id = message.NewID()
+	if id, err = c.newID(ctx, in); err != nil {
+		return "", err
+	}
 	whole := whole{submission: in, parts: []gsm.Part{part}, header: header, records: []recordPart{{id, in.RegisteredDelivery}}}
 	return id, e.publish(ctx, c, &whole)
 }
@@ -184,7 +188,7 @@ func (e *engine) publish(ctx context.Context, c *customer, w *whole) error {
 	var last error
 	for _, dest := range w.dests {
 		id := first
-		if len(w.dests) > 1 {
+		if len(w.dests) > 1 || len(first) <= shortIDLength {
 			id = message.NewID()
 		}
 		m, text := c.outgoing(w, dest)

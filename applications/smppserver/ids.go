@@ -1,0 +1,67 @@
+package smppserver
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+)
+
+// shortIDLength is how many characters a message_id has in SMPP 3.3, where it is
+// a hexadecimal number of at most 8 digits; SMPP 3.4 has room for 64 (§5.2.23).
+const shortIDLength = 8
+
+// idBlock is how many short ids a process takes from the store at once. Those
+// it has not given out when it ends are left out.
+const idBlock = 1000
+
+// shortIDs counts message_ids for one customer's clients that hold no longer
+// ones. They come again after 2^32 of them, which is long after the messages
+// are forgotten.
+type shortIDs struct {
+	state *store.Batcher
+	key   string
+
+	mu        sync.Mutex
+	last, end int64
+}
+
+func (s *shortIDs) next(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == s.end {
+		end, err := s.state.Increment(ctx, s.key, idBlock, 0)
+		if err != nil {
+			return "", fmt.Errorf("numbering a message: %w", err)
+		}
+		s.last, s.end = end-idBlock, end
+	}
+	s.last++
+	return fmt.Sprintf("%08X", uint32(s.last)), nil
+}
+
+// newID is an id for the answer to a submit, as long as its client can hold.
+func (c *customer) newID(ctx context.Context, in *submission) (string, error) {
+	if in.short {
+		return c.ids.next(ctx)
+	}
+	return message.NewID(), nil
+}
+
+// wantsShort says whether a bind's client holds only short ids.
+func (b *bind) wantsShort() bool {
+	return b.ShortIDs || b.session.Peer().Version < pdu.Version34
+}
+
+// aliasKey leads from the id in an answer to the message, where they differ.
+// Short ids are a customer's own.
+func (e *engine) aliasKey(systemID, id string) string {
+	if len(id) <= shortIDLength {
+		return e.prefix + "part/" + systemID + "/" + strings.ToUpper(id)
+	}
+	return e.prefix + "part/" + id
+}
