@@ -115,6 +115,31 @@ func (h *handsets) await(n int, within time.Duration) {
 	}
 }
 
+// converse sends n messages and waits for their answers, and says how long that
+// took.
+func (h *handsets) converse(n int) time.Duration {
+	h.t.Helper()
+	before, _ := h.counts()
+	began := time.Now()
+	h.text(n)
+	h.await(before+n, patience)
+	return time.Since(began).Round(time.Millisecond)
+}
+
+// load keeps up a conversation of 200 messages a second for a while, and says
+// how many those were, and how long the slowest hundred took to be answered.
+func (h *handsets) load(while time.Duration) (n int, slowest time.Duration) {
+	h.t.Helper()
+	const many = 100
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(while); time.Now().Before(end); <-tick.C {
+		slowest = max(slowest, h.converse(many))
+		n += many
+	}
+	return n, slowest
+}
+
 // operator runs the program as an operator does.
 type operator struct {
 	t   *testing.T

@@ -29,10 +29,10 @@ func startRecord(t *testing.T) (*servers, *operator) {
 	return s, o
 }
 
-// PostgreSQL goes away in the middle of traffic: nobody's message is delayed,
-// and when it is back all of it is in the record.
+// PostgreSQL goes away in the middle of traffic, for as long as OUTAGE says:
+// nobody's message is delayed, and when it is back all of it is in the record.
 func TestDatabaseAway(t *testing.T) {
-	const before, during, after = 1000, 5000, 500
+	const before, burst, after = 1000, 5000, 500
 	s, o := startRecord(t)
 	memory := []string{o.env[0], "DATABASE_URL=memory:"}
 	h := newHandsets(t, connect(t, s.url("AMQP_URL")), "load")
@@ -41,30 +41,44 @@ func TestDatabaseAway(t *testing.T) {
 	for range 2 {
 		start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...)
 	}
-	h.text(before)
-	h.await(before, patience)
+	t.Logf("with the database, %d messages were answered in %s", before, h.converse(before))
 
+	stopped := time.Now()
 	s.run("stop-postgres")
-	began := time.Now()
-	h.text(during)
-	h.await(before+during, patience)
-	t.Logf("with the database away, %d messages were answered in %s", during, time.Since(began).Round(time.Millisecond))
+	t.Logf("with the database away, %d messages were answered in %s", burst, h.converse(burst))
+	n, slowest := h.load(time.Until(stopped.Add(outage(t))))
+	t.Logf("then %d more, a hundred at a time, the slowest hundred in %s", n, slowest)
 	waiting, err := h.broker.Inspect(t.Context(), "persistence.keep")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%d bodies wait to be recorded, besides those in hand", waiting.Messages)
 	s.run("start-postgres")
-	began = time.Now()
-	h.text(after)
-	h.await(before+during+after, patience)
+	back := time.Now()
+	t.Logf("the database was away for %s", back.Sub(stopped).Round(time.Millisecond))
+	h.converse(after)
 
-	all := before + during + after
+	all := before + burst + n + after
 	o.awaitAudit(map[string]int{"I R": all, "O S": all})
-	t.Logf("%s after the database came back the record was whole", time.Since(began).Round(time.Millisecond))
+	t.Logf("%s after the database came back the record was whole: %d conversations", time.Since(back).Round(time.Millisecond), all)
 	if _, again := h.counts(); again > 0 {
 		t.Errorf("%d messages came twice", again)
 	}
+}
+
+// outage is how long a test's database stays away: OUTAGE (such as 1m), or no
+// longer than a burst of messages takes.
+func outage(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("OUTAGE")
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("OUTAGE: %v", err)
+	}
+	return d
 }
 
 // One of two replicas dies in the middle of a broadcast: the other hands over
