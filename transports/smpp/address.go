@@ -73,7 +73,13 @@ func samePerson(a, b string) bool {
 	if a, b = bare(a), bare(b); a == b || len(a) < sameEnd || len(b) < sameEnd {
 		return a == b
 	}
-	return a[len(a)-sameEnd:] == b[len(b)-sameEnd:]
+	return lastDigits(a) == lastDigits(b)
+}
+
+// lastDigits are what the spellings of one number have in common.
+func lastDigits(addr string) string {
+	addr = bare(addr)
+	return strings.ReplaceAll(addr[max(0, len(addr)-sameEnd):], "/", "_")
 }
 
 func bare(addr string) string { return strings.TrimLeft(addr, "+0 ") }

@@ -198,14 +198,18 @@ func (b *binder) overdue(k *link, timeout time.Duration) {
 		return
 	}
 	b.logger.Warn("the SMSC did not answer submit_sm", "bind", b.name, "submits", len(late), "submit_timeout", timeout)
+	for sequence, t := range late {
+		b.keepLate(sequence, t)
+	}
+}
+
+func (b *binder) keepLate(sequence uint32, t *ticket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.late)+len(late) > maxLate {
+	if len(b.late) >= maxLate {
 		clear(b.late)
 	}
-	for sequence, t := range late {
-		b.late[sequence] = t
-	}
+	b.late[sequence] = t
 }
 
 func (b *binder) takeLate(sequence uint32) *ticket {

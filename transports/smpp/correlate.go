@@ -54,23 +54,30 @@ func (i *ids) heldFor(submitID string) []string {
 func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, dead bool) {
 	var entries []store.Entry
 	var waiting []string
+	var given []match
 	for i, f := range parts {
 		if !f.accepted || f.id == "" {
 			continue
 		}
-		k := part{s, i + 1}.known()
-		k.Dead = dead
-		entries = append(entries, store.Entry{
-			Key: e.keys.id(e.ids.kept(f.id)), Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std(),
-		})
+		m := match{known: part{s, i + 1}.known(), key: e.keys.id(e.ids.kept(f.id))}
+		m.Dead = dead
+		given = append(given, m)
+		if !e.twins.are(m.key) {
+			entries = append(entries, store.Entry{Key: m.key, Value: m.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()})
+		}
 		for _, spelling := range e.ids.heldFor(f.id) {
 			waiting = append(waiting, e.keys.held(spelling))
 		}
 	}
-	if len(entries) == 0 {
+	if len(given) == 0 {
 		return
 	}
 	e.mustSet(ctx, s.id, entries...)
+	for _, m := range given {
+		if e.twins.are(m.key) { // also if they became so meanwhile
+			e.share(ctx, m.key, m.known)
+		}
+	}
 	found, err := e.state.Get(ctx, waiting...)
 	if err != nil {
 		e.logger.Warn("looking for early receipts failed", "message_id", s.id, "error", err)
@@ -131,7 +138,14 @@ func (e *engine) find(ctx context.Context, h heldReceipt, patient bool) (*match,
 			e.logger.Warn("what is kept about an id cannot be read", "key", key, "error", err)
 			continue
 		}
-		people := samePerson(m.To, h.From) || samePerson(m.To, h.To) // some SMSCs swap them
+		if len(m.Same) > 0 {
+			if m.known, there = m.meant(h); there {
+				m.certain = false
+				return m, nil
+			}
+			continue
+		}
+		people := m.isFor(h)
 		if people || h.From == "" || !e.ids.receipt.auto() || patient && m.relation == receipt.Same {
 			m.certain = m.certain && people
 			return m, nil
@@ -139,3 +153,7 @@ func (e *engine) find(ctx context.Context, h heldReceipt, patient bool) (*match,
 	}
 	return nil, nil
 }
+
+// isFor: the message went to the person whose receipt it is. Some SMSCs swap
+// the two.
+func (k known) isFor(h heldReceipt) bool { return samePerson(k.To, h.From) || samePerson(k.To, h.To) }

@@ -30,6 +30,7 @@ type engine struct {
 	parser    receipt.Parser
 	overrides map[pdu.DataCoding]gsm.Coding
 	ids       *ids
+	twins     *twins
 	held      *heldReceipts
 	concat    *concat
 
@@ -54,8 +55,9 @@ func newEngine(t *Transport, line transports.Line) (*engine, error) {
 		news: make(chan *message.Status, maxNews),
 	}
 	e.version.Store(uint32(t.InterfaceVersion))
-	e.gate = newGate(t.metrics, e.rateNews)
+	e.gate = newGate(t.metrics, e.rateNews, e.given)
 	e.held = newHeldReceipts()
+	e.twins = newTwins()
 	e.concat = newConcat(e)
 	e.state = store.NewBatcher(t.state, store.BatchSettings{})
 	return e, nil

@@ -17,6 +17,7 @@ type ticket struct {
 	outcome chan outcome // takes one
 	elem    *ticket      // next in its queue
 	queued  bool
+	id      string // the SMSC's, of the last answer
 	mark    *mark
 	lane    *lane
 }
@@ -25,6 +26,7 @@ type ticket struct {
 type outcome struct {
 	status    pdu.Status
 	id        string
+	repeated  bool   // another message was given the same id
 	unknown   bool   // no answer came
 	unknowing string // why not
 }
@@ -33,6 +35,7 @@ type outcome struct {
 type gate struct {
 	metrics *metrics
 	news    func(l *lane, throttled bool) // called without the lock, of a change
+	given   func(id string, p part) (repeated bool)
 
 	mu     sync.Mutex
 	urgent queue // those that were throttled come before all others
@@ -43,8 +46,8 @@ type gate struct {
 	done   chan struct{} // closed when nothing is written any more
 }
 
-func newGate(m *metrics, news func(*lane, bool)) *gate {
-	g := &gate{metrics: m, news: news, done: make(chan struct{})}
+func newGate(m *metrics, news func(*lane, bool), given func(string, part) bool) *gate {
+	g := &gate{metrics: m, news: news, given: given, done: make(chan struct{})}
 	g.timer = time.AfterFunc(time.Hour, g.wake)
 	g.timer.Stop()
 	return g
@@ -162,29 +165,38 @@ func (g *gate) detach(l *lane, k *link, why string) {
 
 // answer takes a submit_sm_resp, or a generic_nack. It returns the ticket, nil
 // when nobody waited for the answer.
-func (g *gate) answer(l *lane, sequence uint32, o outcome) *ticket {
-	now := time.Now()
-	g.mu.Lock()
-	t := l.pending[sequence]
-	began, ended := false, false
+func (g *gate) answer(l *lane, sequence uint32, o outcome) (t *ticket, repeated bool) {
+	t, began, ended := g.arrived(l, sequence, o.status)
 	if t != nil {
-		delete(l.pending, sequence)
-		took := now.Sub(t.mark.sentAt)
-		l.fastest = min(l.fastest, took)
-		l.pace.answered(t.mark, now, l.fastest)
-		began, ended = l.judge(t, o.status, now)
-		g.metrics.answered(l, o.status, took)
-		g.pump(now)
-		g.metrics.window(l)
-	}
-	g.mu.Unlock()
-	if t != nil {
+		if o.status == pdu.StatusOK && o.id != "" {
+			t.id = o.id
+			o.repeated = g.given(o.id, t.part)
+		}
 		t.outcome <- o
 	}
 	if began || ended {
 		g.news(l, began)
 	}
-	return t
+	return t, o.repeated
+}
+
+// arrived takes the ticket of an answer out of its window, and goes on.
+func (g *gate) arrived(l *lane, sequence uint32, status pdu.Status) (t *ticket, began, ended bool) {
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t = l.pending[sequence]; t == nil {
+		return nil, false, false
+	}
+	delete(l.pending, sequence)
+	took := now.Sub(t.mark.sentAt)
+	l.fastest = min(l.fastest, took)
+	l.pace.answered(t.mark, now, l.fastest)
+	began, ended = l.judge(t, status, now)
+	g.metrics.answered(l, status, took)
+	g.pump(now)
+	g.metrics.window(l)
+	return t, began, ended
 }
 
 // overdue takes the submits that have gone unanswered for longer than timeout

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/store"
 )
 
 const (
@@ -122,10 +121,10 @@ func (e *engine) retryHeld(ctx context.Context, key string, w *waitingReceipt, w
 		return true, nil // whoever learnt the id has taken it
 	}
 	m, err := e.find(ctx, w.heldReceipt, waited >= heldPatience)
-	if err != nil {
-		return false, err
+	if m == nil && err == nil {
+		m, err = e.recognize(ctx, w.heldReceipt)
 	}
-	if m == nil && waited >= heldPatience {
+	if m == nil && err == nil && waited >= heldPatience {
 		m, err = e.adopt(ctx, w.heldReceipt)
 	}
 	if m == nil || err != nil {
@@ -135,42 +134,13 @@ func (e *engine) retryHeld(ctx context.Context, key string, w *waitingReceipt, w
 }
 
 // adopt takes a receipt for that of the submit to the same person, from the same
-// sender, that was never answered.
+// sender, that was never answered; unless both have references, and others.
 func (e *engine) adopt(ctx context.Context, h heldReceipt) (*match, error) {
-	key := e.keys.unknown(h.From, h.To)
-	found, err := e.state.Get(ctx, key)
-	if err != nil || found[key] == "" {
+	k, err := e.unanswered(ctx, e.keys.unknown(h.From, h.To))
+	if k == nil || err != nil || h.Ref != 0 && k.Ref != 0 && h.Ref != k.Ref {
 		return nil, err
 	}
-	m := &match{key: e.keys.id(e.ids.kept(h.ID)), how: "address"}
-	if err := json.Unmarshal([]byte(found[key]), &m.known); err != nil {
-		return nil, err
-	}
-	s := &submitted{id: m.Message, to: m.To, from: m.From, routing: string(m.Routing), total: max(m.Total, 1)}
-	e.logger.Info("a receipt is taken for that of a submit without an answer", "message_id", m.Message, "smsc_message_id", h.ID)
-	e.saveParts(ctx, s, part{s, max(m.N, 1)}.only(h.ID))
-	return m, e.nextUnknown(ctx, key, s)
-}
-
-// nextUnknown leaves a message's next part without an answer to the next receipt
-// for the same person.
-func (e *engine) nextUnknown(ctx context.Context, key string, s *submitted) error {
-	if s.total > 1 {
-		keys := make([]string, s.total)
-		for i := range keys {
-			keys[i] = e.keys.part(s.id, i+1)
-		}
-		found, err := e.state.Get(ctx, keys...)
-		if err != nil {
-			return err
-		}
-		for i, k := range keys {
-			if f, _ := readFate(found[k]); f.unknown {
-				return e.state.Set(ctx, store.Entry{Key: key, Value: part{s, i + 1}.encode(), TTL: e.options.SubmitSMExpiry.Std()})
-			}
-		}
-	}
-	return e.state.Delete(ctx, key)
+	return e.settleUnknown(ctx, h, *k, "address")
 }
 
 // adoptHeld takes a receipt for a message without an answer that is held in the
@@ -189,12 +159,15 @@ func (e *engine) adoptHeld(ctx context.Context, m *message.Message) (adopted boo
 		if err := json.Unmarshal([]byte(text), &h); err != nil {
 			continue // release warns of it
 		}
-		if time.Since(h.Held) < heldPatience {
-			continue // its id may be on its way, and be another message's
+		match, err := e.recognize(ctx, h)
+		if match == nil && err == nil && time.Since(h.Held) >= heldPatience { // before, its id may be on its way, and be another message's
+			match, err = e.adopt(ctx, h)
 		}
-		match, err := e.adopt(ctx, h)
-		if match == nil || err != nil {
+		if err != nil {
 			return adopted, err
+		}
+		if match == nil {
+			continue
 		}
 		if err := e.settleHeld(ctx, key, *match, h); err != nil {
 			return adopted, err

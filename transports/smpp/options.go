@@ -140,7 +140,7 @@ func defaultOptions() Options {
 			Window: 10, ThrottleDelay: config.Duration(100 * time.Millisecond), SubmitTimeout: seconds(30),
 			UnknownPolicy: unknownWait, UnknownWait: config.Duration(10 * time.Minute), DeliverWindow: 1000,
 		},
-		Outgoing: Outgoing{DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400)},
+		Outgoing: Outgoing{DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400), UserMessageReference: true},
 		Incoming: Incoming{ReassemblyTTL: config.Duration(time.Hour)},
 		Reports: Reports{
 			DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),

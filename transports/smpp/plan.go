@@ -14,6 +14,7 @@ type submitted struct {
 	id, to, from string
 	routing      string // routing_metadata, as JSON
 	total        int
+	reference    uint16 // ours, of the first segment; 0 is none
 }
 
 // part is one segment of a message.
@@ -47,9 +48,10 @@ func (e *engine) plan(m *message.Message) (*plan, error) {
 	}
 	p := &plan{submitted: &submitted{
 		id: m.ID, to: m.To, from: m.From, routing: m.RoutingMetadata.String(), total: len(text.Segments),
+		reference: e.reference(m.ID, &base),
 	}}
 	for i := range text.Segments {
-		frame, err := segment(base, &text, i)
+		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference())
 		if err != nil {
 			return nil, err
 		}
@@ -80,8 +82,14 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 	if o.isUSSD(m) {
 		return s, w.ussd(&s, m)
 	}
+	if w.UserReference != nil && e.hasParameters() {
+		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, *w.UserReference))
+	}
 	return s, nil
 }
+
+// hasParameters: SMPP 3.3 has no optional parameters.
+func (e *engine) hasParameters() bool { return e.version.Load() >= uint32(pdu.Version34) }
 
 // write turns the content, or the data in its place, into segments.
 func (e *engine) write(m *message.Message, w *wishes) (gsm.Message, error) {
@@ -134,8 +142,9 @@ func (e *engine) dataCoding(c gsm.Coding, w *wishes) (pdu.DataCoding, error) {
 	return pdu.DataCoding(c.DataCoding()), nil
 }
 
-// segment encodes one segment, with sequence_number 0.
-func segment(base pdu.Message, text *gsm.Message, i int) ([]byte, error) {
+// segment encodes one segment, with sequence_number 0; reference is ours, 0 for
+// none.
+func segment(base pdu.Message, text *gsm.Message, i int, reference uint16) ([]byte, error) {
 	s, seg := pdu.SubmitSM{Message: base}, text.Segments[i]
 	s.TLVs = append(pdu.TLVs(nil), base.TLVs...)
 	if len(seg.Header) > 0 {
@@ -150,6 +159,9 @@ func segment(base pdu.Message, text *gsm.Message, i int) ([]byte, error) {
 	if seg.Multipart() && (text.Method == gsm.SAR || text.Method == gsm.SAR16) {
 		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagSarMsgRefNum, seg.Reference),
 			pdu.Byte(pdu.TagSarTotalSegments, seg.Total), pdu.Byte(pdu.TagSarSegmentSeqnum, seg.Seq))
+	}
+	if reference != 0 {
+		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, reference))
 	}
 	p := &pdu.PDU{Body: &s}
 	if err := p.Validate(); err != nil {

@@ -38,7 +38,9 @@ func planned(t *testing.T, m *message.Message, options ...func(*Transport)) (lis
 func show(s *pdu.SubmitSM) string {
 	text := fmt.Sprintf("dc=%d esm=%02x len=%d", s.DataCoding, uint8(s.ESMClass), len(s.ShortMessage))
 	for _, tlv := range s.TLVs {
-		text += " " + tlv.String()
+		if tlv.Tag != pdu.TagUserMessageReference {
+			text += " " + tlv.String()
+		}
 	}
 	return text
 }

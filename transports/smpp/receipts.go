@@ -25,6 +25,7 @@ type heldReceipt struct {
 	From   string         `json:"from"` // the person the message went to
 	To     string         `json:"to"`
 	Held   time.Time      `json:"held,omitzero"` // since when
+	Ref    uint16         `json:"ref,omitempty"` // user_message_reference, 0 for none
 }
 
 // readReceipt reads a deliver_sm as a receipt; is is false when it is a
@@ -46,9 +47,10 @@ func (e *engine) readReceipt(m *pdu.Message) (h heldReceipt, is bool) {
 		}
 		return h, declared
 	}
+	reference, _ := m.TLVs.Uint(pdu.TagUserMessageReference)
 	return heldReceipt{
 		ID: r.ID, Status: r.Status, Raw: r.RawStatus, Error: r.Error, Done: r.Done,
-		From: m.Source.Addr, To: m.Dest.Addr,
+		From: m.Source.Addr, To: m.Dest.Addr, Ref: uint16(reference),
 	}, true
 }
 
@@ -69,6 +71,9 @@ func (e *engine) takeReceipt(ctx context.Context, h heldReceipt) error {
 		return nil
 	}
 	m, err := e.find(ctx, h, false)
+	if m == nil && err == nil {
+		m, err = e.recognize(ctx, h)
+	}
 	if err != nil {
 		return err
 	}
@@ -111,6 +116,9 @@ func (e *engine) conclude(ctx context.Context, m match, h heldReceipt) error {
 		return nil
 	}
 	m.Final = h.Raw
+	if len(m.Same) > 0 {
+		return e.concludeShared(ctx, m)
+	}
 	return e.state.Set(ctx, store.Entry{Key: m.key, Value: m.encode(), TTL: e.options.FinalDRThirdPartyIDExpiry.Std()})
 }
 

@@ -52,12 +52,23 @@ func (b *binder) answered(p *pdu.PDU, id string) {
 	if p.Command() == pdu.CmdGenericNack && o.status == pdu.StatusOK {
 		o.status = pdu.StatusUnknownErr // a refusal that does not say why
 	}
-	if b.lane != nil && b.gate.answer(b.lane, p.Sequence, o) != nil {
+	if b.lane == nil {
+		b.odd("answer to nothing", "pdu", p.String())
+		return
+	}
+	if t, repeated := b.gate.answer(b.lane, p.Sequence, o); t != nil {
+		if repeated { // the true answer may come yet
+			b.odd("repeated message_id", "message_id", t.part.id, "pdu", p.String())
+			b.keepLate(p.Sequence, t)
+		}
 		return
 	}
 	if t := b.takeLate(p.Sequence); t != nil {
 		b.odd("late answer", "message_id", t.part.id, "pdu", p.String())
-		b.lately(t.part, o)
+		if o.status == pdu.StatusOK && o.id != "" {
+			b.given(o.id, t.part)
+		}
+		b.lately(t.part, o, t.id)
 		return
 	}
 	b.odd("answer to nothing", "pdu", p.String())

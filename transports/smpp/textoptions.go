@@ -50,6 +50,11 @@ type Outgoing struct {
 	// SubmitSMExpiry is how long what was submitted of a message that is not done
 	// with is remembered. Default 24h.
 	SubmitSMExpiry config.Duration `yaml:"submit_sm_expiry"`
+	// UserMessageReference gives every submit_sm a number of ours
+	// (user_message_reference, §5.3.2.17). Receipts bring it back, and by it that
+	// of a submit without an answer finds its message. Default true. SMPP 3.3 has
+	// no room for it.
+	UserMessageReference bool `yaml:"user_message_reference"`
 	// DisableAck publishes no acks.
 	DisableAck bool `yaml:"disable_ack"`
 }

@@ -37,12 +37,20 @@ func (e *engine) saveParts(ctx context.Context, s *submitted, parts []fate) {
 		}
 		entries = append(entries, store.Entry{Key: e.keys.part(s.id, i+1), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
 		if f.unknown {
-			entries = append(entries, store.Entry{
-				Key: e.keys.unknown(s.to, s.from), Value: part{s, i + 1}.encode(), TTL: e.options.SubmitSMExpiry.Std(),
-			})
+			entries = append(entries, e.unknownEntries(part{s, i + 1})...)
 		}
 	}
 	e.mustSet(ctx, s.id, entries...)
+}
+
+// unknownEntries are by what a receipt finds a part without an answer.
+func (e *engine) unknownEntries(p part) []store.Entry {
+	text, ttl := p.encode(), e.options.SubmitSMExpiry.Std()
+	entries := []store.Entry{{Key: e.keys.unknown(p.to, p.from), Value: text, TTL: ttl}}
+	if reference := p.reference(); reference != 0 {
+		entries = append(entries, store.Entry{Key: e.keys.reference(p.to, reference), Value: text, TTL: ttl})
+	}
+	return entries
 }
 
 // awaitWord leaves a message with unanswered parts to a later try, by which a
@@ -82,7 +90,7 @@ func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID 
 	if err != nil {
 		return "", err
 	}
-	if waited >= heldPatience {
+	if waited >= 0 {
 		adopted, err := e.adoptHeld(ctx, m)
 		if err != nil {
 			return "", err
@@ -135,21 +143,33 @@ func readFate(value string) (f fate, since time.Time) {
 // lateTimeout is how long writing down a late answer may take.
 const lateTimeout = 30 * time.Second
 
-// lately takes an answer that came after its time.
-func (e *engine) lately(p part, o outcome) {
+// lately takes an answer that came after its time, or after a mistaken one that
+// brought another message's id.
+func (e *engine) lately(p part, o outcome, mistaken string) {
 	e.work.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lateTimeout)
 		defer cancel()
 		value := string(partRefused) + o.status.String() + ": " + o.status.Words()
 		if o.status == pdu.StatusOK {
 			value = string(partAccepted) + o.id
-			e.rememberIDs(ctx, p.submitted, p.only(o.id), false)
+			if !e.accepted(ctx, p, o.id) {
+				e.rememberIDs(ctx, p.submitted, p.only(o.id), false)
+			}
+			e.unshare(ctx, p, mistaken)
 		}
 		e.mustSet(ctx, p.id, store.Entry{Key: e.keys.part(p.id, p.n), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
-		if err := e.state.Delete(ctx, e.keys.unknown(p.to, p.from)); err != nil {
+		if err := e.forgetUnknown(ctx, p); err != nil {
 			e.logger.Debug("forgetting an unanswered submit failed", "message_id", p.id, "error", err)
 		}
 	})
+}
+
+// accepted: a receipt has told already that a part has this id, and may have
+// said the last word on it.
+func (e *engine) accepted(ctx context.Context, p part, id string) bool {
+	key := e.keys.part(p.id, p.n)
+	found, err := e.state.Get(ctx, key)
+	return err == nil && found[key] == string(partAccepted)+id
 }
 
 // only are the message's parts of which the SMSC has this one.
@@ -209,6 +229,10 @@ func (k keys) unknown(to, from string) string {
 	return k.prefix + "unknown/" + people(to, from)
 }
 
+func (k keys) reference(to string, reference uint16) string {
+	return k.prefix + "reference/" + lastDigits(to) + "/" + strconv.Itoa(int(reference))
+}
+
 func (k keys) heldFor(to, from string) string {
 	return k.prefix + "held-for/" + people(to, from)
 }
@@ -227,10 +251,12 @@ type known struct {
 	Total   int             `json:"t,omitempty"`
 	Dead    bool            `json:"x,omitempty"` // the message failed: nobody waits for a receipt
 	Final   string          `json:"f,omitempty"` // the last status reported
+	Ref     uint16          `json:"u,omitempty"` // its user_message_reference
+	Same    []known         `json:"s,omitempty"` // others that were given the same id
 }
 
 func (p part) known() known {
-	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from}
+	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from, Ref: p.reference()}
 	if p.total > 1 {
 		k.N, k.Total = p.n, p.total
 	}

@@ -47,7 +47,7 @@ func (w *wishes) ussd(s *pdu.Message, m *message.Message) error {
 		_ = deliver.Decode("user_message_reference", &reference)
 	}
 	if reference != nil {
-		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, uint16(*reference)))
+		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, *reference))
 	}
 	return nil
 }

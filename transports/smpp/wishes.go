@@ -25,9 +25,9 @@ type wishes struct {
 	Payload            string          `json:"payload"`             // base64: data in content's place
 	UDHI               bool            `json:"udhi"`                // payload begins with a user data header
 
-	USSDServiceOp  *uint8 `json:"ussd_service_op"`
-	ITSSessionInfo string `json:"its_session_info"` // hex
-	UserReference  *int   `json:"user_message_reference"`
+	USSDServiceOp  *uint8  `json:"ussd_service_op"`
+	ITSSessionInfo string  `json:"its_session_info"`       // hex
+	UserReference  *uint16 `json:"user_message_reference"` // in place of ours
 
 	data []byte
 }

@@ -34,6 +34,8 @@ type IDs struct {
 	Start        uint64 `yaml:"start"`         // the first number; 1 unless set
 	InReceipts   string `yaml:"in_receipts"`   // another format for receipts
 	ReceiptWidth int    `yaml:"receipt_width"` // another width for receipts, when in_receipts is set
+
+	Repeated Probability `yaml:"repeated"` // rate of messages that get the id of the one before
 }
 
 // Answers is how submit_sm, submit_multi and data_sm are answered.
@@ -79,6 +81,7 @@ type Receipts struct {
 	Unmatched    Probability `yaml:"unmatched"`    // rate of receipts with an id nobody got, besides the right one
 	ViaDataSM    bool        `yaml:"via_data_sm"`  // in data_sm instead of deliver_sm
 	ESMClass     *uint8      `yaml:"esm_class"`    // instead of 4, and 32 for intermediate ones
+	NoReference  bool        `yaml:"no_reference"` // without the submit's user_message_reference
 }
 
 // Outcome is a final state and how often it is reached.

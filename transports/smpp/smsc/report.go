@@ -63,6 +63,9 @@ func (h handler) sendReceipt(b *bind, e *entry, conf *Receipts, o Outcome, class
 		if conf.Form != "text" {
 			m.TLVs = receiptTLVs(e, o)
 		}
+		if reference, ok := e.message.TLVs.Uint(pdu.TagUserMessageReference); ok && !conf.NoReference {
+			m.TLVs = append(m.TLVs, pdu.Short(pdu.TagUserMessageReference, uint16(reference)))
+		}
 		if e.account.behaviour.Load().Links.UnknownTLVs {
 			m.TLVs = append(m.TLVs, unknownTLVs()...)
 		}

@@ -155,10 +155,12 @@ func (v *SMSC) account(systemID string) *account {
 	return a
 }
 
-func (v *SMSC) nextNumber() uint64 {
+func (v *SMSC) nextNumber(repeated bool) uint64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.number++
+	if !repeated || v.number == 0 {
+		v.number++
+	}
 	return v.number
 }
 

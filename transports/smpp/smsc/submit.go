@@ -100,7 +100,7 @@ func (h handler) accept(b *bind, behaviour *Behaviour, m *pdu.Message, dests []p
 		account: b.account, message: m, dests: dests, submitted: time.Now(),
 		state: pdu.StateEnroute,
 	}
-	e.id, e.receiptID = behaviour.IDs.spell(h.settings.Seed, h.nextNumber())
+	e.id, e.receiptID = behaviour.IDs.spell(h.settings.Seed, h.nextNumber(b.chance(behaviour.IDs.Repeated)))
 	h.store.add(e)
 	return e
 }

@@ -1,0 +1,130 @@
+package smpp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+)
+
+// reference is the first of a message's user_message_references (§5.3.2.17);
+// 0 when it gets none of ours: the message has its own, SMPP 3.3 has none, or
+// the operator wants none.
+func (e *engine) reference(id string, base *pdu.Message) uint16 {
+	_, own := base.TLVs.Get(pdu.TagUserMessageReference)
+	if own || !e.options.UserMessageReference || !e.hasParameters() {
+		return 0
+	}
+	return max(1, referenceOf(id))
+}
+
+// maxReference is how many different references there are: 0 is none of ours.
+const maxReference = 1<<16 - 1
+
+// reference is the part's own: each submit_sm is a message to the SMSC, and each
+// has a receipt. It has nothing to do with sar_msg_ref_num, which the parts
+// share (§5.3.2.22).
+func (p part) reference() uint16 {
+	if p.submitted.reference == 0 {
+		return 0
+	}
+	return uint16((int(p.submitted.reference)+p.n-2)%maxReference + 1)
+}
+
+// recognize takes a receipt for that of a submit that was never answered, by the
+// reference it brings back and the person it went to. The sender is not asked
+// for: SMSCs replace it.
+func (e *engine) recognize(ctx context.Context, h heldReceipt) (*match, error) {
+	if h.Ref == 0 {
+		return nil, nil
+	}
+	k, err := e.unanswered(ctx, e.keys.reference(h.From, h.Ref))
+	if k == nil || err != nil || !samePerson(k.To, h.From) {
+		return nil, err
+	}
+	return e.settleUnknown(ctx, h, *k, "reference")
+}
+
+// unanswered is the part without an answer that is kept under a key; nil when
+// there is none.
+func (e *engine) unanswered(ctx context.Context, key string) (*known, error) {
+	found, err := e.state.Get(ctx, key)
+	if err != nil || found[key] == "" {
+		return nil, err
+	}
+	var k known
+	if err := json.Unmarshal([]byte(found[key]), &k); err != nil {
+		return nil, fmt.Errorf("reading what is kept of a submit without an answer: %w", err)
+	}
+	return &k, nil
+}
+
+// settleUnknown gives a receipt, and the id in it, to a part without an answer:
+// the SMSC has it.
+func (e *engine) settleUnknown(ctx context.Context, h heldReceipt, k known, how string) (*match, error) {
+	e.logger.Info("a receipt is taken for that of a submit without an answer",
+		"message_id", k.Message, "smsc_message_id", h.ID, "by", how)
+	m := &match{known: k, key: e.keys.id(e.ids.kept(h.ID)), how: how}
+	s := k.submitted()
+	e.mustSet(ctx, s.id, store.Entry{Key: m.key, Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()})
+	p := part{s, max(k.N, 1)}
+	e.saveParts(ctx, s, p.only(h.ID))
+	return m, e.forgetUnknown(ctx, p)
+}
+
+// submitted is the message of which k is known.
+func (k known) submitted() *submitted {
+	return &submitted{id: k.Message, to: k.To, from: k.From, routing: string(k.Routing), total: max(k.Total, 1), reference: k.firstRef()}
+}
+
+// firstRef is the reference of the message's first part.
+func (k known) firstRef() uint16 {
+	if k.Ref == 0 {
+		return 0
+	}
+	return uint16((int(k.Ref)-max(k.N, 1)+maxReference)%maxReference + 1)
+}
+
+// forgetUnknown takes down that a part is known to be there. The next receipt
+// for the same person that has no reference is that of the message's next part
+// without an answer.
+func (e *engine) forgetUnknown(ctx context.Context, p part) error {
+	if reference := p.reference(); reference != 0 {
+		if err := e.state.Delete(ctx, e.keys.reference(p.to, reference)); err != nil {
+			return err
+		}
+	}
+	key := e.keys.unknown(p.to, p.from)
+	if k, err := e.unanswered(ctx, key); k == nil || err != nil || k.Message != p.id {
+		return err
+	}
+	next, err := e.nextUnknown(ctx, p.submitted)
+	if err != nil {
+		return err
+	}
+	if next == 0 {
+		return e.state.Delete(ctx, key)
+	}
+	return e.state.Set(ctx, store.Entry{Key: key, Value: part{p.submitted, next}.encode(), TTL: e.options.SubmitSMExpiry.Std()})
+}
+
+// nextUnknown is the first of a message's parts without an answer; 0 when there
+// is none.
+func (e *engine) nextUnknown(ctx context.Context, s *submitted) (n int, err error) {
+	keys := make([]string, s.total)
+	for i := range keys {
+		keys[i] = e.keys.part(s.id, i+1)
+	}
+	found, err := e.state.Get(ctx, keys...)
+	if err != nil {
+		return 0, err
+	}
+	for i, key := range keys {
+		if f, _ := readFate(found[key]); f.unknown {
+			return i + 1, nil
+		}
+	}
+	return 0, nil
+}

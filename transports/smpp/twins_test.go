@@ -1,0 +1,104 @@
+package smpp
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"switchboard/message"
+	"switchboard/transports/smpp/smsc"
+)
+
+// Of two messages with one id each gets its own state: by the person, and where
+// both went to one, by the reference.
+func TestRepeatedIDs(t *testing.T) {
+	for name, c := range map[string]struct {
+		to       func(i int) string
+		receipts smsc.Receipts
+	}{
+		"to two people, by text":   {func(i int) string { return fmt.Sprintf("2783%07d", i) }, smsc.Receipts{Form: "text", NoReference: true}},
+		"to two people, together":  {func(i int) string { return fmt.Sprintf("2783%07d", i) }, smsc.Receipts{}},
+		"to one person, reference": {func(int) string { return "27831234567" }, smsc.Receipts{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.receipts.Delay = smsc.Fixed(quick.Std())
+			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+				IDs: &smsc.IDs{Repeated: 0.7}, Receipts: &c.receipts,
+				Rules: []smsc.Rule{{Text: smsc.Matching("odd"), Outcome: &smsc.Outcome{State: "UNDELIV"}}},
+			}})
+			const many = 40
+			want := map[string]message.DeliveryStatus{}
+			var group sync.WaitGroup
+			ctx := within(t)
+			for i := range many {
+				m := outgoing([]string{"even", "odd"}[i%2])
+				m.To = c.to(i)
+				want[m.ID] = []message.DeliveryStatus{message.Delivered, message.Failed}[i%2]
+				group.Go(func() {
+					if _, err := b.Send(ctx, m); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			for range many {
+				e := b.line.NextEvent(t)
+				if want[e.MessageID] != e.DeliveryStatus {
+					t.Errorf("event = %s, want %s", e.Encode(), want[e.MessageID])
+				}
+				delete(want, e.MessageID)
+			}
+			if n := b.metric("switchboard_smpp_oddities_total", "what", "repeated message_id"); n == 0 {
+				t.Error("the repeated ids are not counted")
+			}
+		})
+	}
+}
+
+// What cannot be told apart is nobody's: no message gets another's state.
+func TestRepeatedIDsWithoutReference(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{IDs: &smsc.IDs{Repeated: 1}, Receipts: noReceipts()}},
+		func(o *Transport) { o.UserMessageReference = false })
+	b.send(outgoing("one"))
+	b.send(outgoing("another"))
+	b.receipt(b.smsc.Submitted()[0], "UNDELIV")
+	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "held"); n != 1 {
+		t.Errorf("%v receipts are held, want the one that may be either's", n)
+	}
+}
+
+// An SMSC that answers the second submit before its time, with the first one's
+// id, and then truly, mixes nothing up.
+func TestEarlyAnswers(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers:  &smsc.Answers{Early: 1, Delay: smsc.Fixed(quick.Std())},
+		Receipts: &smsc.Receipts{Delay: smsc.Fixed(2 * quick.Std()), NoReference: true},
+	}}, func(o *Transport) { o.Window = 50 }).bound()
+	const many = 20
+	for _, err := range b.sendMany(many) {
+		t.Error(err)
+	}
+	reported := map[string]bool{}
+	for len(reported) < many {
+		e := b.line.NextEvent(t)
+		if reported[e.MessageID] || e.DeliveryStatus != message.Delivered {
+			t.Fatalf("event = %s", e.Encode())
+		}
+		reported[e.MessageID] = true
+	}
+}
+
+// What is known of latest ids does not grow.
+func TestTwinsAreBounded(t *testing.T) {
+	w := newTwins()
+	for i := range 2 * maxGiven {
+		w.give(fmt.Sprint(i), "a")
+		w.give(fmt.Sprint(i), "b")
+	}
+	if len(w.given) != maxGiven || len(w.ring) != maxGiven || len(w.shared) > maxTwins {
+		t.Errorf("%d ids, %d in the ring, %d shared", len(w.given), len(w.ring), len(w.shared))
+	}
+	if !w.give(fmt.Sprint(2*maxGiven-1), "c") || w.give("0", "c") {
+		t.Error("it is not the latest that are known")
+	}
+}
