@@ -39,15 +39,16 @@ const (
 	Queued      Fact = iota // stored, not handed to its transport yet
 	Cancelled               // withdrawn before it was handed over
 	Handed                  // on its transport's queue
+	Underway                // a delivery report: pending
 	Refused                 // nack: the transport or the outside would not have it
-	Sent                    // ack, or a delivery report that is pending
+	Sent                    // ack
 	Undelivered             // a delivery report: failed
 	Delivered               // a delivery report: delivered
 
-	Received  Fact = iota + 1 // on the transport's inbound queue
-	Replied                   // somebody answered it
-	Errored                   // an application gave up on it
-	Processed                 // an application has done with it
+	Received  Fact = iota // on the transport's inbound queue
+	Replied               // somebody answered it
+	Errored               // an application gave up on it
+	Processed             // an application has done with it
 )
 
 // Stage is one row of the state table.
@@ -67,10 +68,11 @@ var stages = [...]Stage{
 	{Fact: Queued, Direction: Outbound, Status: StatusQueued, Name: "queued", Cause: "stored by a broadcast"},
 	{Fact: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled", After: []Fact{Queued}},
 	{Fact: Handed, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Fact{Queued}},
-	{Fact: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Fact{Handed}, Retry: []Fact{Queued}},
-	{Fact: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack, or delivery report pending", After: []Fact{Handed, Refused}},
-	{Fact: Undelivered, Direction: Outbound, Status: StatusError, Name: "undelivered", Cause: "delivery report failed", After: []Fact{Sent}, Retry: []Fact{Queued}},
-	{Fact: Delivered, Direction: Outbound, Status: StatusDelivered, Name: "delivered", Cause: "delivery report delivered", After: []Fact{Sent, Undelivered}},
+	{Fact: Underway, Direction: Outbound, Status: StatusSent, Name: "underway", Cause: "delivery report pending", After: []Fact{Handed}},
+	{Fact: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Fact{Handed, Underway}, Retry: []Fact{Queued}},
+	{Fact: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack", After: []Fact{Handed, Underway, Refused}},
+	{Fact: Undelivered, Direction: Outbound, Status: StatusError, Name: "undelivered", Cause: "delivery report failed", After: []Fact{Underway, Sent}, Retry: []Fact{Queued}},
+	{Fact: Delivered, Direction: Outbound, Status: StatusDelivered, Name: "delivered", Cause: "delivery report delivered", After: []Fact{Underway, Sent, Undelivered}},
 
 	{Fact: Received, Direction: Inbound, Status: StatusQueued, Name: "received", Cause: "on the transport's inbound queue"},
 	{Fact: Replied, Direction: Inbound, Status: StatusProcessed, Name: "replied", Cause: "a reply names it", After: []Fact{Received}},

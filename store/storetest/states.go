@@ -42,6 +42,7 @@ func outboundStates(t *testing.T, db Ledger) {
 	if err != nil || len(trace.Steps) != 8 { // the message and seven different events
 		t.Errorf("Trace by the provider's id = %+v, %v", trace, err)
 	}
+	pending(t, db)
 	wordless := nack("n", "", at(1))
 	record(t, db, outbound("n", "", at(0)), wordless)
 	if r := find(t, db, "n"); r.Status != store.StatusError || r.Reason == "" {
@@ -124,6 +125,25 @@ func absurdDates(t *testing.T, db Ledger) {
 		record(t, db, outbound(id, "", time.Now().AddDate(0, back, 0)), ack(id, time.Now()))
 		if r := find(t, db, id); r.Status != store.StatusSent {
 			t.Errorf("%d months back: %+v", back, r)
+		}
+	}
+}
+
+// pending holds that a report that is merely pending is no ack: a nack counts
+// for more, in either order, and an ack for more than both.
+func pending(t *testing.T, db Ledger) {
+	for name, list := range map[string][]store.Envelope{
+		"before": {report("before", message.Pending, at(1)), nack("before", "given up", at(2))},
+		"after":  {nack("after", "given up", at(1)), report("after", message.Pending, at(2))},
+	} {
+		record(t, db, outbound(name, "", at(0)), list[0])
+		record(t, db, list[1])
+		if r := find(t, db, name); r.Status != store.StatusError || r.Reason != "given up" || r.Sent.IsZero() {
+			t.Errorf("pending %s a nack: %+v, want E with its reason", name, r)
+		}
+		record(t, db, ack(name, at(3)))
+		if r := find(t, db, name); r.Status != store.StatusSent || r.Reason != "" {
+			t.Errorf("pending %s a nack, then an ack: %s %q, want S", name, r.Status, r.Reason)
 		}
 	}
 }

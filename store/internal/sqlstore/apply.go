@@ -18,7 +18,7 @@ func (t *transmission) apply(w *word) (changed bool) {
 		t.reason = least(t.reason, w.reason)
 	}
 	switch w.fact {
-	case store.Sent, store.Undelivered:
+	case store.Underway, store.Sent, store.Undelivered:
 		t.sent = earliest(t.sent, w.at)
 	case store.Delivered:
 		t.sent = earliest(t.sent, w.at)

@@ -213,7 +213,7 @@ func factOf(ev *message.Event) (store.Fact, string, error) {
 	case ev.Type == message.Nack:
 		return store.Refused, reasonOr(ev.NackReason, "nack without a reason"), nil
 	case ev.Type == message.DeliveryReport && ev.DeliveryStatus == message.Pending:
-		return store.Sent, "", nil
+		return store.Underway, "", nil
 	case ev.Type == message.DeliveryReport && ev.DeliveryStatus == message.Delivered:
 		return store.Delivered, "", nil
 	case ev.Type == message.DeliveryReport && ev.DeliveryStatus == message.Failed:
