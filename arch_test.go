@@ -28,9 +28,10 @@ var mayImport = map[string][]string{
 	"applications": {"worker", "config", "message", "store"},
 	// The SMPP server speaks the transport's protocol, from the other end.
 	"applications/smppserver": {"applications", "config", "message", "store", "transports/smpp"},
-	"persistence":             {"worker", "broker", "config", "message", "store", "applications"},
+	"persistence":             {"worker", "broker", "config", "message", "store", "applications", "auditor"},
 	"console":                 {"worker", "broker", "config", "message", "store"},
 	"deadletters":             {"broker", "config", "message", "worker"},
+	"auditor":                 {"broker", "deadletters", "message", "store"},
 	"fleet":                   {"applications", "broker", "config", "console", "dispatcher", "message", "persistence", "store", "transports", "worker"},
 	// They look at a fleet's files, and run none of it.
 	"explain":  {"fleet", "dispatcher", "config", "message", "store", "worker"},

@@ -139,6 +139,9 @@ type Admin interface {
 	// Settling the delivery itself is Browse's business. An error of visit
 	// ends it.
 	Browse(ctx context.Context, queue string, limit int, visit func(*Delivery) (Verdict, error)) error
+	// Delayed counts the bodies that are held back (Publication.Delay), of all
+	// queues together.
+	Delayed(ctx context.Context) (int, error)
 	// Delete deletes the queue with all that is in it.
 	Delete(ctx context.Context, queue string) error
 }

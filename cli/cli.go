@@ -20,7 +20,16 @@ const (
 	exitOK      = 0
 	exitFailed  = 1 // it began and could not go on
 	exitMisused = 2 // the command line or a configuration is wrong
+	exitStuck   = 3 // audit: nothing is missing, but something does not move
 )
+
+// coded is an error that chooses its exit code.
+type coded struct {
+	error
+	code int
+}
+
+func (c coded) Unwrap() error { return c.error }
 
 // misuse is an error of the command line or of a configuration.
 type misuse struct{ error }
@@ -45,9 +54,17 @@ func Main(version string, classes fleet.Classes) int {
 		return exitOK
 	}
 	_, _ = fmt.Fprintln(os.Stderr, "switchboard: "+err.Error())
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
 	var wrong misuse
-	if errors.As(err, &wrong) {
+	var chosen coded
+	switch {
+	case errors.As(err, &wrong):
 		return exitMisused
+	case errors.As(err, &chosen):
+		return chosen.code
 	}
 	return exitFailed
 }

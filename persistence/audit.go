@@ -3,27 +3,32 @@ package persistence
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"switchboard/auditor"
 	"switchboard/store"
 )
 
 // What the auditor counts, and how often.
 const (
-	auditEvery  = time.Minute
-	auditSince  = 24 * time.Hour
-	auditStuck  = 15 * time.Minute
-	auditMostly = 1000 // more stuck messages than these are not counted
+	auditEvery      = time.Minute
+	auditSince      = 24 * time.Hour
+	auditStuck      = 15 * time.Minute
+	auditUnreported = time.Hour
+	auditTimeout    = auditEvery / 2 // for looking into the queues and the record
 )
 
 // auditMetrics are the counts of the record, as the newest audit found them.
 type auditMetrics struct {
-	messages *prometheus.GaugeVec
-	stuck    prometheus.Gauge
-	orphans  prometheus.Gauge
-	audited  prometheus.Gauge
+	messages   *prometheus.GaugeVec
+	missing    prometheus.Gauge
+	stuck      prometheus.Gauge
+	unreported prometheus.Gauge
+	orphans    prometheus.Gauge
+	audited    prometheus.Gauge
 }
 
 // newAuditMetrics registers the metrics, or finds those of another worker of
@@ -34,9 +39,17 @@ func newAuditMetrics(reg prometheus.Registerer) (*auditMetrics, error) {
 			Name: "switchboard_audit_messages",
 			Help: "Messages of the last 24 hours in the record, by transport, application, direction (I, O) and state (Q R P S D E).",
 		}, []string{"transport", "application", "direction", "state"}),
+		missing: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "switchboard_audit_missing",
+			Help: "Stuck messages that no queue can hold, as two audits in a row found.",
+		}),
 		stuck: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "switchboard_audit_stuck",
-			Help: "Messages that have been waiting for longer than 15 minutes; 1000 stands for more.",
+			Help: "Messages that have been waiting for longer than 15 minutes.",
+		}),
+		unreported: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "switchboard_audit_unreported",
+			Help: "Messages of the last 24 hours that were sent over an hour ago and have no delivery report, though their transport reports on others.",
 		}),
 		orphans: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "switchboard_audit_orphan_events",
@@ -50,11 +63,13 @@ func newAuditMetrics(reg prometheus.Registerer) (*auditMetrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	var errs [4]error
+	var errs [6]error
 	m.messages, errs[0] = registered(reg, m.messages)
 	m.stuck, errs[1] = registered(reg, m.stuck)
 	m.orphans, errs[2] = registered(reg, m.orphans)
 	m.audited, errs[3] = registered(reg, m.audited)
+	m.missing, errs[4] = registered(reg, m.missing)
+	m.unreported, errs[5] = registered(reg, m.unreported)
 	return m, errors.Join(errs[:]...)
 }
 
@@ -69,33 +84,59 @@ func registered[C prometheus.Collector](reg prometheus.Registerer, c C) (C, erro
 	return c, err
 }
 
-// audit counts what is in the record, for the metrics.
+// auditor looks for the messages of this worker's transports.
+func (r *recorder) auditor() *auditor.Auditor {
+	return &auditor.Auditor{
+		Record: r.db, Broker: r.core.Broker,
+		Fleet:  auditor.Fleet{Connectors: append(slices.Clone(r.Transports), r.Exposed...), Taps: []string{r.queue().Name}},
+		Limits: store.AuditLimits{Since: time.Now().Add(-auditSince), Stuck: auditStuck, Unreported: auditUnreported},
+	}
+}
+
+// audit balances the record and the queues, for the metrics.
 func (r *recorder) audit(ctx context.Context) error {
 	metrics, err := newAuditMetrics(r.core.Registerer)
 	if err != nil {
 		return err
 	}
+	var before int64 // missing at the last audit
 	for ctx.Err() == nil {
-		audit, err := r.db.Audit(ctx, store.AuditLimits{Since: time.Now().Add(-auditSince), Stuck: auditStuck, MaxStuck: auditMostly})
+		found, err := r.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			r.core.Logger.Warn("auditing the record failed; trying again later", "error", err, "in", auditEvery)
 		default:
-			metrics.set(audit)
+			metrics.set(found, min(before, found.Missing))
+			before = found.Missing
 		}
 		sleep(ctx, auditEvery)
 	}
 	return nil
 }
 
-func (m *auditMetrics) set(a *store.Audit) {
+func (r *recorder) look(ctx context.Context) (*auditor.Finding, error) {
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
+	return r.auditor().Look(ctx)
+}
+
+func (m *auditMetrics) set(a *auditor.Finding, missing int64) {
 	m.messages.Reset()
 	for _, c := range a.Counts {
 		m.messages.WithLabelValues(c.Backend, c.Application, string(c.Direction), string(c.Status)).Set(float64(c.N))
 	}
-	m.stuck.Set(float64(len(a.Stuck)))
+	m.missing.Set(float64(missing))
+	m.stuck.Set(total(a.StuckCounts))
+	m.unreported.Set(total(a.UnreportedCounts))
 	m.orphans.Set(float64(a.Orphan))
 	m.audited.SetToCurrentTime()
+}
+
+func total(counts []store.Count) (n float64) {
+	for _, c := range counts {
+		n += float64(c.N)
+	}
+	return n
 }

@@ -149,16 +149,26 @@ type Count struct {
 
 // Audit is what the database can say of conservation.
 type Audit struct {
-	Counts []Count  `json:"counts"`
-	Stuck  []Record `json:"stuck"`  // not final, not a broadcast's to come, and unchanged for longer than the limit; oldest first
-	Orphan int64    `json:"orphan"` // events whose message never came
+	Counts []Count `json:"counts"`
+	// Stuck are not final, not a broadcast's to come, and unchanged for longer
+	// than the limit; oldest first.
+	Stuck []Record `json:"stuck"`
+	// StuckCounts count all that is stuck, also what Stuck does not name.
+	StuckCounts []Count `json:"stuck_counts"`
+	Orphan      int64   `json:"orphan"` // events whose message never came
+	// Unreported were sent longer ago than the limit and have no delivery
+	// report, though their transport reports on others; oldest first.
+	Unreported []Record `json:"unreported"`
+	// UnreportedCounts count all of them.
+	UnreportedCounts []Count `json:"unreported_counts"`
 }
 
 // AuditLimits say what to audit.
 type AuditLimits struct {
-	Since    time.Time     // count what was created then or later; zero is all
-	Stuck    time.Duration // a message that has not moved for so long is stuck
-	MaxStuck int           // at most so many are named; 0 is 1000
+	Since      time.Time     // count what was created then or later; zero is all
+	Stuck      time.Duration // a message that has not moved for so long is stuck
+	Unreported time.Duration // a message sent so long ago should have a delivery report; 0 is never
+	MaxStuck   int           // at most so many are named; 0 is 1000
 }
 
 // Finder looks things up.

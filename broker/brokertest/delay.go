@@ -21,6 +21,9 @@ func delayHolds(w *world) {
 	began := time.Now()
 	headers := broker.Headers{"attempt": "2"}
 	w.must(b.Publish(w.ctx, broker.Publication{Queue: q.Name, Body: []byte("later"), Headers: headers, Delay: delay}))
+	if n, err := b.Delayed(w.ctx); err != nil || n == 0 {
+		w.Errorf("Delayed = %d, %v, with a body held back", n, err)
+	}
 	c := w.consume(b, q, 1)
 	d := c.next()
 	if took := time.Since(began); took < delay*8/10 || took > delay*5 {

@@ -45,6 +45,15 @@ func (b *Broker) Inspect(ctx context.Context, name string) (info broker.Info, er
 	return info, err
 }
 
+// Delayed implements broker.Admin.
+func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
+	err = b.locked(ctx, func(s *store) error {
+		n = len(s.delayed)
+		return nil
+	})
+	return n, err
+}
+
 // Purge implements broker.Admin.
 func (b *Broker) Purge(ctx context.Context, name string) (n int, err error) {
 	err = b.locked(ctx, func(s *store) error {

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -93,6 +94,21 @@ func (b *Broker) Inspect(ctx context.Context, queue string) (info broker.Info, e
 		return broker.Info{}, fmt.Errorf("inspecting queue %q: %w", queue, err)
 	}
 	return info, nil
+}
+
+// Delayed implements broker.Admin. Steps of the ladder that nobody needed yet
+// are not there; RabbitMQ closes a channel over each.
+func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
+	for _, step := range b.delays.steps {
+		for _, kind := range [...]broker.QueueType{broker.Classic, broker.Quorum} {
+			info, err := b.Inspect(ctx, stepName(step, kind))
+			if err != nil && !errors.Is(err, broker.ErrNoQueue) {
+				return 0, fmt.Errorf("counting delayed bodies: %w", err)
+			}
+			n += info.Messages
+		}
+	}
+	return n, nil
 }
 
 // inspect asks for a queue without making it; its arguments do not matter then.

@@ -41,6 +41,8 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"pages and cursors":                     pages,
 		"trace":                                 traces,
 		"audit":                                 audits,
+		"audit: more than it names":             auditsMany,
+		"audit: due delivery reports":           unreported,
 		"retention":                             retention,
 		"contacts":                              contacts,
 		"broadcast: from list to done":          broadcastLife,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"switchboard/store"
@@ -13,13 +14,23 @@ import (
 const stuckMax = 1000
 
 // Audit counts, and names what is stuck.
-func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (*store.Audit, error) {
-	a := new(store.Audit)
-	if err := db.count(ctx, a, l.Since); err != nil {
+func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (a *store.Audit, err error) {
+	a = new(store.Audit)
+	if l.MaxStuck <= 0 {
+		l.MaxStuck = stuckMax
+	}
+	all := new(where)
+	db.conditionsOfTime(all, &store.Filter{Since: l.Since})
+	if a.Counts, err = db.counts(ctx, all); err != nil {
 		return nil, fmt.Errorf("auditing: counting: %w", err)
 	}
-	if err := db.stuck(ctx, a, l); err != nil {
+	if a.Stuck, a.StuckCounts, err = db.overdue(ctx, db.stuck(l), "t.updated", l.MaxStuck); err != nil {
 		return nil, fmt.Errorf("auditing: finding what is stuck: %w", err)
+	}
+	if w := db.unreported(a.Counts, l); w != nil {
+		if a.Unreported, a.UnreportedCounts, err = db.overdue(ctx, w, "t.sent", l.MaxStuck); err != nil {
+			return nil, fmt.Errorf("auditing: finding what was not reported on: %w", err)
+		}
 	}
 	if err := db.row(ctx, db.Read, "SELECT count(*) FROM early").Scan(&a.Orphan); err != nil {
 		return nil, fmt.Errorf("auditing: counting early events: %w", err)
@@ -27,32 +38,81 @@ func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (*store.Audit, err
 	return a, nil
 }
 
-func (db *DB) count(ctx context.Context, a *store.Audit, since time.Time) error {
-	w := new(where)
-	db.conditionsOfTime(w, &store.Filter{Since: since})
-	return db.query(ctx, db.Read, func(rows *sql.Rows) error {
+// counts counts transmissions of each transport, application and state.
+func (db *DB) counts(ctx context.Context, w *where) (counts []store.Count, err error) {
+	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		var c store.Count
 		err := rows.Scan(&c.Backend, orNull[string]{&c.Application}, &c.Direction, &c.Status, &c.N)
-		a.Counts = append(a.Counts, c)
+		counts = append(counts, c)
 		return err
 	}, `SELECT b.name, g.application, g.direction, g.status, g.n FROM (
 		SELECT t.backend_id, t.application, t.direction, t.status, count(*) AS n
 		FROM transmission t`+w.sql()+` GROUP BY t.backend_id, t.application, t.direction, t.status) g
 		JOIN backend b ON b.id = g.backend_id ORDER BY b.name, g.direction, g.application, g.status`, w.args...)
+	return counts, err
 }
 
-// stuck names what should have moved. What a broadcast has still to hand over
-// waits for its time, its rate or a person, and is not stuck.
-func (db *DB) stuck(ctx context.Context, a *store.Audit, l store.AuditLimits) error {
-	most := l.MaxStuck
-	if most <= 0 {
-		most = stuckMax
-	}
-	return db.query(ctx, db.Read, func(rows *sql.Rows) error {
+// overdue names the oldest of what w chooses, and counts all of it where there
+// is more.
+func (db *DB) overdue(ctx context.Context, w *where, since string, most int) (named []store.Record, counts []store.Count, err error) {
+	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)
-		a.Stuck = append(a.Stuck, r)
+		named = append(named, r)
 		return err
-	}, "SELECT "+recordColumns+recordTables+` WHERE t.status IN ('Q', 'P') AND t.updated < $1
-		AND NOT (t.status = 'Q' AND t.broadcast_id IS NOT NULL AND t.broadcast_id IN (SELECT broadcast_id FROM broadcast_batch))
-		ORDER BY t.updated, t.id`+limit(most), db.Dialect.Time(time.Now().Add(-l.Stuck)))
+	}, "SELECT "+recordColumns+recordTables+w.sql()+" ORDER BY "+since+", t.id"+limit(most+1), w.args...)
+	if err != nil || len(named) == 0 {
+		return nil, nil, err
+	}
+	if len(named) > most {
+		counts, err = db.counts(ctx, w)
+		return named[:most], counts, err
+	}
+	return named, tally(named), nil
+}
+
+// tally counts records as counts does.
+func tally(records []store.Record) (counts []store.Count) {
+	for _, r := range records {
+		c := store.Count{Backend: r.Backend, Application: r.Application, Direction: r.Direction, Status: r.Status}
+		i := slices.IndexFunc(counts, func(o store.Count) bool { o.N = 0; return o == c })
+		if i < 0 {
+			i, counts = len(counts), append(counts, c)
+		}
+		counts[i].N++
+	}
+	return counts
+}
+
+// stuck chooses what should have moved. What a broadcast has still to hand over
+// waits for its time, its rate or a person, and is not stuck.
+func (db *DB) stuck(l store.AuditLimits) *where {
+	w := new(where)
+	w.and("t.status IN ('Q', 'P')")
+	w.and("t.updated < ?", db.Dialect.Time(time.Now().Add(-l.Stuck)))
+	w.and(`NOT (t.status = 'Q' AND t.broadcast_id IS NOT NULL AND t.broadcast_id IN (SELECT broadcast_id FROM broadcast_batch))`)
+	return w
+}
+
+// unreported chooses what was sent and not reported on, of transports that
+// report: those of which a message is known to be delivered. It is nil where
+// there is nothing to look for.
+func (db *DB) unreported(counts []store.Count, l store.AuditLimits) *where {
+	w, reporting := new(where), map[string]bool{}
+	list := ""
+	for _, c := range counts {
+		if c.Status == store.StatusDelivered && !reporting[c.Backend] {
+			reporting[c.Backend] = true
+			w.args = append(w.args, c.Backend)
+			list += ", " + param(len(w.args))
+		}
+	}
+	if l.Unreported <= 0 || len(reporting) == 0 {
+		return nil
+	}
+	w.conditions = []string{
+		"t.backend_id IN (SELECT id FROM backend WHERE name IN (" + list[2:] + "))", "t.status = 'S'", "t.direction = 'O'",
+	}
+	w.and("t.sent < ?", db.Dialect.Time(time.Now().Add(-l.Unreported)))
+	db.conditionsOfTime(w, &store.Filter{Since: l.Since})
+	return w
 }
