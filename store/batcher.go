@@ -45,7 +45,7 @@ func (s BatchSettings) withDefaults() BatchSettings {
 //   - Set is SetAsync and waits; Get is gathered likewise.
 //   - Get sees entries that were handed over and are not written yet.
 //   - Add, Increment and Delete go through one by one, after the entries of
-//     the same key that were handed over before.
+//     the same key that were handed over before; Range after all of them.
 //   - A full queue blocks: nothing grows without bound.
 //
 // Its methods are safe from several goroutines.
@@ -271,6 +271,14 @@ func (b *Batcher) Increment(ctx context.Context, key string, by int64, ttl time.
 		return 0, err
 	}
 	return b.state.Increment(ctx, key, by, ttl)
+}
+
+// Range fetches the first entries between two keys.
+func (b *Batcher) Range(ctx context.Context, from, to string, limit int) ([]Entry, error) {
+	if err := b.Set(ctx); err != nil { // a fence: what was handed over may be among them
+		return nil, err
+	}
+	return b.state.Range(ctx, from, to, limit)
 }
 
 // Delete forgets keys.

@@ -63,4 +63,8 @@ type State interface {
 	Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error)
 	// Delete forgets keys; those that are not there are no error.
 	Delete(ctx context.Context, keys ...string) error
+	// Range fetches the first entries, at most limit, whose keys are not below
+	// from and below to, in the order of the keys' bytes; their TTL is not told.
+	// Keys longer than 512 bytes come as they are stored, which is shorter.
+	Range(ctx context.Context, from, to string, limit int) ([]Entry, error)
 }

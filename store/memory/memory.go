@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,6 +150,21 @@ func (s *State) Increment(_ context.Context, key string, by int64, ttl time.Dura
 	e.value = strconv.FormatInt(n+by, 10)
 	s.put(key, e)
 	return n + by, nil
+}
+
+// Range fetches the first entries between two keys.
+func (s *State) Range(_ context.Context, from, to string, limit int) ([]store.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var list []store.Entry
+	for key, e := range s.entries {
+		if key >= from && key < to && !e.ended(now) {
+			list = append(list, store.Entry{Key: key, Value: e.value})
+		}
+	}
+	slices.SortFunc(list, func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) })
+	return list[:min(len(list), max(limit, 0))], nil
 }
 
 // Delete forgets keys.

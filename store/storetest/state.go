@@ -42,6 +42,7 @@ func RunState(t *testing.T, open func(t *testing.T) store.State) {
 		"increments at once all count":         incrementsAtOnce,
 		"writers at once do not lock up":       writersAtOnce,
 		"delete forgets":                       deleteForgets,
+		"range finds what lies between":        rangeBetween,
 		"many at once":                         manyEntries,
 		"old entries are deleted":              sweeps,
 		"a cancelled context is an error":      cancelled,

@@ -172,6 +172,21 @@ func (db *DB) Increment(ctx context.Context, key string, by int64, ttl time.Dura
 	return sum, nil
 }
 
+// Range fetches the first entries between two keys.
+func (db *DB) Range(ctx context.Context, from, to string, limit int) (list []store.Entry, err error) {
+	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		var key, value []byte
+		err := rows.Scan(&key, &value)
+		list = append(list, store.Entry{Key: string(key), Value: string(value)})
+		return err
+	}, `SELECT key, value FROM state WHERE key >= $1 AND key < $2 AND (expires IS NULL OR expires > `+db.Dialect.Now()+`)
+		ORDER BY key LIMIT $3`, stateKey(from), stateKey(to), max(limit, 0))
+	if err != nil {
+		return nil, fmt.Errorf("listing state: %w", err)
+	}
+	return list, nil
+}
+
 // Delete forgets keys.
 func (db *DB) Delete(ctx context.Context, keys ...string) error {
 	entries := make([]store.Entry, len(keys))
