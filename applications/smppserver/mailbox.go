@@ -2,6 +2,7 @@ package smppserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -21,6 +22,8 @@ type mailbox struct {
 	max    int
 	ttl    time.Duration
 	kept   func(n int) // is told how many there are
+	// doubtFor is how long the store may take to write what it gave no answer for.
+	doubtFor time.Duration
 
 	mu       sync.Mutex
 	loaded   bool
@@ -37,6 +40,7 @@ type mail struct {
 	number    uint64
 	until     time.Time
 	content   *letter // nil when it has to be fetched
+	doubtful  bool    // the store may not have it
 	flying    bool
 	notBefore time.Time
 	tries     int
@@ -50,13 +54,15 @@ const (
 	atHand = 100
 	// fetchAtOnce is how many are fetched at once.
 	fetchAtOnce = 500
+	// doubtFor is longer than what waits to be written can wait.
+	doubtFor = time.Minute
 	// fullDelay is how long the fleet waits when the mailbox is full.
 	fullDelay = 5 * time.Minute
 )
 
 func newMailbox(state *store.Batcher, prefix string, o *Options, kept func(int)) *mailbox {
 	return &mailbox{
-		state: state, prefix: prefix, max: o.KeepMax, ttl: o.KeepFor.Std(), kept: kept, wake: make(chan struct{}, 1),
+		state: state, prefix: prefix, max: o.KeepMax, ttl: o.KeepFor.Std(), kept: kept, wake: make(chan struct{}, 1), doubtFor: doubtFor,
 	}
 }
 
@@ -89,10 +95,23 @@ func (b *mailbox) deposit(ctx context.Context, letters []letter, extra ...store.
 		mails[i] = &mail{number: n, until: until, content: &letters[i]}
 	}
 	if err := b.state.Set(ctx, entries...); err != nil {
+		if !errors.Is(err, errNoLease) {
+			b.doubt(mails)
+		}
 		return fmt.Errorf("keeping what a customer is to get: %w", err)
 	}
 	b.add(mails)
 	return nil
+}
+
+// doubt is add for mails of which nobody knows whether the store has them: what
+// brought them may come again, and be found done with. They are looked for once
+// the store has had time to make up its mind.
+func (b *mailbox) doubt(mails []*mail) {
+	for _, m := range mails {
+		m.content, m.doubtful, m.notBefore = nil, true, time.Now().Add(b.doubtFor)
+	}
+	b.add(mails)
 }
 
 // number takes numbers for k letters, unless there is no room for them.

@@ -53,6 +53,9 @@ func (e *engine) deliver(ctx context.Context, c *customer, m *mail) bool {
 		e.log.Warn("delivering to a customer has to wait", "customer", c.systemID, "error", err)
 		c.box.putBack(m, storePause)
 		return true
+	case l == nil && m.doubtful: // it was never written, and what brought it comes again
+		e.drop(ctx, c, m)
+		return true
 	case l == nil:
 		e.lose(ctx, c, m, "gone from the state store")
 		return true
