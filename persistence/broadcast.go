@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -34,6 +35,9 @@ const (
 	relayEvery = 500 * time.Millisecond
 	// relayBatch is how many tasks the relay publishes at once.
 	relayBatch = 100
+	// declareEvery is how often a transport's queue is made sure of, for one
+	// that was deleted meanwhile.
+	declareEvery = 5 * time.Second
 	// tasksAhead bounds the tasks that wait in the queue, so that pausing and
 	// cancelling act soon.
 	tasksAhead = 2 * relayBatch
@@ -128,10 +132,8 @@ func (r *recorder) batch(stopping, ctx context.Context, batch store.Batch) error
 	if err != nil {
 		return err
 	}
-	// A transport that has never run has no queue yet; what is handed over to it
-	// must wait in one.
-	if err := r.core.Declare(ctx, batch.Backend, message.Outbound); err != nil && !errors.Is(err, broker.ErrQueueMismatch) {
-		return err // one of another type is there already, which is all that is needed
+	if err := r.destinations.prepare(ctx, &r.core, batch.Backend); err != nil {
+		return err
 	}
 	handed, failed := r.publish(stopping, ctx, handovers, batch.Rate)
 	if failed != nil && stopping.Err() == nil {
@@ -140,6 +142,32 @@ func (r *recorder) batch(stopping, ctx context.Context, batch store.Batch) error
 		sleep(stopping, failedPause)
 	}
 	return r.db.Finish(ctx, batch.ID, handed, len(handed) == len(handovers))
+}
+
+// destinations are the transports whose queues are there, and since when that
+// is known.
+type destinations struct {
+	mu    sync.Mutex
+	known map[string]time.Time
+}
+
+// prepare makes the transport's queue exist: one that has never run has none
+// yet, and what is handed over to it must wait in one.
+func (d *destinations) prepare(ctx context.Context, core *worker.Core, transport string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.known[transport]) < declareEvery {
+		return nil
+	}
+	err := core.Declare(ctx, transport, message.Outbound)
+	if err != nil && !errors.Is(err, broker.ErrQueueMismatch) {
+		return err // one of another type is there already, which is all that is needed
+	}
+	if d.known == nil {
+		d.known = map[string]time.Time{}
+	}
+	d.known[transport] = time.Now()
+	return nil
 }
 
 // publish publishes each message, no faster than the rate, and returns those

@@ -103,8 +103,9 @@ func (p *Persistence) Worker(env worker.Env) (worker.Worker, error) {
 // recorder is the running worker.
 type recorder struct {
 	*Persistence
-	core worker.Core
-	db   store.Database
+	core         worker.Core
+	db           store.Database
+	destinations destinations
 }
 
 // Run records until ctx ends.

@@ -54,6 +54,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"broadcast: a worker that dies":         broadcastDeath,
 		"broadcast: schedule and throttle":      broadcastTimes,
 		"broadcast: many workers, no one twice": broadcastWorkers,
+		"broadcast: another database's":         broadcastElsewhere,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -49,6 +49,10 @@ func (b *batch) collect(items []*item, fresh map[string]bool) {
 		if it.event != nil && !fresh[it.event.id] {
 			continue
 		}
+		if it.handed != nil {
+			it.handed.placed = false
+			b.words[it.handed.wire] = append(b.words[it.handed.wire], it.handed)
+		}
 		if it.event != nil {
 			delete(fresh, it.event.id) // the same event twice in one batch
 		}

@@ -49,13 +49,17 @@ func (db *DB) adopt(ctx context.Context, items []*item, now time.Time) error {
 	return nil
 }
 
+// wiresIn are the messages of a batch that something may wait for: those that
+// came, and those that were spoken of and not found.
 func wiresIn(items []*item) (wires []wire) {
 	for _, it := range items {
-		if it.arrival != nil {
+		if it.arrival != nil && it.handed == nil {
 			wires = append(wires, it.arrival.wire)
 		}
 		for _, w := range it.words {
-			wires = append(wires, w.wire)
+			if !w.placed {
+				wires = append(wires, w.wire)
+			}
 		}
 	}
 	slices.SortFunc(wires, wire.compare)

@@ -26,8 +26,11 @@ type item struct {
 	index   int
 	backend string // its name
 	arrival *arrival
-	event   *event
-	words   []*word
+	// handed is what a broadcast's message says of its transmission, which was
+	// stored before it was sent: there is no row to insert.
+	handed *word
+	event  *event
+	words  []*word
 }
 
 // arrival is a user message: a row of message and one of transmission.
@@ -165,6 +168,9 @@ func (it *item) message(e *store.Envelope, now time.Time) error {
 		return fmt.Errorf("address has %d bytes, more than %d", len(a.address), maxAddress)
 	}
 	it.arrival = a
+	if store.Attempt(m) > 0 {
+		it.handed = a.again()
+	}
 	return nil
 }
 

@@ -25,6 +25,10 @@ func (db *DB) Record(ctx context.Context, batch []store.Envelope) ([]store.Rejec
 	}
 	bad, err := db.write(ctx, items, now)
 	if err == nil {
+		rejected = append(rejected, bad...)
+		bad, err = db.writeStrangers(ctx, items, now)
+	}
+	if err == nil {
 		err = db.adopt(ctx, items, now)
 	}
 	if err != nil {
@@ -48,6 +52,25 @@ func newItems(batch []store.Envelope, now time.Time) (items []*item, rejected []
 	return items, rejected
 }
 
+// writeStrangers records the messages of broadcasts that another database
+// sends, or that retention has dropped here: they are as any other's.
+func (db *DB) writeStrangers(ctx context.Context, items []*item, now time.Time) ([]store.Rejected, error) {
+	var strangers []*item
+	for _, it := range items {
+		if it.handed != nil && !it.handed.placed {
+			it.handed = nil
+			strangers = append(strangers, it)
+		}
+	}
+	if len(strangers) == 0 {
+		return nil, nil
+	}
+	if err := db.nameItems(ctx, strangers); err != nil {
+		return nil, err
+	}
+	return db.write(ctx, strangers, now)
+}
+
 // nameItems finds the numbers of the items' backends and connections.
 func (db *DB) nameItems(ctx context.Context, items []*item) error {
 	var backends []string
@@ -63,7 +86,7 @@ func (db *DB) nameItems(ctx context.Context, items []*item) error {
 	var connections []connection
 	for _, it := range items {
 		it.setBackend(ids[it.backend])
-		if a := it.arrival; a != nil {
+		if a := it.arrival; a != nil && it.handed == nil {
 			connections = append(connections, connection{a.backend, a.address})
 		}
 	}
@@ -82,6 +105,9 @@ func (db *DB) nameItems(ctx context.Context, items []*item) error {
 func (it *item) setBackend(id int64) {
 	if it.arrival != nil {
 		it.arrival.backend = id
+		if it.handed != nil {
+			it.handed.backend = id
+		}
 		return // what a reply says concerns another backend's message
 	}
 	it.event.backendID = id

@@ -45,7 +45,7 @@ func (b *batch) insertArrivals(ctx context.Context, items []*item) error {
 	var folded []transmission // as they are stored
 	for _, it := range items {
 		a := it.arrival
-		if a == nil {
+		if a == nil || it.handed != nil {
 			continue
 		}
 		at := place{a.wire, a.backend, a.month}
