@@ -207,7 +207,8 @@ func scheduleAndThrottle(b *bench) {
 	if first.Before(start) {
 		b.Errorf("it began %s before its time", start.Sub(first))
 	}
-	if took := last.Sub(first); len(h.times) != 40 || took < 900*time.Millisecond {
+	// The first may be seen late on a busy machine, and the last never early.
+	if took := last.Sub(start); len(h.times) != 40 || took < 900*time.Millisecond {
 		b.Errorf("%d messages came within %s, faster than 40 a second", len(h.times), took)
 	}
 }
