@@ -23,6 +23,7 @@ type Management struct {
 
 const (
 	managementTimeout = 10 * time.Second
+	managementPoll    = time.Second
 	// managementMost bounds an answer: some hundred bytes a queue.
 	managementMost = 64 << 20
 )
@@ -54,24 +55,45 @@ func NewManagement(address, broker string) (*Management, error) {
 	return m, nil
 }
 
-// depths are those of all queues of the virtual host.
+// queue is one of the answer's; what is not counted yet is nil.
+type queue struct {
+	Name    string `json:"name"`
+	Ready   *int64 `json:"messages_ready"`
+	Unacked *int64 `json:"messages_unacknowledged"`
+}
+
+// depths are those of all queues of the virtual host. Queues, and the management
+// itself, that have only just come up are counted some seconds later.
 func (m *Management) depths(ctx context.Context) (depths, error) {
-	var queues []struct {
-		Name    string `json:"name"`
-		Ready   *int64 `json:"messages_ready"`
-		Unacked *int64 `json:"messages_unacknowledged"`
+	for last := time.Now().Add(managementTimeout); ; {
+		var queues []queue
+		if err := m.get(ctx, &queues); err != nil {
+			return nil, fmt.Errorf("asking RabbitMQ's management at %s: %w", m.shown, err)
+		}
+		holds, uncounted := sum(queues)
+		switch {
+		case uncounted == "":
+			return holds, nil
+		case time.Now().After(last):
+			return nil, fmt.Errorf("RabbitMQ's management at %s does not count queue %q: are statistics switched off?", m.shown, uncounted)
+		}
+		select {
+		case <-time.After(managementPoll):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	if err := m.get(ctx, &queues); err != nil {
-		return nil, fmt.Errorf("asking RabbitMQ's management at %s: %w", m.shown, err)
-	}
-	holds := depths{}
+}
+
+func sum(queues []queue) (holds depths, uncounted string) {
+	holds = depths{}
 	for _, q := range queues {
 		if q.Ready == nil || q.Unacked == nil {
-			return nil, fmt.Errorf("RabbitMQ's management at %s does not count queue %q: it has only just come up, or statistics are switched off", m.shown, q.Name)
+			return nil, q.Name
 		}
 		holds[q.Name] = *q.Ready + *q.Unacked
 	}
-	return holds, nil
+	return holds, ""
 }
 
 func (m *Management) get(ctx context.Context, answer any) error {
