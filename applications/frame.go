@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"switchboard/config"
@@ -97,12 +98,17 @@ func (f *Frame) receive(ctx context.Context, item *worker.Item) error {
 	if err != nil {
 		return err
 	}
+	var refused []string
 	for _, reply := range replies {
-		if err := (sender{f}).Send(ctx, reply); err != nil {
+		reason, err := f.send(ctx, reply)
+		if err != nil {
 			return err
 		}
+		if reason != "" {
+			refused = append(refused, "a reply was refused: "+reason)
+		}
 	}
-	return f.receipt(ctx, m, ReceiptProcessed, "")
+	return f.receipt(ctx, m, ReceiptProcessed, strings.Join(refused, "; "))
 }
 
 func (f *Frame) endSession(ctx context.Context, m *message.Message) error {
@@ -140,11 +146,22 @@ type sender struct{ f *Frame }
 var _ Sender = sender{}
 
 func (s sender) Send(ctx context.Context, m *message.Message) error {
-	err := s.f.core.Publish(ctx, &message.Envelope{
-		Flow: message.Outbound, Connector: s.f.options.TransportName, Message: m,
-	})
-	if _, discarded := message.DiscardReason(err); discarded {
-		return nil // middleware let it go on purpose
-	}
+	_, err := s.f.send(ctx, m)
 	return err
+}
+
+// send publishes a message. What middleware refuses is no error: refused says
+// why, and so does a nack to the application.
+func (f *Frame) send(ctx context.Context, m *message.Message) (refused string, err error) {
+	err = f.core.Publish(ctx, &message.Envelope{Flow: message.Outbound, Connector: f.options.TransportName, Message: m})
+	reason, discarded := message.DiscardReason(err)
+	switch {
+	case message.IsRefusal(err):
+		f.core.Logger.Info("refused", "connector", f.options.TransportName, "message_id", m.ID, "error", err)
+		nack := message.NewNack(m, reason)
+		return reason, f.core.PublishBack(ctx, &message.Envelope{Flow: message.EventFlow, Connector: f.options.TransportName, Event: nack})
+	case discarded:
+		return "", nil // middleware let it go on purpose
+	}
+	return "", err
 }

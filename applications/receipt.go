@@ -19,7 +19,7 @@ type Receipt struct {
 	MessageID   string `json:"message_id"`
 	Application string `json:"application"`
 	Outcome     string `json:"outcome"`
-	Reason      string `json:"reason,omitempty"`
+	Reason      string `json:"reason,omitempty"` // of errored; of processed, why replies were refused
 	Timestamp   string `json:"timestamp"`
 	// Routing is the routing_metadata the message arrived with: the
 	// dispatchers and rules it passed.

@@ -19,9 +19,8 @@ import (
 // that says why.
 //
 // The list is in the state store, for ever, shared by every worker that names
-// the same list. Put the middleware on a dispatcher or on transports: on an
-// application a refused message is only logged, since nothing carries events
-// back to where they began.
+// the same list. Put the middleware on a dispatcher or on transports, where all
+// applications pass, or on one application.
 type OptOut struct {
 	// StopKeywords put the sender on the list, when one of them is the whole
 	// message: case, spaces and punctuation around it do not matter.

@@ -40,7 +40,7 @@ type Receipt struct {
 	MessageID   string // the inbound message
 	Application string // exposed name
 	Outcome     Outcome
-	Reason      string // of OutcomeErrored
+	Reason      string // of OutcomeErrored; of OutcomeProcessed, why replies were refused, if any
 	Timestamp   time.Time
 }
 

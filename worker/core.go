@@ -192,6 +192,16 @@ func (c *Core) PublishAsync(ctx context.Context, e *message.Envelope, done func(
 	})
 }
 
+// PublishBack gives an envelope to the consumer of this connector's flow and to
+// nobody else who listens there, past the middleware, and blocks until the
+// broker has it.
+func (c *Core) PublishBack(ctx context.Context, e *message.Envelope) error {
+	if err := c.Declare(ctx, e.Connector, e.Flow); err != nil {
+		return err
+	}
+	return describePublish(e, c.Broker.Publish(ctx, broker.Publication{Queue: e.Key(), Body: e.Encode()}))
+}
+
 // PublishBody publishes a body that is no envelope (a failure, a status, a
 // receipt) for whoever wants it; that nobody does is no error.
 func (c *Core) PublishBody(ctx context.Context, key string, body []byte) error {

@@ -269,6 +269,7 @@ func (it *item) receipt(e *store.Envelope, now time.Time) error {
 	it.event = ev
 	switch r.Outcome {
 	case store.OutcomeProcessed:
+		ev.reason = store.Printable(r.Reason)
 		it.says(store.Processed)
 	case store.OutcomeErrored:
 		ev.reason = reasonOr(r.Reason, "the application failed without a reason")
