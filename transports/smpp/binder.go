@@ -212,10 +212,13 @@ func (b *binder) keepLate(sequence uint32, t *ticket) {
 	b.late[sequence] = t
 }
 
-func (b *binder) takeLate(sequence uint32) *ticket {
+func (b *binder) takeLate(sequence uint32, to answerTo) *ticket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.late[sequence]
+	if t == nil || !to.fits(t) {
+		return nil
+	}
 	delete(b.late, sequence)
 	return t
 }

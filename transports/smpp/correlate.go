@@ -65,6 +65,9 @@ func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, de
 		if !e.twins.are(m.key) {
 			entries = append(entries, store.Entry{Key: m.key, Value: m.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()})
 		}
+		if !dead {
+			entries = append(entries, e.inquiries(s, f.id)...)
+		}
 		for _, spelling := range e.ids.heldFor(f.id) {
 			waiting = append(waiting, e.keys.held(spelling))
 		}

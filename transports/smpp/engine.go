@@ -76,6 +76,9 @@ func (e *engine) run(ctx context.Context) error {
 	binders := e.binders() // before the helpers, who look at their lanes
 	helpers.Go(func() { e.publishNews(background) })
 	helpers.Go(func() { e.housekeep(background) })
+	if e.options.QueryAfter > 0 && e.options.BindMode.sends() {
+		helpers.Go(func() { e.inquire(background) })
+	}
 	for _, b := range binders {
 		binds.Go(func() { b.keep(ctx) })
 	}

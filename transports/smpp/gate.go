@@ -9,11 +9,12 @@ import (
 	"switchboard/transports/smpp/pdu"
 )
 
-// ticket is one submit_sm on its way: it waits in the gate, is written to a
+// ticket is one submit_sm, or query_sm, on its way: it waits in the gate, is written to a
 // bind, and is answered, once each time it is handed in.
 type ticket struct {
 	frame   []byte // the encoded PDU; its sequence number is filled in when it is written
 	part    part
+	query   bool         // a query_sm: nothing is submitted
 	outcome chan outcome // takes one
 	elem    *ticket      // next in its queue
 	queued  bool
@@ -22,13 +23,14 @@ type ticket struct {
 	lane    *lane
 }
 
-// outcome is what became of a submit_sm.
+// outcome is what became of a submit_sm, or of a query_sm.
 type outcome struct {
 	status    pdu.Status
 	id        string
 	repeated  bool   // another message was given the same id
 	unknown   bool   // no answer came
 	unknowing string // why not
+	state     *pdu.QuerySMResp
 }
 
 // gate gives submits, in the order they came, to whichever bind may take one.
@@ -39,6 +41,7 @@ type gate struct {
 
 	mu     sync.Mutex
 	urgent queue // those that were throttled come before all others
+	asking queue // query_sm; whoever hands them in sees to it that they are few
 	normal queue
 	lanes  []*lane
 	turn   int
@@ -63,9 +66,12 @@ func (g *gate) addLane(l *lane) {
 func (g *gate) submit(t *ticket, urgent bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if urgent {
+	switch {
+	case t.query:
+		g.asking.push(t)
+	case urgent:
 		g.urgent.push(t)
-	} else {
+	default:
 		g.normal.push(t)
 	}
 	g.pump(time.Now())
@@ -92,7 +98,7 @@ var errStopped = fmt.Errorf("the transport has stopped: %w", context.Canceled)
 func (g *gate) withdraw(t *ticket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return t.queued && (g.normal.remove(t) || g.urgent.remove(t))
+	return t.queued && (g.normal.remove(t) || g.urgent.remove(t) || g.asking.remove(t))
 }
 
 func (g *gate) wake() {
@@ -103,7 +109,7 @@ func (g *gate) wake() {
 
 // pump writes what may be written.
 func (g *gate) pump(now time.Time) {
-	for g.urgent.head != nil || g.normal.head != nil {
+	for g.urgent.head != nil || g.asking.head != nil || g.normal.head != nil {
 		l, wait := g.choose(now)
 		if l == nil {
 			if wait > 0 {
@@ -111,13 +117,19 @@ func (g *gate) pump(now time.Time) {
 			}
 			return
 		}
-		t := g.urgent.pop()
-		if t == nil {
-			t = g.normal.pop()
-		}
-		l.write(t, now)
+		l.write(g.next(), now)
 		g.metrics.window(l)
 	}
+}
+
+// next is the ticket whose turn it is; there is one.
+func (g *gate) next() *ticket {
+	for _, q := range []*queue{&g.urgent, &g.asking} {
+		if t := q.pop(); t != nil {
+			return t
+		}
+	}
+	return g.normal.pop()
 }
 
 // choose finds the next bind that may take one, or says when to look again; 0 is
@@ -163,10 +175,10 @@ func (g *gate) detach(l *lane, k *link, why string) {
 	g.metrics.window(l)
 }
 
-// answer takes a submit_sm_resp, or a generic_nack. It returns the ticket, nil
-// when nobody waited for the answer.
-func (g *gate) answer(l *lane, sequence uint32, o outcome) (t *ticket, repeated bool) {
-	t, began, ended := g.arrived(l, sequence, o.status)
+// answer takes a submit_sm_resp, a query_sm_resp, or a generic_nack, which
+// answers either. It returns the ticket, nil when nobody waited for the answer.
+func (g *gate) answer(l *lane, sequence uint32, to answerTo, o outcome) (t *ticket, repeated bool) {
+	t, began, ended := g.arrived(l, sequence, to, o.status)
 	if t != nil {
 		if o.status == pdu.StatusOK && o.id != "" {
 			t.id = o.id
@@ -181,11 +193,11 @@ func (g *gate) answer(l *lane, sequence uint32, o outcome) (t *ticket, repeated 
 }
 
 // arrived takes the ticket of an answer out of its window, and goes on.
-func (g *gate) arrived(l *lane, sequence uint32, status pdu.Status) (t *ticket, began, ended bool) {
+func (g *gate) arrived(l *lane, sequence uint32, to answerTo, status pdu.Status) (t *ticket, began, ended bool) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t = l.pending[sequence]; t == nil {
+	if t = l.pending[sequence]; t == nil || !to.fits(t) {
 		return nil, false, false
 	}
 	delete(l.pending, sequence)
@@ -193,11 +205,24 @@ func (g *gate) arrived(l *lane, sequence uint32, status pdu.Status) (t *ticket, 
 	l.fastest = min(l.fastest, took)
 	l.pace.answered(t.mark, now, l.fastest)
 	began, ended = l.judge(t, status, now)
-	g.metrics.answered(l, status, took)
+	if !t.query {
+		g.metrics.answered(l, status, took)
+	}
 	g.pump(now)
 	g.metrics.window(l)
 	return t, began, ended
 }
+
+// answerTo is what an answer may be to.
+type answerTo int
+
+const (
+	toAny answerTo = iota
+	toSubmit
+	toQuery
+)
+
+func (a answerTo) fits(t *ticket) bool { return a == toAny || t.query == (a == toQuery) }
 
 // overdue takes the submits that have gone unanswered for longer than timeout
 // and says which they were.
@@ -213,9 +238,11 @@ func (g *gate) overdue(l *lane, timeout time.Duration) map[uint32]*ticket {
 		if late == nil {
 			late = map[uint32]*ticket{}
 		}
-		late[sequence] = t
 		delete(l.pending, sequence)
-		t.outcome <- outcome{unknown: true, unknowing: "no answer to submit_sm within " + timeout.String()}
+		if !t.query {
+			late[sequence] = t
+		}
+		t.outcome <- outcome{unknown: true, unknowing: "no answer within " + timeout.String()}
 	}
 	if late != nil {
 		g.pump(time.Now())
@@ -230,7 +257,7 @@ func (g *gate) close() {
 	defer g.mu.Unlock()
 	g.timer.Stop()
 	close(g.done)
-	g.urgent, g.normal = queue{}, queue{}
+	g.urgent, g.asking, g.normal = queue{}, queue{}, queue{}
 }
 
 // rates are what a bind may do, has learned and does, per second.

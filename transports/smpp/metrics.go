@@ -25,6 +25,7 @@ type metrics struct {
 	rate       *prometheus.GaugeVec
 	unknowns   *prometheus.CounterVec
 	oddities   *prometheus.CounterVec
+	queries    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, transport string) (*metrics, error) {
@@ -50,6 +51,7 @@ func newMetrics(reg prometheus.Registerer, transport string) (*metrics, error) {
 		receipts:  counter("receipts_total", "Delivery receipts: matched, held, unmatched, repeated or unreadable.", "transport", "outcome"),
 		rate:      gauge("rate", "Submits per second: configured (mt_tps), learned from throttling, and actual; 0 is no bound.", "transport", "bind", "kind"),
 		unknowns:  counter("unknown_total", "Submits that were never answered in time.", "transport"),
+		queries:   counter("queries_total", "What query_sm told: final, pending, refused, unanswered, or that the question was postponed.", "transport", "outcome"),
 		oddities:  counter("oddities_total", "What the SMSC sent and should not have.", "transport", "what"),
 	}
 	m.roundTrips = shared(reg, &errs, prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -167,5 +169,11 @@ func (m *metrics) unknown() {
 func (m *metrics) oddity(what string) {
 	if m != nil {
 		m.oddities.WithLabelValues(m.transport, what).Inc()
+	}
+}
+
+func (m *metrics) query(outcome string) {
+	if m != nil {
+		m.queries.WithLabelValues(m.transport, outcome).Inc()
 	}
 }

@@ -144,7 +144,7 @@ func defaultOptions() Options {
 		Incoming: Incoming{ReassemblyTTL: config.Duration(time.Hour)},
 		Reports: Reports{
 			DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),
-			HeldReceiptExpiry: config.Duration(time.Hour), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto,
+			HeldReceiptExpiry: config.Duration(time.Hour), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto, QueryTPS: 10,
 		},
 	}
 }

@@ -15,6 +15,7 @@ type submitted struct {
 	routing      string // routing_metadata, as JSON
 	total        int
 	reference    uint16 // ours, of the first segment; 0 is none
+	expected     bool   // a last receipt is expected
 }
 
 // part is one segment of a message.
@@ -49,6 +50,7 @@ func (e *engine) plan(m *message.Message) (*plan, error) {
 	p := &plan{submitted: &submitted{
 		id: m.ID, to: m.To, from: m.From, routing: m.RoutingMetadata.String(), total: len(text.Segments),
 		reference: e.reference(m.ID, &base),
+		expected:  len(w.RegisteredDelivery) == 0 || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
 	}}
 	for i := range text.Segments {
 		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference())

@@ -151,14 +151,19 @@ func (e *engine) verdict(ctx context.Context, m match, h heldReceipt) (status re
 }
 
 // event is the delivery report. Its ID follows from what it says, so that a
-// receipt taken twice makes one event.
+// receipt taken twice, by two replicas at once say, makes one event; so do a
+// receipt and the answer to a query_sm, which put one end into different words.
 func (e *engine) event(m match, h heldReceipt, status receipt.Status) *message.Event {
 	about := &message.Message{ID: m.Message}
 	if len(m.Routing) > 0 {
 		_ = about.RoutingMetadata.UnmarshalJSON(m.Routing) // was JSON when it was kept
 	}
 	event := message.NewDeliveryReport(about, message.DeliveryStatus(status))
-	sum := sha256.Sum256([]byte(m.Message + "\x00" + m.key + "\x00" + string(status) + "\x00" + h.Raw))
+	word := h.Raw
+	if status.Final() {
+		word = ""
+	}
+	sum := sha256.Sum256([]byte(m.Message + "\x00" + m.key + "\x00" + string(status) + "\x00" + word))
 	event.ID = hex.EncodeToString(sum[:16])
 	meta := &event.TransportMetadata
 	meta.Set("smpp_delivery_status", h.Raw)

@@ -68,7 +68,11 @@ func (e *engine) settleUnknown(ctx context.Context, h heldReceipt, k known, how 
 		"message_id", k.Message, "smsc_message_id", h.ID, "by", how)
 	m := &match{known: k, key: e.keys.id(e.ids.kept(h.ID)), how: how}
 	s := k.submitted()
-	e.mustSet(ctx, s.id, store.Entry{Key: m.key, Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()})
+	entries := []store.Entry{{Key: m.key, Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()}}
+	if !h.Status.Final() {
+		entries = append(entries, e.inquiries(s, h.ID)...)
+	}
+	e.mustSet(ctx, s.id, entries...)
 	p := part{s, max(k.N, 1)}
 	e.saveParts(ctx, s, p.only(h.ID))
 	return m, e.forgetUnknown(ctx, p)
@@ -76,7 +80,7 @@ func (e *engine) settleUnknown(ctx context.Context, h heldReceipt, k known, how 
 
 // submitted is the message of which k is known.
 func (k known) submitted() *submitted {
-	return &submitted{id: k.Message, to: k.To, from: k.From, routing: string(k.Routing), total: max(k.Total, 1), reference: k.firstRef()}
+	return &submitted{id: k.Message, to: k.To, from: k.From, routing: string(k.Routing), total: max(k.Total, 1), reference: k.firstRef(), expected: true}
 }
 
 // firstRef is the reference of the message's first part.

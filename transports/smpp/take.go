@@ -14,9 +14,11 @@ var errUnbound = errors.New("the SMSC unbound")
 func (b *binder) take(k *link, d *deliveries, p *pdu.PDU) {
 	switch body := p.Body.(type) {
 	case *pdu.SubmitSMResp:
-		b.answered(p, body.MessageID)
+		b.answered(p, toSubmit, outcome{status: p.Status, id: body.MessageID})
+	case *pdu.QuerySMResp:
+		b.answered(p, toQuery, outcome{status: p.Status, state: body})
 	case *pdu.GenericNack:
-		b.answered(p, "")
+		b.answered(p, toAny, outcome{status: p.Status})
 	case *pdu.DeliverSM:
 		d.add(p, &body.Message)
 	case *pdu.DataSM:
@@ -46,9 +48,9 @@ func (b *binder) spoilt(bad *pdu.Error) {
 	b.odd(bad.Kind.String(), "error", bad, "link_kept", bad.KeepLink())
 }
 
-// answered takes the answer to a submit_sm: in time, late, or to nothing.
-func (b *binder) answered(p *pdu.PDU, id string) {
-	o := outcome{status: p.Status, id: id}
+// answered takes the answer to a submit_sm or a query_sm: in time, late, or to
+// nothing.
+func (b *binder) answered(p *pdu.PDU, to answerTo, o outcome) {
 	if p.Command() == pdu.CmdGenericNack && o.status == pdu.StatusOK {
 		o.status = pdu.StatusUnknownErr // a refusal that does not say why
 	}
@@ -56,14 +58,14 @@ func (b *binder) answered(p *pdu.PDU, id string) {
 		b.odd("answer to nothing", "pdu", p.String())
 		return
 	}
-	if t, repeated := b.gate.answer(b.lane, p.Sequence, o); t != nil {
+	if t, repeated := b.gate.answer(b.lane, p.Sequence, to, o); t != nil {
 		if repeated { // the true answer may come yet
 			b.odd("repeated message_id", "message_id", t.part.id, "pdu", p.String())
 			b.keepLate(p.Sequence, t)
 		}
 		return
 	}
-	if t := b.takeLate(p.Sequence); t != nil {
+	if t := b.takeLate(p.Sequence, to); t != nil {
 		b.odd("late answer", "message_id", t.part.id, "pdu", p.String())
 		if o.status == pdu.StatusOK && o.id != "" {
 			b.given(o.id, t.part)

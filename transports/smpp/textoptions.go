@@ -190,6 +190,13 @@ type Reports struct {
 	SubmitIDFormat idFormat `yaml:"submit_id_format"`
 	// ReceiptIDFormat is how receipts spell them. Default auto.
 	ReceiptIDFormat idFormat `yaml:"receipt_id_format"`
+	// QueryAfter is how long a message's last receipt may be missing before the
+	// SMSC is asked by query_sm (§4.8) what became of it, and again after twice
+	// as long. Default 0: it is never asked.
+	QueryAfter config.Duration `yaml:"query_after"`
+	// QueryTPS is how many query_sm are sent in a second at most, and never more
+	// than a tenth of mt_tps, in which they count. Default 10.
+	QueryTPS int `yaml:"query_tps"`
 	// ReceiptTimezone is the zone of receipts' dates, as in Africa/Lagos. Default
 	// UTC.
 	ReceiptTimezone string `yaml:"receipt_timezone"`
@@ -200,6 +207,7 @@ func (o *Reports) validate() error {
 		positive("third_party_id_expiry", o.ThirdPartyIDExpiry),
 		positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),
 		positive("held_receipt_expiry", o.HeldReceiptExpiry),
+		notBelow("query_after", o.QueryAfter, 0), between("query_tps", o.QueryTPS, 1, maxTPS),
 	}
 	if o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto() {
 		errs = append(errs, config.Fieldf("receipt_id_format", "and submit_id_format are both auto, or both said"))

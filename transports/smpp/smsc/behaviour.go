@@ -10,6 +10,7 @@ type Behaviour struct {
 	IDs      *IDs      `yaml:"ids"`
 	Answers  *Answers  `yaml:"answers"`
 	Receipts *Receipts `yaml:"receipts"`
+	Queries  *Queries  `yaml:"queries"`
 	Links    *Links    `yaml:"links"`
 	Delivery *Delivery `yaml:"delivery"`
 	Generate *Generate `yaml:"generate"`
@@ -91,6 +92,13 @@ type Outcome struct {
 	Rate  Probability `yaml:"rate"`
 }
 
+// Queries is how query_sm is answered.
+type Queries struct {
+	Refuse Status      `yaml:"refuse"` // with this status, for instance ESME_RQUERYFAIL
+	Rate   Probability `yaml:"rate"`   // of those refused; 1 unless set
+	Lost   Probability `yaml:"lost"`   // rate of those that are not answered
+}
+
 // Links is what happens to connections.
 type Links struct {
 	DropRate       Probability `yaml:"drop_rate"`       // of requests after which the connection is reset
@@ -139,6 +147,7 @@ func (b Behaviour) over(below Behaviour) Behaviour {
 	pick(&b.IDs, below.IDs)
 	pick(&b.Answers, below.Answers)
 	pick(&b.Receipts, below.Receipts)
+	pick(&b.Queries, below.Queries)
 	pick(&b.Links, below.Links)
 	pick(&b.Delivery, below.Delivery)
 	pick(&b.Generate, below.Generate)
@@ -158,7 +167,7 @@ func pick[T any](p **T, below *T) {
 // plain is what lies below everything: no group of it is nil.
 func plain() Behaviour {
 	return Behaviour{
-		Binds: &Binds{}, IDs: &IDs{}, Answers: &Answers{}, Receipts: &Receipts{}, Links: &Links{},
+		Binds: &Binds{}, IDs: &IDs{}, Answers: &Answers{}, Receipts: &Receipts{}, Queries: &Queries{}, Links: &Links{},
 		Delivery: &Delivery{}, Generate: &Generate{}, USSD: &USSD{},
 	}
 }

@@ -9,9 +9,14 @@ import (
 // operate answers query_sm, cancel_sm and replace_sm.
 func (h handler) operate(b *bind, p *pdu.PDU) {
 	answer := p.Respond(pdu.StatusInvCmdID)
+	queries := b.account.behaviour.Load().Queries
 	switch body := p.Body.(type) {
 	case *pdu.QuerySM:
-		answer = h.query(b, p, body)
+		if b.chance(queries.Lost) {
+			b.session.Forgo()
+			return
+		}
+		answer = h.query(b, p, body, queries)
 	case *pdu.CancelSM:
 		answer = p.Respond(h.cancel(b, body))
 	case *pdu.ReplaceSM:
@@ -22,7 +27,10 @@ func (h handler) operate(b *bind, p *pdu.PDU) {
 	h.misbehave(b, b.account.behaviour.Load().Links)
 }
 
-func (h handler) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) *pdu.PDU {
+func (h handler) query(b *bind, p *pdu.PDU, q *pdu.QuerySM, conf *Queries) *pdu.PDU {
+	if conf.Refuse != 0 && (conf.Rate == 0 || b.chance(conf.Rate)) {
+		return p.Respond(pdu.Status(conf.Refuse))
+	}
 	e := h.store.get(b.account, q.MessageID)
 	if e == nil {
 		return p.Respond(pdu.StatusInvMsgID)

@@ -1,0 +1,205 @@
+package smpp
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+func lostReceipts() *smsc.Receipts { return &smsc.Receipts{Lost: 1} }
+
+func asking(o *Transport) { o.QueryAfter = quick }
+
+// queried is how many query_sm the SMSC got.
+func queried(v *smsc.SMSC) uint64 { return v.Counters().Received["query_sm"] }
+
+// awaitQueries waits until the SMSC got as many.
+func (b *bundle) awaitQueries(n uint64) {
+	b.Helper()
+	err := b.smsc.Wait(within(b), fmt.Sprint(n, " query_sm"), func(c smsc.Counters) bool { return c.Received["query_sm"] >= n })
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// Where no receipt comes, the SMSC's answer to query_sm says the same.
+func TestLostReceiptsAreAskedFor(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		IDs:      &smsc.IDs{Format: "upper_hex", Width: 8, Start: 0xBEEF},
+		Receipts: lostReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("bad"), Outcome: &smsc.Outcome{State: "UNDELIV", Error: "034"}}},
+	}}, asking)
+	good, bad, long := outgoing("good"), outgoing("bad"), outgoing(strings.Repeat("0123456789", 31))
+	want := map[string]message.DeliveryStatus{good.ID: message.Delivered, bad.ID: message.Failed, long.ID: message.Delivered}
+	for _, m := range []*message.Message{good, bad, long} {
+		b.send(m)
+	}
+	for range 3 {
+		e := b.line.NextEvent(t)
+		if e.DeliveryStatus != want[e.MessageID] || e.TransportMetadata.Text("smpp_matched_by") != "query" ||
+			e.TransportMetadata.Text("smpp_done_date") == "" || e.RoutingMetadata.Text("switchboard_exposed") != "app" {
+			t.Errorf("event = %s", e.Encode())
+		}
+		extra := e.Extra()
+		if e.MessageID == bad.ID && extra.Text("failure_code") != "34" {
+			t.Errorf("event = %s, want the network's error", e.Encode())
+		}
+		delete(want, e.MessageID)
+	}
+	b.until("nothing is left to be asked", func() bool { return len(b.inquiries()) == 0 })
+	if n := queried(b.smsc); n != 5 { // a question a segment
+		t.Errorf("%d query_sm, want 5", n)
+	}
+}
+
+// inquiries are those in the state.
+func (b *bundle) inquiries() []store.Entry {
+	b.Helper()
+	list, err := b.state.Range(b.Context(), "smpp/smpp_transport/ask/", "smpp/smpp_transport/ask0", 1000)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return list
+}
+
+// What was sent before a restart is asked about after it, once, by one of two
+// replicas.
+func TestInquiriesSurvive(t *testing.T) {
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: lostReceipts()}})
+	state := remember(t)
+	first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.QueryAfter = 10 * quick })
+	stop := transporttest.Start(t, first, transporttest.NewLine())
+	m := outgoing("hello")
+	if _, err := first.Send(within(t), m); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	line := transporttest.NewLine()
+	for range 2 {
+		transporttest.Start(t, connected(t, v.Addr(), state, nil, asking), line)
+	}
+	if e := line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Delivered {
+		t.Errorf("event = %s", e.Encode())
+	}
+	if n := queried(v); n != 1 {
+		t.Errorf("%d query_sm, want one", n)
+	}
+}
+
+// Those of which the last word was said, and those nobody wants to know of, are
+// not asked about.
+func TestWhatIsKnownIsNotAsked(t *testing.T) {
+	b := start(t, smsc.Settings{}, asking)
+	b.send(outgoing("reported"))
+	b.line.NextEvent(t)
+	silent := outgoing("no receipt")
+	silent.TransportMetadata.Set("registered_delivery", false)
+	b.send(silent)
+	b.until("nothing is left to be asked", func() bool { return len(b.inquiries()) == 0 })
+	if n := queried(b.smsc); n != 0 {
+		t.Errorf("%d query_sm, want none", n)
+	}
+}
+
+// A message that is underway is asked about again, later each time; unanswered
+// questions do not hold up the window.
+func TestAskedAgain(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Receipts: &smsc.Receipts{Lost: 1, Delay: smsc.Fixed(5 * quick.Std())},
+	}}, asking, func(o *Transport) { o.Window, o.SubmitTimeout = 1, quick })
+	m := outgoing("hello")
+	b.send(m)
+	b.awaitQueries(1)
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: lostReceipts(), Queries: &smsc.Queries{Lost: 1}})
+	b.awaitQueries(2)
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: lostReceipts()})
+	b.send(outgoing("the window is free"))
+	for range 2 {
+		if e := b.line.NextEvent(t); e.DeliveryStatus != message.Delivered {
+			t.Errorf("event = %s", e.Encode())
+		}
+	}
+	if n := b.metric("switchboard_smpp_queries_total", "outcome", "unanswered"); n < 1 {
+		t.Error("the unanswered question is not counted")
+	}
+}
+
+// An SMSC that does not say, or cannot, is let be.
+func TestRefusedQueries(t *testing.T) {
+	for status, most := range map[pdu.Status]uint64{pdu.StatusQueryFail: maxRefusals, pdu.StatusInvCmdID: maxAsking} {
+		t.Run(status.String(), func(t *testing.T) {
+			t.Parallel()
+			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+				Receipts: lostReceipts(), Queries: &smsc.Queries{Refuse: smsc.Status(status)},
+			}}, asking)
+			b.send(outgoing("hello"))
+			b.awaitQueries(1)
+			if status == pdu.StatusInvCmdID {
+				return
+			}
+			b.until("it is let be", func() bool { return len(b.inquiries()) == 0 })
+			if n := queried(b.smsc); n != most {
+				t.Errorf("%d query_sm, want %d", n, most)
+			}
+		})
+	}
+}
+
+// However many are missing, no more than query_tps are asked in a second, and
+// the whole of mt_tps holds; the others are asked later.
+func TestQueriesAreFew(t *testing.T) {
+	const many = 300
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: lostReceipts()}}, asking,
+		func(o *Transport) { o.Window, o.QueryTPS = 100, 20 })
+	for _, err := range b.sendMany(many) {
+		t.Fatal(err)
+	}
+	b.awaitQueries(1)
+	began, before := time.Now(), queried(b.smsc)
+	b.awaitQueries(before + 40)
+	if took := time.Since(began); took < 1500*time.Millisecond {
+		t.Errorf("40 questions took %s, want about 2 s", took)
+	}
+	b.until("the others are put off", func() bool { return b.metric("switchboard_smpp_queries_total", "outcome", "postponed") > 0 })
+	o := Options{Traffic: Traffic{MTTPS: 50}, Identity: Identity{Binds: 2}, Reports: Reports{QueryTPS: 20}}
+	if r := o.queryRate(); r != 10 {
+		t.Errorf("with mt_tps 50 on two binds the rate is %v, want a tenth of both", r)
+	}
+}
+
+// Questions come before new messages and count in mt_tps; an answer of another
+// kind is none.
+func TestQueryInTheGate(t *testing.T) {
+	g := newGate(nil, func(*lane, bool) {}, func(string, part) bool { return false })
+	defer g.close()
+	l := &lane{window: 1, pending: map[uint32]*ticket{}, pace: pacer{limit: 1}}
+	g.addLane(l)
+	frame, err := (&pdu.PDU{Body: &pdu.QuerySM{MessageID: "1"}}).AppendTo(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit := &ticket{frame: frame, outcome: make(chan outcome, 1)}
+	query := &ticket{frame: frame, query: true, outcome: make(chan outcome, 1)}
+	g.submit(submit, false)
+	g.submit(query, false)
+	k := newLink(nil, 0)
+	g.attach(l, k)
+	if len(l.pending) != 1 || l.pending[1] != query {
+		t.Fatalf("pending: %v, want the question", l.pending)
+	}
+	if got, _ := g.answer(l, 1, toSubmit, outcome{}); got != nil {
+		t.Error("a submit_sm_resp answers a query_sm")
+	}
+	if got, _ := g.answer(l, 1, toQuery, outcome{}); got != query || len(l.pending) != 0 {
+		t.Errorf("answered %v, pending %v; want mt_tps to hold the submit back", got, l.pending)
+	}
+	if !g.withdraw(submit) || g.normal.head != nil {
+		t.Error("the submit cannot be taken back")
+	}
+}
