@@ -35,10 +35,17 @@ func scanBody(body []byte) ([]member, error) {
 
 var errNotJSON = errors.New("the body is not valid JSON")
 
+// A body of Vumi's has fewer members than that, and a member is seldom shorter
+// than so many bytes.
+const (
+	likelyMembers = 24
+	likelyMember  = 20
+)
+
 // scanObject splits the text of a valid JSON object into its members. Of a key
 // that is there twice the last value counts, as everywhere else in the fleet.
 func scanObject(text string) []member {
-	members := make([]member, 0, 24)
+	members := make([]member, 0, min(len(text)/likelyMember+1, likelyMembers))
 	var index map[string]int
 	i := skipSpace(text, 1)
 	for text[i] != '}' {

@@ -42,8 +42,11 @@ type arrival struct {
 	session  string
 	external string
 	replyTo  string
-	body     string
+	envelope *store.Envelope
 }
+
+// body is the message as it travelled.
+func (a *arrival) body() string { return body(a.envelope.Body, a.envelope.Message.Encode) }
 
 // transmission is a row of that table.
 type transmission struct {
@@ -139,7 +142,7 @@ func (it *item) message(e *store.Envelope, now time.Time) error {
 	}
 	a := &arrival{
 		text: store.Printable(m.Content), session: string(m.SessionEvent), replyTo: short(m.InReplyTo),
-		external: short(e.ExternalID), body: body(e.Body, m.Encode),
+		external: short(e.ExternalID), envelope: e,
 		transmission: transmission{
 			messageID: id, date: utc(m.Timestamp), month: keyMonth(m.Timestamp, now),
 			provider: short(e.ExternalID), app: short(e.Application),

@@ -107,7 +107,7 @@ func (c *change) insertRow(now time.Time) []any {
 	reason, sent, delivered := c.shows(status)
 	return []any{
 		c.id, string(c.direction), c.month, string(status), reason, a.text, null(a.own), null(a.session),
-		null(cmp.Or(a.external, c.last.provider)), null(a.replyTo), null(a.body), when(a.date), now, sent, delivered,
+		null(cmp.Or(a.external, c.last.provider)), null(a.replyTo), null(a.body()), when(a.date), now, sent, delivered,
 		int64(c.delta.Open), int64(c.delta.Sent), int64(c.delta.Done), int64(c.delta.Error),
 	}
 }
