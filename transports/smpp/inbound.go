@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -28,7 +29,24 @@ func (e *engine) deliver(ctx context.Context, m *pdu.Message) error {
 	if p.Multipart() {
 		return e.concat.take(ctx, m, p, shift)
 	}
-	return e.receive(ctx, m, received{parts: []gsm.Part{p}, encoding: e.encoding(m.DataCoding, shift)})
+	_, step := m.TLVs.Uint(pdu.TagUSSDServiceOp)
+	empty := len(m.Payload()) == 0 && !step // a step of a session may well be empty
+	if empty && !e.options.AllowEmptyMessages {
+		return errEmpty
+	}
+	return e.receive(ctx, m, received{parts: []gsm.Part{p}, encoding: e.encoding(m.DataCoding, shift), empty: empty})
+}
+
+var errEmpty = message.Permanent(errors.New("the message is empty; allow_empty_messages: true takes such"))
+
+// withEmptyText makes a content "" that would be null on the wire: there is a
+// text, of no characters.
+func withEmptyText(m *message.Message) *message.Message {
+	body := bytes.Replace(m.Encode(), []byte(`"content": null`), []byte(`"content": ""`), 1)
+	if read, err := message.Decode(body); err == nil {
+		return read
+	}
+	return m
 }
 
 // partOf finds out whether a message is a part of a longer one, by its user
@@ -69,6 +87,7 @@ type received struct {
 	parts    []gsm.Part
 	encoding gsm.Encoding
 	missing  []int // parts that never came
+	empty    bool  // without an octet
 }
 
 // receive publishes a person's message.
@@ -85,6 +104,9 @@ func (e *engine) receive(ctx context.Context, m *pdu.Message, r received) error 
 	text, err := r.encoding.DecodeParts(r.parts)
 	in.Content = text
 	in.TransportMetadata.Set(receivedKey, e.describe(m, r, err))
+	if r.empty {
+		in = withEmptyText(in)
+	}
 	if err := e.line.Receive(ctx, in); err != nil {
 		return fmt.Errorf("receiving a message from %s: %w", in.From, err)
 	}

@@ -210,3 +210,28 @@ func TestPersonHangsUp(t *testing.T) {
 		t.Errorf("received %s", m.Encode())
 	}
 }
+
+// As with Vumi an empty message is refused, unless it is allowed; what is empty
+// in a session, or is data, is taken.
+func TestEmptyMessages(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}}).bound()
+	err := b.smsc.DeliverPDU(within(t), "", &pdu.DeliverSM{Message: pdu.Message{Source: smsc.Number("27831234567"), Dest: smsc.Number("9292")}})
+	if err == nil || !strings.Contains(err.Error(), "ESME_RX_P_APPN") {
+		t.Errorf("the SMSC was told %v", err)
+	}
+	b.says(smsc.Incoming{Data: []byte{0}})
+	m := b.line.Next(t)
+	if meta := m.TransportMetadata.Object(receivedKey); meta.Text("payload") != "AA==" {
+		t.Errorf("received %s", m.Encode())
+	}
+
+	b = start(t, smsc.Settings{}, func(o *Transport) { o.AllowEmptyMessages = true }).bound()
+	b.says(smsc.Incoming{Text: ""})
+	if body := string(b.line.Next(t).Encode()); !strings.Contains(body, `"content": ""`) {
+		t.Errorf("received %s", body)
+	}
+	b.says(smsc.Incoming{Text: "hello"})
+	if m := b.line.Next(t); m.Content != "hello" {
+		t.Errorf("received %s", m.Encode())
+	}
+}

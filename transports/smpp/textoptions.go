@@ -132,8 +132,9 @@ type Incoming struct {
 	// DataCodingOverrides are the codings that data_coding values mean to this
 	// SMSC, where it does not keep to the specification. Example: {0: latin1}.
 	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
-	// AllowEmptyMessages is accepted for Vumi's files: empty messages always
-	// arrive, their content null.
+	// AllowEmptyMessages takes people's messages without a text, as content "".
+	// Default false: the SMSC is told ESME_RX_P_APPN, and the message is let go,
+	// as Vumi does. Steps of a USSD session are always taken.
 	AllowEmptyMessages bool `yaml:"allow_empty_messages"`
 	// ReassemblyTTL is how long the parts of a long message wait for each other;
 	// then what is there is received as it is. Default 1h.
