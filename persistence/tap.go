@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"switchboard/applications"
 	"switchboard/broker"
@@ -67,21 +68,41 @@ func read(d *broker.Delivery) (store.Envelope, error) {
 		return store.Envelope{}, fmt.Errorf("routing key %q is none of a connector's", key)
 	}
 	connector, flow := key[:dot], key[dot+1:]
-	e := store.Envelope{Backend: connector, Body: d.Body}
+	e, body := store.Envelope{Backend: connector, Body: d.Body}, readable(d.Body)
 	switch message.Flow(flow) {
 	case message.Inbound:
-		return readMessage(e, store.Inbound, d.Body)
+		return readMessage(e, store.Inbound, body)
 	case message.Outbound:
-		return readMessage(e, store.Outbound, d.Body)
+		return readMessage(e, store.Outbound, body)
 	case message.EventFlow:
-		event, err := message.DecodeEvent(d.Body)
+		event, err := message.DecodeEvent(body)
 		if err != nil {
 			return e, err
 		}
 		e.Event, e.Application = event, message.Application(&event.RoutingMetadata)
 		return e, nil
 	}
-	return readReceipt(d.Body)
+	return readReceipt(e, body)
+}
+
+// readable is JSON with every byte that is not UTF-8 written as the record
+// writes it, \xNN: whoever handles messages refuses such a body, but the record
+// has what there is of it.
+func readable(body []byte) []byte {
+	if utf8.Valid(body) {
+		return body
+	}
+	mended := make([]byte, 0, len(body)+len(body)/4)
+	for len(body) > 0 {
+		r, n := utf8.DecodeRune(body)
+		if r == utf8.RuneError && n == 1 {
+			mended = fmt.Appendf(mended, `\\x%02x`, body[0])
+		} else {
+			mended = append(mended, body[:n]...)
+		}
+		body = body[n:]
+	}
+	return mended
 }
 
 func readMessage(e store.Envelope, direction store.Direction, body []byte) (store.Envelope, error) {
@@ -98,7 +119,7 @@ func readMessage(e store.Envelope, direction store.Direction, body []byte) (stor
 	return e, nil
 }
 
-func readReceipt(body []byte) (store.Envelope, error) {
+func readReceipt(e store.Envelope, body []byte) (store.Envelope, error) {
 	receipt, err := applications.DecodeReceipt(body)
 	if err != nil {
 		return store.Envelope{}, err
@@ -107,7 +128,7 @@ func readReceipt(body []byte) (store.Envelope, error) {
 	if err != nil {
 		return store.Envelope{}, fmt.Errorf("timestamp %w", err)
 	}
-	return store.Envelope{Body: body, Application: receipt.Application, Receipt: &store.Receipt{
+	return store.Envelope{Body: e.Body, Application: receipt.Application, Receipt: &store.Receipt{
 		MessageID: receipt.MessageID, Application: receipt.Application,
 		Outcome: store.Outcome(receipt.Outcome), Reason: receipt.Reason, Timestamp: at,
 	}}, nil

@@ -1,6 +1,7 @@
 package persistence_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -117,22 +118,46 @@ func badBodies(b *bench) {
 	}
 }
 
+// Text that no database takes as it is: NUL, and bytes that are no UTF-8
+// between the quotes of good JSON. All of it is recorded, escaped, in every kind
+// of body, and nothing is set aside.
 func anyText(b *bench) {
 	b.start(b.worker(), b.db)
-	m := b.inbound("a\x00b")
-	body := m.Encode()
-	b.publish(message.Key(b.sms, message.Inbound), body)
-	if r := b.awaitState(m, store.StatusQueued); r.Text != `a\x00b` && r.Text != "a\u2400b" && !strings.Contains(r.Text, "b") {
-		b.Errorf("NUL became %q", r.Text)
+	broken := func(body []byte) []byte { return bytes.ReplaceAll(body, []byte("BROKEN"), []byte("caf\xe9 \xff\xfe")) }
+	const text = `a\u0000b caf\xe9 \xff\xfe c`
+	in := b.inbound("a\x00b BROKEN c")
+	out := b.reply(in, in.Content)
+	nack := message.NewNack(out, in.Content)
+	nack.TransportName = b.sms
+	b.publish(message.Key(b.sms, message.Inbound), broken(in.Encode()))
+	b.publish(message.Key(b.sms, message.Outbound), broken(out.Encode()))
+	b.publish(message.Key(b.sms, message.EventFlow), broken(nack.Encode()))
+	b.publish(applications.ReceiptKey(b.app), broken(b.receipt(in, applications.ReceiptErrored, in.Content)))
+	for _, m := range []*message.Message{in, out} {
+		r := b.awaitState(m, store.StatusError)
+		if r.Text != text || r.Reason != text {
+			b.Errorf("recorded as %q because of %q, want %q", r.Text, r.Reason, text)
+		}
+		if !strings.Contains(r.Body, `caf\xe9 \xff\xfe`) {
+			b.Errorf("the body has become %q", r.Body)
+		}
 	}
-	// Somebody's bytes that are no UTF-8, between the quotes of good JSON.
-	broken := b.inbound("BROKEN")
-	body = []byte(strings.Replace(string(broken.Encode()), "BROKEN", "caf\xe9", 1))
-	b.publish(message.Key(b.sms, message.Inbound), body)
-	b.await("the broken text is recorded or set aside", func() bool {
-		_, there := b.record(broken.ID)
-		return there || len(b.dead()) == 1
-	})
+	for _, search := range []string{text, `A\u0000B`, "a\x00b caf\xe9"} {
+		n := 0
+		for _, err := range b.db.Messages(b.Context(), store.Filter{Text: search}) {
+			b.must(err)
+			n++
+		}
+		if n != 2 {
+			b.Errorf("searching for %q finds %d, want 2", search, n)
+		}
+	}
+	// What is broken elsewhere is no message.
+	b.publish(message.Key(b.sms, message.Inbound), []byte("{\xff}"))
+	b.await("what is no JSON is set aside", func() bool { return len(b.dead()) > 0 })
+	if dead := b.dead(); len(dead) != 1 || string(dead[0].Body) != "{\xff}" {
+		b.Errorf("%d are set aside, the first %q", len(dead), dead[0].Body)
+	}
 }
 
 // spy notes how large the batches are, and fails while told to.

@@ -241,11 +241,29 @@ func anyText(t *testing.T, db Ledger) {
 	e.Message.To = "a\x00\xfe"
 	e.Body = []byte("{\x00\xff}")
 	record(t, db, e, ack("nul\x00id\xff", at(1)), nack("nul\x00id\xff", "why\x00", at(1)))
-	r := find(t, db, "nul\x00id\xff"[:0]+`nul\u0000id\xff`)
+	r := find(t, db, `nul\u0000id\xff`)
 	if r.Text != `a\u0000b\xffc `+"\u2603 \\ ' \U0001F600" || r.Address != `a\u0000\xfe` || r.Status != store.StatusSent {
 		t.Errorf("record: %+v", r)
 	}
-	if got := list(t, db, store.Filter{Address: "a\x00\xfe", Text: "\u2603"}); len(got) != 1 {
-		t.Errorf("look-up by the address as it was: %+v", got)
+	if full := find(t, db, `nul\u0000id\xff`); full.Body != `{\u0000\xff}` {
+		t.Errorf("the body became %q", full.Body)
+	}
+	for _, f := range []store.Filter{
+		{Address: "a\x00\xfe", Text: "\u2603"},
+		{Address: `a\u0000\xfe`},
+		{Text: "a\x00b\xffc"},
+		{Text: `A\u0000B\xff`},
+		{Text: "\\ ' \U0001F600"},
+	} {
+		if got := list(t, db, f); len(got) != 1 {
+			t.Errorf("looking for %q from %q finds %d", f.Text, f.Address, len(got))
+		}
+	}
+	trace, err := db.Trace(t.Context(), "nul\x00id\xff")
+	if err != nil || len(trace.Steps) != 3 {
+		t.Fatalf("the trace by the id as it was: %+v, %v", trace, err)
+	}
+	if why := trace.Steps[2].Event.Reason; why != `why\u0000` && trace.Steps[1].Event.Reason != `why\u0000` {
+		t.Errorf("the nack's reason became %q", why)
 	}
 }
