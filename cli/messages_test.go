@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/store/sqlite"
+)
+
+// Text that no database takes as it is, is listed as it is kept: escaped, whole,
+// and found by what is shown of it as well as by what was written.
+func TestMessagesShowAnyText(t *testing.T) {
+	s := newSender(t)
+	db, err := sqlite.Open(t.Context(), filepath.Join(s.dir, "record.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := message.New()
+	m.ID, m.From, m.To, m.TransportName, m.Content = "odd", "+27\x00\xff", "12345", "sms", "a\x00b\nc\xe9, \"d\""
+	rejected, err := db.Record(t.Context(), []store.Envelope{{Direction: store.Inbound, Backend: "sms", Message: m}})
+	if err != nil || len(rejected) > 0 {
+		t.Fatal(rejected, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const text, address = "a\\u0000b\nc\\xe9, \"d\"", `+27\u0000\xff`
+	for name, search := range map[string][]string{
+		"the text as shown": {"--text", `a\u0000b`}, "the text as written": {"--text", "c\xe9"},
+		"the address as shown": {"--address", address}, "the address as written": {"--address", m.From},
+	} {
+		search = append([]string{"messages"}, search...)
+		var r store.Record
+		if err := json.Unmarshal([]byte(s.must(append(search, "--json")...)), &r); err != nil || r.Text != text || r.Address != address {
+			t.Errorf("%s, as JSON: %v, %q from %q", name, err, r.Text, r.Address)
+		}
+		rows, err := csv.NewReader(strings.NewReader(s.must(append(search, "--csv")...))).ReadAll()
+		if err != nil || len(rows) != 2 || rows[1][9] != text || rows[1][6] != address {
+			t.Errorf("%s, as CSV: %v, %q", name, err, rows)
+		}
+		if out := s.must(search...); strings.Count(out, "\n") != 2 || !strings.Contains(out, `a\u0000b c\xe9, "d"`) {
+			t.Errorf("%s, as a table: %q", name, out)
+		}
+	}
+}
