@@ -32,7 +32,11 @@ func (b *binder) keep(ctx context.Context) {
 	b.delay = b.options.InitialReconnectDelay.Std()
 	for ctx.Err() == nil {
 		b.tell(message.Down, "binding", b.name+" is binding")
-		lasted, err := b.attempt(ctx)
+		var lasted time.Duration
+		err := b.guard("binding "+b.name, func() (err error) {
+			lasted, err = b.attempt(ctx)
+			return err
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -105,11 +109,11 @@ func (b *binder) serve(ctx context.Context, k *link) {
 	b.mu.Unlock()
 	d := newDeliveries(b, k)
 	var group sync.WaitGroup
-	group.Go(k.write)
-	group.Go(func() {
+	group.Go(b.guarded(k, "writing to", k.write))
+	group.Go(b.guarded(k, "reading from", func() {
 		k.read(func(p *pdu.PDU) { b.take(k, d, p) }, func(bad *pdu.Error) { b.spoilt(bad) })
-	})
-	group.Go(func() { b.tend(k) })
+	}))
+	group.Go(b.guarded(k, "tending", func() { b.tend(k) }))
 	if b.lane != nil {
 		b.gate.attach(b.lane, k)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"switchboard/message"
 	"switchboard/transports/smpp/pdu"
-	"switchboard/worker"
 )
 
 // deliveries are the deliver_sm of one link that are in hand: in parallel, those
@@ -62,7 +61,7 @@ func (d *deliveries) admit(p *pdu.PDU, m *pdu.Message) bool {
 
 func (d *deliveries) work(key string, next delivery) {
 	for more := true; more; {
-		err := worker.Protect(func() error { return d.b.deliver(d.ctx, next.message) })
+		err := d.b.guard("taking a message of "+d.b.name, func() error { return d.b.deliver(d.ctx, next.message) })
 		d.respond(next.request, d.status(err))
 		next, more = d.next(key)
 	}

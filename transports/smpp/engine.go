@@ -206,11 +206,18 @@ func (e *engine) housekeep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		for _, l := range e.gate.lanes {
-			learned, actual := e.gate.rates(l)
-			e.metrics.rates(l, learned, actual)
-		}
-		e.held.sweep(ctx, e)
-		e.concat.sweep(ctx)
+		_ = e.guard("housekeeping", func() error {
+			e.lookAround(ctx)
+			return nil
+		})
 	}
+}
+
+func (e *engine) lookAround(ctx context.Context) {
+	for _, l := range e.gate.lanes {
+		learned, actual := e.gate.rates(l)
+		e.metrics.rates(l, learned, actual)
+	}
+	e.held.sweep(ctx, e)
+	e.concat.sweep(ctx)
 }

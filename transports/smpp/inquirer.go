@@ -115,7 +115,11 @@ func (q *inquirer) look(ctx context.Context) {
 	tick := time.NewTicker(max(time.Millisecond, min(inquireEvery, q.options.QueryAfter.Std()/inquireShare)))
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		more, err := q.lookOnce(ctx)
+		more := false
+		err := q.guard("looking for messages to ask about", func() (err error) {
+			more, err = q.lookOnce(ctx)
+			return err
+		})
 		if err != nil && ctx.Err() == nil {
 			q.logger.Warn("looking for messages to ask about failed; trying again", "error", err)
 		}
@@ -136,7 +140,7 @@ func (q *inquirer) askOn(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case i := <-q.queue:
-			err := q.askOne(ctx, i)
+			err := q.guard("asking about a message", func() error { return q.askOne(ctx, i) })
 			q.mu.Lock()
 			delete(q.busy, i.name)
 			q.mu.Unlock()

@@ -63,7 +63,8 @@ func (e *engine) acceptOutbinds(ctx context.Context, l net.Listener, places chan
 		case b := <-places:
 			sessions.Go(func() {
 				defer func() { places <- b }()
-				b.outbound(ctx, newLink(conn, 0))
+				k := newLink(conn, 0)
+				b.guarded(k, "taking the outbind of", func() { b.outbound(ctx, k) })()
 			})
 		default:
 			_ = conn.Close()

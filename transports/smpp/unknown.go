@@ -147,21 +147,28 @@ const lateTimeout = 30 * time.Second
 // brought another message's id.
 func (e *engine) lately(p part, o outcome, mistaken string) {
 	e.work.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), lateTimeout)
-		defer cancel()
-		value := string(partRefused) + o.status.String() + ": " + o.status.Words()
-		if o.status == pdu.StatusOK {
-			value = string(partAccepted) + o.id
-			if !e.accepted(ctx, p, o.id) {
-				e.rememberIDs(ctx, p.submitted, p.only(o.id), false)
-			}
-			e.unshare(ctx, p, mistaken)
-		}
-		e.mustSet(ctx, p.id, store.Entry{Key: e.keys.part(p.id, p.n), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
-		if err := e.forgetUnknown(ctx, p); err != nil {
-			e.logger.Debug("forgetting an unanswered submit failed", "message_id", p.id, "error", err)
-		}
+		_ = e.guard("taking a late answer", func() error {
+			e.takeLate(p, o, mistaken)
+			return nil
+		})
 	})
+}
+
+func (e *engine) takeLate(p part, o outcome, mistaken string) {
+	ctx, cancel := context.WithTimeout(context.Background(), lateTimeout)
+	defer cancel()
+	value := string(partRefused) + o.status.String() + ": " + o.status.Words()
+	if o.status == pdu.StatusOK {
+		value = string(partAccepted) + o.id
+		if !e.accepted(ctx, p, o.id) {
+			e.rememberIDs(ctx, p.submitted, p.only(o.id), false)
+		}
+		e.unshare(ctx, p, mistaken)
+	}
+	e.mustSet(ctx, p.id, store.Entry{Key: e.keys.part(p.id, p.n), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
+	if err := e.forgetUnknown(ctx, p); err != nil {
+		e.logger.Debug("forgetting an unanswered submit failed", "message_id", p.id, "error", err)
+	}
 }
 
 // accepted: a receipt has told already that a part has this id, and may have

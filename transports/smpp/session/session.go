@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"switchboard/transports/smpp/pdu"
+	"switchboard/worker"
 )
 
 // Peer is who is bound.
@@ -198,15 +200,37 @@ func (s *Session) run() {
 			s.stop(fmt.Errorf("writing: %w", err))
 		}
 	})
-	group.Go(s.keep)
+	group.Go(func() {
+		if err := s.guarded(s.keep); err != nil {
+			s.stop(err)
+		}
+	})
 	if s.outbound != nil {
 		_ = s.Write(&pdu.PDU{Sequence: s.sequence(), Body: s.outbound})
 	}
-	s.stop(s.read())
+	var reason error
+	if err := s.guarded(func() { reason = s.read() }); err != nil {
+		reason = err
+	}
+	s.stop(reason)
 	group.Wait()
-	s.failAll()
-	s.handler.Closed(s, s.reason)
+	_ = s.guarded(s.failAll)
+	_ = s.guarded(func() { s.handler.Closed(s, s.reason) })
 	close(s.done)
+}
+
+// guarded does work of the session. A panic of its handler's is logged, and ends
+// the session alone.
+func (s *Session) guarded(work func()) error {
+	err := worker.Protect(func() error {
+		work()
+		return nil
+	})
+	var panicked *worker.PanicError
+	if errors.As(err, &panicked) {
+		s.log.Error("a session panicked and is dropped; please report this", "error", err, "stack", string(panicked.Stack))
+	}
+	return err
 }
 
 // sequence takes the next sequence_number for a request without an answer.

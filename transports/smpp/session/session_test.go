@@ -1,15 +1,19 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/session"
+	"switchboard/worker"
 )
 
 func TestWhatTheServerAnswersItself(t *testing.T) {
@@ -182,5 +186,34 @@ func TestSessionsAreLimited(t *testing.T) {
 	dial(t, v).bind(pdu.CmdBindTransceiver)
 	if _, err := dial(t, v).r.Read(); err == nil {
 		t.Error("a second session is served")
+	}
+}
+
+// clumsy is a gateway that panics at every request.
+type clumsy struct{ *gateway }
+
+func (c clumsy) Request(*session.Session, *pdu.PDU) { panic("clumsy") }
+
+// A handler's panic ends its session, and no other.
+func TestPanicEndsTheSessionAlone(t *testing.T) {
+	g := newGateway()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer // written before Closed, read after it
+	v := session.Serve(l, clumsy{g}, session.Settings{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	defer v.Shutdown(t.Context())
+	for range 2 {
+		p := dial(t, v)
+		p.bind(pdu.CmdBindTransceiver)
+		p.send(2, new(pdu.SubmitSM))
+		var panicked *worker.PanicError
+		if reason := take(t, g.closed); !errors.As(reason, &panicked) || panicked.Value != "clumsy" {
+			t.Errorf("the session ended with %v", reason)
+		}
+	}
+	if text := log.String(); !strings.Contains(text, "clumsy") || !strings.Contains(text, "session_test.go") {
+		t.Errorf("the log lacks the panic or its stack: %s", text)
 	}
 }

@@ -90,6 +90,7 @@ type Grant struct {
 // Handler is what a server does with what its peers ask.
 //   - For one session its methods are called one at a time, Closed last; for
 //     several sessions at once.
+//   - A panic ends that session, logged with its stack, and no other.
 //   - While a method runs nothing more is read from its session. Requests are
 //     answered with Session.Answer, then or later, by any goroutine.
 type Handler interface {
