@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 
 	"switchboard/message"
+	"switchboard/store"
 	"switchboard/transports/smpp/gsm"
 	"switchboard/transports/smpp/pdu"
 )
@@ -16,6 +17,7 @@ type submitted struct {
 	total        int
 	reference    uint16 // ours, of the first segment; 0 is none
 	expected     bool   // a last receipt is expected
+	attempt      int    // a broadcast's; 0 is none
 }
 
 // part is one segment of a message.
@@ -49,8 +51,8 @@ func (e *engine) plan(m *message.Message) (*plan, error) {
 	}
 	p := &plan{submitted: &submitted{
 		id: m.ID, to: m.To, from: m.From, routing: m.RoutingMetadata.String(), total: len(text.Segments),
-		reference: e.reference(m.ID, &base),
-		expected:  len(w.RegisteredDelivery) == 0 || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
+		reference: e.reference(m.ID, &base), attempt: store.Attempt(m),
+		expected: len(w.RegisteredDelivery) == 0 || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
 	}}
 	for i := range text.Segments {
 		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference())

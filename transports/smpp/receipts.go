@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"switchboard/message"
@@ -150,21 +151,14 @@ func (e *engine) verdict(ctx context.Context, m match, h heldReceipt) (status re
 	return h.Status, h.Status == receipt.Failed || len(found) == m.Total, nil
 }
 
-// event is the delivery report. Its ID follows from what it says, so that a
-// receipt taken twice, by two replicas at once say, makes one event; so do a
-// receipt and the answer to a query_sm, which put one end into different words.
+// event is the delivery report.
 func (e *engine) event(m match, h heldReceipt, status receipt.Status) *message.Event {
 	about := &message.Message{ID: m.Message}
 	if len(m.Routing) > 0 {
 		_ = about.RoutingMetadata.UnmarshalJSON(m.Routing) // was JSON when it was kept
 	}
 	event := message.NewDeliveryReport(about, message.DeliveryStatus(status))
-	word := h.Raw
-	if status.Final() {
-		word = ""
-	}
-	sum := sha256.Sum256([]byte(m.Message + "\x00" + m.key + "\x00" + string(status) + "\x00" + word))
-	event.ID = hex.EncodeToString(sum[:16])
+	event.ID = eventID(m, h, status)
 	meta := &event.TransportMetadata
 	meta.Set("smpp_delivery_status", h.Raw)
 	meta.Set("smpp_message_id", h.ID)
@@ -182,6 +176,23 @@ func (e *engine) event(m match, h heldReceipt, status receipt.Status) *message.E
 		event.SetExtra("failure_reason", "the SMSC reported "+h.Raw)
 	}
 	return event
+}
+
+// eventID follows from what an event says, so that what is said twice is one
+// event to whoever counts them: a receipt that is taken again, or by two
+// replicas; a receipt, and the answer to a query_sm, which put one end into
+// different words; and the receipts of two parts, each of which is the last to
+// the replica that takes it.
+func eventID(m match, h heldReceipt, status receipt.Status) string {
+	about, word := m.key, h.Raw
+	if status.Final() {
+		word = ""
+		if m.Total > 1 {
+			about = strconv.Itoa(m.Attempt)
+		}
+	}
+	sum := sha256.Sum256([]byte(m.Message + "\x00" + about + "\x00" + string(status) + "\x00" + word))
+	return hex.EncodeToString(sum[:16])
 }
 
 func firstOf(a, b string) string {

@@ -259,11 +259,12 @@ type known struct {
 	Dead    bool            `json:"x,omitempty"` // the message failed: nobody waits for a receipt
 	Final   string          `json:"f,omitempty"` // the last status reported
 	Ref     uint16          `json:"u,omitempty"` // its user_message_reference
+	Attempt int             `json:"a,omitempty"` // which of a broadcast's
 	Same    []known         `json:"s,omitempty"` // others that were given the same id
 }
 
 func (p part) known() known {
-	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from, Ref: p.reference()}
+	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from, Ref: p.reference(), Attempt: p.attempt}
 	if p.total > 1 {
 		k.N, k.Total = p.n, p.total
 	}
