@@ -2,6 +2,7 @@ package smpp
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -100,5 +101,24 @@ func TestTwinsAreBounded(t *testing.T) {
 	}
 	if !w.give(fmt.Sprint(2*maxGiven-1), "c") || w.give("0", "c") {
 		t.Error("it is not the latest that are known")
+	}
+}
+
+// An SMSC that gives all parts of a message one id reports each of them under it.
+func TestOneIDForAllParts(t *testing.T) {
+	for name, reference := range map[string]bool{"with references": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+				IDs: &smsc.IDs{Repeated: 1}, Receipts: &smsc.Receipts{Delay: smsc.Fixed(quick.Std()), NoReference: !reference},
+			}})
+			m := outgoing(strings.Repeat("0123456789", 31))
+			b.send(m)
+			if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Delivered {
+				t.Errorf("event = %s", e.Encode())
+			}
+			if n := b.metric("switchboard_smpp_receipts_total", "outcome", "matched"); n < 2 {
+				t.Errorf("%v receipts matched before it was reported, want all three", n)
+			}
+		})
 	}
 }
