@@ -2,10 +2,12 @@ package persistence_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"switchboard/broker"
@@ -234,4 +236,44 @@ func replicasShare(b *bench) {
 	}); len(open) > 0 {
 		b.Errorf("%d are still on their way", len(open))
 	}
+}
+
+// A database that is away for a while holds a broadcast up for that while, and
+// not until the leases of its batches have ended.
+func awayInBetween(b *bench) {
+	h := b.listen(ack)
+	made := b.create(store.Broadcast{Text: "hello", BatchSize: 10}, 300)
+	p := b.worker()
+	p.Broadcasts = true
+	b.start(p, &flaky{Database: b.db})
+	if info := b.awaitDone(made); info.Sent != 300 {
+		b.Errorf("at the end: %+v", info)
+	}
+	if addresses, messages := h.count(); addresses != 300 || messages != 300 {
+		b.Errorf("%d addresses got %d messages", addresses, messages)
+	}
+}
+
+// flaky fails at every third claim and finish.
+type flaky struct {
+	store.Database
+	calls atomic.Int64
+}
+
+var errFlaky = errors.New("the database is away")
+
+func (f *flaky) Claim(ctx context.Context, batch int64, owner string, lease time.Duration) ([]store.Handover, error) {
+	if f.calls.Add(1)%3 == 0 {
+		return nil, errFlaky
+	}
+	return f.Database.Claim(ctx, batch, owner, lease)
+}
+
+// Finish fails after the deed: the worker cannot know that it is done.
+func (f *flaky) Finish(ctx context.Context, batch int64, owner string, handed []store.Handover, done bool) error {
+	err := f.Database.Finish(ctx, batch, owner, handed, done)
+	if f.calls.Add(1)%3 == 0 {
+		return errFlaky
+	}
+	return err
 }

@@ -36,6 +36,7 @@ func runSuite(t *testing.T, open func(t *testing.T) (broker.Broker, store.Databa
 		"broadcast: pause and cancel":      pauseAndCancel,
 		"broadcast: schedule and throttle": scheduleAndThrottle,
 		"broadcast: replicas share":        replicasShare,
+		"broadcast: the database is away":  awayInBetween,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -146,21 +146,31 @@ type BroadcastInfo struct {
 // (confirmed) and calls Finish with those that are safe with the broker. A
 // relay or worker that dies in between loses nothing: the lease ends, and Due
 // gives the batch again; what was recorded as handed over meanwhile is skipped.
+// The database's clock counts, not the workers'.
 type Broadcasts interface {
 	// Create stores a broadcast, its message and its transmissions, all or
 	// none. It takes what recipients yields in a stream; its first error is
 	// Create's.
 	Create(ctx context.Context, b Broadcast, recipients iter.Seq2[Recipient, error]) (Created, error)
-	// Due lends up to limit batches for which a task is to be published now;
-	// when they are not claimed within lease they are due again.
+	// Due lends up to limit batches for which a task is to be published now,
+	// fairly shared among the broadcasts; when they are not claimed within
+	// lease they are due again.
 	Due(ctx context.Context, limit int, lease time.Duration) ([]Batch, error)
+	// Release makes lent batches due again at once, but for those claimed
+	// meanwhile.
+	Release(ctx context.Context, batches []int64) error
 	// Claim takes a batch for the time of lease; it returns what is to be
 	// published, in id order: never what is S or D, or was handed over in this
-	// attempt. ErrNotDue means there is nothing to do.
-	Claim(ctx context.Context, batch int64, lease time.Duration) ([]Handover, error)
+	// attempt. owner is a name of this taking and no other; who does not know
+	// whether a Claim succeeded may repeat it. ErrNotDue means there is nothing
+	// to do.
+	Claim(ctx context.Context, batch int64, owner string, lease time.Duration) ([]Handover, error)
 	// Finish marks what was handed over P. When done, the batch is finished;
-	// otherwise (paused in the middle, stopping) the rest is due again at once.
-	Finish(ctx context.Context, batch int64, handed []Handover, done bool) error
+	// otherwise (the broker refused some, the worker stops) the rest is due
+	// again at once. A batch that has another owner meanwhile stays his.
+	Finish(ctx context.Context, batch int64, owner string, handed []Handover, done bool) error
+	// Conclude notes which broadcasts are done; to be called now and then.
+	Conclude(ctx context.Context) error
 	// Pause, Resume and Cancel change what follows; what is on its way stays
 	// so. Cancel makes what was not handed over E.
 	Pause(ctx context.Context, broadcast int64) error

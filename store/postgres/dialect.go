@@ -80,7 +80,11 @@ func (dialect) Now() string {
 
 func (dialect) ForUpdate(table string) string { return " FOR UPDATE OF " + table }
 
-func (dialect) SkipLocked(table string) string { return " FOR UPDATE OF " + table + " SKIP LOCKED" }
+func (dialect) SkipLocked(table string) string {
+	return " FOR NO KEY UPDATE OF " + table + " SKIP LOCKED"
+}
+
+func (dialect) SkipReferred(table string) string { return " FOR UPDATE OF " + table + " SKIP LOCKED" }
 
 func (dialect) Integer(expr string) string { return "convert_from(" + expr + ", 'UTF8')::bigint" }
 

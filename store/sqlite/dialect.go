@@ -67,6 +67,8 @@ func (dialect) ForUpdate(string) string { return "" }
 
 func (dialect) SkipLocked(string) string { return "" }
 
+func (dialect) SkipReferred(string) string { return "" }
+
 // Integer is NULL when the blob is no number, which then breaks the column's
 // NOT NULL: a plain cast would read any text as 0.
 func (dialect) Integer(expr string) string {

@@ -80,7 +80,7 @@ func Example_broadcast() {
 		log.Fatal(err)
 	}
 	for _, batch := range batches { // what the task's handler does
-		handovers, err := db.Claim(ctx, batch.ID, lease)
+		handovers, err := db.Claim(ctx, batch.ID, "task 1", lease)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func Example_broadcast() {
 			m := handovers[i].Message() // publish on sms_za.outbound, and wait for the confirm
 			fmt.Println(m.TransportName, m.Content)
 		}
-		if err := db.Finish(ctx, batch.ID, handovers, true); err != nil {
+		if err := db.Finish(ctx, batch.ID, "task 1", handovers, true); err != nil {
 			log.Fatal(err)
 		}
 	}

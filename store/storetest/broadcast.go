@@ -43,6 +43,9 @@ func create(t *testing.T, db Ledger, b store.Broadcast, list iter.Seq2[store.Rec
 func dueNow(t *testing.T, db Ledger) []store.Batch {
 	t.Helper()
 	batches, err := db.Due(t.Context(), 1000, lease)
+	if err == nil {
+		err = db.Conclude(t.Context())
+	}
 	if err != nil {
 		t.Fatalf("Due: %v", err)
 	}
@@ -51,7 +54,7 @@ func dueNow(t *testing.T, db Ledger) []store.Batch {
 
 func claim(t *testing.T, db Ledger, id int64) []store.Handover {
 	t.Helper()
-	handovers, err := db.Claim(t.Context(), id, lease)
+	handovers, err := db.Claim(t.Context(), id, "owner", lease)
 	if err != nil {
 		t.Fatalf("Claim: %v", err)
 	}
@@ -60,7 +63,7 @@ func claim(t *testing.T, db Ledger, id int64) []store.Handover {
 
 func finish(t *testing.T, db Ledger, id int64, handed []store.Handover, done bool) {
 	t.Helper()
-	if err := db.Finish(t.Context(), id, handed, done); err != nil {
+	if err := db.Finish(t.Context(), id, "owner", handed, done); err != nil {
 		t.Fatalf("Finish: %v", err)
 	}
 }

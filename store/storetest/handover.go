@@ -22,7 +22,7 @@ func broadcastControl(t *testing.T, db Ledger) {
 	if err := db.Pause(t.Context(), made.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Claim(t.Context(), batches[1].ID, lease); !errors.Is(err, store.ErrNotDue) {
+	if _, err := db.Claim(t.Context(), batches[1].ID, "owner", lease); !errors.Is(err, store.ErrNotDue) {
 		t.Errorf("Claim while paused = %v", err)
 	}
 	finish(t, db, batches[0].ID, some[:1], false)
@@ -34,17 +34,16 @@ func broadcastControl(t *testing.T, db Ledger) {
 			t.Fatal(err)
 		}
 	}
-	again := dueNow(t, db)
-	if len(again) != 1 || again[0].ID != batches[0].ID {
-		t.Fatalf("due after the pause: %+v", again)
+	if again := dueNow(t, db); len(again) != 3 {
+		t.Fatalf("due after the pause, whose tasks are gone: %+v", again)
 	}
-	if rest := claim(t, db, again[0].ID); len(rest) != 1 || rest[0].ID != some[1].ID {
+	if rest := claim(t, db, batches[0].ID); len(rest) != 1 || rest[0].ID != some[1].ID {
 		t.Errorf("left of the batch: %+v", rest)
 	}
 	if err := db.Cancel(t.Context(), made.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Claim(t.Context(), batches[1].ID, lease); !errors.Is(err, store.ErrNotDue) {
+	if _, err := db.Claim(t.Context(), batches[1].ID, "owner", lease); !errors.Is(err, store.ErrNotDue) {
 		t.Errorf("Claim after Cancel = %v", err)
 	}
 	i := info(t, db, made.ID)
@@ -98,7 +97,7 @@ func broadcastRetries(t *testing.T, db Ledger) {
 func broadcastDeath(t *testing.T, db Ledger) {
 	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 10}, recipients(2))
 	batch := dueNow(t, db)[0]
-	brief, err := db.Claim(t.Context(), batch.ID, time.Millisecond)
+	brief, err := db.Claim(t.Context(), batch.ID, "dying", time.Millisecond)
 	if err != nil || len(brief) != 2 {
 		t.Fatalf("Claim = %+v, %v", brief, err)
 	}
@@ -112,7 +111,7 @@ func broadcastDeath(t *testing.T, db Ledger) {
 	if len(rest) != 1 || rest[0].ID != brief[1].ID {
 		t.Errorf("left: %+v", rest)
 	}
-	if _, err := db.Claim(t.Context(), again[0].ID, lease); !errors.Is(err, store.ErrNotDue) {
+	if _, err := db.Claim(t.Context(), again[0].ID, "another", lease); !errors.Is(err, store.ErrNotDue) {
 		t.Errorf("Claim of what another has = %v", err)
 	}
 	finish(t, db, again[0].ID, rest, true)
@@ -162,6 +161,9 @@ func broadcastWorkers(t *testing.T, db Ledger) {
 					return err
 				}
 			}
+			if err := db.Conclude(t.Context()); err != nil {
+				return err
+			}
 			i, err := db.Broadcast(t.Context(), made.ID)
 			if err != nil || i.State == store.BroadcastDone {
 				return err
@@ -179,7 +181,7 @@ func broadcastWorkers(t *testing.T, db Ledger) {
 
 // work does one task; every fifth address fails the first time.
 func work(t *testing.T, db Ledger, batch int64, mu *sync.Mutex, attempts map[string]int) error {
-	handovers, err := db.Claim(t.Context(), batch, lease)
+	handovers, err := db.Claim(t.Context(), batch, fmt.Sprint("task ", batch), lease)
 	if err != nil {
 		return err
 	}
@@ -202,5 +204,5 @@ func work(t *testing.T, db Ledger, batch int64, mu *sync.Mutex, attempts map[str
 	if _, err := db.Record(t.Context(), passed); err != nil {
 		return err
 	}
-	return db.Finish(t.Context(), batch, handovers, true)
+	return db.Finish(t.Context(), batch, fmt.Sprint("task ", batch), handovers, true)
 }

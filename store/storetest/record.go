@@ -55,6 +55,11 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"broadcast: schedule and throttle":      broadcastTimes,
 		"broadcast: many workers, no one twice": broadcastWorkers,
 		"broadcast: another database's":         broadcastElsewhere,
+		"broadcast: small beside large":         broadcastShares,
+		"broadcast: many that wait":             broadcastsWaiting,
+		"broadcast: two hands on a batch":       broadcastFence,
+		"broadcast: retries of half a batch":    broadcastHalf,
+		"broadcast: tasks not published":        broadcastRelease,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,14 +22,18 @@ type claimed struct {
 	endpoint  string
 	state     store.BroadcastState
 	start     time.Time
-	until     time.Time // another has it until then
+	until     time.Time // the owner has it until then
+	owner     string
 }
 
 // Claim takes a batch: see store.Broadcasts.
-func (db *DB) Claim(ctx context.Context, batchID int64, lease time.Duration) (handovers []store.Handover, err error) {
+func (db *DB) Claim(ctx context.Context, batchID int64, owner string, lease time.Duration) (handovers []store.Handover, err error) {
 	err = db.transact(ctx, func(tx *sql.Tx) error {
-		now := utc(time.Now())
-		c, err := db.claim(ctx, tx, batchID, now, lease)
+		now, err := db.clock(ctx, tx)
+		if err != nil {
+			return err
+		}
+		c, err := db.claim(ctx, tx, batchID, owner, now, lease)
 		if err != nil {
 			return err
 		}
@@ -40,7 +44,7 @@ func (db *DB) Claim(ctx context.Context, batchID int64, lease time.Duration) (ha
 		}
 		handovers, err = db.handovers(ctx, tx, c)
 		if err == nil && len(handovers) == 0 {
-			err = db.endBatch(ctx, tx, batchID)
+			err = db.endBatch(ctx, tx, batchID, owner)
 		}
 		return err
 	})
@@ -53,12 +57,12 @@ func (db *DB) Claim(ctx context.Context, batchID int64, lease time.Duration) (ha
 	return handovers, nil
 }
 
-func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, now time.Time, lease time.Duration) (*claimed, error) {
+func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, owner string, now time.Time, lease time.Duration) (*claimed, error) {
 	c := &claimed{id: batchID}
-	err := db.row(ctx, tx, `SELECT p.broadcast_id, p.backend_id, p.retry, p.first_id, p.last_id, p.claimed,
+	err := db.row(ctx, tx, `SELECT p.broadcast_id, p.backend_id, p.retry, p.first_id, p.last_id, p.claimed, p.owner,
 			b.month, b.endpoint, b.state, b.start
 		FROM broadcast_batch p JOIN broadcast b ON b.id = p.broadcast_id WHERE p.id = $1`+db.Dialect.ForUpdate("p"), batchID).
-		Scan(&c.broadcast, &c.backend, &c.retry, orNull[string]{&c.first}, orNull[string]{&c.last}, moment{&c.until},
+		Scan(&c.broadcast, &c.backend, &c.retry, orNull[string]{&c.first}, orNull[string]{&c.last}, moment{&c.until}, orNull[string]{&c.owner},
 			&c.month, &c.endpoint, &c.state, moment{&c.start})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, store.ErrNotDue
@@ -66,11 +70,12 @@ func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, now time.Tim
 	if err != nil {
 		return nil, err
 	}
-	if c.state != store.BroadcastRunning || c.start.After(now) || c.until.After(now) {
+	others := c.until.After(now) && c.owner != owner
+	if c.state != store.BroadcastRunning || c.start.After(now) || others {
 		return nil, store.ErrNotDue
 	}
 	until := db.Dialect.Time(now.Add(lease))
-	_, err = db.exec(ctx, tx, "UPDATE broadcast_batch SET claimed = $1, due = $2 WHERE id = $3", until, until, batchID)
+	_, err = db.exec(ctx, tx, "UPDATE broadcast_batch SET claimed = $1, due = $2, owner = $3 WHERE id = $4", until, until, owner, batchID)
 	return c, err
 }
 
@@ -110,7 +115,8 @@ func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed) (list []sto
 	if c.retry {
 		w.and("t.id IN (SELECT id FROM broadcast_retry WHERE batch_id = ?)", c.id)
 	} else {
-		w.and("t.id >= ? AND t.id <= ?", c.first, c.last)
+		// Those of the range that failed and are tried again are another batch's.
+		w.and("t.id >= ? AND t.id <= ? AND t.attempt = 1", c.first, c.last)
 	}
 	err = db.query(ctx, tx, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)
@@ -121,16 +127,20 @@ func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed) (list []sto
 }
 
 // Finish ends what Claim began: see store.Broadcasts.
-func (db *DB) Finish(ctx context.Context, batchID int64, handed []store.Handover, done bool) error {
+func (db *DB) Finish(ctx context.Context, batchID int64, owner string, handed []store.Handover, done bool) error {
 	err := db.transact(ctx, func(tx *sql.Tx) error {
-		now := utc(time.Now())
+		now, err := db.clock(ctx, tx)
+		if err != nil {
+			return err
+		}
 		if err := db.markHanded(ctx, tx, handed, now); err != nil {
 			return err
 		}
 		if done {
-			return db.endBatch(ctx, tx, batchID)
+			return db.endBatch(ctx, tx, batchID, owner)
 		}
-		_, err := db.exec(ctx, tx, "UPDATE broadcast_batch SET claimed = NULL, due = $1 WHERE id = $2", db.Dialect.Time(now), batchID)
+		_, err = db.exec(ctx, tx, "UPDATE broadcast_batch SET claimed = NULL, owner = NULL, due = $1 WHERE id = $2 AND owner = $3",
+			db.Dialect.Time(now), batchID, owner)
 		return err
 	})
 	if err != nil {
@@ -175,12 +185,13 @@ func (b *batch) update(ctx context.Context, known []*transmission) error {
 	return b.scheduleRetries(ctx)
 }
 
-// endBatch forgets a batch and its retries; those that failed again meanwhile
-// have left it.
-func (db *DB) endBatch(ctx context.Context, tx *sql.Tx, batchID int64) error {
-	if _, err := db.exec(ctx, tx, "DELETE FROM broadcast_retry WHERE batch_id = $1", batchID); err != nil {
+// endBatch forgets a batch and its retries, if it is still the owner's; those
+// that failed again meanwhile have left it.
+func (db *DB) endBatch(ctx context.Context, tx *sql.Tx, batchID int64, owner string) error {
+	n, err := db.exec(ctx, tx, "DELETE FROM broadcast_batch WHERE id = $1 AND owner = $2", batchID, owner)
+	if err != nil || n == 0 {
 		return err
 	}
-	_, err := db.exec(ctx, tx, "DELETE FROM broadcast_batch WHERE id = $1", batchID)
+	_, err = db.exec(ctx, tx, "DELETE FROM broadcast_retry WHERE batch_id = $1", batchID)
 	return err
 }

@@ -21,7 +21,23 @@ func (db *DB) Pause(ctx context.Context, id int64) error {
 
 // Resume lets a paused broadcast go on: see store.Broadcasts.
 func (db *DB) Resume(ctx context.Context, id int64) error {
-	return db.turn(ctx, id, store.BroadcastRunning, store.BroadcastPaused)
+	if err := db.turn(ctx, id, store.BroadcastRunning, store.BroadcastPaused); err != nil {
+		return err
+	}
+	// Tasks that met the pause are gone, and their batches still lent for them.
+	err := db.transact(ctx, func(tx *sql.Tx) error {
+		now, err := db.clock(ctx, tx)
+		if err != nil {
+			return err
+		}
+		at := db.Dialect.Time(now)
+		_, err = db.exec(ctx, tx, "UPDATE broadcast_batch SET due = $1 WHERE broadcast_id = $2 AND claimed IS NULL AND due > $3", at, id, at)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("resuming broadcast %d: %w", id, err)
+	}
+	return nil
 }
 
 // turn changes the state of a broadcast that has one of the states of from, or

@@ -44,7 +44,10 @@ func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq
 	if err != nil {
 		return store.Created{}, err
 	}
-	c := &creation{db: db, b: withDefaults(b), text: text, now: utc(time.Now())}
+	c := &creation{db: db, b: withDefaults(b), text: text}
+	if c.now, err = db.clock(ctx, db.Write); err != nil {
+		return c.made, fmt.Errorf("creating broadcast: %w", err)
+	}
 	if err := db.ensureMonths(ctx, []int64{monthOf(c.now)}); err != nil {
 		return c.made, err
 	}

@@ -41,8 +41,12 @@ type Dialect interface {
 	// ForUpdate is what a SELECT ends with to lock what it reads of a table,
 	// in the order it is read.
 	ForUpdate(table string) string
-	// SkipLocked is like ForUpdate, and passes over rows others have locked.
+	// SkipLocked is like ForUpdate, passes over rows others have locked, and
+	// lets others refer to the rows.
 	SkipLocked(table string) string
+	// SkipReferred is like SkipLocked, and also passes over rows that others
+	// refer to in transactions that have not ended, and lets nobody do so.
+	SkipReferred(table string) string
 	// Integer is an expression that reads a whole number from a blob.
 	Integer(expr string) string
 	// Bytes is an expression that writes a whole number as a blob.

@@ -9,14 +9,6 @@ import (
 	"switchboard/store"
 )
 
-// running is a broadcast whose batches may be due.
-type running struct {
-	id   int64
-	next time.Time
-	rate float64
-	size int
-}
-
 // maxRunning bounds how many broadcasts one call of Due looks after.
 const maxRunning = 100
 
@@ -24,20 +16,26 @@ const maxRunning = 100
 func (db *DB) Due(ctx context.Context, limit int, lease time.Duration) (due []store.Batch, err error) {
 	err = db.transact(ctx, func(tx *sql.Tx) error {
 		due = nil
-		d := &dealer{db: db, tx: tx, now: utc(time.Now()), lease: lease}
+		d := &dealer{db: db, tx: tx, lease: lease}
+		if d.now, err = db.clock(ctx, tx); err != nil {
+			return err
+		}
 		list, err := d.running(ctx)
 		if err != nil {
 			return err
 		}
 		for i := range list {
-			if len(due) >= limit {
-				return nil
-			}
-			batches, err := d.deal(ctx, &list[i], limit-len(due))
+			// What is left is for those that are left: a small broadcast does
+			// not wait for all of a large one.
+			share := (limit - len(due)) / (len(list) - i)
+			batches, err := d.deal(ctx, &list[i], max(share, 1))
 			if err != nil {
 				return err
 			}
 			due = append(due, batches...)
+			if len(due) >= limit {
+				return nil
+			}
 		}
 		return nil
 	})
@@ -45,6 +43,23 @@ func (db *DB) Due(ctx context.Context, limit int, lease time.Duration) (due []st
 		return nil, fmt.Errorf("lending batches: %w", err)
 	}
 	return due, nil
+}
+
+// clock is what time it is for all workers: the database's.
+func (db *DB) clock(ctx context.Context, q querier) (time.Time, error) {
+	var micros int64
+	if err := db.row(ctx, q, "SELECT "+db.Dialect.Now()).Scan(&micros); err != nil {
+		return time.Time{}, fmt.Errorf("reading the database's clock: %w", err)
+	}
+	return time.UnixMicro(micros).UTC(), nil
+}
+
+// running is a broadcast of which something is due.
+type running struct {
+	id   int64
+	next time.Time
+	rate float64
+	size int
 }
 
 // dealer is one transaction that deals out batches.
@@ -57,7 +72,8 @@ type dealer struct {
 
 func (d *dealer) at() any { return d.db.Dialect.Time(d.now) }
 
-// running locks the broadcasts that no other dealer has in hand.
+// running locks the broadcasts of which something is due and that no other
+// dealer has in hand; those that wait longest come first.
 func (d *dealer) running(ctx context.Context) (list []running, err error) {
 	err = d.db.query(ctx, d.tx, func(rows *sql.Rows) error {
 		var r running
@@ -66,60 +82,27 @@ func (d *dealer) running(ctx context.Context) (list []running, err error) {
 		return err
 	}, `SELECT b.id, b.next, b.rate, b.batch_size FROM broadcast b
 		WHERE b.state = 'running' AND b.start <= $1 AND b.next <= $2
-		ORDER BY b.id LIMIT $3`+d.db.Dialect.SkipLocked("b"), d.at(), d.at(), maxRunning)
+		AND (EXISTS (SELECT 1 FROM broadcast_batch p WHERE p.broadcast_id = b.id AND p.due <= $3)
+			OR EXISTS (SELECT 1 FROM broadcast_retry y WHERE y.broadcast_id = b.id AND y.batch_id IS NULL AND y.due <= $4))
+		ORDER BY b.next, b.id LIMIT $5`+d.db.Dialect.SkipLocked("b"), d.at(), d.at(), d.at(), d.at(), maxRunning)
 	return list, err
 }
 
+// deal lends up to limit batches of a broadcast.
 func (d *dealer) deal(ctx context.Context, r *running, limit int) ([]store.Batch, error) {
-	if err := d.gatherRetries(ctx, r); err != nil {
-		return nil, fmt.Errorf("gathering retries: %w", err)
-	}
 	batches, err := d.batches(ctx, r, limit)
 	if err != nil {
 		return nil, err
 	}
-	batches = r.throttle(batches, d.now)
-	if len(batches) == 0 {
-		return nil, d.finishIdle(ctx, r)
-	}
-	return batches, d.lend(ctx, r, batches)
-}
-
-// gatherRetries makes batches of the retries that are due.
-func (d *dealer) gatherRetries(ctx context.Context, r *running) error {
-	type group struct{ backend, n int64 }
-	var groups []group
-	err := d.db.query(ctx, d.tx, func(rows *sql.Rows) error {
-		var g group
-		err := rows.Scan(&g.backend, &g.n)
-		groups = append(groups, g)
-		return err
-	}, `SELECT backend_id, count(*) FROM broadcast_retry WHERE broadcast_id = $1 AND batch_id IS NULL AND due <= $2
-		GROUP BY backend_id ORDER BY backend_id`, r.id, d.at())
-	if err != nil {
-		return err
-	}
-	for _, g := range groups {
-		for left := g.n; left > 0; left -= int64(r.size) {
-			if err := d.retryBatch(ctx, r, g.backend, min(left, int64(r.size))); err != nil {
-				return err
-			}
+	if len(batches) < limit {
+		retries, err := d.gatherRetries(ctx, r, limit-len(batches))
+		if err != nil {
+			return nil, fmt.Errorf("gathering retries: %w", err)
 		}
+		batches = append(batches, retries...)
 	}
-	return nil
-}
-
-func (d *dealer) retryBatch(ctx context.Context, r *running, backend, size int64) error {
-	var batch int64
-	err := d.db.row(ctx, d.tx, `INSERT INTO broadcast_batch (broadcast_id, backend_id, retry, size, due)
-		VALUES ($1, $2, $3, $4, $5) RETURNING id`, r.id, backend, true, size, d.at()).Scan(&batch)
-	if err != nil {
-		return err
-	}
-	_, err = d.db.exec(ctx, d.tx, `UPDATE broadcast_retry SET batch_id = $1 WHERE id IN (SELECT id FROM broadcast_retry
-		WHERE broadcast_id = $2 AND backend_id = $3 AND batch_id IS NULL AND due <= $4 ORDER BY id LIMIT $5)`,
-		batch, r.id, backend, d.at(), size)
-	return err
+	batches = r.throttle(batches, d.now)
+	return batches, d.lend(ctx, r, batches)
 }
 
 func (d *dealer) batches(ctx context.Context, r *running, limit int) (batches []store.Batch, err error) {
@@ -154,29 +137,45 @@ func (r *running) throttle(batches []store.Batch, now time.Time) []store.Batch {
 }
 
 func (d *dealer) lend(ctx context.Context, r *running, batches []store.Batch) error {
-	rows := make([][]any, len(batches))
+	ids := make([]int64, len(batches))
 	for i, b := range batches {
-		rows[i] = []any{b.ID}
+		ids[i] = b.ID
 	}
-	until := d.db.Dialect.Time(d.now.Add(d.lease))
-	for part := range d.db.chunks(rows) {
-		with, args := d.db.with("r", "id", []Type{Int}, part)
-		_, err := d.db.exec(ctx, d.tx, with+"UPDATE broadcast_batch SET due = "+param(len(args)+1)+
-			" WHERE id IN (SELECT id FROM r)", append(args, until)...)
-		if err != nil {
-			return err
-		}
+	if err := d.db.dueAt(ctx, d.tx, ids, d.now.Add(d.lease), ""); err != nil {
+		return err
 	}
 	_, err := d.db.exec(ctx, d.tx, "UPDATE broadcast SET next = $1 WHERE id = $2", d.db.Dialect.Time(r.next), r.id)
 	return err
 }
 
-// finishIdle notes that nothing is left of a broadcast.
-func (d *dealer) finishIdle(ctx context.Context, r *running) error {
-	_, err := d.db.exec(ctx, d.tx, `UPDATE broadcast SET state = 'done' WHERE id = $1 AND state = 'running'
-		AND NOT EXISTS (SELECT 1 FROM broadcast_batch p WHERE p.broadcast_id = broadcast.id)
-		AND NOT EXISTS (SELECT 1 FROM broadcast_retry y WHERE y.broadcast_id = broadcast.id)
-		AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = broadcast.message_id AND m.direction = 'O'
-			AND m.month = broadcast.month AND m.open_count > 0)`, r.id)
-	return err
+// dueAt says when batches are due (again); condition may leave out some.
+func (db *DB) dueAt(ctx context.Context, q querier, batches []int64, at time.Time, condition string) error {
+	rows := make([][]any, len(batches))
+	for i, id := range batches {
+		rows[i] = []any{id}
+	}
+	for part := range db.chunks(rows) {
+		with, args := db.with("r", "id", []Type{Int}, part)
+		_, err := db.exec(ctx, q, with+"UPDATE broadcast_batch SET due = "+param(len(args)+1)+
+			" WHERE id IN (SELECT id FROM r)"+condition, append(args, db.Dialect.Time(at))...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release gives lent batches back: see store.Broadcasts.
+func (db *DB) Release(ctx context.Context, batches []int64) error {
+	err := db.transact(ctx, func(tx *sql.Tx) error {
+		now, err := db.clock(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return db.dueAt(ctx, tx, batches, now, " AND claimed IS NULL")
+	})
+	if err != nil {
+		return fmt.Errorf("releasing batches: %w", err)
+	}
+	return nil
 }
