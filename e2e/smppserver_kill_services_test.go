@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,6 +67,7 @@ func TestSMPPServerKilled(t *testing.T) {
 // customers is a fleet that an SMPP client uses, on servers of its own.
 type customers struct {
 	*testing.T
+	*servers
 	env    []string
 	yaml   string
 	file   string // that the standby runs
@@ -76,10 +78,11 @@ type customers struct {
 	op     operator
 }
 
-func startCustomers(t *testing.T) *customers {
+// startCustomers starts it; more is for the environment of the transport.
+func startCustomers(t *testing.T, more ...string) *customers {
 	t.Helper()
 	s := startServers(t, "rabbitmq", "postgres")
-	f := &customers{T: t, env: []string{"AMQP_URL=" + s.url("AMQP_URL"), "DATABASE_URL=" + s.url("DATABASE_URL")}}
+	f := &customers{T: t, servers: s, env: []string{"AMQP_URL=" + s.url("AMQP_URL"), "DATABASE_URL=" + s.url("DATABASE_URL")}}
 	f.op = operator{t, f.env}
 	f.op.must("migrate")
 	f.smsc = startSimulator(t, "smsc", customersSMSC)
@@ -92,7 +95,7 @@ func startCustomers(t *testing.T) *customers {
 	f.server = start(t, "customers", f.yaml, f.env...)
 	start(t, "record", customersRecordYAML, f.env...)
 	start(t, "join", customersJoinYAML, f.env...)
-	start(t, "smpp_out", fmt.Sprintf(customersOutYAML, f.smsc.port), f.env...)
+	start(t, "smpp_out", fmt.Sprintf(customersOutYAML, f.smsc.port), slices.Concat(f.env, more)...)
 	f.broker = connect(t, s.url("AMQP_URL"))
 	f.esme = newESME(t, port)
 	t.Cleanup(f.show)
@@ -109,6 +112,7 @@ accounts: [{system_id: switchboard, password: secret}]
 behaviour:
   answers: {delay: 1ms..5ms}
   receipts: {delay: 100ms..2s}
+  delivery: {retries: 1000, pause: 500ms}
   generate: {rate: 25, count: 500, from: "316########", to: "9292", texts: ["to acme {n}"]}
 `
 

@@ -54,8 +54,8 @@ const (
 	atHand = 100
 	// fetchAtOnce is how many are fetched at once.
 	fetchAtOnce = 500
-	// doubtFor is longer than what waits to be written can wait.
-	doubtFor = time.Minute
+	// doubtFor is longer than a statement takes that was begun under a lease.
+	doubtFor = 2 * leaseTTL
 	// fullDelay is how long the fleet waits when the mailbox is full.
 	fullDelay = 5 * time.Minute
 )
