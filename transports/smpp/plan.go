@@ -3,6 +3,7 @@ package smpp
 import (
 	"fmt"
 	"hash/fnv"
+	"sync/atomic"
 
 	"switchboard/message"
 	"switchboard/store"
@@ -15,9 +16,10 @@ type submitted struct {
 	id, to, from string
 	routing      string // routing_metadata, as JSON
 	total        int
-	reference    uint16 // ours, of the first segment; 0 is none
-	expected     bool   // a last receipt is expected
-	attempt      int    // a broadcast's; 0 is none
+	reference    uint16      // ours, of the first segment; 0 is none
+	expected     bool        // a last receipt is expected
+	attempt      int         // a broadcast's; 0 is none
+	again        atomic.Bool // a part was submitted more than once
 }
 
 // part is one segment of a message.

@@ -123,34 +123,6 @@ func (e *engine) conclude(ctx context.Context, m match, h heldReceipt) error {
 	return e.state.Set(ctx, store.Entry{Key: m.key, Value: m.encode(), TTL: e.options.FinalDRThirdPartyIDExpiry.Std()})
 }
 
-// verdict is what a receipt means for its message: one of several parts is
-// delivered when all are, and failed when one is. It is not worth reporting
-// while parts are missing, or when another has failed before.
-func (e *engine) verdict(ctx context.Context, m match, h heldReceipt) (status receipt.Status, worth bool, err error) {
-	if m.Total <= 1 || !h.Status.Final() {
-		return h.Status, true, nil
-	}
-	own := e.keys.report(m.Message, m.N)
-	entry := store.Entry{Key: own, Value: string(h.Status), TTL: e.options.ThirdPartyIDExpiry.Std()}
-	if err := e.state.Set(ctx, entry); err != nil {
-		return "", false, fmt.Errorf("remembering a part's receipt: %w", err)
-	}
-	keys := make([]string, m.Total)
-	for i := range keys {
-		keys[i] = e.keys.report(m.Message, i+1)
-	}
-	found, err := e.state.Get(ctx, keys...)
-	if err != nil {
-		return "", false, fmt.Errorf("looking for other parts' receipts: %w", err)
-	}
-	for key, value := range found {
-		if key != own && value == string(receipt.Failed) {
-			return receipt.Failed, false, nil
-		}
-	}
-	return h.Status, h.Status == receipt.Failed || len(found) == m.Total, nil
-}
-
 // event is the delivery report.
 func (e *engine) event(m match, h heldReceipt, status receipt.Status) *message.Event {
 	about := &message.Message{ID: m.Message}
@@ -181,13 +153,13 @@ func (e *engine) event(m match, h heldReceipt, status receipt.Status) *message.E
 // eventID follows from what an event says, so that what is said twice is one
 // event to whoever counts them: a receipt that is taken again, or by two
 // replicas; a receipt, and the answer to a query_sm, which put one end into
-// different words; and the receipts of two parts, each of which is the last to
-// the replica that takes it.
+// different words; and the receipts of two parts, or of two submits, each of
+// which may have the last word.
 func eventID(m match, h heldReceipt, status receipt.Status) string {
 	about, word := m.key, h.Raw
 	if status.Final() {
 		word = ""
-		if m.Total > 1 {
+		if m.severalIDs() {
 			about = strconv.Itoa(m.Attempt)
 		}
 	}

@@ -80,7 +80,9 @@ func (e *engine) settleUnknown(ctx context.Context, h heldReceipt, k known, how 
 
 // submitted is the message of which k is known.
 func (k known) submitted() *submitted {
-	return &submitted{id: k.Message, to: k.To, from: k.From, routing: string(k.Routing), total: max(k.Total, 1), reference: k.firstRef(), expected: true, attempt: k.Attempt}
+	s := &submitted{id: k.Message, to: k.To, from: k.From, routing: string(k.Routing), total: max(k.Total, 1), reference: k.firstRef(), expected: true, attempt: k.Attempt}
+	s.again.Store(k.Again)
+	return s
 }
 
 // firstRef is the reference of the message's first part.

@@ -89,6 +89,7 @@ func (s *sending) settle(ctx context.Context, i int, t *ticket, failed bool) err
 			if failed || !again {
 				return err
 			}
+			s.again.Store(true)
 			s.gate.submit(t, true)
 		case o.status.Throttling() && !failed:
 			s.gate.submit(t, true)

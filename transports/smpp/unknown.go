@@ -146,6 +146,9 @@ const lateTimeout = 30 * time.Second
 // lately takes an answer that came after its time, or after a mistaken one that
 // brought another message's id.
 func (e *engine) lately(p part, o outcome, mistaken string) {
+	if e.options.UnknownPolicy == unknownResend {
+		p.again.Store(true)
+	}
 	e.work.Go(func() {
 		_ = e.guard("taking a late answer", func() error {
 			e.takeLate(p, o, mistaken)
@@ -224,8 +227,18 @@ func newKeys(o *Options) keys {
 
 func (k keys) id(normal string) string   { return k.prefix + "id/" + normal }
 func (k keys) held(normal string) string { return k.prefix + "held/" + normal }
-func (k keys) report(message string, n int) string {
-	return k.prefix + "report/" + message + "/" + strconv.Itoa(n)
+
+// report is what was reported of a part; lastWord is who had the last word on
+// all of the message.
+func (k keys) report(of known, n int) string { return k.reports(of) + strconv.Itoa(n) }
+func (k keys) lastWord(of known) string      { return k.reports(of) + "end" }
+
+func (k keys) reports(of known) string {
+	key := k.prefix + "report/" + of.Message + "/"
+	if of.Attempt > 0 {
+		key += strconv.Itoa(of.Attempt) + "/"
+	}
+	return key
 }
 
 func (k keys) part(message string, n int) string {
@@ -261,10 +274,11 @@ type known struct {
 	Ref     uint16          `json:"u,omitempty"` // its user_message_reference
 	Attempt int             `json:"a,omitempty"` // which of a broadcast's
 	Same    []known         `json:"s,omitempty"` // others that were given the same id
+	Again   bool            `json:"g,omitempty"` // submitted more than once: it may have several ids
 }
 
 func (p part) known() known {
-	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from, Ref: p.reference(), Attempt: p.attempt}
+	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from, Ref: p.reference(), Attempt: p.attempt, Again: p.again.Load()}
 	if p.total > 1 {
 		k.N, k.Total = p.n, p.total
 	}

@@ -1,0 +1,143 @@
+package smpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"switchboard/message"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/receipt"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+// lameLine refuses the next reports.
+type lameLine struct {
+	*transporttest.Line
+	refuse atomic.Int32
+}
+
+func (l *lameLine) Report(ctx context.Context, e *message.Event) error {
+	if l.refuse.Add(-1) >= 0 {
+		return errors.New("the broker is away")
+	}
+	return l.Line.Report(ctx, e)
+}
+
+// A failed message of several parts is reported, once, also when the broker was
+// away for its first receipt.
+func TestFailedPartsAreReportedLater(t *testing.T) {
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts(), Delivery: &smsc.Delivery{Retries: -1}}})
+	line := &lameLine{Line: transporttest.NewLine()}
+	tr := connected(t, v.Addr(), remember(t), nil)
+	transporttest.Start(t, tr, line)
+	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
+	m := outgoing(strings.Repeat("0123456789", 20))
+	b.send(m)
+	line.refuse.Store(1)
+	parts := v.Submitted()
+	if err := b.tryReceipt(parts[0], "UNDELIV"); err == nil || !strings.Contains(err.Error(), pdu.StatusRxTAppn.String()) {
+		t.Fatalf("with the broker away the SMSC is told %v", err)
+	}
+	b.receipt(parts[1], "UNDELIV")
+	b.receipt(parts[0], "UNDELIV") // as it was asked to
+	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Failed {
+		t.Errorf("event = %s", e.Encode())
+	}
+	b.noOtherEvent()
+}
+
+// Of two parts that end at the same time, in two replicas say, one speaks for
+// the message.
+func TestPartsEndAtOnce(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range []message.DeliveryStatus{message.Failed, message.Delivered} {
+		for i := range 100 {
+			id := fmt.Sprint(status, i)
+			worth := make(chan bool, 2)
+			for n := 1; n <= 2; n++ {
+				go func() {
+					m := match{known: known{Message: id, N: n, Total: 2}, key: fmt.Sprint(n)}
+					_, w, err := e.verdict(t.Context(), m, heldReceipt{Status: receipt.Status(status)})
+					if err != nil {
+						t.Error(err)
+					}
+					worth <- w
+				}()
+			}
+			if one, other := <-worth, <-worth; one == other {
+				t.Fatalf("message %s: worth reporting: %t and %t", id, one, other)
+			}
+		}
+	}
+}
+
+// After a part has failed, nothing more is said of the message.
+func TestNothingAfterAFailedPart(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	m := outgoing(strings.Repeat("0123456789", 20))
+	b.send(m)
+	parts := b.smsc.Submitted()
+	b.receipt(parts[1], "ENROUTE")
+	b.receipt(parts[0], "UNDELIV")
+	b.receipt(parts[1], "ENROUTE")
+	b.receipt(parts[1], "DELIVRD")
+	for _, want := range []message.DeliveryStatus{message.Pending, message.Failed} {
+		if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != want {
+			t.Errorf("event = %s, want %s", e.Encode(), want)
+		}
+	}
+	b.noOtherEvent()
+}
+
+// A message that was submitted twice has two ids, and one last word.
+func TestResentMessageEndsOnce(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(4 * quick.Std())}, Receipts: noReceipts(),
+	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 2*quick, unknownResend }).bound()
+	m := outgoing("hello")
+	sent := make(chan error, 1)
+	ctx := within(t)
+	go func() {
+		_, err := b.Send(ctx, m)
+		sent <- err
+	}()
+	b.until("it is submitted", func() bool { return b.smsc.Counters().Submits == 1 })
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	e, err := b.running(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := b.smsc.Submitted()
+	b.until("both ids are known", func() bool {
+		found, err := b.state.Get(ctx, e.keys.id(both[0].MessageID), e.keys.id(both[1].MessageID))
+		return err == nil && len(found) == 2
+	})
+	b.receipt(both[1], "DELIVRD")
+	b.receipt(both[0], "REJECTD")
+	b.receipt(both[0], "ENROUTE")
+	if event := b.line.NextEvent(t); event.MessageID != m.ID || event.DeliveryStatus != message.Delivered {
+		t.Errorf("event = %s", event.Encode())
+	}
+	b.noOtherEvent()
+}
+
+// tryReceipt has the SMSC report a state, and returns what it is told.
+func (b *bundle) tryReceipt(r smsc.Received, state string) error {
+	m := r.Message()
+	return b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
+		Source: m.Dest, Dest: m.Source, ESMClass: pdu.ESMReceipt,
+		ShortMessage: []byte("id:" + r.MessageID + " sub:001 dlvrd:001 submit date:2611210700 done date:2611210701 stat:" + state + " err:000 text:"),
+	}})
+}
