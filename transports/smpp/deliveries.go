@@ -25,8 +25,10 @@ type deliveries struct {
 }
 
 type delivery struct {
-	request *pdu.PDU
-	message *pdu.Message
+	request  *pdu.PDU
+	message  *pdu.Message
+	original *original
+	deadline time.Time // by when the SMSC is to be answered
 }
 
 func newDeliveries(b *binder, k *link) *deliveries {
@@ -49,22 +51,32 @@ func (d *deliveries) admit(p *pdu.PDU, m *pdu.Message) bool {
 		return false
 	}
 	d.count++
+	now := time.Now()
+	next := delivery{p, m, d.b.copies.enter(p, now), now.Add(d.b.options.DeliverTimeout.Std())}
 	key := m.Source.Addr
 	if behind, busy := d.waiting[key]; busy {
-		d.waiting[key] = append(behind, delivery{p, m})
+		d.waiting[key] = append(behind, next)
 		return true
 	}
 	d.waiting[key] = nil
-	d.group.Go(func() { d.work(key, delivery{p, m}) })
+	d.group.Go(func() { d.work(key, next) })
 	return true
 }
 
 func (d *deliveries) work(key string, next delivery) {
 	for more := true; more; {
-		err := d.b.guard("taking a message of "+d.b.name, func() error { return d.b.deliver(d.ctx, next.message) })
-		d.respond(next.request, d.status(err))
+		d.respond(next.request, d.status(d.take(next)))
 		next, more = d.next(key)
 	}
+}
+
+// take hands a delivery to the broker, as long as the SMSC waits for it.
+func (d *deliveries) take(next delivery) error {
+	ctx, cancel := context.WithDeadline(d.ctx, next.deadline)
+	defer cancel()
+	return d.b.copies.work(ctx, next.original, func() error {
+		return d.b.guard("taking a message of "+d.b.name, func() error { return d.b.deliver(ctx, next.message, next.original.messageID) })
+	})
 }
 
 func (d *deliveries) next(key string) (next delivery, more bool) {

@@ -33,6 +33,7 @@ type engine struct {
 	twins     *twins
 	held      *heldReceipts
 	concat    *concat
+	copies    *copies
 
 	stopping context.Context // ends when deliveries must be let go of
 	letGo    context.CancelFunc
@@ -59,6 +60,7 @@ func newEngine(t *Transport, line transports.Line) (*engine, error) {
 	e.held = newHeldReceipts()
 	e.twins = newTwins()
 	e.concat = newConcat(e)
+	e.copies = newCopies()
 	e.state = store.NewBatcher(t.state, store.BatchSettings{})
 	return e, nil
 }

@@ -44,7 +44,7 @@ func FuzzDeliver(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := e.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message); err != nil {
+		if err := e.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message, message.NewID()); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -17,9 +17,9 @@ import (
 // back.
 const receivedKey = "deliver_sm"
 
-// deliver takes a deliver_sm: a receipt, a message or a part of one. It returns
-// when the broker has what came of it.
-func (e *engine) deliver(ctx context.Context, m *pdu.Message) error {
+// deliver takes a deliver_sm: a receipt, a message, which gets id, or a part of
+// one. It returns when the broker has what came of it.
+func (e *engine) deliver(ctx context.Context, m *pdu.Message, id string) error {
 	if receipt, is := e.readReceipt(m); is {
 		e.metrics.took("receipt")
 		return e.takeReceipt(ctx, receipt)
@@ -34,7 +34,7 @@ func (e *engine) deliver(ctx context.Context, m *pdu.Message) error {
 	if empty && !e.options.AllowEmptyMessages {
 		return errEmpty
 	}
-	return e.receive(ctx, m, received{parts: []gsm.Part{p}, encoding: e.encoding(m.DataCoding, shift), empty: empty})
+	return e.receive(ctx, m, received{id: id, parts: []gsm.Part{p}, encoding: e.encoding(m.DataCoding, shift), empty: empty})
 }
 
 var errEmpty = message.Permanent(errors.New("the message is empty; allow_empty_messages: true takes such"))
@@ -83,7 +83,7 @@ func (e *engine) encoding(c pdu.DataCoding, shift gsm.Shift) gsm.Encoding {
 
 // received is what a message from a person consists of.
 type received struct {
-	id       string // of the message, where it is known; else a new one
+	id       string // of the message
 	parts    []gsm.Part
 	encoding gsm.Encoding
 	missing  []int // parts that never came
@@ -93,9 +93,7 @@ type received struct {
 // receive publishes a person's message.
 func (e *engine) receive(ctx context.Context, m *pdu.Message, r received) error {
 	in := message.New()
-	if r.id != "" {
-		in.ID = r.id
-	}
+	in.ID = r.id
 	in.From, in.To = address(m.Source), address(m.Dest)
 	in.TransportType = e.options.TransportType
 	if event, isUSSD := ussdSession(m.TLVs); isUSSD {

@@ -141,7 +141,7 @@ func defaultOptions() Options {
 			UnknownPolicy: unknownWait, UnknownWait: config.Duration(10 * time.Minute), DeliverWindow: 1000,
 		},
 		Outgoing: Outgoing{DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400), UserMessageReference: true},
-		Incoming: Incoming{ReassemblyTTL: config.Duration(time.Hour)},
+		Incoming: Incoming{ReassemblyTTL: config.Duration(time.Hour), DeliverTimeout: config.Duration(10 * time.Second)},
 		Reports: Reports{
 			DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),
 			HeldReceiptExpiry: config.Duration(time.Hour), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto, QueryTPS: 10,

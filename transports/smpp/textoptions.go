@@ -139,10 +139,14 @@ type Incoming struct {
 	// ReassemblyTTL is how long the parts of a long message wait for each other;
 	// then what is there is received as it is. Default 1h.
 	ReassemblyTTL config.Duration `yaml:"reassembly_ttl"`
+	// DeliverTimeout is how long a message or a receipt may wait for the broker;
+	// then the SMSC is asked to send it again later. It is to be less than the
+	// SMSC waits for an answer. Default 10s.
+	DeliverTimeout config.Duration `yaml:"deliver_timeout"`
 }
 
 func (o *Incoming) validate() error {
-	errs := []error{positive("reassembly_ttl", o.ReassemblyTTL)}
+	errs := []error{positive("reassembly_ttl", o.ReassemblyTTL), positive("deliver_timeout", o.DeliverTimeout)}
 	if _, err := o.overrides(); err != nil {
 		errs = append(errs, err)
 	}
