@@ -24,7 +24,7 @@ const (
 type twins struct {
 	mu     sync.Mutex
 	seed   maphash.Seed
-	given  map[uint64]uint64 // hash of an id's key → of the part it was given to last
+	given  map[uint64]uint64 // hash of an id → of the part it was given to last
 	ring   []uint64          // the keys of given, the oldest at next
 	next   int
 	shared map[string]*sharers // by the id's key
@@ -45,34 +45,42 @@ func newTwins() *twins {
 // given takes down that the SMSC gave an id to a part, and says whether another
 // has it too.
 func (e *engine) given(id string, p part) (repeated bool) {
-	return e.twins.give(e.keys.id(e.ids.kept(id)), e.keys.part(p.id, p.n))
+	id = e.ids.kept(id)
+	if repeated = e.twins.give(id, p.id, p.n); repeated {
+		e.twins.mark(e.keys.id(id))
+	}
+	return repeated
 }
 
-func (t *twins) give(key, part string) (repeated bool) {
-	id, owner := maphash.String(t.seed, key), maphash.String(t.seed, part)
+func (t *twins) give(id, message string, n int) (repeated bool) {
+	given, owner := maphash.String(t.seed, id), maphash.String(t.seed, message)+uint64(n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	before, there := t.given[id]
+	before, there := t.given[given]
+	t.given[given] = owner
 	switch {
 	case there:
+		return before != owner
 	case len(t.ring) < maxGiven:
-		t.ring = append(t.ring, id)
+		t.ring = append(t.ring, given)
 	default:
 		delete(t.given, t.ring[t.next])
-		t.ring[t.next] = id
+		t.ring[t.next] = given
 		t.next = (t.next + 1) % maxGiven
 	}
-	t.given[id] = owner
-	if !there || before == owner {
-		return false
-	}
+	return false
+}
+
+// mark takes down that an id is one of several.
+func (t *twins) mark(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.shared[key] == nil {
 		if len(t.shared) >= maxTwins {
 			clear(t.shared)
 		}
 		t.shared[key] = &sharers{}
 	}
-	return true
 }
 
 // are says whether an id is one of several messages.

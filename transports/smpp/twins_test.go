@@ -93,13 +93,16 @@ func TestEarlyAnswers(t *testing.T) {
 func TestTwinsAreBounded(t *testing.T) {
 	w := newTwins()
 	for i := range 2 * maxGiven {
-		w.give(fmt.Sprint(i), "a")
-		w.give(fmt.Sprint(i), "b")
+		w.give(fmt.Sprint(i), "a", 1)
+		if !w.give(fmt.Sprint(i), "a", 2) || w.give(fmt.Sprint(i), "a", 2) {
+			t.Fatal("a second part with one id is not told, or is told twice")
+		}
+		w.mark(fmt.Sprint(i))
 	}
 	if len(w.given) != maxGiven || len(w.ring) != maxGiven || len(w.shared) > maxTwins {
 		t.Errorf("%d ids, %d in the ring, %d shared", len(w.given), len(w.ring), len(w.shared))
 	}
-	if !w.give(fmt.Sprint(2*maxGiven-1), "c") || w.give("0", "c") {
+	if !w.give(fmt.Sprint(2*maxGiven-1), "c", 1) || w.give("0", "c", 1) {
 		t.Error("it is not the latest that are known")
 	}
 }
