@@ -60,6 +60,7 @@ func (f *Frame) Run(ctx context.Context) error {
 			Connector: f.options.TransportName, Flow: message.Inbound,
 			Handle: worker.Lanes(func(it *worker.Item) string { return it.Message.From }, f.receive),
 			Failed: f.failed,
+			LetGo:  f.letGo,
 		},
 		worker.Source{
 			Connector: f.options.TransportName, Flow: message.EventFlow,
@@ -108,7 +109,7 @@ func (f *Frame) receive(ctx context.Context, item *worker.Item) error {
 			refused = append(refused, "a reply was refused: "+reason)
 		}
 	}
-	return f.receipt(ctx, m, ReceiptProcessed, strings.Join(refused, "; "))
+	return f.receipt(ctx, m, message.ReceiptProcessed, strings.Join(refused, "; "))
 }
 
 func (f *Frame) endSession(ctx context.Context, m *message.Message) error {
@@ -117,7 +118,7 @@ func (f *Frame) endSession(ctx context.Context, m *message.Message) error {
 			return err
 		}
 	}
-	return f.receipt(ctx, m, ReceiptProcessed, "")
+	return f.receipt(ctx, m, message.ReceiptProcessed, "")
 }
 
 func (f *Frame) receiveEvent(ctx context.Context, item *worker.Item) error {
@@ -128,16 +129,20 @@ func (f *Frame) receiveEvent(ctx context.Context, item *worker.Item) error {
 }
 
 func (f *Frame) failed(ctx context.Context, item *worker.Item, reason error) error {
-	return f.receipt(ctx, item.Message, ReceiptErrored, reason.Error())
+	return f.receipt(ctx, item.Message, message.ReceiptErrored, reason.Error())
+}
+
+func (f *Frame) letGo(ctx context.Context, item *worker.Item, reason error) error {
+	return f.receipt(ctx, item.Message, message.ReceiptProcessed, "let go on purpose: "+reason.Error())
 }
 
 // receipt tells the record what became of an inbound message.
 func (f *Frame) receipt(ctx context.Context, m *message.Message, outcome, reason string) error {
-	r := Receipt{
+	r := message.Receipt{
 		MessageID: m.ID, Application: f.options.TransportName, Outcome: outcome, Reason: reason,
 		Timestamp: message.FormatTime(time.Now()), Routing: m.RoutingMetadata,
 	}
-	return f.core.PublishBody(ctx, ReceiptKey(f.options.TransportName), r.Encode())
+	return f.core.PublishBody(ctx, message.ReceiptKey(f.options.TransportName), r.Encode())
 }
 
 // sender publishes on the application's connector.

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/applications"
 	"switchboard/auditor"
 	"switchboard/broker"
 	"switchboard/broker/memory"
@@ -210,7 +209,7 @@ func TestInboundMayBeAtAnyApplication(t *testing.T) {
 	b.wants("m1")
 	b.put("sms.outbound", "no inbound message", "lies here")
 	b.wants("m1")
-	receipt := applications.Receipt{MessageID: "m1", Application: "app", Outcome: applications.ReceiptProcessed}
+	receipt := message.Receipt{MessageID: "m1", Application: "app", Outcome: message.ReceiptProcessed}
 	b.must(b.broker.Publish(t.Context(), broker.Publication{Queue: "persistence.keep", Body: receipt.Encode()}))
 	b.wants()
 }

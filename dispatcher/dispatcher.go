@@ -228,6 +228,15 @@ func (d *Dispatcher) nack(ctx context.Context, item *worker.Item, reason error) 
 	return d.plan.Load().core.Publish(ctx, &message.Envelope{Flow: message.EventFlow, Connector: from, Event: nack})
 }
 
+// letGo tells the record that nobody will answer an inbound message, and why.
+func (d *Dispatcher) letGo(ctx context.Context, item *worker.Item, reason error) error {
+	r := message.Receipt{
+		MessageID: item.ID(), Outcome: message.ReceiptProcessed, Reason: "let go on purpose: " + reason.Error(),
+		Timestamp: message.FormatTime(time.Now()), Routing: item.Message.RoutingMetadata,
+	}
+	return d.core.PublishBody(ctx, message.ReceiptKey(item.Connector), r.Encode())
+}
+
 // gather calls done once, with the first error, when n parts are done.
 func gather(n int, done func(error)) func(error) {
 	if n == 1 {

@@ -105,6 +105,8 @@ func (d *Dispatcher) source(at place, names Names) worker.Source {
 		s.Handle = l.handleEvent
 	case message.Outbound:
 		s.Failed = d.nack
+	case message.Inbound:
+		s.LetGo = d.letGo
 	}
 	return s
 }

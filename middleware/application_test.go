@@ -61,7 +61,7 @@ func TestOptOutOnAnApplication(t *testing.T) {
 		}
 		var reasons []string
 		err := b.Browse(t.Context(), "tap.app.receipt", 10, func(d *broker.Delivery) (broker.Verdict, error) {
-			receipt, err := applications.DecodeReceipt(d.Body)
+			receipt, err := message.DecodeReceipt(d.Body)
 			reasons = append(reasons, receipt.Outcome+" "+receipt.Reason)
 			return broker.Keep, err
 		})

@@ -7,9 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"switchboard/applications"
 	"switchboard/broker"
 	"switchboard/config"
 	"switchboard/message"
@@ -178,8 +178,8 @@ func (r *recorder) queue() broker.Queue {
 			q.Keys = append(q.Keys, message.Key(name, flow))
 		}
 	}
-	for _, name := range r.Exposed {
-		q.Keys = append(q.Keys, applications.ReceiptKey(name))
+	for _, name := range slices.Concat(r.Transports, r.Exposed) {
+		q.Keys = append(q.Keys, message.ReceiptKey(name))
 	}
 	return q
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/applications"
 	"switchboard/broker"
 	"switchboard/config"
 	"switchboard/message"
@@ -27,6 +26,7 @@ func runSuite(t *testing.T, open func(t *testing.T) (broker.Broker, store.Databa
 		"events first, bodies twice":       anyOrder,
 		"bad bodies are set aside alone":   badBodies,
 		"any text is kept":                 anyText,
+		"let go on purpose":                letGo,
 		"batches close by size":            bySize,
 		"batches close by time":            byTime,
 		"the database fails for a while":   failing,
@@ -155,7 +155,7 @@ func (b *bench) publishEvent(e *message.Event) {
 }
 
 func (b *bench) receipt(m *message.Message, outcome, reason string) []byte {
-	return applications.Receipt{
+	return message.Receipt{
 		MessageID: m.ID, Application: b.app, Outcome: outcome, Reason: reason, Timestamp: message.FormatTime(time.Now()),
 	}.Encode()
 }

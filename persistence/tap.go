@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"switchboard/applications"
 	"switchboard/broker"
 	"switchboard/message"
 	"switchboard/store"
@@ -120,7 +119,7 @@ func readMessage(e store.Envelope, direction store.Direction, body []byte) (stor
 }
 
 func readReceipt(e store.Envelope, body []byte) (store.Envelope, error) {
-	receipt, err := applications.DecodeReceipt(body)
+	receipt, err := message.DecodeReceipt(body)
 	if err != nil {
 		return store.Envelope{}, err
 	}

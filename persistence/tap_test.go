@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"switchboard/applications"
 	"switchboard/config"
 	"switchboard/message"
 	"switchboard/persistence"
@@ -30,7 +29,7 @@ func conversation(b *bench) {
 		b.Errorf("the reply answers %s, from application %s", r.InResponseTo, r.Application)
 	}
 	b.awaitState(in, store.StatusProcessed)
-	b.publish(applications.ReceiptKey(b.app), b.receipt(in, applications.ReceiptProcessed, ""))
+	b.publish(message.ReceiptKey(b.app), b.receipt(in, message.ReceiptProcessed, ""))
 	b.publishEvent(message.NewAck(out, "provider-1"))
 	if r := b.awaitState(out, store.StatusSent); r.ProviderID != "provider-1" || r.Sent.IsZero() {
 		b.Errorf("sent: %+v", r)
@@ -40,7 +39,7 @@ func conversation(b *bench) {
 		b.Errorf("delivered: %+v", r)
 	}
 	other := b.inbound("other")
-	b.publish(applications.ReceiptKey(b.app), b.receipt(other, applications.ReceiptErrored, "it broke"))
+	b.publish(message.ReceiptKey(b.app), b.receipt(other, message.ReceiptErrored, "it broke"))
 	b.publishMessage(message.Inbound, other)
 	if r := b.awaitState(other, store.StatusError); r.Reason != "it broke" {
 		b.Errorf("the reason of the error is %q", r.Reason)
@@ -61,7 +60,7 @@ func anyOrder(b *bench) {
 	for range 2 {
 		b.publishEvent(report)
 		b.publishEvent(ack)
-		b.publish(applications.ReceiptKey(b.app), b.receipt(in, applications.ReceiptProcessed, ""))
+		b.publish(message.ReceiptKey(b.app), b.receipt(in, message.ReceiptProcessed, ""))
 		b.publishMessage(message.Outbound, out)
 		b.publishMessage(message.Inbound, in)
 	}
@@ -80,6 +79,21 @@ func anyOrder(b *bench) {
 	}
 }
 
+// A dispatcher that lets a message go on purpose says so on the transport's
+// connector: nobody is waited for then.
+func letGo(b *bench) {
+	b.start(b.worker(), b.db)
+	in := b.inbound("again")
+	b.publishMessage(message.Inbound, in)
+	receipt := message.Receipt{
+		MessageID: in.ID, Outcome: message.ReceiptProcessed, Reason: "let go on purpose: said before", Timestamp: message.FormatTime(time.Now()),
+	}
+	b.publish(message.ReceiptKey(b.sms), receipt.Encode())
+	if r := b.awaitState(in, store.StatusProcessed); r.Reason != receipt.Reason || r.Application != "" {
+		b.Errorf("recorded: %+v", r)
+	}
+}
+
 func badBodies(b *bench) {
 	b.start(b.worker(), b.db)
 	var good []*message.Message
@@ -95,7 +109,7 @@ func badBodies(b *bench) {
 		case 7:
 			b.publishMessage(message.Inbound, long)
 		case 11:
-			b.publish(applications.ReceiptKey(b.app), []byte(`{"message_id": "x", "outcome": "perhaps"}`))
+			b.publish(message.ReceiptKey(b.app), []byte(`{"message_id": "x", "outcome": "perhaps"}`))
 		}
 		b.publishMessage(message.Inbound, m)
 	}
@@ -132,7 +146,7 @@ func anyText(b *bench) {
 	b.publish(message.Key(b.sms, message.Inbound), broken(in.Encode()))
 	b.publish(message.Key(b.sms, message.Outbound), broken(out.Encode()))
 	b.publish(message.Key(b.sms, message.EventFlow), broken(nack.Encode()))
-	b.publish(applications.ReceiptKey(b.app), broken(b.receipt(in, applications.ReceiptErrored, in.Content)))
+	b.publish(message.ReceiptKey(b.app), broken(b.receipt(in, message.ReceiptErrored, in.Content)))
 	for _, m := range []*message.Message{in, out} {
 		r := b.awaitState(m, store.StatusError)
 		if r.Text != text || r.Reason != text {

@@ -33,6 +33,9 @@ type Source struct {
 	// Failed, where set, is called before an item is set aside for good, to
 	// tell whoever should know. When it fails the item is tried again later.
 	Failed func(ctx context.Context, item *Item, reason error) error
+	// LetGo, where set, is called before an item is let go on purpose
+	// (message.Discard, and message.Refuse without Failed), likewise.
+	LetGo func(ctx context.Context, item *Item, reason error) error
 }
 
 func (s Source) queue(t broker.QueueType) broker.Queue {

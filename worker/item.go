@@ -94,12 +94,8 @@ func (it *Item) Done(err error) {
 	case err == nil:
 		it.finish("ok")
 		it.delivery.Ack()
-	case message.IsRefusal(err):
-		go it.refuse(err)
 	case isDiscard(err):
-		it.log(slog.LevelInfo, "let go on purpose", err)
-		it.finish("discarded")
-		it.delivery.Ack()
+		it.discard(err)
 	case notOurFault(err):
 		it.finish("requeued")
 		it.delivery.Requeue()
@@ -158,16 +154,33 @@ func (it *Item) setAside(reason string, cause error) {
 	it.delivery.Ack()
 }
 
-// refuse lets go of an item on purpose, once its sender has been told why.
-func (it *Item) refuse(err error) {
-	reason, _ := message.DiscardReason(err)
-	if failed := it.tellFailure(errors.New(reason)); failed != nil {
-		it.core.Logger.Warn("telling a message's sender why it was refused failed; it returns to its queue",
-			"queue", it.delivery.Queue, "error", failed)
-		it.requeueSlowly()
+// discard lets go of an item on purpose, once those know who are to be told.
+func (it *Item) discard(err error) {
+	tell, what := it.source.LetGo, "let go on purpose"
+	if message.IsRefusal(err) {
+		what = "refused"
+		if it.source.Failed != nil {
+			tell = it.source.Failed
+		}
+	}
+	if tell == nil || it.Envelope == nil {
+		it.discarded(what, err)
 		return
 	}
-	it.log(slog.LevelInfo, "refused", err)
+	go func() {
+		reason, _ := message.DiscardReason(err)
+		if failed := Protect(func() error { return tell(it.ctx, it, errors.New(reason)) }); failed != nil {
+			it.core.Logger.Warn("telling why a message was "+what+" failed; it returns to its queue",
+				"queue", it.delivery.Queue, "error", failed)
+			it.requeueSlowly()
+			return
+		}
+		it.discarded(what, err)
+	}()
+}
+
+func (it *Item) discarded(what string, err error) {
+	it.log(slog.LevelInfo, what, err)
 	it.finish("discarded")
 	it.delivery.Ack()
 }

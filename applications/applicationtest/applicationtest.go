@@ -46,7 +46,7 @@ type Worker struct {
 // seen is a message the application sent, or a receipt.
 type seen struct {
 	message *message.Message
-	receipt applications.Receipt
+	receipt message.Receipt
 }
 
 // Configure decodes the application's own part of a YAML file over app, and
@@ -107,7 +107,7 @@ func (w *Worker) declare() {
 }
 
 func queueSeen() broker.Queue {
-	return broker.Queue{Name: seenQueue, Keys: []string{message.Key(Connector, message.Outbound), applications.ReceiptKey(Connector)}}
+	return broker.Queue{Name: seenQueue, Keys: []string{message.Key(Connector, message.Outbound), message.ReceiptKey(Connector)}}
 }
 
 // background runs a job until the test's cleanup, which is last in, first out:
@@ -127,8 +127,8 @@ func background(t testing.TB, run func(context.Context) error) {
 
 func (w *Worker) look(d *broker.Delivery) {
 	defer d.Ack()
-	if d.Key == applications.ReceiptKey(Connector) {
-		receipt, err := applications.DecodeReceipt(d.Body)
+	if d.Key == message.ReceiptKey(Connector) {
+		receipt, err := message.DecodeReceipt(d.Body)
 		if err != nil {
 			w.t.Errorf("reading a receipt: %v", err)
 		}

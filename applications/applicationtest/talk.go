@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"switchboard/applications"
 	"switchboard/broker"
 	"switchboard/message"
 )
@@ -33,7 +32,7 @@ func Texts(messages []*message.Message) []string {
 func (w *Worker) Receive(m *message.Message) []*message.Message {
 	w.t.Helper()
 	sent, receipt := w.deliver(m)
-	if receipt.Outcome != applications.ReceiptProcessed {
+	if receipt.Outcome != message.ReceiptProcessed {
 		w.t.Fatalf("the application failed over %q from %s: %s", m.Content, m.From, receipt.Reason)
 	}
 	return sent
@@ -65,7 +64,7 @@ func (w *Worker) Talk(person string, lines ...string) {
 func (w *Worker) Fails(m *message.Message) string {
 	w.t.Helper()
 	_, receipt := w.deliver(m)
-	if receipt.Outcome == applications.ReceiptProcessed {
+	if receipt.Outcome == message.ReceiptProcessed {
 		w.t.Fatalf("the application did not fail over %q from %s", m.Content, m.From)
 	}
 	return receipt.Reason
@@ -88,7 +87,7 @@ func (w *Worker) Sent() *message.Message {
 	return s.message
 }
 
-func (w *Worker) deliver(m *message.Message) (sent []*message.Message, receipt applications.Receipt) {
+func (w *Worker) deliver(m *message.Message) (sent []*message.Message, receipt message.Receipt) {
 	w.t.Helper()
 	w.publish(&message.Envelope{Flow: message.Inbound, Connector: Connector, Message: m})
 	for {

@@ -52,6 +52,8 @@ const (
 	reserveNumbers = 1000
 	// atHand is how many mails' contents are kept in memory too.
 	atHand = 100
+	// farBehind is how many others may come after a mail that is not taken.
+	farBehind = 20 * reserveNumbers
 	// fetchAtOnce is how many are fetched at once.
 	fetchAtOnce = 500
 	// doubtFor is longer than a statement takes that was begun under a lease.
@@ -214,6 +216,36 @@ func (b *mailbox) drop(ctx context.Context, m *mail) error {
 		}
 	}
 	return b.state.Delete(ctx, b.key(m.number))
+}
+
+// lags says whether so many others have come after a mail that a process that
+// starts would look for them for long.
+func (b *mailbox) lags(m *mail) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.next-m.number > farBehind
+}
+
+// move gives a mail that was not taken the last number, under which it is tried
+// again.
+func (b *mailbox) move(ctx context.Context, m *mail, l *letter) error {
+	left := time.Until(m.until)
+	if left <= 0 {
+		return errors.New("it has been kept for longer than keep_for")
+	}
+	number, err := b.number(ctx, 1)
+	if err != nil {
+		return err
+	}
+	text, err := l.encode(m.until)
+	if err != nil {
+		return err
+	}
+	if err := b.state.Set(ctx, store.Entry{Key: b.key(number), Value: text, TTL: left}); err != nil {
+		return fmt.Errorf("keeping what a customer is to get: %w", err)
+	}
+	b.add([]*mail{{number: number, until: m.until, notBefore: time.Now().Add(lastPause), tries: m.tries}})
+	return b.drop(ctx, m)
 }
 
 // saveHead only saves the next process work, so it need not be exact.

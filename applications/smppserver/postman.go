@@ -99,7 +99,16 @@ func (e *engine) handed(c *customer, m *mail, l *letter, p *pdu.PDU, err error) 
 	}
 	e.log.Info("a customer did not take what it was to get; it is tried again", "customer", c.systemID,
 		"kind", l.Kind, "message_id", l.ID, "outcome", outcome)
-	c.box.defers(m)
+	if !c.box.lags(m) {
+		c.box.defers(m)
+		return
+	}
+	e.background(func(ctx context.Context) {
+		if err := c.box.move(ctx, m, l); err != nil {
+			e.log.Info("giving what a customer does not take a new number failed", "customer", c.systemID, "error", err)
+			c.box.defers(m)
+		}
+	})
 }
 
 // defers puts back what is to be tried again later and later.

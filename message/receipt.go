@@ -1,10 +1,8 @@
-package applications
+package message
 
 import (
 	"encoding/json"
 	"fmt"
-
-	"switchboard/message"
 )
 
 // The outcomes of a Receipt.
@@ -13,21 +11,22 @@ const (
 	ReceiptErrored   = "errored"   // set aside in the dead letters
 )
 
-// Receipt says what an application made of an inbound message. It is ours
-// alone: Vumi's workers neither send nor expect one.
+// Receipt says what became of an inbound message: what an application made of
+// it, or that a dispatcher let it go on purpose. It is ours alone: Vumi's workers
+// neither send nor expect one.
 type Receipt struct {
 	MessageID   string `json:"message_id"`
-	Application string `json:"application"`
+	Application string `json:"application"` // exposed name; empty where it came to none
 	Outcome     string `json:"outcome"`
-	Reason      string `json:"reason,omitempty"` // of errored; of processed, why replies were refused
+	Reason      string `json:"reason,omitempty"` // of errored; of processed, why it was let go or replies were refused
 	Timestamp   string `json:"timestamp"`
 	// Routing is the routing_metadata the message arrived with: the
 	// dispatchers and rules it passed.
-	Routing message.Object `json:"routing_metadata"`
+	Routing Object `json:"routing_metadata"`
 }
 
-// ReceiptKey is the routing key of the receipts of the application attached to
-// a connector.
+// ReceiptKey is the routing key of the receipts about the inbound messages of a
+// connector.
 func ReceiptKey(connector string) string { return connector + ".receipt" }
 
 // Encode writes the receipt as a body.
