@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -21,12 +22,12 @@ const barePrefetch = 200
 // bareMain moves bodies from one queue to another: consume, publish persistent
 // with confirms, acknowledge after the confirm. It looks into nothing.
 func bareMain(args []string) error {
-	if len(args) != 3 {
-		return errors.New("usage: bare-loop AMQP_URL FROM TO")
+	if len(args) != 2 {
+		return errors.New("usage: bare-loop FROM TO, with AMQP_URL")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	conn, err := amqp.Dial(args[0])
+	conn, err := amqp.Dial(os.Getenv("AMQP_URL"))
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
@@ -38,11 +39,11 @@ func bareMain(args []string) error {
 	if err := errors.Join(ch.Confirm(false), ch.Qos(barePrefetch, 0, false)); err != nil {
 		return err
 	}
-	deliveries, err := ch.Consume(args[1], "", false, false, false, false, nil)
+	deliveries, err := ch.Consume(args[0], "", false, false, false, false, nil)
 	if err != nil {
 		return err
 	}
-	return bareLoop(ctx, ch, deliveries, args[2])
+	return bareLoop(ctx, ch, deliveries, args[1])
 }
 
 type barePending struct {

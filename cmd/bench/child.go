@@ -30,8 +30,11 @@ type child struct {
 	out bytes.Buffer
 }
 
-func startChild(ctx context.Context, name string, args ...string) (*child, error) {
+// startChild starts a process that takes its servers from the environment, and
+// not from its command line, where everybody could read the passwords.
+func startChild(ctx context.Context, database, name string, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, name, args...)}
+	c.cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.out
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)

@@ -92,7 +92,7 @@ func measureBare(ctx context.Context, b *rabbitmq.Broker, s settings, n int) (me
 	if err != nil {
 		return measure{}, err
 	}
-	return moveAll(ctx, b, n, "bench_bare_app.inbound", self, bareMode, s.amqpURL, "bench_bare.inbound", "bench_bare_app.inbound")
+	return moveAll(ctx, b, n, "bench_bare_app.inbound", "memory:", self, bareMode, "bench_bare.inbound", "bench_bare_app.inbound")
 }
 
 func measureDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, transports, n int) (measure, error) {
@@ -119,13 +119,12 @@ func runDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, da
 	if err := declareEmpty(ctx, b, queue); err != nil {
 		return measure{}, err
 	}
-	return moveAll(ctx, b, n, queue, s.binary, "run",
-		"--amqp-url", s.amqpURL, "--database-url", database, "--http", "127.0.0.1:0", "--log-level", "warn", file)
+	return moveAll(ctx, b, n, queue, database, s.binary, "run", "--http", "127.0.0.1:0", "--log-level", "warn", file)
 }
 
 // moveAll starts a process and measures it until a queue holds n bodies.
-func moveAll(ctx context.Context, b *rabbitmq.Broker, n int, queue, program string, args ...string) (measure, error) {
-	c, err := startChild(ctx, program, args...)
+func moveAll(ctx context.Context, b *rabbitmq.Broker, n int, queue, database, program string, args ...string) (measure, error) {
+	c, err := startChild(ctx, database, program, args...)
 	if err != nil {
 		return measure{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
@@ -35,9 +34,12 @@ func newLedger(ctx context.Context, s settings, schema string) (*ledger, error) 
 			return nil, err
 		}
 	}
-	cmd := exec.CommandContext(ctx, s.binary, "migrate", "--database-url", l.url)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("migrating: %w\n%s", err, out)
+	migrate, err := startChild(ctx, l.url, s.binary, "migrate")
+	if err == nil {
+		_, err = migrate.finish()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("migrating: %w", err)
 	}
 	return l, nil
 }
@@ -66,6 +68,5 @@ func startRecorder(ctx context.Context, s settings, l *ledger) (*child, error) {
 	if err := os.WriteFile(file, []byte(recorderYAML), 0o600); err != nil {
 		return nil, err
 	}
-	return startChild(ctx, s.binary, "run", "--amqp-url", s.amqpURL, "--database-url", l.url,
-		"--http", "127.0.0.1:0", "--log-level", "warn", file)
+	return startChild(ctx, l.url, s.binary, "run", "--http", "127.0.0.1:0", "--log-level", "warn", file)
 }

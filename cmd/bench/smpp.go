@@ -113,8 +113,7 @@ func runSMPP(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database
 	if err := declareEmpty(ctx, b, queue); err != nil {
 		return measure{}, err
 	}
-	return moveAll(ctx, b, n, queue, s.binary, "run",
-		"--amqp-url", s.amqpURL, "--database-url", database, "--http", "127.0.0.1:0", "--log-level", "warn", file)
+	return moveAll(ctx, b, n, queue, database, s.binary, "run", "--http", "127.0.0.1:0", "--log-level", "warn", file)
 }
 
 // smppReceipts has a transmitter submit while nobody is bound to take the

@@ -161,7 +161,7 @@ func measureSMPPBare(ctx context.Context, sim *smscProcess, what string, window,
 	if err != nil {
 		return measure{}, err
 	}
-	c, err := startChild(ctx, self, smppBareMode, sim.address, what, strconv.Itoa(window), strconv.Itoa(n))
+	c, err := startChild(ctx, "memory:", self, smppBareMode, sim.address, what, strconv.Itoa(window), strconv.Itoa(n))
 	if err != nil {
 		return measure{}, err
 	}
