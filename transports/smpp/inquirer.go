@@ -70,7 +70,10 @@ func (e *engine) inquiries(s *submitted, id string) []store.Entry {
 // inquiry is an entry that falls due twice as late each time.
 func (e *engine) inquiry(i *inquiry) store.Entry {
 	first := e.options.QueryAfter.Std()
-	pause := min(first<<min(i.Asked, 16), max(first, maxAskPause))
+	pause := first
+	for range i.Asked {
+		pause = min(2*pause, max(first, maxAskPause))
+	}
 	due := time.Now().Add(pause).UnixMilli()
 	return store.Entry{
 		Key:   fmt.Sprintf("%sask/%013d/%s", e.keys.prefix, due, e.ids.kept(i.ID)),

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -249,105 +248,5 @@ func (b *bundle) age(key string) {
 	text, _ := json.Marshal(h)
 	if err := b.state.Set(b.Context(), store.Entry{Key: key, Value: string(text), TTL: time.Hour}); err != nil {
 		b.Fatal(err)
-	}
-}
-
-// An id that can be read as two numbers is never given to the wrong person,
-// however early its receipt comes.
-func TestAmbiguousIDsFindTheRightPerson(t *testing.T) {
-	for name, ids := range map[string]*smsc.IDs{
-		"decimal": {Start: 1}, "hex, then decimal": {Format: "hex", InReceipts: "decimal"}, "decimal, then hex": {InReceipts: "hex"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{IDs: ids, Receipts: &smsc.Receipts{Early: 0.5, EarlyBy: smsc.Fixed(time.Millisecond)}}},
-				func(o *Transport) { o.Window = 50 })
-			for _, err := range b.sendMany(300) {
-				t.Error(err)
-			}
-			reported := map[string]bool{}
-			for range 300 {
-				reported[b.line.NextEvent(t).MessageID] = true
-			}
-			if len(reported) != 300 {
-				t.Errorf("%d messages were reported, want each of 300", len(reported))
-			}
-		})
-	}
-}
-
-// Whoever says it, and in whatever words, one end is one event; another status,
-// part's notification or attempt is another.
-func TestEventIDs(t *testing.T) {
-	one := match{known: known{Message: "m"}, key: "id/1"}
-	first, second := one, one
-	first.Total, first.N, second.Total, second.N, second.key = 2, 1, 2, 2, "id/2"
-	delivered, worded := heldReceipt{Raw: "DELIVRD"}, heldReceipt{Raw: "DELIVERED"}
-	if eventID(one, delivered, "delivered") != eventID(one, worded, "delivered") {
-		t.Error("a receipt and the answer to a query make two events")
-	}
-	if eventID(first, delivered, "delivered") != eventID(second, delivered, "delivered") {
-		t.Error("the last receipts of two parts make two events")
-	}
-	again := second
-	again.Attempt = 2
-	seen := map[string]string{}
-	for name, id := range map[string]string{
-		"delivered": eventID(second, delivered, "delivered"), "failed": eventID(second, delivered, "failed"),
-		"pending": eventID(second, delivered, "pending"), "pending of the other part": eventID(first, delivered, "pending"),
-		"pending in other words": eventID(second, worded, "pending"), "another attempt": eventID(again, delivered, "delivered"),
-	} {
-		if other, there := seen[id]; there {
-			t.Errorf("%s and %s are one event", name, other)
-		}
-		seen[id] = name
-	}
-}
-
-// Replicas that take the same receipt at the same moment may both report it:
-// under one event_id, by which the record counts it once.
-func TestReplicasReportAlike(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
-	state := remember(t)
-	line := transporttest.NewLine()
-	var engines []*engine
-	m := outgoing(strings.Repeat("0123456789", 20))
-	for i := range 2 {
-		tr := connected(t, v.Addr(), state, nil)
-		transporttest.Start(t, tr, line)
-		e, err := tr.running(within(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if engines = append(engines, e); i == 0 {
-			if _, err := tr.Send(within(t), m); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	var group sync.WaitGroup
-	for i, e := range engines {
-		for j := range v.Submitted() {
-			r := v.Submitted()[(i+j)%2]
-			h := heldReceipt{ID: r.MessageID, Status: "delivered", Raw: "DELIVRD", From: m.To, To: m.From}
-			group.Go(func() {
-				if err := e.takeReceipt(t.Context(), h); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-	}
-	group.Wait()
-	last := &message.Event{ID: "last"}
-	if err := line.Report(t.Context(), last); err != nil {
-		t.Fatal(err)
-	}
-	first := line.NextEvent(t)
-	for e := first; e.ID != last.ID; e = line.NextEvent(t) {
-		if e.ID != first.ID || e.DeliveryStatus != message.Delivered || e.MessageID != m.ID {
-			t.Errorf("event = %s, and one before it was %s", e.Encode(), first.ID)
-		}
-	}
-	if first.ID == last.ID {
-		t.Error("nobody reported it")
 	}
 }
