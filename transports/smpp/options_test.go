@@ -169,7 +169,7 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		"host: x\nsubmit_id_format: hex":                              "both",
 		"host: x\nreceipt_id_format: octal":                           "verbatim, hex and decimal",
 		"host: x\nquery_after: 192h":                                  "below third_party_id_expiry",
-		"host: x\nquery_tps: 0":                                      "query_tps",
+		"host: x\nquery_tps: 0":                                       "query_tps",
 		"host: x\nmt_tsp: 10":                                         `did you mean "mt_tps"`,
 		"host: x\nnational_languages: [klingon]":                      "klingon",
 		"host: x\nreceipt_timezone: Mars/Phobos":                      "receipt_timezone",
