@@ -17,6 +17,10 @@ const (
 	// maxTwins is how many repeated ids a process has in mind; then it begins
 	// anew, with what the state store has.
 	maxTwins = 1000
+	// maxSharing is how many parts an id is kept for. One that is given more often
+	// says nothing, as with an SMSC that answers 0 to all: then it stands for the
+	// last that got it, and nobody waits for the others to be written down.
+	maxSharing = 20
 )
 
 // twins knows which of the SMSC's ids were given to more than one message: by an
@@ -36,6 +40,7 @@ type twins struct {
 type sharers struct {
 	list []known
 	left []known // those of which a later answer told the true id
+	void bool    // more than maxSharing have it
 }
 
 func newTwins() *twins {
@@ -87,7 +92,8 @@ func (t *twins) mark(key string) {
 func (t *twins) are(key string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.shared[key] != nil
+	s := t.shared[key]
+	return s != nil && !s.void
 }
 
 func (k known) samePart(o known) bool { return k.Message == o.Message && k.N == o.N }
@@ -109,6 +115,9 @@ func (t *twins) join(key string, kept []known, more ...known) []known {
 		}
 	}
 	s.list = slices.DeleteFunc(list, func(k known) bool { return slices.ContainsFunc(s.left, k.samePart) })
+	if len(s.list)+len(s.left) > maxSharing {
+		s.void, s.left, s.list = true, nil, s.list[len(s.list)-1:]
+	}
 	return slices.Clone(s.list)
 }
 

@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -123,5 +124,29 @@ func TestOneIDForAllParts(t *testing.T) {
 				t.Errorf("%v receipts matched before it was reported, want all three", n)
 			}
 		})
+	}
+}
+
+// An SMSC that gives one id to all costs no more than its receipts.
+func TestOneIDForAllMessages(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{IDs: &smsc.IDs{Repeated: 1}, Receipts: noReceipts()}},
+		func(o *Transport) { o.Window = 50 })
+	for _, err := range b.sendMany(10 * maxSharing) {
+		t.Error(err)
+	}
+	found, err := b.state.Get(t.Context(), "smpp/smpp_transport/id/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var k known
+	if err := json.Unmarshal([]byte(found["smpp/smpp_transport/id/1"]), &k); err != nil || len(k.Same) >= maxSharing {
+		t.Errorf("the id is kept for %d, %v", len(k.Same)+1, err)
+	}
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.twins.are(e.keys.id("1")) {
+		t.Error("what shares the id is still being written down")
 	}
 }
