@@ -28,6 +28,9 @@ type Fleet struct {
 	// counts where the broker does not tell (see Management). 500 is the least:
 	// no worker of ours takes more unless its file says so.
 	InHand int
+	// Silent says that there are applications which publish no receipts (Vumi's):
+	// an inbound message that none of the queues holds may have been handled.
+	Silent bool
 }
 
 const (
@@ -141,7 +144,7 @@ func (a *Auditor) open(audit *store.Audit) unseen {
 		ours[name] = true
 	}
 	for _, c := range audit.StuckCounts {
-		if ours[c.Backend] {
+		if ours[c.Backend] && !(a.Fleet.Silent && c.Direction == store.Inbound) {
 			open[flow{c.Backend, c.Direction}] += c.N
 		}
 	}

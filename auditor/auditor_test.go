@@ -209,6 +209,9 @@ func TestInboundMayBeAtAnyApplication(t *testing.T) {
 	b.wants("m1")
 	b.put("sms.outbound", "no inbound message", "lies here")
 	b.wants("m1")
+	b.look.Fleet.Silent = true // then nobody can say
+	b.wants()
+	b.look.Fleet.Silent = false
 	receipt := message.Receipt{MessageID: "m1", Application: "app", Outcome: message.ReceiptProcessed}
 	b.must(b.broker.Publish(t.Context(), broker.Publication{Queue: "persistence.keep", Body: receipt.Encode()}))
 	b.wants()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,7 +135,7 @@ func (a *auditing) balance(ctx context.Context, db store.Database, args []string
 
 // places are where a fleet's messages may be.
 func places(defs []*fleet.Definition) auditor.Fleet {
-	f := auditor.Fleet{Connectors: connectors(defs)}
+	f := auditor.Fleet{Connectors: connectors(defs), Silent: silent(defs)}
 	for _, d := range defs {
 		if d.Class == "persistence" {
 			f.Taps = append(f.Taps, persistence.TapQueue(d.Name))
@@ -142,6 +143,20 @@ func places(defs []*fleet.Definition) auditor.Fleet {
 		f.InHand = max(f.InHand, d.Settings.Prefetch)
 	}
 	return f
+}
+
+// silent says that a dispatcher gives messages to an application that is none of
+// the files'.
+func silent(defs []*fleet.Definition) bool {
+	var takers, exposed []string
+	for _, d := range defs {
+		exposed = append(exposed, d.Names.Exposed...)
+		takers = append(takers, d.Names.Transports...) // of another dispatcher
+		if d.Kind == fleet.KindApplication {
+			takers = append(takers, d.Connector)
+		}
+	}
+	return slices.ContainsFunc(exposed, func(name string) bool { return !slices.Contains(takers, name) })
 }
 
 func statuses(ctx context.Context, b broker.Broker, queues []string) (all []queueStatus, err error) {

@@ -115,7 +115,7 @@ func TestAuditFindsWhatWasPurged(t *testing.T) {
 	a.wants(0, "nothing has been waiting", exact...)
 	audits := make(chan string, 1)
 	go func() {
-		audits <- a.often(10, append(exact, "--stuck", "5s"), []string{"--stuck", "5s", "--again", "1s"})
+		audits <- a.often(5, append(exact, "--stuck", "5s"), []string{"--stuck", "5s", "--again", "1s"})
 	}()
 	for passed, done := 0, false; !done; {
 		n, slowest := h.load(time.Second)
@@ -123,7 +123,7 @@ func TestAuditFindsWhatWasPurged(t *testing.T) {
 		select {
 		case unclean := <-audits:
 			done = true
-			t.Logf("20 audits while %d conversations passed, the last hundred in %s", passed, slowest)
+			t.Logf("10 audits while %d conversations passed, the last hundred in %s", passed, slowest)
 			if unclean != "" {
 				t.Errorf("under load: %s", unclean)
 			}

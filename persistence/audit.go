@@ -88,7 +88,9 @@ func registered[C prometheus.Collector](reg prometheus.Registerer, c C) (C, erro
 func (r *recorder) auditor() *auditor.Auditor {
 	return &auditor.Auditor{
 		Record: r.db, Broker: r.core.Broker,
-		Fleet:  auditor.Fleet{Connectors: append(slices.Clone(r.Transports), r.Exposed...), Taps: []string{r.queue().Name}},
+		Fleet: auditor.Fleet{
+			Connectors: slices.Concat(r.Transports, r.Exposed), Taps: []string{r.queue().Name}, Silent: len(r.Exposed) == 0,
+		},
 		Limits: store.AuditLimits{Since: time.Now().Add(-auditSince), Stuck: auditStuck, Unreported: auditUnreported},
 	}
 }
