@@ -56,7 +56,14 @@ func TestMigrateFilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fills := map[int64]string{1: "INSERT INTO state (key, value) VALUES (CAST('1' AS BLOB), CAST('v' AS BLOB))"}
+	fills := map[int64]string{
+		1: "INSERT INTO state (key, value) VALUES (CAST('1' AS BLOB), CAST('v' AS BLOB))",
+		2: `INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, fact, attempt, date, updated)
+			VALUES ('handed', 'O', 1, 0, 'handed', 1, 'P', 2, 1, 0, 0), ('refused', 'O', 1, 0, 'refused', 1, 'E', 3, 1, 0, 0),
+			('delivered', 'O', 1, 0, 'delivered', 1, 'D', 6, 1, 0, 0), ('received', 'I', 1, 0, 'received', 1, 'Q', 8, 1, 0, 0);
+			INSERT INTO early (event_id, id, direction, backend_id, fact, attempt, date, recorded)
+			VALUES ('ack', 'm', 'O', 1, 4, 1, 0, 0), ('receipt', 'm', 'I', 1, 11, 1, 0, 0)`,
+	}
 	for _, s := range provider.ListSources() {
 		if _, err := provider.ApplyVersion(t.Context(), s.Version, true); err != nil {
 			t.Fatalf("version %d: %v", s.Version, err)
@@ -65,6 +72,16 @@ func TestMigrateFilled(t *testing.T) {
 			if _, err := raw.Exec(fill); err != nil {
 				t.Fatalf("filling version %d: %v", s.Version, err)
 			}
+		}
+	}
+	for query, want := range map[string]store.Fact{
+		"transmission WHERE id = 'handed'": store.Handed, "transmission WHERE id = 'refused'": store.Refused,
+		"transmission WHERE id = 'delivered'": store.Delivered, "transmission WHERE id = 'received'": store.Received,
+		"early WHERE event_id = 'ack'": store.Sent, "early WHERE event_id = 'receipt'": store.Processed,
+	} {
+		var got store.Fact
+		if err := raw.QueryRow("SELECT fact FROM " + query).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %s, %v; want %s", query, got, err, want)
 		}
 	}
 	if err := raw.Close(); err != nil {
