@@ -167,7 +167,7 @@ func (b *binder) tend(k *link) {
 		case <-tick.C:
 		}
 		if b.lane != nil {
-			b.overdue(k, timeout)
+			b.overdue(timeout)
 		}
 		if interval == 0 {
 			continue
@@ -196,14 +196,9 @@ func tendEvery(interval, timeout time.Duration) time.Duration {
 // answer.
 const maxLate = 10_000
 
-func (b *binder) overdue(k *link, timeout time.Duration) {
-	late := b.gate.overdue(b.lane, timeout)
-	if len(late) == 0 {
-		return
-	}
-	b.logger.Warn("the SMSC did not answer submit_sm", "bind", b.name, "submits", len(late), "submit_timeout", timeout)
-	for sequence, t := range late {
-		b.keepLate(sequence, t)
+func (b *binder) overdue(timeout time.Duration) {
+	if n := b.gate.overdue(b.lane, timeout); n > 0 {
+		b.logger.Warn("the SMSC did not answer submit_sm", "bind", b.name, "submits", n, "submit_timeout", timeout)
 	}
 }
 

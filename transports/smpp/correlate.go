@@ -51,7 +51,7 @@ func (i *ids) heldFor(submitID string) []string {
 // rememberIDs keeps which message the SMSC's ids stand for, and then takes the
 // receipts that came before them. A receipt looks for its id, and is held, and
 // looks again; so one of both sides sees the other.
-func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, dead bool) {
+func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, dead bool) error {
 	var entries []store.Entry
 	var waiting []string
 	var given []match
@@ -59,11 +59,11 @@ func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, de
 		if !f.accepted || f.id == "" {
 			continue
 		}
-		m := match{known: part{s, i + 1}.known(), key: e.keys.id(e.ids.kept(f.id))}
+		m := e.match(part{s, i + 1}, f.id)
 		m.Dead = dead
 		given = append(given, m)
-		if !e.twins.are(m.key) {
-			entries = append(entries, store.Entry{Key: m.key, Value: m.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()})
+		if !e.twins.are(m.key) && (dead || !f.noted) { // a receipt may have come to what is noted
+			entries = append(entries, e.idEntry(m))
 		}
 		if !dead {
 			entries = append(entries, e.inquiries(s, f.id)...)
@@ -73,9 +73,11 @@ func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, de
 		}
 	}
 	if len(given) == 0 {
-		return
+		return nil
 	}
-	e.mustSet(ctx, s.id, entries...)
+	if err := e.mustSet(ctx, s.id, entries...); err != nil {
+		return err
+	}
 	for _, m := range given {
 		if e.twins.are(m.key) { // also if they became so meanwhile
 			e.share(ctx, m.key, m.known)
@@ -84,11 +86,21 @@ func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, de
 	found, err := e.state.Get(ctx, waiting...)
 	if err != nil {
 		e.logger.Warn("looking for early receipts failed", "message_id", s.id, "error", err)
-		return
+		return nil
 	}
 	for key, value := range found {
 		e.release(ctx, key, value)
 	}
+	return nil
+}
+
+// match is what an id of the SMSC's stands for when it is given to a part.
+func (e *engine) match(p part, id string) match {
+	return match{known: p.known(), key: e.keys.id(e.ids.kept(id))}
+}
+
+func (e *engine) idEntry(m match) store.Entry {
+	return store.Entry{Key: m.key, Value: m.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()}
 }
 
 // release gives a held receipt to the message whose id has come.

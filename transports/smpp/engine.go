@@ -39,6 +39,9 @@ type engine struct {
 	letGo    context.CancelFunc
 	news     chan *message.Status
 	work     sync.WaitGroup // late answers being written down
+	sending  sync.RWMutex   // held for reading by each send, until what it leaves is written down
+
+	storeAway atomic.Int64 // when the log last told of a write that failed, UnixNano
 }
 
 func newEngine(t *Transport, line transports.Line) (*engine, error) {
@@ -100,6 +103,8 @@ func (e *engine) run(ctx context.Context) error {
 func (e *engine) close() {
 	e.gate.close()
 	e.letGo()
+	e.sending.Lock()
+	defer e.sending.Unlock()
 	e.work.Wait()
 	if err := e.state.Close(); err != nil {
 		e.logger.Warn("closing the SMPP state failed", "error", err)
@@ -128,7 +133,7 @@ func (e *engine) newBinder(command pdu.CommandID, n int) *binder {
 	b := &binder{engine: e, name: name, command: command, oddities: map[string]time.Time{}}
 	if command != pdu.CmdBindReceiver {
 		b.lane = &lane{
-			name: name, window: e.options.Window, pending: map[uint32]*ticket{},
+			name: name, window: e.options.Window, pending: map[uint32]*ticket{}, late: b.keepLate,
 			pace: pacer{limit: e.options.MTTPS, delay: e.options.ThrottleDelay.Std()},
 		}
 		e.gate.addLane(b.lane)

@@ -9,30 +9,6 @@ import (
 	"switchboard/transports/smpp/pdu"
 )
 
-// ticket is one submit_sm, or query_sm, on its way: it waits in the gate, is written to a
-// bind, and is answered, once each time it is handed in.
-type ticket struct {
-	frame   []byte // the encoded PDU; its sequence number is filled in when it is written
-	part    part
-	query   bool         // a query_sm: nothing is submitted
-	outcome chan outcome // takes one
-	elem    *ticket      // next in its queue
-	queued  bool
-	id      string // the SMSC's, of the last answer
-	mark    *mark
-	lane    *lane
-}
-
-// outcome is what became of a submit_sm, or of a query_sm.
-type outcome struct {
-	status    pdu.Status
-	id        string
-	repeated  bool   // another message was given the same id
-	unknown   bool   // no answer came
-	unknowing string // why not
-	state     *pdu.QuerySMResp
-}
-
 // gate gives submits, in the order they came, to whichever bind may take one.
 type gate struct {
 	metrics *metrics
@@ -77,8 +53,26 @@ func (g *gate) submit(t *ticket, urgent bool) {
 	g.pump(time.Now())
 }
 
-// await is the outcome of a ticket that was handed in. When ctx ends first a
-// ticket that still waits is taken back; one that is underway stays so.
+// later hands a ticket in when it has rested for a while.
+func (g *gate) later(t *ticket, rest time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.resting = time.AfterFunc(rest, func() { g.rested(t) })
+}
+
+func (g *gate) rested(t *ticket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.resting == nil {
+		return // taken back
+	}
+	t.resting = nil
+	g.normal.push(t)
+	g.pump(time.Now())
+}
+
+// await is the outcome of a query that was handed in. When ctx ends first, one
+// that still waits is taken back; of one that is underway no answer is wanted.
 func (g *gate) await(ctx context.Context, t *ticket) (outcome, error) {
 	select {
 	case o := <-t.outcome:
@@ -94,11 +88,41 @@ func (g *gate) await(ctx context.Context, t *ticket) (outcome, error) {
 // errStopped leaves the message where it was.
 var errStopped = fmt.Errorf("the transport has stopped: %w", context.Canceled)
 
-// withdraw takes a ticket back; false when it is written already.
+// withdraw takes back a ticket that waits; false when it is written already.
 func (g *gate) withdraw(t *ticket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return t.queued && (g.normal.remove(t) || g.urgent.remove(t) || g.asking.remove(t))
+	return g.remove(t)
+}
+
+func (g *gate) remove(t *ticket) bool {
+	switch {
+	case t.resting != nil:
+		t.resting.Stop()
+		t.resting = nil
+		return true
+	case t.queued:
+		_ = g.normal.remove(t) || g.urgent.remove(t) || g.asking.remove(t)
+		return true
+	}
+	return false
+}
+
+// abandon is the end of the wait for a ticket: it is taken back, or its answer
+// will be a late one. False says that its outcome is on its way.
+func (g *gate) abandon(t *ticket) (takenBack, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.remove(t) {
+		return true, true
+	}
+	if t.lane.pending[t.sequence] != t {
+		return false, false
+	}
+	delete(t.lane.pending, t.sequence)
+	t.lane.late(t.sequence, t)
+	g.metrics.window(t.lane)
+	return false, true
 }
 
 func (g *gate) wake() {
@@ -160,7 +184,8 @@ func (g *gate) attach(l *lane, k *link) {
 	g.pump(time.Now())
 }
 
-// detach takes the connection away; what was underway on it is unknown.
+// detach takes the connection away. What was underway on it is unknown; what was
+// not handed to the connection yet goes out before all others on the next.
 func (g *gate) detach(l *lane, k *link, why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,10 +193,17 @@ func (g *gate) detach(l *lane, k *link, why string) {
 		return
 	}
 	l.link = nil
+	for _, sequence := range k.recall() {
+		if t := l.pending[sequence]; t != nil {
+			delete(l.pending, sequence)
+			g.urgent.push(t)
+		}
+	}
 	for sequence, t := range l.pending {
 		delete(l.pending, sequence)
-		t.outcome <- outcome{unknown: true, unknowing: why}
+		t.end(outcome{unknown: true, unknowing: why})
 	}
+	g.pump(time.Now())
 	g.metrics.window(l)
 }
 
@@ -184,7 +216,7 @@ func (g *gate) answer(l *lane, sequence uint32, to answerTo, o outcome) (t *tick
 			t.id = o.id
 			o.repeated = g.given(o.id, t.part)
 		}
-		t.outcome <- o
+		t.end(o)
 	}
 	if began || ended {
 		g.news(l, began)
@@ -213,42 +245,26 @@ func (g *gate) arrived(l *lane, sequence uint32, to answerTo, status pdu.Status)
 	return t, began, ended
 }
 
-// answerTo is what an answer may be to.
-type answerTo int
-
-const (
-	toAny answerTo = iota
-	toSubmit
-	toQuery
-)
-
-func (a answerTo) fits(t *ticket) bool { return a == toAny || t.query == (a == toQuery) }
-
-// overdue takes the submits that have gone unanswered for longer than timeout
-// and says which they were.
-func (g *gate) overdue(l *lane, timeout time.Duration) map[uint32]*ticket {
+// overdue gives up the submits that have gone unanswered for longer than
+// timeout, and says how many they were.
+func (g *gate) overdue(l *lane, timeout time.Duration) (submits int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	limit := time.Now().Add(-timeout)
-	var late map[uint32]*ticket
 	for sequence, t := range l.pending {
 		if t.mark.sentAt.After(limit) {
 			continue
 		}
-		if late == nil {
-			late = map[uint32]*ticket{}
-		}
 		delete(l.pending, sequence)
 		if !t.query {
-			late[sequence] = t
+			submits++
+			l.late(sequence, t) // before anybody can look for it: its answer may be here
 		}
-		t.outcome <- outcome{unknown: true, unknowing: "no answer within " + timeout.String()}
+		t.end(outcome{unknown: true, unknowing: "no answer within " + timeout.String()})
 	}
-	if late != nil {
-		g.pump(time.Now())
-		g.metrics.window(l)
-	}
-	return late
+	g.pump(time.Now())
+	g.metrics.window(l)
+	return submits
 }
 
 // close ends the gate's timer; nothing is written after it.

@@ -33,8 +33,12 @@ func (k keys) reports(of known) string {
 	return key
 }
 
-func (k keys) part(message string, n int) string {
-	return k.prefix + "part/" + message + "/" + strconv.Itoa(n)
+func (k keys) part(s *submitted, n int) string {
+	key := k.prefix + "part/" + s.id + "/"
+	if s.attempt > 0 {
+		key += strconv.Itoa(s.attempt) + "/"
+	}
+	return key + strconv.Itoa(n)
 }
 
 func (k keys) unknown(to, from string) string {

@@ -18,6 +18,7 @@ type lane struct {
 	pace     pacer
 	fastest  time.Duration
 	throttle bool
+	late     func(sequence uint32, t *ticket) // takes what is not waited for any more
 
 	inUse     prometheus.Gauge
 	roundTrip prometheus.Observer
@@ -25,15 +26,25 @@ type lane struct {
 }
 
 func (l *lane) write(t *ticket, now time.Time) {
-	sequence := l.link.sequence()
+	t.sequence = l.link.sequence()
+	for l.pending[t.sequence] != nil { // the numbers have begun anew
+		t.sequence = l.link.sequence()
+	}
 	t.lane, t.mark = l, l.pace.sent(now)
-	l.pending[sequence] = t
-	l.link.submit(t.frame, sequence)
+	l.pending[t.sequence] = t
+	l.link.submit(t.frame, t.sequence)
 }
 
-// judge takes down what an answer says about the rate.
+// judge takes down what an answer says about the rate. That one message is
+// refused again and again says nothing of it: its recipient's queue may be full.
 func (l *lane) judge(t *ticket, status pdu.Status, now time.Time) (began, ended bool) {
-	l.pace.judge(t.mark, status.Throttling(), now)
+	switch throttling := status.Throttling(); {
+	case !throttling:
+		l.pace.judge(t.mark, false, now)
+	case now.Sub(t.refusedAt) >= time.Second:
+		t.refusedAt = now
+		l.pace.judge(t.mark, true, now)
+	}
 	throttled := l.pace.learned > 0
 	began, ended = throttled && !l.throttle, !throttled && l.throttle
 	l.throttle = throttled

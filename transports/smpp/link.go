@@ -21,7 +21,9 @@ const (
 	brimful = 4 << 20
 	// writeTimeout is how long the SMSC may take to make room for a write.
 	writeTimeout = 30 * time.Second
-	// sequenceOffset is where a PDU's sequence_number stands (§3.2).
+	// commandOffset and sequenceOffset are where a PDU's command_id and
+	// sequence_number stand (§3.2).
+	commandOffset  = 4
 	sequenceOffset = 12
 )
 
@@ -31,9 +33,9 @@ type link struct {
 	reader      *pdu.Reader
 	connectTime time.Duration
 
-	sequences atomic.Uint32
-	heard     atomic.Int64 // when the SMSC was last heard of, UnixNano
-	waiting   atomic.Int64 // octets not yet written
+	sequences atomic.Uint32 // the last one
+	heard     atomic.Int64  // when the SMSC was last heard of, UnixNano
+	waiting   atomic.Int64  // octets not yet written
 
 	mu      sync.Mutex
 	out     []byte
@@ -58,8 +60,16 @@ func (k *link) hear() { k.heard.Store(time.Now().UnixNano()) }
 
 func (k *link) silence() time.Duration { return time.Since(time.Unix(0, k.heard.Load())) }
 
-// sequence is the next sequence_number (§5.1.4).
-func (k *link) sequence() uint32 { return (k.sequences.Add(1)-1)%pdu.MaxSequence + 1 }
+// sequence is the next sequence_number (§5.1.4): after the last comes 1 again.
+func (k *link) sequence() uint32 {
+	for {
+		last := k.sequences.Load()
+		next := last%pdu.MaxSequence + 1
+		if k.sequences.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
 
 func (k *link) backlogged() bool { return k.waiting.Load() > maxBacklog }
 
@@ -100,6 +110,27 @@ func (k *link) stir() {
 	case k.wake <- struct{}{}:
 	default:
 	}
+}
+
+// recall takes back the submit_sm that were not handed to the connection, and
+// says which they were, in their order.
+func (k *link) recall() (sequences []uint32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	kept := k.out[:0]
+	for rest := k.out; len(rest) > 0; {
+		length := binary.BigEndian.Uint32(rest)
+		frame := rest[:length]
+		rest = rest[length:]
+		if pdu.CommandID(binary.BigEndian.Uint32(frame[commandOffset:])) == pdu.CmdSubmitSM {
+			sequences = append(sequences, binary.BigEndian.Uint32(frame[sequenceOffset:]))
+			k.waiting.Add(-int64(length))
+			continue
+		}
+		kept = append(kept, frame...)
+	}
+	k.out = kept
+	return sequences
 }
 
 // end ends the link at once; the first cause counts.

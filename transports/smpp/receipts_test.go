@@ -224,7 +224,7 @@ func TestReceiptsHeldByADeadProcess(t *testing.T) {
 		e.held.drop(e.keys.held(r.MessageID)) // as death does
 		b.age(e.keys.held(r.MessageID))
 		long := fmt.Sprintf("?%d", time.Now().Add(-2*heldPatience).Unix())
-		if err := b.state.Set(t.Context(), store.Entry{Key: e.keys.part(m.ID, i+1), Value: long, TTL: time.Hour}); err != nil {
+		if err := b.state.Set(t.Context(), store.Entry{Key: e.keys.part(&submitted{id: m.ID}, i+1), Value: long, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}

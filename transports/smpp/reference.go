@@ -121,7 +121,7 @@ func (e *engine) forgetUnknown(ctx context.Context, p part) error {
 func (e *engine) nextUnknown(ctx context.Context, s *submitted) (n int, err error) {
 	keys := make([]string, s.total)
 	for i := range keys {
-		keys[i] = e.keys.part(s.id, i+1)
+		keys[i] = e.keys.part(s, i+1)
 	}
 	found, err := e.state.Get(ctx, keys...)
 	if err != nil {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"switchboard/message"
+	"switchboard/store"
 	"switchboard/transports/smpp/pdu"
 )
 
@@ -13,21 +16,37 @@ import (
 type sending struct {
 	*engine
 	*plan
-	tickets []*ticket // nil where the SMSC has the part already
-	parts   []fate
-	resends int
+	tickets  []*ticket // nil where the SMSC has the part already
+	parts    []fate
+	left     int          // tickets that are not settled
+	leaving  bool         // no more time
+	outcomes chan outcome // the tickets'
+	failure  error        // the first, or one that is for good
+	noting   sync.WaitGroup
+	over     sync.WaitGroup // until what is to be remembered is
 }
 
 // fate is what became of a part so far.
 type fate struct {
 	accepted bool
 	id       string // the SMSC's, where accepted
+	noted    bool   // that it is, is written down already
 	unknown  bool
 	refused  error
 }
 
 // maxResends is how often unknown_policy resend submits a part again.
 const maxResends = 3
+
+const (
+	// urgentRefusals is how often a part is refused for want of room, and still
+	// goes before all others.
+	urgentRefusals = 3
+	// roomRefusals is how often before the message is left to the broker's delays.
+	roomRefusals = 8
+	// shortestRest is how long a part that goes before no others rests at least.
+	shortestRest = 10 * time.Millisecond
+)
 
 // send submits the parts of a message that the SMSC does not have; known are
 // those it has.
@@ -39,68 +58,160 @@ func (e *engine) send(ctx context.Context, m *message.Message, known []fate) (pr
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	s := &sending{engine: e, plan: p, tickets: make([]*ticket, p.total), parts: make([]fate, p.total)}
-	copy(s.parts, known)
-	for i, frame := range p.frames {
-		if s.parts[i].accepted {
-			continue
-		}
-		s.tickets[i] = &ticket{frame: frame, part: part{p.submitted, i + 1}, outcome: make(chan outcome, 1)}
-		e.gate.submit(s.tickets[i], false)
-	}
-	err = s.settleAll(ctx)
-	if failed := s.writeDown(ctx, err); failed != nil {
-		return "", failed
+	s := e.newSending(p, known)
+	defer s.over.Done()
+	s.submit()
+	s.settleAll(ctx)
+	if err := s.writeDown(ctx); err != nil {
+		return "", err
 	}
 	return s.parts[0].id, nil
 }
 
-// settleAll waits for every part. When one fails, those that are not underway
-// are taken back.
-func (s *sending) settleAll(ctx context.Context) (failure error) {
-	for i, t := range s.tickets {
-		if t == nil {
-			continue
-		}
-		if failure != nil && s.gate.withdraw(t) {
-			continue
-		}
-		if err := s.settle(ctx, i, t, failure != nil); err != nil && failure == nil {
-			failure = err
-			if s.total > 1 {
-				failure = fmt.Errorf("segment %d of %d: %w", i+1, s.total, err)
-			}
-		}
+func (e *engine) newSending(p *plan, known []fate) *sending {
+	s := &sending{
+		engine: e, plan: p, tickets: make([]*ticket, p.total), parts: make([]fate, p.total),
+		outcomes: make(chan outcome, p.total),
 	}
-	return failure
+	copy(s.parts, known)
+	s.over.Add(1)
+	return s
 }
 
-// settle waits until a part is accepted or is not going to be. A part whose
-// message has failed is not submitted again.
-func (s *sending) settle(ctx context.Context, i int, t *ticket, failed bool) error {
-	for {
-		o, err := s.gate.await(ctx, t)
-		if err != nil {
-			return err
+func (s *sending) submit() {
+	for i, frame := range s.frames {
+		if s.parts[i].accepted {
+			continue
 		}
-		switch {
-		case o.unknown:
-			again, err := s.unanswered(i, o)
-			if failed || !again {
-				return err
-			}
+		if s.parts[i].unknown {
 			s.again.Store(true)
-			s.gate.submit(t, true)
-		case o.status.Throttling() && !failed:
-			s.gate.submit(t, true)
-		case o.status == pdu.StatusOK:
-			s.parts[i] = fate{accepted: true, id: o.id}
-			return nil
-		default:
-			s.parts[i].refused = statusError(o.status)
-			return s.parts[i].refused
+		}
+		s.tickets[i] = &ticket{frame: frame, part: part{s.submitted, i + 1}, outcome: s.outcomes, sending: s}
+		s.left++
+		s.gate.submit(s.tickets[i], false)
+	}
+}
+
+// settleAll takes the parts' outcomes as they come. When one fails, those that
+// are not underway are taken back.
+func (s *sending) settleAll(ctx context.Context) {
+	for s.left > 0 {
+		select {
+		case o := <-s.outcomes:
+			s.take(ctx, o)
+		case <-ctx.Done():
+			s.leave(ctx, ctx.Err())
+		case <-s.gate.done:
+			s.leave(ctx, errStopped)
 		}
 	}
+}
+
+func (s *sending) take(ctx context.Context, o outcome) {
+	settled, err := s.settle(ctx, o)
+	if !settled {
+		return
+	}
+	s.done(o.of)
+	if err == nil {
+		return
+	}
+	if s.fail(o.of.part, err); s.left > 0 {
+		s.withdraw()
+	}
+}
+
+func (s *sending) done(t *ticket) {
+	t.settled = true
+	s.left--
+}
+
+// fail takes down why the message is not sent.
+func (s *sending) fail(p part, err error) {
+	if s.failure != nil {
+		return
+	}
+	if s.failure = err; s.total > 1 {
+		s.failure = fmt.Errorf("segment %d of %d: %w", p.n, s.total, err)
+	}
+}
+
+func (s *sending) withdraw() {
+	for _, t := range s.tickets {
+		if t != nil && !t.settled && s.gate.withdraw(t) {
+			s.done(t)
+		}
+	}
+}
+
+// leave ends the sending when there is no more time: what waits is taken back,
+// and what is underway is unknown, whatever the policy: who takes the message up
+// again must not submit it as if it were new.
+func (s *sending) leave(ctx context.Context, cause error) {
+	s.leaving = true
+	var unknown, waiting part
+	for _, t := range s.tickets {
+		if t == nil || t.settled {
+			continue
+		}
+		withdrawn, ok := s.gate.abandon(t)
+		if !ok {
+			continue
+		}
+		s.done(t)
+		if withdrawn {
+			waiting = t.part
+			continue
+		}
+		s.metrics.unknown()
+		s.parts[t.part.n-1].unknown, unknown = true, t.part
+	}
+	switch {
+	case unknown.submitted != nil:
+		s.fail(unknown, fmt.Errorf("%w: there was no time to wait for the answer", errUnknown))
+	case waiting.submitted != nil:
+		s.fail(waiting, cause)
+	}
+	for s.left > 0 { // their answers are here
+		s.take(ctx, <-s.outcomes)
+	}
+}
+
+// settle is what an outcome means for its part: it is accepted, it failed, or it
+// is submitted again and not settled. A part whose message has failed is not
+// submitted again.
+func (s *sending) settle(ctx context.Context, o outcome) (settled bool, err error) {
+	t, f := o.of, &s.parts[o.of.part.n-1]
+	switch {
+	case o.unknown:
+		return s.unanswered(t, o)
+	case o.status == pdu.StatusOK:
+		*f = fate{accepted: true, id: o.id}
+		s.note(ctx, t.part)
+		return true, nil
+	case o.status.Throttling() && s.mayGoOn() && s.wait(t):
+		return false, nil
+	}
+	f.unknown = false
+	return true, statusError(o.status)
+}
+
+// mayGoOn: parts may be submitted again.
+func (s *sending) mayGoOn() bool { return s.failure == nil && !s.leaving }
+
+// wait submits a part again that the SMSC had no room for: first before all
+// others, then after them and ever later. False is to leave it.
+func (s *sending) wait(t *ticket) bool {
+	switch t.refusals++; {
+	case t.refusals > roomRefusals:
+		return false
+	case t.refusals <= urgentRefusals:
+		s.gate.submit(t, true)
+	default:
+		rest := max(s.options.ThrottleDelay.Std(), shortestRest)
+		s.gate.later(t, rest<<(t.refusals-urgentRefusals-1))
+	}
+	return true
 }
 
 func statusError(s pdu.Status) error {
@@ -123,21 +234,23 @@ func ours(s pdu.Status) bool {
 // errUnknown is a submit without an answer: the SMSC may have the message.
 var errUnknown = errors.New("it is unknown whether the SMSC has the message")
 
-// unanswered does what unknown_policy says; again asks for another submit.
-func (s *sending) unanswered(i int, o outcome) (again bool, err error) {
+// unanswered does what unknown_policy says.
+func (s *sending) unanswered(t *ticket, o outcome) (settled bool, err error) {
 	err = fmt.Errorf("%w: %s", errUnknown, o.unknowing)
 	s.metrics.unknown()
-	switch s.options.UnknownPolicy {
-	case unknownFail:
-		return false, message.Permanent(err)
-	case unknownResend:
-		if s.resends++; s.resends <= maxResends*s.total {
-			return true, nil
-		}
-		return false, message.Permanent(fmt.Errorf("%w; it was submitted %d times", err, maxResends+1))
+	switch {
+	case s.options.UnknownPolicy == unknownFail:
+		return true, message.Permanent(err)
+	case s.options.UnknownPolicy == unknownResend && t.resends == maxResends:
+		return true, message.Permanent(fmt.Errorf("%w; it was submitted %d times", err, maxResends+1))
+	case s.options.UnknownPolicy == unknownResend && s.mayGoOn():
+		t.resends++
+		s.again.Store(true)
+		s.gate.submit(t, true)
+		return false, nil
 	}
-	s.parts[i].unknown = true
-	return false, err
+	s.parts[t.part.n-1].unknown = true
+	return true, err
 }
 
 // fresh are the parts that were submitted in this try: of the others the last
@@ -152,19 +265,47 @@ func (s *sending) fresh() []fate {
 	return parts
 }
 
+// note writes down that the SMSC has one of several parts, and its id: the
+// others may take long, and who takes the message up again, and the part's
+// receipt, must find it.
+func (s *sending) note(ctx context.Context, p part) {
+	f := &s.parts[p.n-1]
+	m := s.match(p, f.id)
+	if s.total == 1 || s.twins.are(m.key) {
+		return
+	}
+	entries := []store.Entry{s.acceptedEntry(p, f.id)}
+	if f.id != "" {
+		entries = append(entries, s.idEntry(m))
+	}
+	s.noting.Add(1)
+	written := func(err error) {
+		f.noted = err == nil
+		s.noting.Done()
+	}
+	if s.state.SetAsync(context.WithoutCancel(ctx), written, entries...) != nil {
+		s.noting.Done()
+	}
+}
+
 // writeDown remembers the ids of accepted parts, for their receipts, and what a
 // further try must know. It returns the message's outcome.
-func (s *sending) writeDown(ctx context.Context, failure error) error {
-	dead := message.IsPermanent(failure)
+func (s *sending) writeDown(ctx context.Context) error {
+	s.noting.Wait()
+	failure, dead := s.failure, message.IsPermanent(s.failure)
 	ctx = context.WithoutCancel(ctx) // what the SMSC has must be remembered also when there is no time
-	s.rememberIDs(ctx, s.submitted, s.fresh(), dead)
+	if err := s.rememberIDs(ctx, s.submitted, s.fresh(), dead); err != nil {
+		return err
+	}
 	switch {
 	case failure == nil || dead:
 		return failure
 	case errors.Is(failure, errUnknown):
 		return s.awaitWord(ctx, s.submitted, s.parts, failure)
 	case s.total > 1:
-		s.saveParts(ctx, s.submitted, s.parts)
+		if err := s.saveParts(ctx, s.submitted, s.parts); err != nil {
+			return err
+		}
 	}
 	return failure
 }

@@ -159,20 +159,18 @@ var errReceiver = errors.New("this SMPP transport is bound as a receiver and can
 // SMSC's id of the first. It waits while nothing is bound, the window is full or
 // the rate is used up.
 func (t *Transport) Send(ctx context.Context, m *message.Message) (providerID string, err error) {
-	if !t.BindMode.sends() {
-		return "", message.Permanent(errReceiver)
-	}
-	e, err := t.running(ctx)
-	if err != nil {
-		return "", err
-	}
-	return e.send(ctx, m, nil)
+	return t.through(ctx, func(e *engine) (string, error) { return e.send(ctx, m, nil) })
 }
 
 // SendAgain is Send for a message that was in hand before: parts the SMSC took
 // are not submitted again, and those it did not answer are treated as
 // unknown_policy says.
 func (t *Transport) SendAgain(ctx context.Context, m *message.Message) (providerID string, err error) {
+	return t.through(ctx, func(e *engine) (string, error) { return e.sendAgain(ctx, m) })
+}
+
+// through sends by the present engine, which does not end meanwhile.
+func (t *Transport) through(ctx context.Context, send func(*engine) (string, error)) (providerID string, err error) {
 	if !t.BindMode.sends() {
 		return "", message.Permanent(errReceiver)
 	}
@@ -180,5 +178,7 @@ func (t *Transport) SendAgain(ctx context.Context, m *message.Message) (provider
 	if err != nil {
 		return "", err
 	}
-	return e.sendAgain(ctx, m)
+	e.sending.RLock()
+	defer e.sending.RUnlock()
+	return send(e)
 }

@@ -70,7 +70,7 @@ func (b *binder) answered(p *pdu.PDU, to answerTo, o outcome) {
 		if o.status == pdu.StatusOK && o.id != "" {
 			b.given(o.id, t.part)
 		}
-		b.lately(t.part, o, t.id)
+		b.lately(t, o)
 		return
 	}
 	b.odd("answer to nothing", "pdu", p.String())

@@ -21,24 +21,28 @@ const (
 )
 
 // saveParts writes down what a further try must know.
-func (e *engine) saveParts(ctx context.Context, s *submitted, parts []fate) {
+func (e *engine) saveParts(ctx context.Context, s *submitted, parts []fate) error {
 	var entries []store.Entry
 	for i, f := range parts {
-		value := ""
+		p := part{s, i + 1}
 		switch {
 		case f.accepted:
-			value = string(partAccepted) + f.id
+			entries = append(entries, e.acceptedEntry(p, f.id))
 		case f.unknown:
-			value = string(partUnknown) + strconv.FormatInt(time.Now().Unix(), 10)
-		default:
-			continue
-		}
-		entries = append(entries, store.Entry{Key: e.keys.part(s.id, i+1), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
-		if f.unknown {
-			entries = append(entries, e.unknownEntries(part{s, i + 1})...)
+			since := strconv.FormatInt(time.Now().Unix(), 10)
+			entries = append(entries, e.partEntry(p, partUnknown, since))
+			entries = append(entries, e.unknownEntries(p)...)
 		}
 	}
-	e.mustSet(ctx, s.id, entries...)
+	return e.mustSet(ctx, s.id, entries...)
+}
+
+func (e *engine) acceptedEntry(p part, id string) store.Entry {
+	return e.partEntry(p, partAccepted, id)
+}
+
+func (e *engine) partEntry(p part, kind byte, what string) store.Entry {
+	return store.Entry{Key: e.keys.part(p.submitted, p.n), Value: string(kind) + what, TTL: e.options.SubmitSMExpiry.Std()}
 }
 
 // unknownEntries are by what a receipt finds a part without an answer.
@@ -54,7 +58,9 @@ func (e *engine) unknownEntries(p part) []store.Entry {
 // awaitWord leaves a message with unanswered parts to a later try, by which a
 // late answer or a receipt may have come.
 func (e *engine) awaitWord(ctx context.Context, s *submitted, parts []fate, failure error) error {
-	e.saveParts(ctx, s, parts)
+	if err := e.saveParts(ctx, s, parts); err != nil {
+		return err
+	}
 	return message.RetryAfter(e.nextLook(0), failure)
 }
 
@@ -75,7 +81,7 @@ func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID 
 	}
 	keys := make([]string, p.total)
 	for i := range keys {
-		keys[i] = e.keys.part(m.ID, i+1)
+		keys[i] = e.keys.part(p.submitted, i+1)
 	}
 	found, err := e.state.Get(ctx, keys...)
 	if err != nil {
@@ -98,12 +104,14 @@ func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID 
 		}
 	}
 	switch {
+	case waited < 0 || e.options.UnknownPolicy == unknownResend:
+		return e.send(ctx, m, known)
+	case e.options.UnknownPolicy == unknownFail:
+		return "", message.Permanent(errUnknown)
 	case waited > e.options.UnknownWait.Std():
 		return "", message.Permanent(fmt.Errorf("%w: there was neither an answer nor a receipt within %s", errUnknown, e.options.UnknownWait.Std()))
-	case waited >= 0:
-		return "", message.RetryAfter(e.nextLook(waited), errUnknown)
 	}
-	return e.send(ctx, m, known)
+	return "", message.RetryAfter(e.nextLook(waited), errUnknown)
 }
 
 // readFates reads what is written down of a message's parts, and for how long
@@ -138,44 +146,69 @@ func readFate(value string) (f fate, since time.Time) {
 	return fate{unknown: true}, time.Unix(seconds, 0)
 }
 
-// lateTimeout is how long writing down a late answer may take.
-const lateTimeout = 30 * time.Second
-
 // lately takes an answer that came after its time, or after a mistaken one that
 // brought another message's id.
-func (e *engine) lately(p part, o outcome, mistaken string) {
+func (e *engine) lately(t *ticket, o outcome) {
+	mistaken := t.id
 	if e.options.UnknownPolicy == unknownResend {
-		p.again.Store(true)
+		t.part.again.Store(true)
 	}
 	e.work.Go(func() {
-		_ = e.guard("taking a late answer", func() error {
-			e.takeLate(p, o, mistaken)
-			return nil
+		err := e.guard("taking a late answer", func() error {
+			if o.status == pdu.StatusOK {
+				return e.acceptedLate(t, o.id, mistaken)
+			}
+			return e.refusedLate(t, o.status)
 		})
+		if err != nil {
+			e.logger.Warn("taking down a late answer failed", "message_id", t.part.id, "error", err)
+		}
 	})
 }
 
-func (e *engine) takeLate(p part, o outcome, mistaken string) {
-	ctx, cancel := context.WithTimeout(context.Background(), lateTimeout)
-	defer cancel()
-	value := string(partRefused) + o.status.String() + ": " + o.status.Words()
-	if o.status == pdu.StatusOK {
-		value = string(partAccepted) + o.id
-		if !e.accepted(ctx, p, o.id) {
-			e.rememberIDs(ctx, p.submitted, p.only(o.id), false)
+func (e *engine) acceptedLate(t *ticket, id, mistaken string) error {
+	ctx, p := context.Background(), t.part // for as long as the transport runs
+	if !e.accepted(ctx, p, id) {
+		if err := e.rememberIDs(ctx, p.submitted, p.only(id), false); err != nil {
+			return err
 		}
-		e.unshare(ctx, p, mistaken)
 	}
-	e.mustSet(ctx, p.id, store.Entry{Key: e.keys.part(p.id, p.n), Value: value, TTL: e.options.SubmitSMExpiry.Std()})
-	if err := e.forgetUnknown(ctx, p); err != nil {
-		e.logger.Debug("forgetting an unanswered submit failed", "message_id", p.id, "error", err)
+	e.unshare(ctx, p, mistaken)
+	t.sending.over.Wait() // or it would write down that there was no answer
+	if err := e.mustSet(ctx, p.id, e.acceptedEntry(p, id)); err != nil {
+		return err
 	}
+	return e.forgetUnknown(ctx, p)
+}
+
+// refusedLate takes down that a part without an answer was refused. When not for
+// good, it is as if it had never been submitted, and the next look submits it.
+func (e *engine) refusedLate(t *ticket, status pdu.Status) error {
+	t.sending.over.Wait()
+	ctx, p := context.Background(), t.part
+	key := e.keys.part(p.submitted, p.n)
+	found, err := e.state.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	if f, _ := readFate(found[key]); !f.unknown { // it was submitted again, or a receipt has told more
+		return nil
+	}
+	if status.Temporary() || ours(status) {
+		err = e.state.Delete(ctx, key)
+	} else {
+		err = e.mustSet(ctx, p.id, e.partEntry(p, partRefused, status.String()+": "+status.Words()))
+	}
+	if err != nil {
+		return err
+	}
+	return e.forgetUnknown(ctx, p)
 }
 
 // accepted: a receipt has told already that a part has this id, and may have
 // said the last word on it.
 func (e *engine) accepted(ctx context.Context, p part, id string) bool {
-	key := e.keys.part(p.id, p.n)
+	key := e.keys.part(p.submitted, p.n)
 	found, err := e.state.Get(ctx, key)
 	return err == nil && found[key] == string(partAccepted)+id
 }
@@ -187,27 +220,37 @@ func (p part) only(id string) []fate {
 	return parts
 }
 
+// setPause is how long it is until what could not be written is written again,
+// twice as long each time, up to maxSetPause.
 const (
-	setTries = 5
-	setPause = time.Second
+	setPause    = 50 * time.Millisecond
+	maxSetPause = time.Second
 )
 
-// mustSet writes what cannot be found out again, patiently.
-func (e *engine) mustSet(ctx context.Context, messageID string, entries ...store.Entry) {
+// mustSet writes what cannot be found out again, until it is written or the
+// transport stops: the messages in hand meanwhile are all that is submitted
+// while the store is away.
+func (e *engine) mustSet(ctx context.Context, messageID string, entries ...store.Entry) error {
 	if len(entries) == 0 {
-		return
+		return nil
 	}
-	var err error
-	for range setTries {
-		if err = e.state.Set(ctx, entries...); err == nil {
-			return
+	for pause := setPause; ; pause = min(2*pause, maxSetPause) {
+		err := e.state.Set(ctx, entries...)
+		if err == nil {
+			return nil
+		}
+		last, now := e.storeAway.Load(), time.Now().UnixNano()
+		if now-last > int64(oddPause) && e.storeAway.CompareAndSwap(last, now) {
+			e.logger.Warn("remembering what was submitted failed; trying until it works", "message_id", messageID, "error", err)
 		}
 		select {
-		case <-time.After(setPause):
+		case <-time.After(pause):
+			continue
 		case <-ctx.Done():
 		case <-e.gate.done:
 		}
+		e.logger.Error("what was submitted could not be remembered; receipts of the message will find nobody",
+			"message_id", messageID, "error", err)
+		return fmt.Errorf("%w, and remembering what was submitted failed: %w", errStopped, err)
 	}
-	e.logger.Error("remembering what was submitted failed; receipts of the message will find nobody",
-		"message_id", messageID, "error", err)
 }

@@ -1,0 +1,370 @@
+package smpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchboard/config"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+// A message that the SMSC has no room for, time and again, keeps nobody else's
+// waiting, and ends: the broker's delays take it over.
+func TestOneFullRecipient(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Answers: &smsc.Answers{Delay: smsc.Fixed(5 * time.Millisecond)}, Receipts: noReceipts(),
+		Rules: []smsc.Rule{{To: smsc.Matching("666$"), Status: smsc.Status(pdu.StatusMsgQFul)}},
+	}}, func(o *Transport) { o.ThrottleDelay = config.Duration(20 * time.Millisecond) }).bound()
+	full := make(chan error, 1)
+	go func() {
+		m := outgoing("hello")
+		m.To = "2783000666"
+		_, err := b.Send(within(b), m)
+		full <- err
+	}()
+	b.until("it was refused", func() bool { return b.smsc.Counters().Answers["ESME_RMSGQFUL"] > 0 })
+	began := time.Now()
+	for _, err := range b.sendMany(400) {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("400 others took %s", took)
+	}
+	if err := <-full; err == nil || message.IsPermanent(err) || !strings.Contains(err.Error(), "ESME_RMSGQFUL") {
+		t.Errorf("Send to the full one = %v, want to be tried later", err)
+	}
+	if n := b.smsc.Counters().Answers["ESME_RMSGQFUL"]; n != roomRefusals+1 {
+		t.Errorf("it was refused %d times", n)
+	}
+}
+
+// A stop while a submit is unanswered loses neither the submit nor its answer.
+func TestStopWithSubmitsInFlight(t *testing.T) {
+	for _, policy := range []unknownPolicy{unknownWait, unknownFail} {
+		t.Run(string(policy), func(t *testing.T) {
+			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+				Answers: &smsc.Answers{Delay: smsc.Fixed(3 * quick.Std())}, Receipts: noReceipts(),
+			}}, func(o *Transport) { o.UnknownPolicy = policy }).bound()
+			m := outgoing("hello")
+			ctx, cancel := context.WithTimeout(context.Background(), quick.Std())
+			defer cancel()
+			if _, err := b.Send(ctx, m); !errors.Is(err, errUnknown) || message.IsPermanent(err) {
+				t.Fatalf("Send, without time = %v", err)
+			}
+			b.until("the answer is taken", func() bool {
+				id, err := b.SendAgain(within(t), m)
+				return id != "" || policy == unknownFail && message.IsPermanent(err)
+			})
+			if n := b.smsc.Counters().Submits; n != 1 {
+				t.Errorf("submitted %d times", n)
+			}
+		})
+	}
+}
+
+// What waits when the time is over was never submitted, and is so the next time.
+func TestStopWithSubmitsWaiting(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts(), Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusBindFail)}}})
+	m := outgoing(strings.Repeat("0123456789", 31))
+	ctx, cancel := context.WithTimeout(context.Background(), quick.Std())
+	defer cancel()
+	if _, err := b.Send(ctx, m); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUnknown) {
+		t.Errorf("Send = %v", err)
+	}
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	if _, err := b.SendAgain(within(t), m); err != nil || b.smsc.Counters().Submits != 3 {
+		t.Errorf("SendAgain = %v after %d submits, want 3", err, b.smsc.Counters().Submits)
+	}
+}
+
+// An answer counts, also when the time was over at the same moment.
+func TestAnswerAtTheLastMoment(t *testing.T) {
+	tr := connected(t, "127.0.0.1:1", remember(t), nil)
+	e, err := newEngine(tr, transporttest.NewLine())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.state.Close() }()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 100 {
+		p, err := e.plan(outgoing("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := e.newSending(p, nil)
+		s.tickets[0] = &ticket{part: part{p.submitted, 1}, outcome: s.outcomes, lane: &lane{}}
+		s.left = 1
+		s.tickets[0].end(outcome{id: "1"})
+		s.settleAll(ctx)
+		if s.failure != nil || !s.parts[0].accepted {
+			t.Fatalf("an accepted message: %v", s.failure)
+		}
+	}
+}
+
+// A transport that ends takes down what is unanswered.
+func TestTransportEndsWithSubmitsInFlight(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}}).bound()
+	m := outgoing("hello")
+	failed := make(chan error, 1)
+	go func() {
+		_, err := b.Send(within(b), m)
+		failed <- err
+	}()
+	b.until("it is submitted", func() bool { return b.smsc.Counters().Submits == 1 })
+	b.stop()
+	if err := <-failed; !errors.Is(err, errUnknown) {
+		t.Errorf("Send = %v", err)
+	}
+	key := newKeys(&b.Options).part(&submitted{id: m.ID}, 1)
+	if found, err := b.state.Get(t.Context(), key); err != nil || !strings.HasPrefix(found[key], string(partUnknown)) {
+		t.Errorf("it is written down as %q, %v", found[key], err)
+	}
+}
+
+// fragile is a state whose next writes fail.
+type fragile struct {
+	store.State
+	failures atomic.Int32
+}
+
+func (s *fragile) Set(ctx context.Context, entries ...store.Entry) error {
+	if len(entries) > 0 && s.failures.Add(-1) >= 0 {
+		return errors.New("the database is starting up")
+	}
+	return s.State.Set(ctx, entries...)
+}
+
+func startFragile(t *testing.T, behaviour smsc.Behaviour, options ...func(*Transport)) (*bundle, *fragile) {
+	state := &fragile{State: remember(t)}
+	b := &bundle{T: t, smsc: simulate(t, smsc.Settings{Behaviour: behaviour}), line: transporttest.NewLine(), state: state}
+	b.Transport = connected(t, b.smsc.Addr(), state, nil, options...)
+	b.stop = transporttest.Start(t, b.Transport, b.line)
+	return b.bound(), state
+}
+
+// A message is not done with before its id is written down, however long the
+// store is away.
+func TestStoreOutage(t *testing.T) {
+	for _, text := range []string{"hello", strings.Repeat("0123456789", 31)} {
+		b, state := startFragile(t, smsc.Behaviour{Receipts: noReceipts()})
+		state.failures.Store(7)
+		m := outgoing(text)
+		b.send(m)
+		for _, r := range b.smsc.Submitted() {
+			b.receipt(r, "DELIVRD")
+		}
+		if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Delivered {
+			t.Errorf("event = %s", e.Encode())
+		}
+	}
+}
+
+// When the store stays away until the transport ends, the message stays in its
+// queue.
+func TestStoreStaysAway(t *testing.T) {
+	b, state := startFragile(t, smsc.Behaviour{Receipts: noReceipts()})
+	state.failures.Store(1 << 30)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := b.Send(within(b), outgoing("hello"))
+		failed <- err
+	}()
+	b.until("it is accepted", func() bool { return b.smsc.Counters().Accepted == 1 })
+	b.stop()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("Send = %v, want one that puts it back", err)
+	}
+}
+
+// keptOf are the parts of a message that the store knows of.
+func (b *bundle) keptOf(m *message.Message, total int) (n int) {
+	b.Helper()
+	var list []string
+	for i := range total {
+		list = append(list, newKeys(&b.Options).part(&submitted{id: m.ID}, i+1))
+	}
+	found, err := b.state.Get(b.Context(), list...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return len(found)
+}
+
+// A process that dies in the middle of a long message leaves behind which parts
+// the SMSC has, and the next one submits the others alone.
+func TestKilledInTheMiddle(t *testing.T) {
+	behaviour := smsc.Behaviour{Receipts: noReceipts(), Rules: []smsc.Rule{{To: smsc.Matching("7$"), Text: smsc.Matching("last"), Lost: true}}}
+	b := start(t, smsc.Settings{Behaviour: behaviour}).bound()
+	m := outgoing(strings.Repeat("0123456789", 50) + "last")
+	go func() { _, _ = b.Send(within(b), m) }()
+	b.until("three parts are written down", func() bool { return b.keptOf(m, 4) == 3 })
+
+	next := connected(t, b.smsc.Addr(), b.state, nil)
+	transporttest.Start(t, next, transporttest.NewLine())
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	if id, err := next.SendAgain(within(t), m); err != nil || id == "" {
+		t.Fatalf("SendAgain = %q, %v", id, err)
+	}
+	if n := b.smsc.Counters().Submits; n != 5 {
+		t.Errorf("%d submits, want 4 and the unanswered part's second", n)
+	}
+}
+
+// The receipt of a part finds it while the others are underway.
+func TestReceiptBeforeTheOtherParts(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Receipts: noReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("last"), Lost: true}},
+	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 4*quick, unknownResend }).bound()
+	m := outgoing(strings.Repeat("0123456789", 30) + "last")
+	sent := make(chan error, 1)
+	go func() {
+		_, err := b.Send(within(b), m)
+		sent <- err
+	}()
+	b.until("a part is written down", func() bool { return b.keptOf(m, 2) == 1 })
+	first := b.smsc.Submitted()[0]
+	b.receipt(first, "UNDELIV")
+	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Failed {
+		t.Errorf("event = %s", e.Encode())
+	}
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	b.receipt(first, "UNDELIV")
+	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "repeated"); n != 1 {
+		t.Errorf("the last word on the first part is forgotten: %v receipts were repeated", n)
+	}
+}
+
+// An answer that says "later", later, is no refusal for good.
+func TestLateTemporaryRefusal(t *testing.T) {
+	for status, permanent := range map[pdu.Status]bool{pdu.StatusThrottled: false, pdu.StatusInvBndSts: false, pdu.StatusInvDstAdr: true} {
+		b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+			Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(2 * quick.Std()), Errors: []smsc.ErrorRate{{Status: smsc.Status(status), Rate: 1}}},
+		}}, func(o *Transport) { o.SubmitTimeout = quick })
+		m := outgoing("hello")
+		if _, err := b.Send(within(t), m); !errors.Is(err, errUnknown) {
+			t.Fatalf("Send = %v", err)
+		}
+		b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+		var err error
+		b.until("the answer is known", func() bool {
+			_, err = b.SendAgain(within(t), m)
+			return !errors.Is(err, errUnknown)
+		})
+		if message.IsPermanent(err) != permanent || (err == nil) == permanent {
+			t.Errorf("%s: SendAgain = %v", status, err)
+		}
+	}
+}
+
+// Each part is submitted again three times, and no more.
+func TestResendsOfOnePart(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Receipts: noReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("last"), Lost: true}},
+	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick/2, unknownResend })
+	if _, err := b.Send(within(t), outgoing(strings.Repeat("0123456789", 50)+"last")); !message.IsPermanent(err) {
+		t.Errorf("Send = %v", err)
+	}
+	if n := b.smsc.Counters().Submits; n != 4+maxResends {
+		t.Errorf("%d submits, want 4 and %d more of the last part", n, maxResends)
+	}
+}
+
+// After the highest sequence_number comes 1, and none that waits for an answer.
+func TestSequencesBeginAnew(t *testing.T) {
+	k := &link{}
+	k.sequences.Store(pdu.MaxSequence - 1)
+	if list := fmt.Sprint(k.sequence(), k.sequence(), k.sequence()); list != fmt.Sprint(pdu.MaxSequence, 1, 2) {
+		t.Errorf("sequence numbers %s", list)
+	}
+	k.sequences.Store(pdu.MaxSequence)
+	old := &ticket{}
+	l := &lane{link: k, pending: map[uint32]*ticket{1: old}}
+	l.write(&ticket{frame: make([]byte, 16)}, time.Now())
+	if l.pending[1] != old || l.pending[2] == nil {
+		t.Errorf("pending: %v", l.pending)
+	}
+}
+
+// What was not handed to a connection before it is lost goes out on the next; the
+// rest is unknown.
+func TestUnwrittenSubmitsAreKept(t *testing.T) {
+	g := newGate(nil, func(*lane, bool) {}, nil)
+	defer g.close()
+	k := &link{wake: make(chan struct{}, 1)}
+	l := &lane{window: 10, pending: map[uint32]*ticket{}}
+	g.addLane(l)
+	g.attach(l, k)
+	frame, err := (&pdu.PDU{Body: new(pdu.SubmitSM)}).AppendTo(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := make(chan outcome, 3)
+	tickets := make([]*ticket, 3)
+	for i := range tickets {
+		if i == 1 {
+			k.out = k.out[:0] // as when it is written
+			_ = k.send(&pdu.PDU{Sequence: 3, Body: new(pdu.DeliverSMResp)})
+		}
+		tickets[i] = &ticket{frame: frame, outcome: outcomes}
+		g.submit(tickets[i], false)
+	}
+	g.detach(l, k, "it was cut")
+	if o := <-outcomes; o.of != tickets[0] || !o.unknown || len(outcomes) > 0 {
+		t.Errorf("outcome = %+v, and %d more", o, len(outcomes))
+	}
+	if p, err := pdu.Decode(k.out); err != nil || p.Command() != pdu.CmdDeliverSMResp || len(k.out) != int(k.waiting.Load())-len(frame) {
+		t.Errorf("left to be written: %x", k.out)
+	}
+	next := &link{wake: make(chan struct{}, 1)}
+	g.attach(l, next)
+	if l.pending[1] != tickets[1] || l.pending[2] != tickets[2] {
+		t.Errorf("on the next connection: %v", l.pending)
+	}
+}
+
+// No answer comes between a submit's time and the late ones.
+func TestOverdueIsLateAtOnce(t *testing.T) {
+	g := newGate(nil, func(*lane, bool) {}, nil)
+	defer g.close()
+	late := map[uint32]*ticket{}
+	outcomes := make(chan outcome) // without room: whoever waits for it sees all
+	l := &lane{window: 1, pending: map[uint32]*ticket{}, late: func(sequence uint32, t *ticket) { late[sequence] = t }}
+	g.addLane(l)
+	g.attach(l, &link{wake: make(chan struct{}, 1)})
+	submit := &ticket{frame: make([]byte, 16), outcome: outcomes}
+	g.submit(submit, false)
+	go g.overdue(l, 0)
+	if o := <-outcomes; !o.unknown || late[1] != submit {
+		t.Errorf("outcome %+v, late %v", o, late)
+	}
+}
+
+// A broadcast's next attempt at a message is another message: what the SMSC has
+// of the one before is none of it.
+func TestAttemptsAreApart(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	m := outgoing(strings.Repeat("0123456789", 31))
+	for attempt := range 2 {
+		m.HelperMetadata.Set("broadcast", map[string]any{"id": "b", "attempt": attempt + 1})
+		if _, err := b.SendAgain(within(t), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.smsc.Counters().Submits; n != 6 {
+		t.Errorf("%d submits, want those of two attempts", n)
+	}
+}
