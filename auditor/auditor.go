@@ -41,12 +41,14 @@ const (
 
 // Auditor looks.
 type Auditor struct {
-	Record     store.Finder
-	Broker     broker.Admin
-	Management *Management // nil where the broker's management does not answer
-	Fleet      Fleet
-	Limits     store.AuditLimits
-	// Again is the time between the two looks of Audit. Management's numbers
+	Record store.Finder
+	Broker broker.Admin
+	// Depths says how many bodies each queue holds, with those in workers'
+	// hands (see Management); nil where nobody tells.
+	Depths func(ctx context.Context) (map[string]int64, error)
+	Fleet  Fleet
+	Limits store.AuditLimits
+	// Again is the time between the two looks of Audit. A Management's numbers
 	// are up to five seconds old, so it should be more.
 	Again time.Duration
 }
@@ -95,22 +97,23 @@ func (f *Finding) since(before *Finding) *Finding {
 	return f
 }
 
-// Look looks once: the queues first, in the order in which messages pass them,
-// so that what leaves one meanwhile is seen behind it, and then the record.
+// Look looks once. Where the record has anything stuck, it looks into the queues,
+// in the order in which messages pass them, so that what leaves one meanwhile is
+// seen behind it, and then into the record again.
 func (a *Auditor) Look(ctx context.Context) (*Finding, error) {
+	audit, err := a.Record.Audit(ctx, a.Limits)
+	if err != nil || a.open(audit).total() == 0 {
+		return &Finding{Audit: audit}, err
+	}
 	holds, err := a.look(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("looking into the queues: %w", err)
 	}
-	audit, err := a.Record.Audit(ctx, a.Limits)
-	if err != nil {
+	if audit, err = a.Record.Audit(ctx, a.Limits); err != nil {
 		return nil, err
 	}
 	f := &Finding{Audit: audit}
 	open := a.open(audit)
-	if open.total() == 0 {
-		return f, nil
-	}
 	if err := a.findSetAside(ctx, f, holds, open); err != nil {
 		return nil, fmt.Errorf("looking into the dead letters: %w", err)
 	}

@@ -62,9 +62,10 @@ type queue struct {
 	Unacked *int64 `json:"messages_unacknowledged"`
 }
 
-// depths are those of all queues of the virtual host. Queues, and the management
-// itself, that have only just come up are counted some seconds later.
-func (m *Management) depths(ctx context.Context) (depths, error) {
+// Depths are how many bodies each queue of the virtual host holds, by its name,
+// with those in workers' hands. Queues, and the management itself, that have only
+// just come up are counted some seconds later.
+func (m *Management) Depths(ctx context.Context) (map[string]int64, error) {
 	for last := time.Now().Add(managementTimeout); ; {
 		var queues []queue
 		if err := m.get(ctx, &queues); err != nil {
@@ -85,8 +86,8 @@ func (m *Management) depths(ctx context.Context) (depths, error) {
 	}
 }
 
-func sum(queues []queue) (holds depths, uncounted string) {
-	holds = depths{}
+func sum(queues []queue) (holds map[string]int64, uncounted string) {
+	holds = map[string]int64{}
 	for _, q := range queues {
 		if q.Ready == nil || q.Unacked == nil {
 			return nil, q.Name

@@ -45,24 +45,25 @@ func TestManagementCountsWhatIsInHand(t *testing.T) {
 	b.hold("sms.outbound", 1)
 	b.wants()
 	for hand, missing := range map[int][]string{0: {"m1", "m2"}, 1: {"m1"}, 2: nil} {
-		var err error
 		address := management(t, "["+counted("other", 9, 9)+`,{"name":"sms.outbound"}]`, "["+counted("sms.outbound", 0, hand)+"]")
-		b.look.Management, err = auditor.NewManagement(address+"/", myFleet)
+		m, err := auditor.NewManagement(address+"/", myFleet)
 		b.must(err)
+		b.look.Depths = m.Depths
 		b.wants(missing...)
 	}
 }
 
 func TestManagementOutOfReach(t *testing.T) {
 	b := newBench(t)
+	b.passed(store.Outbound, "m")
 	for broker, want := range map[string]string{
 		"amqp://me:other@localhost/my%2Ffleet": "401",
 		"amqp://me:s3cret@localhost/":          "401",
 		myFleet:                                "EOF",
 	} {
-		var err error
-		b.look.Management, err = auditor.NewManagement(management(t, `[{"name":`), broker)
+		m, err := auditor.NewManagement(management(t, `[{"name":`), broker)
 		b.must(err)
+		b.look.Depths = m.Depths
 		_, err = b.look.Audit(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", broker, err)

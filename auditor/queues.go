@@ -17,8 +17,8 @@ type depths map[string]int64
 
 // look asks for every queue a message may be in.
 func (a *Auditor) look(ctx context.Context) (depths, error) {
-	if a.Management != nil {
-		return a.Management.depths(ctx)
+	if a.Depths != nil {
+		return a.Depths(ctx)
 	}
 	holds := depths{}
 	for _, queue := range a.queues() {
@@ -108,7 +108,7 @@ func (a *Auditor) findSetAside(ctx context.Context, f *Finding, holds depths, op
 	}
 	nameless := all > int64(len(f.Stuck))
 	for _, queue := range a.queues() {
-		if a.Management != nil && holds[queue+broker.DeadSuffix] == 0 {
+		if a.Depths != nil && holds[queue+broker.DeadSuffix] == 0 {
 			continue
 		}
 		found, lie, err := deadletters.List(ctx, a.Broker, queue, letters, deadletters.Filter{})

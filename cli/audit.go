@@ -114,10 +114,8 @@ func (a *auditing) balance(ctx context.Context, db store.Database, args []string
 		return nil, err
 	}
 	look := &auditor.Auditor{Record: db, Fleet: places(defs), Limits: a.limits, Again: a.again}
-	if a.management != "" {
-		if look.Management, err = auditor.NewManagement(a.management, a.amqpURL); err != nil {
-			return nil, err
-		}
+	if look.Depths, err = managed(a.management, a.amqpURL); err != nil {
+		return nil, err
 	}
 	// Without a tap nothing is known of what is still to be written down.
 	if found.Balanced = len(look.Fleet.Taps) > 0; !found.Balanced {

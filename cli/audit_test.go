@@ -124,7 +124,7 @@ func TestAuditExitCodes(t *testing.T) {
 	a.wants(exitMisused, []string{"--since"}, "--since", "someday")
 	a.wants(exitMisused, nil, filepath.Join(a.dir, "nowhere.yaml"))
 	a.wants(exitMisused, []string{"management"}, "--management-url", "localhost", a.dir)
-	a.wants(exitMisused, []string{"refused"}, "--management-url", "http://127.0.0.1:1", a.dir)
+	a.wants(exitMisused, []string{"refused"}, append(all, "--management-url", "http://127.0.0.1:1")...)
 	a.wants(exitMisused, nil, "--database-url", "sqlite:"+filepath.Join(a.dir, "no", "where.db"))
 }
 

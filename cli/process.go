@@ -16,8 +16,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
+	"switchboard/auditor"
 	"switchboard/fleet"
 	"switchboard/store"
+	"switchboard/worker"
 )
 
 // processFlags are the flags of every command that runs workers. Connections
@@ -25,6 +27,7 @@ import (
 type processFlags struct {
 	amqpURL     string
 	databaseURL string
+	management  string
 	httpAddress string
 	pprof       bool
 	logLevel    string
@@ -42,12 +45,14 @@ func (f *processFlags) add(cmd *cobra.Command) {
 		"the broker: amqp://, amqps:// or memory: (AMQP_URL)")
 	flags.StringVar(&f.databaseURL, "database-url", env("DATABASE_URL", defaultDatabase),
 		"the database: postgres://, sqlite:PATH or memory: (DATABASE_URL)")
+	flags.StringVar(&f.management, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
+		"RabbitMQ's management, http://host:15672: the audit of persistence workers counts what workers have in hand (RABBITMQ_MANAGEMENT_URL)")
 	flags.StringVar(&f.httpAddress, "http", os.Getenv("SWITCHBOARD_HTTP"),
 		"where to serve /metrics, /healthz, /readyz and /status (SWITCHBOARD_HTTP); a free port from localhost:8080 on when empty")
 	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ too")
 	flags.StringVar(&f.logLevel, "log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error (LOG_LEVEL)")
 	// Defaults may hold passwords: they are never shown in the help.
-	for _, name := range []string{"amqp-url", "database-url"} {
+	for _, name := range []string{"amqp-url", "database-url", "management-url"} {
 		flags.Lookup(name).DefValue = ""
 	}
 }
@@ -113,7 +118,20 @@ func (p *process) openBroker(f *processFlags, name string) (err error) {
 		return misused(err)
 	}
 	p.close = append(p.close, func() error { return fleet.CloseBroker(p.Broker) })
-	return nil
+	p.Depths, err = managed(f.management, f.amqpURL)
+	return misused(err)
+}
+
+// managed asks RabbitMQ's management, where there is an address.
+func managed(address, amqpURL string) (worker.Depths, error) {
+	if address == "" {
+		return nil, nil
+	}
+	m, err := auditor.NewManagement(address, amqpURL)
+	if err != nil {
+		return nil, err
+	}
+	return m.Depths, nil
 }
 
 func (p *process) openState(ctx context.Context, f *processFlags) error {

@@ -25,6 +25,7 @@ type Process struct {
 	Broker   broker.Broker
 	State    store.State
 	Record   store.Database // nil where the state is in memory only
+	Depths   worker.Depths  // nil where RabbitMQ's management is not known
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
 	Version  string
@@ -209,7 +210,7 @@ func hopeless(err error) bool {
 
 func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
 	env := worker.Env{
-		Name: def.Name, Kind: def.Kind, Broker: attended{p.Broker, &r.queues}, State: p.State, Record: p.Record, Metrics: p.metrics,
+		Name: def.Name, Kind: def.Kind, Broker: attended{p.Broker, &r.queues}, State: p.State, Record: p.Record, Depths: p.Depths, Metrics: p.metrics,
 		Logger:     p.Logger.With("worker", def.Name),
 		Stack:      worker.NewStack(def.layers...),
 		Registerer: p.Registry,

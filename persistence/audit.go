@@ -87,7 +87,7 @@ func registered[C prometheus.Collector](reg prometheus.Registerer, c C) (C, erro
 // auditor looks for the messages of this worker's transports.
 func (r *recorder) auditor() *auditor.Auditor {
 	return &auditor.Auditor{
-		Record: r.db, Broker: r.core.Broker,
+		Record: r.db, Broker: r.core.Broker, Depths: r.core.Depths,
 		Fleet: auditor.Fleet{
 			Connectors: slices.Concat(r.Transports, r.Exposed), Taps: []string{r.queue().Name}, Silent: len(r.Exposed) == 0,
 		},

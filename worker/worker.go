@@ -32,12 +32,17 @@ type Env struct {
 	Broker  broker.Broker
 	State   store.State    // shared with the worker's replicas where it can be
 	Record  store.Database // where messages are recorded; nil where there is no database
+	Depths  Depths         // nil where nobody tells
 	Logger  *slog.Logger
 	Metrics *Metrics
 	Stack   Stack
 	// Registerer takes plugins' own metrics; nil where nobody reads them.
 	Registerer prometheus.Registerer
 }
+
+// Depths says how many bodies each queue of the broker holds, by its name, with
+// those in workers' hands: AMQP does not tell of them, RabbitMQ's management does.
+type Depths func(ctx context.Context) (map[string]int64, error)
 
 // The kinds of workers.
 const (
