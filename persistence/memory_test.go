@@ -6,7 +6,11 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
@@ -64,6 +68,51 @@ func TestNewerSchema(t *testing.T) {
 	if err := w.Run(t.Context()); !errors.Is(err, store.ErrSchemaNewer) || !message.IsPermanent(err) {
 		t.Errorf("the worker ended with: %v", err)
 	}
+}
+
+// migratable is a database that a newer program migrates while others run.
+type migratable struct {
+	store.Database
+	newer atomic.Bool
+}
+
+func (m *migratable) Check(ctx context.Context) error {
+	if m.newer.Load() {
+		return store.ErrSchemaNewer
+	}
+	return m.Database.Check(ctx)
+}
+
+// A worker that runs while a newer program migrates its database stops, and says
+// why.
+func TestMigratedWhileItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker, db := openEmbedded(t)
+		bench := &bench{T: t, id: "running", broker: broker, db: db, sms: "sms", app: "app"}
+		shared := &migratable{Database: db}
+		w, err := bench.worker().Worker(worker.Env{Name: "p", Broker: broker, State: db, Record: shared, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(t.Context()) }()
+		time.Sleep(10 * time.Minute) // of the test's own clock
+		select {
+		case err := <-ended:
+			t.Fatalf("the worker ended before the migration: %v", err)
+		default:
+		}
+		shared.newer.Store(true)
+		time.Sleep(2 * time.Minute)
+		select {
+		case err := <-ended:
+			if !errors.Is(err, store.ErrSchemaNewer) || !message.IsPermanent(err) || !strings.Contains(err.Error(), "while this worker ran") {
+				t.Errorf("the worker ended with: %v", err)
+			}
+		default:
+			t.Fatal("the worker runs on")
+		}
+	})
 }
 
 func TestNeedsDatabase(t *testing.T) {

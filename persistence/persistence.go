@@ -113,7 +113,7 @@ func (r *recorder) Run(ctx context.Context) error {
 	if err := r.awaitSchema(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
-	jobs := []func(context.Context) error{r.tap, r.sweep, r.audit}
+	jobs := []func(context.Context) error{r.tap, r.sweep, r.audit, r.watchSchema}
 	if r.Broadcasts {
 		jobs = append(jobs, r.relay, r.handOver)
 	}
@@ -140,9 +140,13 @@ func together(ctx context.Context, jobs []func(context.Context) error) error {
 	return errors.Join(all...)
 }
 
-// schemaRetry is how long a worker waits before it asks a database again that
-// is out of reach.
-const schemaRetry = 3 * time.Second
+const (
+	// schemaRetry is how long a worker waits before it asks a database again
+	// that is out of reach.
+	schemaRetry = 3 * time.Second
+	// schemaEvery is how often a running worker asks for the schema's version.
+	schemaEvery = time.Minute
+)
 
 // awaitSchema waits for a database that is out of reach, and refuses one with
 // another schema. The queue keeps what passes meanwhile.
@@ -165,6 +169,21 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(schemaRetry):
+		}
+	}
+}
+
+// watchSchema ends the worker when somebody has migrated the database while it
+// ran: what it would write is not what the newer programs beside it read.
+func (r *recorder) watchSchema(ctx context.Context) error {
+	for {
+		sleep(ctx, schemaEvery)
+		if ctx.Err() != nil {
+			return nil
+		}
+		err := r.db.Check(ctx)
+		if errors.Is(err, store.ErrSchemaOlder) || errors.Is(err, store.ErrSchemaNewer) {
+			return message.Permanent(fmt.Errorf("the database was migrated while this worker ran: %w", err))
 		}
 	}
 }

@@ -29,26 +29,32 @@ const (
 )
 
 // Fact is the most telling thing known of a transmission. Facts of a direction
-// are ordered: a greater one was learned later, or says more. What is known
-// never depends on the order in which facts arrive, because only the greatest
-// counts.
+// are ordered, by their place in the table of stages: a greater one was learned
+// later, or says more. What is known never depends on the order in which facts
+// arrive, because only the greatest counts.
+//
+// The numbers are stored, and programs of different ages share a database: a
+// number means the same for ever, and a new fact takes a new one.
 type Fact int
 
-// The facts of an outbound transmission, then those of an inbound one.
+// The facts of an outbound transmission.
 const (
-	Queued      Fact = iota // stored, not handed to its transport yet
-	Cancelled               // withdrawn before it was handed over
-	Handed                  // on its transport's queue
-	Underway                // a delivery report: pending
-	Refused                 // nack: the transport or the outside would not have it
-	Sent                    // ack
-	Undelivered             // a delivery report: failed
-	Delivered               // a delivery report: delivered
+	Queued      Fact = 0  // stored, not handed to its transport yet
+	Cancelled   Fact = 1  // withdrawn before it was handed over
+	Handed      Fact = 2  // on its transport's queue
+	Underway    Fact = 12 // a delivery report: pending
+	Refused     Fact = 3  // nack: the transport or the outside would not have it
+	Sent        Fact = 4  // ack
+	Undelivered Fact = 5  // a delivery report: failed
+	Delivered   Fact = 6  // a delivery report: delivered
+)
 
-	Received  Fact = iota // on the transport's inbound queue
-	Replied               // somebody answered it
-	Errored               // an application gave up on it
-	Processed             // an application has done with it
+// The facts of an inbound transmission.
+const (
+	Received  Fact = 8  // on the transport's inbound queue
+	Replied   Fact = 9  // somebody answered it
+	Errored   Fact = 10 // an application gave up on it
+	Processed Fact = 11 // an application has done with it
 )
 
 // Stage is one row of the state table.
@@ -83,14 +89,29 @@ var stages = [...]Stage{
 // Stages is the state table.
 func Stages() []Stage { return slices.Clone(stages[:]) }
 
-// stage finds a fact's row; facts come from this package's own constants.
-func (f Fact) stage() Stage {
-	i := slices.IndexFunc(stages[:], func(s Stage) bool { return s.Fact == f })
-	if i < 0 {
-		return Stage{Fact: f, Name: "unknown"}
+// place is a fact's row in the table, which says how much it counts; -1 when
+// this program does not know it.
+func (f Fact) place() int {
+	for i := range stages {
+		if stages[i].Fact == f {
+			return i
+		}
 	}
-	return stages[i]
+	return -1
 }
+
+func (f Fact) stage() Stage {
+	if i := f.place(); i >= 0 {
+		return stages[i]
+	}
+	return Stage{Fact: f, Name: "unknown"}
+}
+
+// Compare orders the facts of a direction: negative when f says less than o.
+func (f Fact) Compare(o Fact) int { return cmp.Compare(f.place(), o.place()) }
+
+// Known says whether this program knows the fact; a newer one may store others.
+func (f Fact) Known() bool { return f.place() >= 0 }
 
 // Status is the letter of a transmission of which f is known.
 func (f Fact) Status() Status { return f.stage().Status }
@@ -107,11 +128,16 @@ type Progress struct {
 
 // Compare orders progress: negative when p is behind o.
 func (p Progress) Compare(o Progress) int {
-	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), cmp.Compare(p.Fact, o.Fact))
+	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), p.Fact.Compare(o.Fact))
 }
 
 // Learn is the progress when f becomes known in the present attempt.
-func (p Progress) Learn(f Fact) Progress { return Progress{p.Attempt, max(p.Fact, f)} }
+func (p Progress) Learn(f Fact) Progress {
+	if f.Compare(p.Fact) > 0 {
+		p.Fact = f
+	}
+	return p
+}
 
 // Counts says how many of a message's transmissions are where.
 type Counts struct {

@@ -28,21 +28,41 @@ func TestStatesPage(t *testing.T) {
 
 func TestStagesAreOrderedAndComplete(t *testing.T) {
 	seen := map[store.Fact]bool{}
-	var last store.Fact
+	var last store.Stage
 	for i, s := range store.Stages() {
-		if i > 0 && s.Fact <= last {
-			t.Errorf("%s is not after %s", s.Fact, last)
+		if seen[s.Fact] || i > 0 && s.Direction == last.Direction && s.Fact.Compare(last.Fact) <= 0 {
+			t.Errorf("%s is not after %s", s.Fact, last.Fact)
 		}
-		last = s.Fact
+		last = s
 		for _, from := range s.After {
-			if !seen[from] || from >= s.Fact {
+			if !seen[from] || from.Compare(s.Fact) >= 0 {
 				t.Errorf("%s comes after %s, which is not before it", s.Fact, from)
 			}
 		}
 		seen[s.Fact] = true
-		if s.Fact.Status() != s.Status || s.Name == "" || s.Cause == "" {
+		if s.Fact.Status() != s.Status || s.Name == "" || s.Cause == "" || !s.Fact.Known() {
 			t.Errorf("stage %+v", s)
 		}
+	}
+}
+
+// TestStoredNumbers: a number in somebody's database, or in the hands of an
+// older worker beside this one, means the same for ever. Add lines; never change
+// one, and never use a number again.
+func TestStoredNumbers(t *testing.T) {
+	want := map[int]string{
+		0: "queued", 1: "cancelled", 2: "handed over", 3: "refused", 4: "sent", 5: "undelivered", 6: "delivered",
+		8: "received", 9: "replied", 10: "errored", 11: "processed", 12: "underway",
+	}
+	got := map[int]string{}
+	for _, s := range store.Stages() {
+		got[int(s.Fact)] = s.Name
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if unknown := store.Fact(99); unknown.Known() || unknown.String() != "unknown" {
+		t.Errorf("fact 99 is %s", unknown)
 	}
 }
 
@@ -68,12 +88,18 @@ func TestMessageFollowsItsTransmissions(t *testing.T) {
 
 // TestLearningHasNoOrder: what is known is the same however facts come.
 func TestLearningHasNoOrder(t *testing.T) {
+	var outbound []store.Fact
+	for _, s := range store.Stages() {
+		if s.Direction == store.Outbound {
+			outbound = append(outbound, s.Fact)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		facts := rapid.SliceOfN(rapid.IntRange(int(store.Queued), int(store.Delivered)), 1, 8).Draw(t, "facts")
+		facts := rapid.SliceOfN(rapid.SampledFrom(outbound), 1, 8).Draw(t, "facts")
 		shuffled := rapid.Permutation(facts).Draw(t, "shuffled")
 		one, other := store.Progress{Attempt: 1}, store.Progress{Attempt: 1}
 		for i := range facts {
-			one, other = one.Learn(store.Fact(facts[i])), other.Learn(store.Fact(shuffled[i]))
+			one, other = one.Learn(facts[i]), other.Learn(shuffled[i])
 		}
 		if diff := cmp.Diff(one, other); diff != "" {
 			t.Errorf("-one +other:\n%s", diff)

@@ -91,8 +91,9 @@ func generate(ctx context.Context, l *ledger, rows int) error {
 			fmt.Sprintf(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, fact, attempt, reason,
 				provider_id, application, date, updated)
 			SELECT md5(i::text), %s, 1, %d, md5(i::text), 1 + (i/2) %% %d, CASE WHEN i %% 1000 = 1 THEN 'E' WHEN i %% 2 = 0 THEN 'R' ELSE 'D' END,
-				CASE i %% 2 WHEN 0 THEN 3 ELSE 6 END, 1, CASE WHEN i %% 1000 = 1 THEN 'no such subscriber' END,
-				CASE i %% 2 WHEN 1 THEN 'p' || i END, 'app', %s, %s %s`, way, month, people, at, at, series),
+				CASE WHEN i %% 1000 = 1 THEN %d WHEN i %% 2 = 0 THEN %d ELSE %d END, 1, CASE WHEN i %% 1000 = 1 THEN 'no such subscriber' END,
+				CASE i %% 2 WHEN 1 THEN 'p' || i END, 'app', %s, %s %s`, way, month, people,
+				store.Refused, store.Processed, store.Delivered, at, at, series),
 			fmt.Sprintf(`INSERT INTO event (id, month, message_id, direction, backend_id, type, date, recorded)
 			SELECT 'e' || i, %d, md5(i::text), 'O', 1, 'ack', %s, %s %s WHERE i %% 2 = 1`, month, at, at, series))
 	}

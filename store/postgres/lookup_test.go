@@ -43,12 +43,15 @@ func fill(b testing.TB, c *pgx.Conn, transmissions, people int) {
 	run("ANALYZE")
 }
 
+func fact(f store.Fact) string { return strconv.Itoa(int(f)) }
+
 // fillMonth makes the partition without its indexes, which are faster built
 // than kept.
 func fillMonth(run func(string, ...any), from, n, people int, when time.Time) {
 	month := when.Year()*100 + int(when.Month())
 	args := []any{from, from + n - 1, month, when, people}
 	const numbers = ` FROM generate_series($1::int, $2::int) n, (SELECT $3::int AS month, $4::timestamptz AS day, $5::int AS people) k`
+	processed, refused, delivered := fact(store.Processed), fact(store.Refused), fact(store.Delivered)
 	const id, even, date = "md5(n::text)", "n % 2 = 0", "k.day - (n % 80000) * interval '1 second'"
 	for _, table := range []string{"message", "transmission", "event"} {
 		run(fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %[1]s_%[2]d PARTITION OF %[1]s FOR VALUES IN (%[2]d)`, table, month))
@@ -61,7 +64,7 @@ func fillMonth(run func(string, ...any), from, n, people int, when time.Time) {
 	run(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, fact, attempt, reason,
 			provider_id, application, date, updated)
 		SELECT `+id+`, CASE WHEN `+even+` THEN 'I' ELSE 'O' END, 1 + (n / 2 % k.people) % 2, k.month, `+id+`, 1 + n / 2 % k.people,
-			CASE WHEN `+even+` THEN 'R' WHEN n % 1001 = 0 THEN 'E' ELSE 'D' END, CASE WHEN `+even+` THEN 11 WHEN n % 1001 = 0 THEN 3 ELSE 6 END,
+			CASE WHEN `+even+` THEN 'R' WHEN n % 1001 = 0 THEN 'E' ELSE 'D' END, CASE WHEN `+even+` THEN `+processed+` WHEN n % 1001 = 0 THEN `+refused+` ELSE `+delivered+` END,
 			1, CASE WHEN n % 1001 = 0 THEN 'no credit' END, CASE WHEN n % 2 = 1 THEN 'p' || `+id+` END, 'app', `+date+`, `+date+numbers, args...)
 	run(`INSERT INTO event (id, month, message_id, direction, backend_id, type, date, recorded, body)
 		SELECT md5('e' || n), k.month, `+id+`, 'O', 1, 'ack', `+date+`, `+date+`, '{}'`+numbers+` WHERE n % 2 = 1`, args...)

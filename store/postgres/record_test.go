@@ -11,3 +11,8 @@ import (
 func TestRecord(t *testing.T) {
 	storetest.RunRecord(t, func(t *testing.T) storetest.Ledger { return migrated(t) })
 }
+
+func TestNewerFact(t *testing.T) {
+	db := migrated(t)
+	storetest.RunNewerFact(t, db, db.Write)
+}

@@ -14,3 +14,8 @@ func TestRecordInFile(t *testing.T) {
 func TestRecordInMemory(t *testing.T) {
 	storetest.RunRecord(t, func(t *testing.T) storetest.Ledger { return migrated(t, sqlite.Memory) })
 }
+
+func TestNewerFact(t *testing.T) {
+	db := migrated(t, file(t))
+	storetest.RunNewerFact(t, db, db.Write)
+}

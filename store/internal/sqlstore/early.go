@@ -77,8 +77,12 @@ func (db *DB) waiting(ctx context.Context, q querier, wires []wire) (words []*wo
 		err := db.query(ctx, q, func(rows *sql.Rows) error {
 			w := new(word)
 			words = append(words, w)
-			return rows.Scan(&w.event, &w.id, &w.direction, &w.backend, &w.fact, &w.attempt, moment{&w.at},
+			err := rows.Scan(&w.event, &w.id, &w.direction, &w.backend, &w.fact, &w.attempt, moment{&w.at},
 				orNull[string]{&w.reason}, orNull[string]{&w.prov}, orNull[string]{&w.app})
+			if err != nil {
+				return err
+			}
+			return checkFact(w.fact)
 		}, with+`SELECT e.event_id, e.id, e.direction, e.backend_id, e.fact, e.attempt, e.date, e.reason, e.provider_id, e.application
 			FROM r JOIN early e ON e.id = r.id AND e.direction = r.direction`, args...)
 		if err != nil {

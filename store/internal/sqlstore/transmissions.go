@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 	"time"
 
@@ -200,7 +201,18 @@ func scanTransmission(rows *sql.Rows) (*transmission, error) {
 	err := rows.Scan(&t.id, &t.direction, &t.backend, &t.month, &t.messageID, &t.connection, orNull[int64]{&t.broadcast},
 		&t.Fact, &t.Attempt, orNull[string]{&t.reason}, orNull[string]{&t.provider}, orNull[string]{&t.app},
 		moment{&t.date}, moment{&t.sent}, moment{&t.delivered})
+	if err == nil {
+		err = checkFact(t.Fact)
+	}
 	return t, err
+}
+
+// checkFact refuses to go on from a fact that only a newer program knows.
+func checkFact(f store.Fact) error {
+	if f.Known() {
+		return nil
+	}
+	return fmt.Errorf("%w: what it knows of a transmission has the number %d", store.ErrSchemaNewer, int(f))
 }
 
 // applyTo lets the unplaced words count and returns what they changed.
