@@ -83,36 +83,40 @@ type Handover struct {
 
 // Message is what to publish on `<Backend>.outbound`. The recorder knows it
 // again by its ID, its timestamp (which must stay) and the attempt in its
-// helper_metadata.
+// routing_metadata, which transports copy to the message's events.
 func (h *Handover) Message() *message.Message {
 	m := message.New()
 	m.ID, m.Timestamp = h.ID, h.Date
 	m.To, m.From, m.Content = h.Address, h.OwnAddress, h.Text
 	m.InReplyTo, m.TransportName = h.InResponseTo, h.Backend
-	m.HelperMetadata.Set(attemptKey, map[string]int64{"id": h.Broadcast, "attempt": int64(h.Attempt)})
+	m.RoutingMetadata.Set(attemptKey, map[string]int64{"id": h.Broadcast, "attempt": int64(h.Attempt)})
 	if h.Endpoint != "" {
 		m.SetEndpoint(h.Endpoint)
 	}
 	return m
 }
 
-// attemptKey is where in helper_metadata a broadcast's messages say which
-// attempt they are.
+// attemptKey is where in routing_metadata a broadcast's messages, and the
+// events about them, say which attempt they are of.
 const attemptKey = "broadcast"
 
 // Attempt is which attempt an outbound message is; 0 when it does not say,
 // because it is none of a broadcast's.
-func Attempt(m *message.Message) int {
-	if m.HelperMetadata.Len() == 0 || m.HelperMetadata.Raw(attemptKey) == "" {
-		return 0
-	}
+func Attempt(m *message.Message) int { return attempt(&m.RoutingMetadata) }
+
+// AttemptOf is which attempt an event is about; 0 when it does not say, because
+// its message is none of a broadcast's or its transport, one of Vumi's say,
+// leaves the routing_metadata out.
+func AttemptOf(e *message.Event) int { return attempt(&e.RoutingMetadata) }
+
+func attempt(routing *message.Object) int {
 	var said struct {
 		Attempt int `json:"attempt"`
 	}
-	if m.HelperMetadata.Decode(attemptKey, &said) != nil {
+	if routing.Decode(attemptKey, &said) != nil {
 		return 0 // somebody else's member of that name
 	}
-	return said.Attempt
+	return max(said.Attempt, 0)
 }
 
 // BroadcastInfo is a broadcast and how far it is.

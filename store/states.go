@@ -120,7 +120,7 @@ func (f Fact) Status() Status { return f.stage().Status }
 func (f Fact) String() string { return f.stage().Name }
 
 // Progress is how far a transmission has come: facts count within an attempt,
-// and a later attempt outweighs all that is known of an earlier one.
+// and a later attempt outweighs what is known of an earlier one.
 type Progress struct {
 	Attempt int // from 1
 	Fact    Fact
@@ -131,10 +131,19 @@ func (p Progress) Compare(o Progress) int {
 	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), p.Fact.Compare(o.Fact))
 }
 
-// Learn is the progress when f becomes known in the present attempt.
-func (p Progress) Learn(f Fact) Progress {
-	if f.Compare(p.Fact) > 0 {
+// Learn is the progress when f becomes known of an attempt, 0 for the present
+// one. What is said of an earlier attempt changes nothing: this one is for its
+// failure. Only a message that arrived has arrived, whichever attempt it was.
+func (p Progress) Learn(attempt int, f Fact) Progress {
+	was := p
+	if attempt > p.Attempt {
+		p = Progress{attempt, f}
+	}
+	if (attempt == 0 || attempt == p.Attempt || f == Delivered) && f.Compare(p.Fact) > 0 {
 		p.Fact = f
+	}
+	if was.Fact == Delivered {
+		p.Fact = Delivered
 	}
 	return p
 }

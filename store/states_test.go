@@ -86,25 +86,49 @@ func TestMessageFollowsItsTransmissions(t *testing.T) {
 	}
 }
 
-// TestLearningHasNoOrder: what is known is the same however facts come.
+// TestLearningHasNoOrder: what is known is the same however facts come, of
+// whichever attempts.
 func TestLearningHasNoOrder(t *testing.T) {
-	var outbound []store.Fact
+	var said []store.Progress
 	for _, s := range store.Stages() {
-		if s.Direction == store.Outbound {
-			outbound = append(outbound, s.Fact)
+		for attempt := 1; s.Direction == store.Outbound && attempt <= 3; attempt++ {
+			said = append(said, store.Progress{Attempt: attempt, Fact: s.Fact})
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		facts := rapid.SliceOfN(rapid.SampledFrom(outbound), 1, 8).Draw(t, "facts")
-		shuffled := rapid.Permutation(facts).Draw(t, "shuffled")
+		list := rapid.SliceOfN(rapid.SampledFrom(said), 1, 8).Draw(t, "said")
+		shuffled := rapid.Permutation(list).Draw(t, "shuffled")
 		one, other := store.Progress{Attempt: 1}, store.Progress{Attempt: 1}
-		for i := range facts {
-			one, other = one.Learn(facts[i]), other.Learn(shuffled[i])
+		for i := range list {
+			one, other = one.Learn(list[i].Attempt, list[i].Fact), other.Learn(shuffled[i].Attempt, shuffled[i].Fact)
 		}
 		if diff := cmp.Diff(one, other); diff != "" {
 			t.Errorf("-one +other:\n%s", diff)
 		}
 	})
+}
+
+func TestAttempts(t *testing.T) {
+	two := func(f store.Fact) store.Progress { return store.Progress{Attempt: 2, Fact: f} }
+	for _, c := range []struct {
+		was     store.Fact // in attempt 2
+		attempt int
+		fact    store.Fact
+		want    store.Progress
+	}{
+		{store.Queued, 1, store.Handed, two(store.Queued)},
+		{store.Queued, 1, store.Sent, two(store.Queued)},
+		{store.Sent, 1, store.Undelivered, two(store.Sent)},
+		{store.Refused, 1, store.Delivered, two(store.Delivered)},
+		{store.Queued, 0, store.Sent, two(store.Sent)},
+		{store.Sent, 2, store.Undelivered, two(store.Undelivered)},
+		{store.Undelivered, 3, store.Queued, store.Progress{Attempt: 3, Fact: store.Queued}},
+		{store.Delivered, 3, store.Refused, store.Progress{Attempt: 3, Fact: store.Delivered}},
+	} {
+		if got := two(c.was).Learn(c.attempt, c.fact); got != c.want {
+			t.Errorf("attempt 2 is %s, and attempt %d is %s: %+v, want %+v", c.was, c.attempt, c.fact, got, c.want)
+		}
+	}
 }
 
 func TestPrintable(t *testing.T) {

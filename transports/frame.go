@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"switchboard/config"
@@ -128,7 +129,7 @@ func (f *Frame) send(ctx context.Context, item *worker.Item) error {
 		if providerID, err = f.hand(ctx, item); err != nil {
 			return err
 		}
-		f.remember(ctx, item.Message.ID, providerID)
+		f.remember(ctx, item.Message, providerID)
 	}
 	if !f.acks {
 		return nil
@@ -157,14 +158,22 @@ func (f *Frame) hand(ctx context.Context, item *worker.Item) (providerID string,
 	return f.transport.Send(ctx, item.Message)
 }
 
-func (f *Frame) sentKey(id string) string { return "sent/" + f.options.TransportName + "/" + id }
+// sentKey is where a message is remembered; each of a broadcast's attempts at it
+// is sent.
+func (f *Frame) sentKey(m *message.Message) string {
+	key := "sent/" + f.options.TransportName + "/" + m.ID
+	if attempt := store.Attempt(m); attempt > 1 {
+		key += "/" + strconv.Itoa(attempt)
+	}
+	return key
+}
 
 // alreadySent asks whether a message that was handed out before has been sent.
 func (f *Frame) alreadySent(ctx context.Context, item *worker.Item) (providerID string, sent bool, err error) {
 	if !item.Redelivered() || f.options.RememberSent == 0 {
 		return "", false, nil
 	}
-	key := f.sentKey(item.Message.ID)
+	key := f.sentKey(item.Message)
 	found, err := f.state.Get(ctx, key)
 	if err != nil {
 		return "", false, fmt.Errorf("asking whether message %s was sent: %w", item.Message.ID, err)
@@ -175,14 +184,14 @@ func (f *Frame) alreadySent(ctx context.Context, item *worker.Item) (providerID 
 
 // remember is not worth losing a message over: without it the message may be
 // sent twice, if the worker dies before the ack is published.
-func (f *Frame) remember(ctx context.Context, id, providerID string) {
+func (f *Frame) remember(ctx context.Context, m *message.Message, providerID string) {
 	if f.options.RememberSent == 0 {
 		return
 	}
-	err := f.state.Set(ctx, store.Entry{Key: f.sentKey(id), Value: providerID, TTL: f.options.RememberSent.Std()})
+	err := f.state.Set(ctx, store.Entry{Key: f.sentKey(m), Value: providerID, TTL: f.options.RememberSent.Std()})
 	if err != nil {
 		f.core.Logger.Warn("remembering a sent message failed; it may be sent twice if it is delivered again",
-			"transport", f.options.TransportName, "message_id", id, "error", err)
+			"transport", f.options.TransportName, "message_id", m.ID, "error", err)
 	}
 }
 

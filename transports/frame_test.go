@@ -12,6 +12,7 @@ import (
 	"switchboard/broker"
 	"switchboard/broker/memory"
 	"switchboard/message"
+	"switchboard/store"
 	statememory "switchboard/store/memory"
 	"switchboard/transports"
 	"switchboard/worker"
@@ -118,6 +119,30 @@ func TestCopyIsNotSentAgain(t *testing.T) {
 		publish(fresh)
 		if w.sent.Load() != 2 {
 			t.Error("a message that had not been sent was not sent")
+		}
+	})
+}
+
+// Each of a broadcast's attempts at a message is sent once: what is remembered of
+// one says nothing of the next.
+func TestAttemptIsSentThoughTheOneBeforeWas(t *testing.T) {
+	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+		h := store.Handover{Attempt: 1}
+		h.ID, h.Backend, h.Address, h.Text, h.Broadcast = "broadcast1", "wire", "+27831234567", "hello", 1
+		for range 2 {
+			m := h.Message()
+			m.RoutingMetadata.Set(message.AgainKey, true) // as it would look delivered again
+			publish(m)
+			publish(m)
+			if attempt, sent := h.Attempt, int(w.sent.Load()); sent != attempt {
+				t.Errorf("after attempt %d, which came twice: sent %d times", attempt, sent)
+			}
+			h.Attempt++
+		}
+		for i, e := range events() {
+			if want := i/2 + 1; store.AttemptOf(e) != want {
+				t.Errorf("ack %d is of attempt %d, want %d", i+1, store.AttemptOf(e), want)
+			}
 		}
 	})
 }

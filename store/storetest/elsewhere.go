@@ -13,7 +13,7 @@ func broadcastElsewhere(t *testing.T, db Ledger) {
 	made := create(t, db, store.Broadcast{Text: "hello"}, recipients(1))
 	own := claim(t, db, dueNow(t, db)[0].ID)[0].Message()
 	other := outbound("elsewhere", "", at(1))
-	other.Message.HelperMetadata = own.HelperMetadata
+	other.Message.RoutingMetadata = own.RoutingMetadata
 	record(t, db, ack("elsewhere", at(2)))
 	record(t, db, other, store.Envelope{Direction: store.Outbound, Backend: "sms", Message: own}, other)
 	record(t, db, other)

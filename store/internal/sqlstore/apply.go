@@ -7,14 +7,18 @@ import (
 // apply lets a word count. The outcome of several is the same in any order.
 func (t *transmission) apply(w *word) (changed bool) {
 	was := *t
-	next := t.Learn(w.fact)
-	if w.attempt > t.Attempt {
-		next = store.Progress{Attempt: w.attempt, Fact: w.fact}
+	next := t.Learn(w.attempt, w.fact)
+	if next.Attempt > t.Attempt {
+		t.provider = "" // that of the attempt before, which its events have
 	}
+	former := w.attempt > 0 && w.attempt < t.Attempt
 	switch {
 	case next.Compare(t.Progress) > 0:
-		t.Progress, t.reason = next, w.reason
-	case w.fact == t.Fact:
+		t.Progress, t.reason = next, ""
+		if next.Fact == w.fact {
+			t.reason = w.reason
+		}
+	case w.fact == t.Fact && !former:
 		t.reason = least(t.reason, w.reason)
 	}
 	switch w.fact {
@@ -24,7 +28,9 @@ func (t *transmission) apply(w *word) (changed bool) {
 		t.sent = earliest(t.sent, w.at)
 		t.delivered = earliest(t.delivered, w.at)
 	}
-	t.provider = least(t.provider, w.prov)
+	if !former {
+		t.provider = least(t.provider, w.prov)
+	}
 	t.app = least(t.app, w.app)
 	return *t != was
 }

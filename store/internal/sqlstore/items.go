@@ -211,6 +211,7 @@ func (it *item) outcome(e *store.Envelope, now time.Time) error {
 		date: utc(ev.Timestamp), body: body(e.Body, ev.Encode),
 	}
 	it.says(fact)
+	it.words[0].attempt = store.AttemptOf(ev)
 	return nil
 }
 

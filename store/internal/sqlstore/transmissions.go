@@ -215,10 +215,11 @@ func checkFact(f store.Fact) error {
 	return fmt.Errorf("%w: what it knows of a transmission has the number %d", store.ErrSchemaNewer, int(f))
 }
 
-// applyTo lets the unplaced words count and returns what they changed.
+// applyTo lets the unplaced words count and returns what they changed. What
+// comes to be E by them may have another attempt.
 func (b *batch) applyTo(known []*transmission) (changed []*transmission) {
 	for _, t := range known {
-		was := t.Fact.Status()
+		was := t.Progress
 		any := false
 		for _, w := range b.words[t.wire] {
 			// A word of no certain backend may concern several transmissions.
@@ -230,7 +231,10 @@ func (b *batch) applyTo(known []*transmission) (changed []*transmission) {
 		}
 		if any {
 			changed = append(changed, t)
-			b.changed(t, was)
+			b.changed(t, was.Fact.Status())
+		}
+		if t.broadcast != 0 && t.Progress != was && t.Fact.Status() == store.StatusError && t.Fact != store.Cancelled {
+			b.retries = append(b.retries, t)
 		}
 	}
 	return changed
@@ -246,9 +250,6 @@ func (b *batch) updateTransmissions(ctx context.Context, changed []*transmission
 		rows[i] = []any{
 			t.id, string(t.direction), t.backend, t.month, string(t.Fact.Status()), int64(t.Fact), int64(t.Attempt),
 			null(t.reason), null(t.provider), null(t.app), b.now, when(t.sent), when(t.delivered),
-		}
-		if t.broadcast != 0 && t.Fact.Status() == store.StatusError && t.Fact != store.Cancelled {
-			b.retries = append(b.retries, t)
 		}
 	}
 	for part := range b.db.chunks(rows) {

@@ -1,0 +1,85 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+)
+
+// tryAgain is a broadcast to one person whose first attempt is answered with
+// answers, and its next attempt, in hand and not published yet. done says that
+// this was published.
+func tryAgain(t *testing.T, db Ledger, answers func(first *store.Handover) []store.Envelope) (first, second store.Handover, done func()) {
+	t.Helper()
+	create(t, db, store.Broadcast{Text: "x", RetryAfter: time.Microsecond}, recipients(1))
+	first = deliver(t, db, answers)[0]
+	var batch int64
+	eventually(t, "the next attempt is due", func() bool {
+		for _, b := range dueNow(t, db) {
+			batch, second = b.ID, claim(t, db, b.ID)[0]
+		}
+		return second.Attempt == 2
+	})
+	return first, second, func() { finish(t, db, batch, []store.Handover{second}, true) }
+}
+
+func reported(h *store.Handover, status message.DeliveryStatus) store.Envelope {
+	e := answerOf(h, message.DeliveryReport)
+	e.Event.DeliveryStatus = status
+	return e
+}
+
+// lateAttempt: what is said of the attempt before, however late, says nothing
+// of the one in hand: it must still be published.
+func lateAttempt(t *testing.T, db Ledger) {
+	first, second, _ := tryAgain(t, db, nacked)
+	record(t, db, tapped(&first), answerOf(&first, message.Ack), reported(&first, message.Pending))
+	r := find(t, db, second.ID)
+	if r.Status != store.StatusQueued || r.Attempts != 2 || r.Missing() == "" {
+		t.Errorf("not published yet, and recorded as %+v", r)
+	}
+	record(t, db, tapped(&second), answerOf(&second, message.Ack))
+	if r := find(t, db, second.ID); r.Status != store.StatusSent {
+		t.Errorf("sent, and recorded as %+v", r)
+	}
+}
+
+// lateFailure: a second failed report of the attempt before is no reason for a
+// third attempt.
+func lateFailure(t *testing.T, db Ledger) {
+	first, second, done := tryAgain(t, db, func(h *store.Handover) []store.Envelope {
+		return append(acked(h), reported(h, message.Failed))
+	})
+	record(t, db, tapped(&second), answerOf(&second, message.Ack))
+	done()
+	record(t, db, reported(&first, message.Failed), answerOf(&first, message.Nack))
+	if r := find(t, db, second.ID); r.Status != store.StatusSent || r.Reason != "" {
+		t.Errorf("sent, and recorded as %+v", r)
+	}
+	if i := info(t, db, second.Broadcast); i.Retrying != 0 || i.Sent != 1 {
+		t.Errorf("the broadcast: %+v", i)
+	}
+	record(t, db, reported(&second, message.Failed))
+	if i := info(t, db, second.Broadcast); i.Retrying != 1 || i.Error != 1 {
+		t.Errorf("the broadcast when its second attempt has failed: %+v", i)
+	}
+}
+
+// lateArrival: a message that arrived after all has arrived, whichever attempt
+// it was, and is not sent again.
+func lateArrival(t *testing.T, db Ledger) {
+	first, second, done := tryAgain(t, db, func(h *store.Handover) []store.Envelope {
+		return append(acked(h), reported(h, message.Failed))
+	})
+	record(t, db, reported(&first, message.Delivered))
+	record(t, db, tapped(&second), answerOf(&second, message.Nack))
+	done()
+	if r := find(t, db, second.ID); r.Status != store.StatusDelivered || r.Delivered.IsZero() || r.Reason != "" {
+		t.Errorf("arrived, and recorded as %+v", r)
+	}
+	if i := info(t, db, second.Broadcast); i.Retrying != 0 || i.Delivered != 1 {
+		t.Errorf("the broadcast: %+v", i)
+	}
+}
