@@ -19,7 +19,9 @@ import (
 // that says why.
 //
 // The list is in the state store, for ever, shared by every worker that names
-// the same list. Put the middleware on a dispatcher or on transports, where all
+// the same list. Broadcasts, which pass no dispatcher, know no lists: where there
+// is a record, STOP on any list ends them for the sender there, and START lets
+// them come again. Put the middleware on a dispatcher or on transports, where all
 // applications pass, or on one application.
 type OptOut struct {
 	// StopKeywords put the sender on the list, when one of them is the whole
@@ -36,9 +38,10 @@ type OptOut struct {
 	// can say that it understood.
 	Confirm bool `yaml:"confirm"`
 
-	state store.State
-	place place
-	words map[string]bool // keyword → it stops
+	state  store.State
+	people store.People // nil where there is no record, and so no broadcasts
+	place  place
+	words  map[string]bool // keyword → it stops
 }
 
 var _ worker.Middleware = (*OptOut)(nil)
@@ -79,9 +82,9 @@ func plain(text string) string {
 	return strings.ToUpper(strings.Trim(text, " \t\r\n.,;:!?\"'"))
 }
 
-// Bind takes the worker's state.
+// Bind takes the worker's state, and the record's people.
 func (o *OptOut) Bind(_ context.Context, tools worker.Tools) error {
-	o.state, o.place = tools.State, placeOf(tools)
+	o.state, o.people, o.place = tools.State, tools.People, placeOf(tools)
 	return nil
 }
 
@@ -129,6 +132,21 @@ func (o *OptOut) listen(ctx context.Context, e *message.Envelope) (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("changing the opt-out list %s: %w", o.List, err)
+	}
+	return o.record(ctx, e, stops)
+}
+
+// record says in the record whether a person wants broadcasts. A list may spell
+// a number with its plus or without.
+func (o *OptOut) record(ctx context.Context, e *message.Envelope, stops bool) error {
+	if o.people == nil || e.Message.TransportName == "" {
+		return nil
+	}
+	for _, identity := range spellings(e.Person()) {
+		err := o.people.OptOut(ctx, store.Address{Backend: e.Message.TransportName, Identity: identity}, stops)
+		if err != nil {
+			return fmt.Errorf("recording who wants broadcasts: %w", err)
+		}
 	}
 	return nil
 }

@@ -2,11 +2,14 @@ package middleware_test
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"switchboard/message"
 	"switchboard/middleware"
+	"switchboard/store"
+	"switchboard/store/sqlite"
 	"switchboard/worker"
 )
 
@@ -74,6 +77,42 @@ func TestOptOut(t *testing.T) {
 			o.wantsMail("to a group", true, func(m *message.Message) { m.To, m.Group = "", "g" })
 			o.says("unstop")
 			o.wantsMail("after UNSTOP", true, nil)
+		})
+	}
+}
+
+// TestOptOutEndsBroadcasts: broadcasts pass no middleware on their way, so the
+// record must know.
+func TestOptOutEndsBroadcasts(t *testing.T) {
+	for _, kind := range []string{worker.KindDispatcher, worker.KindTransport, worker.KindApplication} {
+		t.Run(kind, func(t *testing.T) {
+			db, err := sqlite.Open(t.Context(), sqlite.Memory, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = db.Close() }()
+			if err := db.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o := optOut{t, mustLoad(t, middleware.NewOptOut(), ""), kind}
+			tools := worker.Env{Name: "w", Kind: kind, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)}.Tools()
+			if err := o.Bind(t.Context(), tools); err != nil {
+				t.Fatal(err)
+			}
+			o.says("hello")
+			for _, c := range []struct {
+				says string
+				gets int64
+			}{{"STOP", 0}, {"START", 2}, {"stop", 0}} {
+				o.says(c.says)
+				made, err := db.Create(t.Context(), store.Broadcast{Text: "x"}, func(yield func(store.Recipient, error) bool) {
+					_ = yield(store.Recipient{Address: store.Address{Backend: "sms", Identity: "+27821234567"}}, nil) &&
+						yield(store.Recipient{Address: store.Address{Backend: "sms", Identity: "27821234567"}}, nil)
+				})
+				if c.gets == 0 && !errors.Is(err, store.ErrNoRecipients) || c.gets > 0 && err != nil || made.Total != c.gets {
+					t.Errorf("after %s: %+v, %v", c.says, made, err)
+				}
+			}
 		})
 	}
 }

@@ -29,9 +29,23 @@ func ours(e *message.Envelope) string {
 // bare is an address for comparing: a number is the same with and without its
 // plus, and nobody else's address changes.
 func bare(address string) string {
-	digits := strings.TrimPrefix(address, "+")
-	if digits == "" || strings.Trim(digits, "0123456789") != "" {
-		return strings.ToLower(address)
+	if digits, is := digitsOf(address); is {
+		return digits
 	}
-	return digits
+	return strings.ToLower(address)
+}
+
+// spellings are an address, and what else it may be written as: a number with
+// and without its plus.
+func spellings(address string) []string {
+	if digits, is := digitsOf(address); is {
+		return []string{digits, "+" + digits}
+	}
+	return []string{address}
+}
+
+// digitsOf is an address without its plus, if it is a number.
+func digitsOf(address string) (digits string, is bool) {
+	digits = strings.TrimPrefix(address, "+")
+	return digits, digits != "" && strings.Trim(digits, "0123456789") == ""
 }

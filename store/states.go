@@ -72,7 +72,7 @@ type Stage struct {
 // made from it. Within a direction it is ordered as the facts are.
 var stages = [...]Stage{
 	{Fact: Queued, Direction: Outbound, Status: StatusQueued, Name: "queued", Cause: "stored by a broadcast"},
-	{Fact: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled", After: []Fact{Queued}},
+	{Fact: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled, or opted out", After: []Fact{Queued}},
 	{Fact: Handed, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Fact{Queued}},
 	{Fact: Underway, Direction: Outbound, Status: StatusSent, Name: "underway", Cause: "delivery report pending", After: []Fact{Handed}},
 	{Fact: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Fact{Handed, Underway}, Retry: []Fact{Queued}},

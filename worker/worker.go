@@ -57,6 +57,7 @@ type Tools struct {
 	Name   string // the worker's name
 	Kind   string // one of the Kind constants
 	State  store.State
+	People store.People // who wants broadcasts; nil where there is no database
 	Logger *slog.Logger
 	// Registerer takes the plugin's own metrics, labelled by worker; nil where
 	// nobody reads them. Several plugins of one class may share a process: reuse
@@ -66,7 +67,7 @@ type Tools struct {
 
 // Tools are the tools for a plugin of this worker.
 func (e Env) Tools() Tools {
-	return Tools{Name: e.Name, Kind: e.Kind, State: e.State, Logger: e.Logger, Registerer: e.Registerer}
+	return Tools{Name: e.Name, Kind: e.Kind, State: e.State, People: e.Record, Logger: e.Logger, Registerer: e.Registerer}
 }
 
 // Binder is the optional ability of a plugin to be given tools; Bind is called

@@ -54,6 +54,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"broadcast: a worker that dies":         broadcastDeath,
 		"broadcast: schedule and throttle":      broadcastTimes,
 		"broadcast: many workers, no one twice": broadcastWorkers,
+		"broadcast: opting out later":           optOutLater,
 		"broadcast: late words of an attempt":   lateAttempt,
 		"broadcast: a late failure":             lateFailure,
 		"broadcast: a late arrival":             lateArrival,

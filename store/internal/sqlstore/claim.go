@@ -42,7 +42,7 @@ func (db *DB) Claim(ctx context.Context, batchID int64, owner string, lease time
 				return err
 			}
 		}
-		handovers, err = db.handovers(ctx, tx, c)
+		handovers, err = db.handovers(ctx, tx, c, now)
 		if err == nil && len(handovers) == 0 {
 			err = db.endBatch(ctx, tx, batchID, owner)
 		}
@@ -108,8 +108,9 @@ func (b *batch) retryWires(ctx context.Context, c *claimed) (wires []wire, err e
 	return wires, err
 }
 
-// handovers reads what of a batch is not handed over in its present attempt.
-func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed) (list []store.Handover, err error) {
+// handovers reads what of a batch is not handed over in its present attempt,
+// and withdraws it from those who have opted out.
+func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed, now time.Time) (list []store.Handover, err error) {
 	w := new(where)
 	w.and("t.direction = 'O' AND t.month = ? AND t.backend_id = ? AND t.fact = ?", c.month, c.backend, int64(store.Queued))
 	if c.retry {
@@ -118,12 +119,22 @@ func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed) (list []sto
 		// Those of the range that failed and are tried again are another batch's.
 		w.and("t.id >= ? AND t.id <= ? AND t.attempt = 1", c.first, c.last)
 	}
+	var out []wire
 	err = db.query(ctx, tx, func(rows *sql.Rows) error {
-		r, err := scanRecord(rows)
-		list = append(list, store.Handover{Record: r, Attempt: r.Attempts, Endpoint: c.endpoint})
+		var optedOut bool
+		r, err := scanRecord(rows, &optedOut)
+		if optedOut {
+			out = append(out, wire{r.ID, r.Direction})
+		} else {
+			list = append(list, store.Handover{Record: r, Attempt: r.Attempts, Endpoint: c.endpoint})
+		}
 		return err
-	}, "SELECT "+recordColumns+recordTables+w.sql()+" ORDER BY t.id", w.args...)
-	return list, err
+	}, "SELECT "+recordColumns+", coalesce(k.opted_out, false)"+recordTables+" LEFT JOIN contact k ON k.id = c.contact_id"+
+		w.sql()+" ORDER BY t.id", w.args...)
+	if err != nil || len(out) == 0 {
+		return list, err
+	}
+	return list, db.leaveOut(ctx, tx, c, out, now)
 }
 
 // Finish ends what Claim began: see store.Broadcasts.
