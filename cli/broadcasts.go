@@ -139,7 +139,7 @@ func onBroadcast(use, short string, do func(cmd *cobra.Command, db store.Databas
 
 // with calls do with the database, which is closed afterwards.
 func (f *databaseFlag) with(ctx context.Context, do func(store.Database) error) error {
-	db, err := f.open(ctx, true)
+	db, err := f.open(ctx)
 	if err != nil {
 		return err
 	}

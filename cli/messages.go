@@ -63,7 +63,7 @@ func (f *messagesFlags) run(cmd *cobra.Command) (err error) {
 	if err := f.filter.Check(); err != nil {
 		return misused(err)
 	}
-	db, err := f.open(cmd.Context(), true)
+	db, err := f.open(cmd.Context())
 	if err != nil {
 		return err
 	}

@@ -23,23 +23,28 @@ func (f *databaseFlag) add(cmd *cobra.Command) {
 	cmd.Flags().Lookup("database-url").DefValue = "" // it may hold a password
 }
 
-// open opens the database; with check it must have the schema the program wants.
-func (f *databaseFlag) open(ctx context.Context, check bool) (store.Database, error) {
-	if f.url == "" {
-		return nil, misused(fmt.Errorf("no database: set DATABASE_URL or --database-url to postgres://… or sqlite:PATH"))
-	}
-	db, err := fleet.OpenDatabase(ctx, f.url, slog.New(slog.DiscardHandler))
+// open opens a database that is there; it must have the schema the program wants.
+func (f *databaseFlag) open(ctx context.Context) (store.Database, error) {
+	db, err := f.opened(ctx, fleet.OpenDatabase)
 	if err != nil {
-		return nil, misused(err)
-	}
-	if !check {
-		return db, nil
+		return nil, err
 	}
 	if err := db.Check(ctx); err != nil {
 		_ = db.Close()
 		return nil, unreachable(err)
 	}
 	return db, nil
+}
+
+// opener is fleet.OpenDatabase or fleet.MakeDatabase.
+type opener func(ctx context.Context, address string, logger *slog.Logger) (store.Database, error)
+
+func (f *databaseFlag) opened(ctx context.Context, open opener) (store.Database, error) {
+	if f.url == "" {
+		return nil, misused(errors.New("no database: set DATABASE_URL or --database-url to postgres://… or sqlite:PATH"))
+	}
+	db, err := open(ctx, f.url, slog.New(slog.DiscardHandler))
+	return db, misused(err)
 }
 
 // unreachable says what to do about a database that does not answer. What the
@@ -59,7 +64,7 @@ func migrateCommand() *cobra.Command {
 		Short: "Bring the database to the schema this program wants; safe to run from several places at once",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, err := flag.open(cmd.Context(), false)
+			db, err := flag.opened(cmd.Context(), fleet.MakeDatabase)
 			if err != nil {
 				return err
 			}

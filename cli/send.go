@@ -74,16 +74,16 @@ func (s *sending) run(cmd *cobra.Command) error {
 	if err := s.check(); err != nil {
 		return misused(err)
 	}
+	db, err := s.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
 	roll, err := s.list.open(cmd, s.url)
 	if err != nil {
 		return err
 	}
 	defer roll.close()
-	db, err := s.open(cmd.Context(), true)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
 	reading := &reading{roll: roll, list: &s.list, warn: cmd.ErrOrStderr(), progress: newProgress(cmd.ErrOrStderr(), roll.size)}
 	created, err := s.create(cmd.Context(), db, reading)
 	if err != nil {

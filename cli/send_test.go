@@ -21,12 +21,16 @@ type sender struct {
 	dir string
 }
 
-func newSender(t *testing.T) *sender { return &sender{t, t.TempDir()} }
+func newSender(t *testing.T) *sender {
+	s := &sender{t, t.TempDir()}
+	s.must("migrate")
+	return s
+}
 
 func (s *sender) run(in io.Reader, args ...string) (out, errs string, err error) {
 	s.Helper()
 	root := &cobra.Command{SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(sendCommand(), broadcastsCommand(), messagesCommand(), auditCommand(testClasses(), dialBroker))
+	root.AddCommand(migrateCommand(), sendCommand(), broadcastsCommand(), messagesCommand(), traceCommand(), auditCommand(testClasses(), dialBroker))
 	var o, e output
 	root.SetArgs(append(args, "--database-url", "sqlite:"+filepath.Join(s.dir, "record.db")))
 	root.SetIn(in)

@@ -24,7 +24,7 @@ func traceCommand() *cobra.Command {
 		Example: "  switchboard trace 5a74f074bafd4c2f895f8a377021ebfb\n  switchboard trace +27831234567",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			db, err := flag.open(cmd.Context(), true)
+			db, err := flag.open(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -39,37 +40,45 @@ type Memory interface {
 }
 
 // OpenState opens what workers remember together: postgres://, sqlite:PATH, or
-// memory: for a Memory. A SQLite file is migrated at once; a PostgreSQL
-// database by `switchboard migrate`.
+// memory: for a Memory. A SQLite file is made and migrated at once; a
+// PostgreSQL database by `switchboard migrate`.
 func OpenState(ctx context.Context, address string, logger *slog.Logger) (Memory, error) {
 	if scheme(address) == "memory" {
 		return statememory.New(), nil
 	}
-	return OpenDatabase(ctx, address, logger)
+	db, err := MakeDatabase(ctx, address, logger)
+	if err != nil || scheme(address) != "sqlite" {
+		return db, err
+	}
+	if err := db.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
-// OpenDatabase opens a database that has a record: postgres:// or sqlite:PATH.
+// OpenDatabase opens a database that has a record, postgres:// or sqlite:PATH,
+// as it is: it makes no file, and leaves the schema alone.
 func OpenDatabase(ctx context.Context, address string, logger *slog.Logger) (store.Database, error) {
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("opening SQLite file: %w; name the one that the fleet writes, or make one with `switchboard migrate`", err)
+		}
+	}
+	return MakeDatabase(ctx, address, logger)
+}
+
+// MakeDatabase is OpenDatabase for those who begin a record: a SQLite file
+// that is not there is made. The schema is left alone.
+func MakeDatabase(ctx context.Context, address string, logger *slog.Logger) (store.Database, error) {
 	switch scheme(address) {
 	case "sqlite":
-		return openSQLite(ctx, strings.TrimPrefix(address, "sqlite:"), logger)
+		return sqlite.Open(ctx, strings.TrimPrefix(address, "sqlite:"), logger)
 	case "postgres", "postgresql":
 		return postgres.Open(ctx, postgres.Settings{URL: address, Logger: logger})
 	case "memory":
 		return nil, errors.New("DATABASE_URL is memory:, which keeps no record; write postgres:// or sqlite:PATH")
 	}
 	return nil, fmt.Errorf("DATABASE_URL begins with %q; write memory:, sqlite:PATH or postgres://", scheme(address))
-}
-
-func openSQLite(ctx context.Context, path string, logger *slog.Logger) (store.Database, error) {
-	db, err := sqlite.Open(ctx, path, logger)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.Migrate(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
 }
 
 func scheme(address string) string {
