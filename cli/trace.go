@@ -69,7 +69,7 @@ func printTrace(cmd *cobra.Command, trace *store.Trace) error {
 		return err
 	}
 	for _, r := range trace.Records {
-		cmd.Printf("%s %s is %s (%s)%s\n", direction(r.Direction), r.ID, r.Status, r.Fact, because(r.Reason))
+		cmd.Printf("%s %s is %s (%s)%s%s\n", direction(r.Direction), r.ID, r.Status, r.Fact, attempts(&r), because(r.Reason))
 	}
 	for _, missing := range trace.Missing {
 		cmd.Println("missing: " + missing)
@@ -87,6 +87,14 @@ func direction(d store.Direction) string {
 	return "inbound"
 }
 
+// attempts says at which attempt a broadcast's message is, where it was tried again.
+func attempts(r *store.Record) string {
+	if r.Attempts < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" at attempt %d of %d", r.Attempts, max(r.Attempts, r.Tries))
+}
+
 func because(reason string) string {
 	if reason == "" {
 		return ""
@@ -99,6 +107,9 @@ func describe(step store.Step) traced {
 	if r := step.Record; r != nil {
 		line.id = r.ID
 		line.how = fmt.Sprintf("transport %s, %s, %q", r.Backend, r.Address, shorten(r.Text))
+		if r.Broadcast != 0 {
+			line.how = fmt.Sprintf("broadcast %d, %s", r.Broadcast, line.how)
+		}
 		if r.Application != "" && r.Direction == store.Outbound {
 			line.how += ", from application " + r.Application
 		}

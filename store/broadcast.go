@@ -83,13 +83,14 @@ type Handover struct {
 
 // Message is what to publish on `<Backend>.outbound`. The recorder knows it
 // again by its ID, its timestamp (which must stay) and the attempt in its
-// routing_metadata, which transports copy to the message's events.
+// routing_metadata, which transports copy to the message's events. It says
+// there, too, that it is handed over now.
 func (h *Handover) Message() *message.Message {
 	m := message.New()
 	m.ID, m.Timestamp = h.ID, h.Date
 	m.To, m.From, m.Content = h.Address, h.OwnAddress, h.Text
 	m.InReplyTo, m.TransportName = h.InResponseTo, h.Backend
-	m.RoutingMetadata.Set(attemptKey, map[string]int64{"id": h.Broadcast, "attempt": int64(h.Attempt)})
+	m.RoutingMetadata.Set(attemptKey, handoverNote{h.Broadcast, h.Attempt, message.FormatTime(time.Now())})
 	if h.Endpoint != "" {
 		m.SetEndpoint(h.Endpoint)
 	}
@@ -97,26 +98,41 @@ func (h *Handover) Message() *message.Message {
 }
 
 // attemptKey is where in routing_metadata a broadcast's messages, and the
-// events about them, say which attempt they are of.
+// events about them, have their handoverNote.
 const attemptKey = "broadcast"
+
+// handoverNote is what a broadcast's message says of itself.
+type handoverNote struct {
+	Broadcast  int64  `json:"id"`
+	Attempt    int    `json:"attempt"`
+	HandedOver string `json:"handed_over"`
+}
 
 // Attempt is which attempt an outbound message is; 0 when it does not say,
 // because it is none of a broadcast's.
-func Attempt(m *message.Message) int { return attempt(&m.RoutingMetadata) }
+func Attempt(m *message.Message) int { return noteIn(&m.RoutingMetadata).Attempt }
 
 // AttemptOf is which attempt an event is about; 0 when it does not say, because
 // its message is none of a broadcast's or its transport, one of Vumi's say,
 // leaves the routing_metadata out.
-func AttemptOf(e *message.Event) int { return attempt(&e.RoutingMetadata) }
+func AttemptOf(e *message.Event) int { return noteIn(&e.RoutingMetadata).Attempt }
 
-func attempt(routing *message.Object) int {
-	var said struct {
-		Attempt int `json:"attempt"`
+// HandedOver is when a broadcast's message was handed over; zero when it does
+// not say.
+func HandedOver(m *message.Message) time.Time {
+	at, err := message.ParseTime(noteIn(&m.RoutingMetadata).HandedOver)
+	if err != nil {
+		return time.Time{}
 	}
-	if routing.Decode(attemptKey, &said) != nil {
-		return 0 // somebody else's member of that name
+	return at
+}
+
+func noteIn(routing *message.Object) (note handoverNote) {
+	if routing.Decode(attemptKey, &note) != nil {
+		return handoverNote{} // somebody else's member of that name
 	}
-	return max(said.Attempt, 0)
+	note.Attempt = max(note.Attempt, 0)
+	return note
 }
 
 // BroadcastInfo is a broadcast and how far it is.

@@ -29,8 +29,10 @@ type Record struct {
 	InResponseTo string    `json:"in_response_to,omitempty"`
 	ProviderID   string    `json:"provider_id,omitempty"` // the outside's own identifier
 	Broadcast    int64     `json:"broadcast,omitempty"`
-	Attempts     int       `json:"attempts"`
-	Date         time.Time `json:"date"` // created
+	Attempts     int       `json:"attempts"`          // begun so far
+	Tries        int       `json:"tries,omitempty"`   // attempts a broadcast's may have; by Trace only
+	NextTry      time.Time `json:"next_try,omitzero"` // when the next attempt is due; by Trace only
+	Date         time.Time `json:"date"`              // created
 	Updated      time.Time `json:"updated"`
 	Sent         time.Time `json:"sent,omitzero"`
 	Delivered    time.Time `json:"delivered,omitzero"`
@@ -108,8 +110,8 @@ type EventRecord struct {
 	ID          string    `json:"id"`
 	MessageID   string    `json:"message_id"`
 	Direction   Direction `json:"direction"`
-	Type        string    `json:"type"`             // ack, nack, delivery_report, processed, errored
-	Status      string    `json:"status,omitempty"` // of a delivery report
+	Type        string    `json:"type"`             // ack, nack, delivery_report, processed, errored, handed_over
+	Status      string    `json:"status,omitempty"` // of a delivery report; of handed_over, which attempt it was
 	Reason      string    `json:"reason,omitempty"`
 	ProviderID  string    `json:"provider_id,omitempty"`
 	Backend     string    `json:"transport,omitempty"`
@@ -122,7 +124,7 @@ type EventRecord struct {
 // Step is one moment of a conversation.
 type Step struct {
 	At     time.Time    `json:"at"`
-	What   string       `json:"what"` // received, answered, ack, delivery_report delivered, …
+	What   string       `json:"what"` // received by transport, handed over (attempt 1), ack, delivery_report delivered, …
 	Record *Record      `json:"record,omitempty"`
 	Event  *EventRecord `json:"event,omitempty"`
 }

@@ -40,6 +40,8 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"filters":                               filters,
 		"pages and cursors":                     pages,
 		"trace":                                 traces,
+		"trace: a broadcast and its retries":    traceBroadcast,
+		"trace: a sender nobody knows":          traceUnknown,
 		"audit":                                 audits,
 		"audit: more than it names":             auditsMany,
 		"audit: due delivery reports":           unreported,

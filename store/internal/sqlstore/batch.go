@@ -46,7 +46,7 @@ func (b *batch) run(ctx context.Context, items []*item) error {
 // never recorded before, so that each counts once.
 func (b *batch) collect(items []*item, fresh map[string]bool) {
 	for _, it := range items {
-		if it.event != nil && !fresh[it.event.id] {
+		if it.arrival == nil && !fresh[it.event.id] {
 			continue
 		}
 		if it.handed != nil {

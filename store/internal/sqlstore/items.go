@@ -155,7 +155,11 @@ func (it *item) message(e *store.Envelope, now time.Time) error {
 		a.address, a.own = m.From, m.To
 	case store.Outbound:
 		a.wire = wire{id, store.Outbound}
-		a.Progress = store.Progress{Attempt: max(1, store.Attempt(m)), Fact: store.Handed}
+		attempt := store.Attempt(m)
+		a.Progress = store.Progress{Attempt: max(1, attempt), Fact: store.Handed}
+		if attempt > 0 {
+			it.handed, it.event = a.again(), a.handover(now)
+		}
 		a.address, a.own = m.To, m.From
 		if a.replyTo != "" {
 			it.words = append(it.words, a.answers())
@@ -171,9 +175,6 @@ func (it *item) message(e *store.Envelope, now time.Time) error {
 		return fmt.Errorf("address has %d bytes, more than %d", len(a.address), maxAddress)
 	}
 	it.arrival = a
-	if store.Attempt(m) > 0 {
-		it.handed = a.again()
-	}
 	return nil
 }
 

@@ -31,7 +31,11 @@ func (db *DB) Trace(ctx context.Context, key string) (*store.Trace, error) {
 	if err := t.events(ctx); err != nil {
 		return nil, fmt.Errorf("tracing: reading events: %w", err)
 	}
-	return t.finish(), nil
+	plans, err := t.plans(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tracing: reading broadcasts: %w", err)
+	}
+	return t.finish(plans), nil
 }
 
 type tracing struct {
@@ -110,7 +114,7 @@ func (t *tracing) follow(ctx context.Context, records []store.Record) error {
 
 // answers are the ids of the messages that answer those of ids.
 func (t *tracing) answers(ctx context.Context, ids []string) (answers []string, err error) {
-	list, args := t.params(ids)
+	list, args := params(t.bounded(ids))
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		var id string
 		err := rows.Scan(&id)
@@ -124,21 +128,26 @@ func (t *tracing) among(ctx context.Context, ids []string) ([]store.Record, erro
 	if len(ids) == 0 || t.trace.Truncated {
 		return nil, nil
 	}
-	list, args := t.params(ids)
+	list, args := params(t.bounded(ids))
 	return t.add(ctx, "t.id IN "+list, args...)
 }
 
-// params writes values as parameters, no more than a trace shows.
-func (t *tracing) params(values []string) (list string, args []any) {
-	if len(values) > traceRecords {
-		values, t.trace.Truncated = values[:traceRecords], true
+// bounded are no more than a trace shows.
+func (t *tracing) bounded(ids []string) []string {
+	if len(ids) > traceRecords {
+		ids, t.trace.Truncated = ids[:traceRecords], true
 	}
-	params := make([]string, len(values))
+	return ids
+}
+
+// params writes values as parameters.
+func params[T any](values []T) (list string, args []any) {
+	names := make([]string, len(values))
 	for i, value := range values {
 		args = append(args, value)
-		params[i] = param(i + 1)
+		names[i] = param(i + 1)
 	}
-	return "(" + strings.Join(params, ", ") + ")", args
+	return "(" + strings.Join(names, ", ") + ")", args
 }
 
 // add reads records and returns those that are new.
@@ -179,7 +188,7 @@ func (t *tracing) events(ctx context.Context) error {
 		rows = append(rows, []any{w.id, string(w.direction)})
 	}
 	with, args := t.db.with("r", "id, direction", []Type{Text, Text}, rows)
-	return t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
+	err := t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		e := new(store.EventRecord)
 		err := rows.Scan(&e.ID, &e.MessageID, &e.Direction, &e.Type, orNull[string]{&e.Status}, orNull[string]{&e.Reason},
 			orNull[string]{&e.ProviderID}, orNull[string]{&e.Backend}, orNull[string]{&e.Application},
@@ -188,27 +197,41 @@ func (t *tracing) events(ctx context.Context) error {
 		return err
 	}, with+"SELECT "+eventRecordColumns+` FROM r JOIN event e ON e.message_id = r.id AND e.direction = r.direction
 		LEFT JOIN backend b ON b.id = e.backend_id ORDER BY e.date, e.id`+limit(traceEvents), args...)
+	t.trace.Truncated = t.trace.Truncated || len(t.trace.Steps) == traceEvents
+	return err
 }
 
 func said(e *store.EventRecord) string {
-	if e.Status != "" {
+	switch {
+	case e.Type == handedOver:
+		return "handed over (attempt " + e.Status + ")"
+	case e.Status != "":
 		return e.Type + " " + e.Status
 	}
 	return e.Type
 }
 
+// begun is how a record begins.
+func begun(r *store.Record) string {
+	switch {
+	case r.Direction == store.Inbound:
+		return "received by transport"
+	case r.Broadcast != 0:
+		return "stored by broadcast"
+	case r.Application != "":
+		return "sent by application"
+	}
+	return "sent to transport" // by whom nobody knows
+}
+
 // finish puts all in time order.
-func (t *tracing) finish() *store.Trace {
+func (t *tracing) finish(plans map[int64]plan) *store.Trace {
 	records := t.trace.Records
 	slices.SortStableFunc(records, func(a, b store.Record) int { return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(a.ID, b.ID)) })
 	for i := range records {
 		r := &records[i]
-		what := "sent by application"
-		if r.Direction == store.Inbound {
-			what = "received by transport"
-		}
-		t.trace.Steps = append(t.trace.Steps, store.Step{At: r.Date, What: what, Record: r})
-		if missing := r.Missing(); missing != "" {
+		t.trace.Steps = append(t.trace.Steps, store.Step{At: r.Date, What: begun(r), Record: r})
+		if missing := missing(r, plans); missing != "" {
 			t.trace.Missing = append(t.trace.Missing, r.ID+": "+missing)
 		}
 	}

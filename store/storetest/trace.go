@@ -1,0 +1,74 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"switchboard/store"
+)
+
+// wantTrace looks at what happened to a message, and what is missing.
+func wantTrace(t *testing.T, db Ledger, id string, want []string, missing string) *store.Trace {
+	t.Helper()
+	trace, err := db.Trace(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range trace.Steps {
+		got = append(got, s.What)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("steps, -want +got:\n%s", diff)
+	}
+	if all := strings.Join(trace.Missing, "\n"); missing == "" && all != "" || !strings.Contains(all, missing) {
+		t.Errorf("missing: %q, want %q", all, missing)
+	}
+	return trace
+}
+
+// traceBroadcast follows one of a broadcast's messages from the list to its
+// second attempt.
+func traceBroadcast(t *testing.T, db Ledger) {
+	made := create(t, db, store.Broadcast{Text: "x", Retries: 2, RetryAfter: time.Microsecond, Start: time.Now().Add(200 * time.Millisecond)}, recipients(1))
+	id := list(t, db, store.Filter{})[0].ID
+	steps := []string{"stored by broadcast"}
+	wantTrace(t, db, id, steps, fmt.Sprintf("not handed to transport sms; broadcast %d starts ", made.ID))
+	answer := nacked
+	again := func(h *store.Handover) []store.Envelope {
+		record(t, db, tapped(h)) // a message that is published twice is handed over once
+		return answer(h)
+	}
+	next := func() {
+		eventually(t, "the next attempt", func() bool { return len(deliver(t, db, again)) == 1 })
+	}
+	next()
+	steps = append(steps, "handed over (attempt 1)", "nack")
+	due := wantTrace(t, db, id, steps, "attempt 2 of 3, due ").Records[0]
+	if due.NextTry.IsZero() || due.Tries != 3 || due.Attempts != 1 {
+		t.Errorf("tried again: %+v", due)
+	}
+	if err := db.Pause(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantTrace(t, db, id, steps, fmt.Sprintf("UTC; broadcast %d is paused", made.ID))
+	if err := db.Resume(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	answer = acked
+	next()
+	steps = append(steps, "handed over (attempt 2)", "ack")
+	wantTrace(t, db, id, steps, "no delivery report from transport sms")
+}
+
+// traceUnknown: who sent what no application's connector carried is not said.
+func traceUnknown(t *testing.T, db Ledger) {
+	e := outbound("m", "", at(0))
+	e.Application = ""
+	record(t, db, e)
+	wantTrace(t, db, "m", []string{"sent to transport"}, "no ack or nack from transport sms")
+}
