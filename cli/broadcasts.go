@@ -60,10 +60,10 @@ func listBroadcasts() *cobra.Command {
 
 func printBroadcasts(cmd *cobra.Command, list []store.BroadcastInfo) error {
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "ID\tCREATED\tSTATE\tTOTAL\tDELIVERED\tSENT\tFAILED\tOPEN\tNAME\tTEXT")
+	_, _ = fmt.Fprintln(table, "ID\tCREATED (UTC)\tSTATE\tTOTAL\tDELIVERED\tSENT\tFAILED\tOPEN\tNAME\tTEXT")
 	for _, b := range list {
-		_, _ = fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", b.ID, b.Created.Format("2006-01-02 15:04:05"),
-			b.State, b.Total, b.Delivered, b.Sent, b.Error, b.Open, shorten(b.Name), shorten(b.Text))
+		_, _ = fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", b.ID, b.Created.UTC().Format(shownTime),
+			b.Phase(time.Now()), b.Total, b.Delivered, b.Sent, b.Error, b.Open, shorten(b.Name), shorten(b.Text))
 	}
 	return table.Flush()
 }
@@ -86,7 +86,11 @@ func showBroadcast() *cobra.Command {
 }
 
 func printBroadcast(cmd *cobra.Command, b *store.BroadcastInfo) {
-	cmd.Printf("broadcast %d %s, %s\n", b.ID, b.Name, b.State)
+	name := ""
+	if b.Name != "" {
+		name = fmt.Sprintf(" (%s)", shorten(b.Name))
+	}
+	cmd.Printf("broadcast %d%s is %s\n", b.ID, name, b.Phase(time.Now()))
 	cmd.Printf("  text        %s\n", shorten(b.Text))
 	cmd.Printf("  message     %s, state %s\n", b.MessageID, b.Message)
 	cmd.Printf("  created     %s\n", b.Created.Format(time.RFC3339))
@@ -112,7 +116,7 @@ func turnBroadcast(use, short string, turn func(store.Broadcasts, context.Contex
 		case asJSON:
 			return printJSON(cmd, info)
 		}
-		cmd.Printf("broadcast %d is %s: %s\n", id, info.State, standing(info))
+		cmd.Printf("broadcast %d is %s: %s\n", id, info.Phase(time.Now()), standing(info))
 		return nil
 	})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -178,7 +182,7 @@ func awaitBroadcast(cmd *cobra.Command, db store.Broadcasts, id int64) error {
 		} else if time.Since(moved) > wonderWhen && info.Start.Before(moved) && info.Retrying == 0 {
 			bar.clear()
 			cmd.PrintErrf("nothing has moved for %s (broadcast %d is %s): is a persistence worker running, and the transport?\n",
-				wonderWhen, id, info.State)
+				wonderWhen, id, info.Phase(time.Now()))
 			moved = time.Now()
 		}
 		select {

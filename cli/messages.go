@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -60,7 +61,7 @@ func (f *messagesFlags) run(cmd *cobra.Command) (err error) {
 	if f.filter.Until, err = parseWhen(f.until); err != nil {
 		return misused(fmt.Errorf("--until: %w", err))
 	}
-	if err := f.filter.Check(); err != nil {
+	if err := f.check(); err != nil {
 		return misused(err)
 	}
 	db, err := f.open(cmd.Context())
@@ -78,6 +79,16 @@ func (f *messagesFlags) run(cmd *cobra.Command) (err error) {
 		}
 	}
 	return out.end()
+}
+
+func (f *messagesFlags) check() error {
+	switch {
+	case f.asCSV && f.asJSON:
+		return errors.New("--csv and --json exclude each other")
+	case f.filter.Limit < 0:
+		return errors.New("--limit must not be negative; 0 is all")
+	}
+	return f.filter.Check()
 }
 
 // parseWhen reads a date, a moment, or how long ago.
@@ -105,12 +116,12 @@ type lister interface {
 func (f *messagesFlags) lister(out io.Writer) lister {
 	switch {
 	case f.asCSV:
-		return &csvLister{out: csv.NewWriter(out)}
+		return newCSVLister(out)
 	case f.asJSON:
 		return jsonLister{json.NewEncoder(out)}
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "CREATED\tSTATE\tTRANSPORT\tADDRESS\tAPPLICATION\tTEXT\tID")
+	_, _ = fmt.Fprintln(table, "CREATED (UTC)\tSTATE\tTRANSPORT\tADDRESS\tAPPLICATION\tTEXT\tREASON\tID")
 	return tableLister{table}
 }
 
@@ -122,6 +133,9 @@ func (l jsonLister) end() error { return nil }
 
 type tableLister struct{ *tabwriter.Writer }
 
+// shownTime is a time in a table; its column says UTC.
+const shownTime = "2006-01-02 15:04:05"
+
 // shownText is how much of a text a table shows, in characters.
 const shownText = 40
 
@@ -130,8 +144,8 @@ func (l tableLister) add(r store.Record) error {
 	if r.Direction == store.Outbound {
 		arrow = "→"
 	}
-	_, err := fmt.Fprintf(l, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", r.Date.Format("2006-01-02 15:04:05"), r.Direction, r.Status,
-		r.Backend, arrow+" "+r.Address, r.Application, shorten(r.Text), r.ID)
+	_, err := fmt.Fprintf(l, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Date.UTC().Format(shownTime), r.Direction, r.Status,
+		r.Backend, arrow+" "+r.Address, r.Application, shorten(r.Text), shorten(r.Reason), r.ID)
 	return err
 }
 
@@ -150,28 +164,27 @@ func shorten(text string) string {
 	return string(runes)
 }
 
-type csvLister struct {
-	out    *csv.Writer
-	headed bool
+type csvLister struct{ *csv.Writer }
+
+func newCSVLister(out io.Writer) csvLister {
+	l := csvLister{csv.NewWriter(out)}
+	_ = l.Write([]string{
+		"id", "created", "direction", "state", "reason", "transport", "address", "own_address",
+		"application", "text", "in_response_to", "provider_id", "sent", "delivered",
+	}) // an error stays with the writer, and is met at the end
+	return l
 }
 
-func (l *csvLister) add(r store.Record) error {
-	if !l.headed {
-		l.headed = true
-		_ = l.out.Write([]string{
-			"id", "created", "direction", "state", "reason", "transport", "address", "own_address",
-			"application", "text", "in_response_to", "provider_id", "sent", "delivered",
-		}) // an error stays with the writer and is met below
-	}
-	return l.out.Write([]string{
+func (l csvLister) add(r store.Record) error {
+	return l.Write([]string{
 		r.ID, when(r.Date), string(r.Direction), string(r.Status), r.Reason, r.Backend, r.Address, r.OwnAddress,
 		r.Application, r.Text, r.InResponseTo, r.ProviderID, when(r.Sent), when(r.Delivered),
 	})
 }
 
-func (l *csvLister) end() error {
-	l.out.Flush()
-	return l.out.Error()
+func (l csvLister) end() error {
+	l.Flush()
+	return l.Error()
 }
 
 func when(t time.Time) string {

@@ -51,3 +51,20 @@ func TestMessagesShowAnyText(t *testing.T) {
 		}
 	}
 }
+
+// What reads CSV always gets its header; what cannot be meant is refused.
+func TestMessagesFlags(t *testing.T) {
+	s := newSender(t)
+	if out := s.must("messages", "--csv"); !strings.HasPrefix(out, "id,created,") || strings.Count(out, "\n") != 1 {
+		t.Errorf("nothing as CSV: %q", out)
+	}
+	for want, args := range map[string][]string{
+		"exclude each other": {"--csv", "--json"},
+		"--limit must not":   {"--limit", "-1"},
+	} {
+		_, _, err := s.run(nil, append([]string{"messages"}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != exitMisused {
+			t.Errorf("%q: got %v, want %q", args, err, want)
+		}
+	}
+}

@@ -209,7 +209,7 @@ func (s *sending) summary(cmd *cobra.Command, db store.Broadcasts, c store.Creat
 	if s.asJSON {
 		err = printJSON(cmd, sent{*info, bad})
 	} else {
-		cmd.Printf("broadcast %d is %s: %s\n", info.ID, info.State, standing(info))
+		cmd.Printf("broadcast %d is %s: %s\n", info.ID, info.Phase(time.Now()), standing(info))
 	}
 	if s.wait && info.Error > 0 {
 		return errors.Join(err, fmt.Errorf("%s failed; `switchboard messages --broadcast %d --state E` says why",

@@ -122,7 +122,7 @@ func TestSendQuery(t *testing.T) {
 func TestBroadcasts(t *testing.T) {
 	s := newSender(t)
 	s.must("send", "--transport", "sms", "--to", "+1,+2", "--text", "hello", "--schedule", "2h", "--rate", "1", "--retries", "0")
-	for _, step := range []struct{ command, state string }{{"pause", "paused"}, {"resume", "running"}, {"cancel", "cancelled"}} {
+	for _, step := range []struct{ command, state string }{{"pause", "paused"}, {"resume", "scheduled"}, {"cancel", "cancelled"}} {
 		if out := s.must("broadcasts", step.command, "1"); !strings.Contains(out, "broadcast 1 is "+step.state) {
 			t.Errorf("%s: %s", step.command, out)
 		}
@@ -136,6 +136,9 @@ func TestBroadcasts(t *testing.T) {
 	var list []store.BroadcastInfo
 	if err := json.Unmarshal([]byte(s.must("broadcasts", "list", "--json")), &list); err != nil || len(list) != 1 || list[0].Error != 2 || list[0].Retries != 0 {
 		t.Errorf("the list: %+v, %v", list, err)
+	}
+	if out := s.must("messages", "--broadcast", "1", "--state", "E"); strings.Count(out, "broadcast cancelled") != 2 {
+		t.Errorf("why they failed is not said:\n%s", out)
 	}
 	if out := s.must("audit"); !strings.Contains(out, "accepted 2 = queued 0 + in flight 0 + final 2") {
 		t.Errorf("audit:\n%s", out)

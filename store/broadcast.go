@@ -158,6 +158,24 @@ type BroadcastInfo struct {
 	Retrying   int64          `json:"retrying"`
 }
 
+// Phase is how far a broadcast is, for people: its state, where a running one
+// is told more of: scheduled, running (something is being handed over),
+// retrying (only those who failed are left) or handed over (only the
+// transports' answers are).
+func (i *BroadcastInfo) Phase(now time.Time) string {
+	switch {
+	case i.State != BroadcastRunning:
+	case i.Start.After(now):
+		return "scheduled"
+	case i.Batches > 0:
+	case i.Retrying > 0:
+		return "retrying"
+	case i.Open > 0:
+		return "handed over"
+	}
+	return string(i.State)
+}
+
 // Broadcasts stores broadcasts and deals out their batches. Create commits
 // everything before any task exists; Due is the transactional outbox.
 //
