@@ -19,6 +19,7 @@ type sending struct {
 	list      list
 	broadcast store.Broadcast
 	schedule  string
+	force     bool
 	wait      bool
 	asJSON    bool
 }
@@ -37,7 +38,10 @@ to_addr, identity, msisdn, phone, number) holds the address, one called transpor
 there is one, the transport. Every column is a personal field for the text.
 
 Who is on a list twice gets one message, and who opted out gets none. Lines without a
-usable address are named and skipped; with --strict nothing is sent when there is one.`,
+usable address are named and skipped; with --strict nothing is sent when there is one.
+
+A transport that no persistence worker records is taken for a slip, also on a line of
+the list: nobody would learn what became of its messages. --force sends all the same.`,
 		Example: "  switchboard send --transport sms_za --to +27831234567 --text 'Hello'\n" +
 			"  switchboard send --transport sms_za --from-file people.csv --text 'Hi {{name}}' --rate 50 --wait\n" +
 			"  switchboard send --sql \"SELECT msisdn AS address, 'sms_za' AS transport, name FROM members\" --text 'Hi {{name}}'",
@@ -66,6 +70,7 @@ func (s *sending) flags(cmd *cobra.Command) {
 	flags.IntVar(&b.BatchSize, "batch-size", store.DefaultBatchSize, "messages that one worker hands over at a time")
 	flags.IntVar(&b.Retries, "retries", store.DefaultRetries, "tries after a failed one")
 	flags.DurationVar(&b.RetryAfter, "retry-after", store.DefaultRetryAfter, "the time between tries")
+	flags.BoolVar(&s.force, "force", false, "send also by a transport that no persistence worker has recorded yet")
 	flags.BoolVar(&s.wait, "wait", false, "wait until every message is sent, delivered or given up")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
 }
@@ -79,6 +84,11 @@ func (s *sending) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
+	if !s.force {
+		if err := s.list.know(cmd.Context(), db); err != nil {
+			return err
+		}
+	}
 	roll, err := s.list.open(cmd, s.url)
 	if err != nil {
 		return err

@@ -12,7 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchboard/persistence"
 	"switchboard/store"
+	"switchboard/store/sqlite"
 )
 
 // sender runs commands on a database of the test's own.
@@ -24,7 +26,26 @@ type sender struct {
 func newSender(t *testing.T) *sender {
 	s := &sender{t, t.TempDir()}
 	s.must("migrate")
+	s.records("sms", "other")
 	return s
+}
+
+func (s *sender) open() store.Database {
+	s.Helper()
+	db, err := sqlite.Open(s.Context(), filepath.Join(s.dir, "record.db"), nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return db
+}
+
+// records is what a persistence worker does when it starts.
+func (s *sender) records(transports ...string) {
+	s.Helper()
+	db := s.open()
+	if err := errors.Join(persistence.NoteRecorded(s.Context(), db, transports...), db.Close()); err != nil {
+		s.Fatal(err)
+	}
 }
 
 func (s *sender) run(in io.Reader, args ...string) (out, errs string, err error) {
@@ -109,7 +130,7 @@ func TestSendStrictly(t *testing.T) {
 func TestSendQuery(t *testing.T) {
 	s := newSender(t)
 	s.must("send", "--transport", "sms", "--to", "+1,+2", "--to", "+3", "--text", "first")
-	s.must("send", "--sql", "SELECT identity AS msisdn, 'second' AS transport FROM connection", "--text", "to {{msisdn}}", "--name", "all")
+	s.must("send", "--sql", "SELECT identity AS msisdn, 'other' AS transport FROM connection", "--text", "to {{msisdn}}", "--name", "all")
 	_, _, err := s.run(nil, "send", "--transport", "sms", "--sql", "DELETE FROM connection RETURNING identity AS address", "--text", "x")
 	if err == nil {
 		t.Error("a query may write")
@@ -167,6 +188,32 @@ func TestSendMisuse(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", args, err, want)
 		}
 	}
+}
+
+// A mistyped transport would make a queue that nobody reads, and a broadcast
+// that never ends.
+func TestSendByUnknownTransport(t *testing.T) {
+	s := newSender(t)
+	mistyped := []string{"send", "--transport", "smz", "--to", "+1", "--text", "x"}
+	_, _, err := s.run(nil, mistyped...)
+	if err == nil || !strings.Contains(err.Error(), `"smz"; did you mean "sms"? (recorded: other, sms;`) || exitCode(err) != exitMisused {
+		t.Errorf("a mistyped transport: %v", err)
+	}
+	people := s.file("people.csv", "address,transport\n+1,smz\n+2,other\n")
+	out, errs, err := s.run(nil, "send", "--from-file", people, "--text", "x")
+	if err != nil || !strings.Contains(out, "1 message stored in 1 batch, 1 bad line skipped") || !strings.Contains(errs, "line 2: no persistence worker") {
+		t.Errorf("a mistyped transport on a line: %v, %s%s", err, out, errs)
+	}
+	s.must(append(mistyped, "--force")...)
+	if texts := s.texts(); len(texts) != 2 || texts["smz +1"] != "x" || texts["other +2"] != "x" {
+		t.Errorf("recorded: %v", texts)
+	}
+	fresh := &sender{t, t.TempDir()}
+	fresh.must("migrate")
+	if _, _, err := fresh.run(nil, mistyped...); err == nil || !strings.Contains(err.Error(), "no persistence worker has run") {
+		t.Errorf("without a fleet: %v", err)
+	}
+	fresh.must(append(mistyped, "--force")...)
 }
 
 func TestParseStart(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchboard/config"
+	"switchboard/persistence"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -23,6 +26,36 @@ type list struct {
 	file      string
 	query     string
 	strict    bool
+	recorded  map[string]bool // the transports that may be sent by; nil is any
+}
+
+// know lets the list be sent by recorded transports only.
+func (l *list) know(ctx context.Context, db store.State) error {
+	names, err := persistence.Recorded(ctx, db)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return misused(errors.New("no persistence worker has run on this database, so nobody would hand a broadcast over; " +
+			"start one, or store it all the same with --force"))
+	}
+	l.recorded = map[string]bool{}
+	for _, name := range names {
+		l.recorded[name] = true
+	}
+	if l.transport == "" {
+		return nil
+	}
+	return misused(l.checkTransport(l.transport))
+}
+
+func (l *list) checkTransport(name string) error {
+	if l.recorded == nil || l.recorded[name] {
+		return worker.CheckConnector(name)
+	}
+	names := slices.Sorted(maps.Keys(l.recorded))
+	return fmt.Errorf("no persistence worker records a transport %q%s (recorded: %s; --force sends all the same)",
+		name, config.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
 func (l *list) check() error {
@@ -172,6 +205,9 @@ func (r *reading) recipient(fields []string) (store.Recipient, error) {
 	if err := checkAddress(to.Address); err != nil {
 		return to, err
 	}
+	if err := r.list.checkTransport(to.Backend); err != nil {
+		return to, err
+	}
 	to.Fields = make(map[string]string, len(r.columns))
 	for i, column := range r.columns {
 		if !utf8.ValidString(fields[i]) {
@@ -196,7 +232,7 @@ func checkAddress(a store.Address) error {
 	case a.Backend == "":
 		return errors.New("it names no transport, and neither does --transport")
 	}
-	return worker.CheckConnector(a.Backend)
+	return nil
 }
 
 // skip names a bad line, as long as there are not too many of them.

@@ -153,6 +153,9 @@ const (
 func (r *recorder) awaitSchema(ctx context.Context) error {
 	for {
 		err := r.db.Check(ctx)
+		if err == nil {
+			err = NoteRecorded(ctx, r.db, r.Transports...)
+		}
 		switch {
 		case err == nil:
 			return nil

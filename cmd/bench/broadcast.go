@@ -94,7 +94,7 @@ func storeBroadcast(ctx context.Context, s settings, l *ledger) (took time.Durat
 		return 0, used, err
 	}
 	began := time.Now()
-	c, err := startChild(ctx, l.url, s.binary, "send", "--transport", "bench_rec",
+	c, err := startChild(ctx, l.url, s.binary, "send", "--force", "--transport", "bench_rec",
 		"--from-file", list, "--text", "Hi {{name}}, the clinic is open on Monday.")
 	if err != nil {
 		return 0, used, err
