@@ -64,17 +64,25 @@ func env(name, otherwise string) string {
 	return otherwise
 }
 
-// logger writes text for people at a terminal and JSON for machines.
+// logger writes text for people at a terminal and JSON for machines. Durations
+// are written as 1.5s in both: JSON's own way is a number of nanoseconds.
 func (f *processFlags) logger(out io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, misused(fmt.Errorf("--log-level is %q; write debug, info, warn or error", f.logLevel))
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	if file, ok := out.(*os.File); ok && isTerminal(file) {
 		return slog.New(slog.NewTextHandler(out, options)), nil
 	}
 	return slog.New(slog.NewJSONHandler(out, options)), nil
+}
+
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 func isTerminal(file *os.File) bool {
