@@ -90,7 +90,7 @@ func printBroadcast(cmd *cobra.Command, b *store.BroadcastInfo) {
 	if b.Name != "" {
 		name = fmt.Sprintf(" (%s)", shorten(b.Name))
 	}
-	cmd.Printf("broadcast %d%s is %s\n", b.ID, name, b.Phase(time.Now()))
+	cmd.Printf("broadcast %d%s, %s\n", b.ID, name, b.Phase(time.Now()))
 	cmd.Printf("  text        %s\n", shorten(b.Text))
 	cmd.Printf("  message     %s, state %s\n", b.MessageID, b.Message)
 	cmd.Printf("  created     %s\n", b.Created.Format(time.RFC3339))

@@ -116,7 +116,7 @@ func TestBroadcastReplicaKilled(t *testing.T) {
 	}
 	t.Logf("%d people got it, %d of them again", different, again)
 	eventually(t, "the broadcast is done", func() bool {
-		return strings.Contains(o.must("broadcasts", "show", "1"), " is done\n")
+		return strings.Contains(o.must("broadcasts", "show", "1"), ", done\n")
 	})
 }
 
