@@ -61,6 +61,8 @@ func TestDatabaseAway(t *testing.T) {
 	all := before + burst + n + after
 	o.awaitAudit(map[string]int{"I R": all, "O S": all})
 	t.Logf("%s after the database came back the record was whole: %d conversations", time.Since(back).Round(time.Millisecond), all)
+	a := &auditor{o, fleetDir(t, map[string]string{"echo": echoYAML, "join": routeYAML, "keep": fmt.Sprintf(recordYAML, "keep")})}
+	a.wants(0, "nothing has been waiting", "--stuck", "1ms")
 	if _, again := h.counts(); again > 0 {
 		t.Errorf("%d messages came twice", again)
 	}
@@ -115,6 +117,8 @@ func TestBroadcastReplicaKilled(t *testing.T) {
 		t.Errorf("%d people got it, %d of them again; want %d and at most %d", different, again, many, inHand)
 	}
 	t.Logf("%d people got it, %d of them again", different, again)
+	a := &auditor{o, fleetDir(t, map[string]string{"join": routeYAML, "keep": fmt.Sprintf(recordYAML, "keep")})}
+	a.wants(0, "nothing has been waiting", "--stuck", "1ms")
 	eventually(t, "the broadcast is done", func() bool {
 		return strings.Contains(o.must("broadcasts", "show", "1"), ", done\n")
 	})
