@@ -40,7 +40,8 @@ func smppSection(ctx context.Context, s settings) (string, error) {
 	var out strings.Builder
 	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks. The SMSC is\n" +
 		"`switchboard simulate smsc` in a process of its own. The bare loop submits the same PDU over one connection with the same\n" +
-		"window; it has no broker and remembers nothing. Both ends, RabbitMQ and PostgreSQL share the machine.\n\n")
+		"window; it has no broker and remembers nothing. The dispatcher, which is in the same rounds, has the same broker and no SMSC.\n" +
+		"Both ends, RabbitMQ and PostgreSQL share the machine.\n\n")
 	if err := smppSending(ctx, b, s, &out); err != nil {
 		return "", err
 	}
@@ -51,7 +52,8 @@ func smppSection(ctx context.Context, s settings) (string, error) {
 }
 
 func smppSending(ctx context.Context, b *rabbitmq.Broker, s settings, out *strings.Builder) error {
-	out.WriteString("| window, round trip | bare loop, PDUs/s | transport, messages/s | of the bare loop | CPU a message | peak memory |\n|---|---:|---:|---:|---:|---:|\n")
+	out.WriteString("| window, round trip | bare loop, PDUs/s | transport, messages/s | of the bare loop | of the dispatcher | CPU a message | peak memory |\n" +
+		"|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, roundTrip := range []time.Duration{0, 20 * time.Millisecond} {
 		for _, window := range []int{1, 10, 100} {
 			for _, state := range []string{"memory:", s.databaseURL} {
@@ -71,9 +73,16 @@ func smppRow(ctx context.Context, b *rabbitmq.Broker, s settings, c smppCase, ou
 		return err
 	}
 	defer func() { _ = sim.stop() }()
-	var bare, ours []measure
+	var bare, dispatched, ours []measure
 	n := c.n(s.n)
 	for range s.rounds {
+		if c.roundTrip == 0 {
+			m, err := measureDispatcher(ctx, b, s, 1, n)
+			if err != nil {
+				return err
+			}
+			dispatched = append(dispatched, m)
+		}
 		m, err := measureSMPPBare(ctx, sim, "submit", c.window, n)
 		if err != nil {
 			return err
@@ -92,14 +101,17 @@ func smppRow(ctx context.Context, b *rabbitmq.Broker, s settings, c smppCase, ou
 	if c.state != "memory:" {
 		name = fmt.Sprintf("%d, %s, state in PostgreSQL", c.window, c.roundTrip)
 	}
-	smppLine(out, name, bare, ours)
+	smppLine(out, name, bare, dispatched, ours)
 	return nil
 }
 
-func smppLine(out *strings.Builder, name string, bare, ours []measure) {
+func smppLine(out *strings.Builder, name string, bare, dispatched, ours []measure) {
 	rate := func(m measure) float64 { return m.rate }
-	yardstick, own := median(bare, rate), median(ours, rate)
-	fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f | %.3f ms | %.0f MB |\n", name, yardstick, own, own/yardstick,
+	yardstick, own, beside := median(bare, rate), median(ours, rate), "–"
+	if len(dispatched) > 0 {
+		beside = fmt.Sprintf("%.2f", own/median(dispatched, rate))
+	}
+	fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f | %s | %.3f ms | %.0f MB |\n", name, yardstick, own, own/yardstick, beside,
 		median(ours, func(m measure) float64 { return float64(m.cpu) })/1e6,
 		median(ours, func(m measure) float64 { return float64(m.rss) })/1e6)
 }
