@@ -132,7 +132,8 @@ type match struct {
 // can be read in several ways, or that comes before it is known, may be another
 // message's; so the message must have gone to the receipt's person too. Only
 // where the formats are declared, or the receipt has waited long enough for a
-// better match, is the id alone enough.
+// better match, is the id alone enough. From an SMSC that brings references back
+// another submit's is a reason to wait as long: it may have begun to count anew.
 func (e *engine) find(ctx context.Context, h heldReceipt, patient bool) (*match, error) {
 	candidates := e.ids.candidates(h.ID)
 	keys := make([]string, len(candidates))
@@ -153,22 +154,33 @@ func (e *engine) find(ctx context.Context, h heldReceipt, patient bool) (*match,
 			e.logger.Warn("what is kept about an id cannot be read", "key", key, "error", err)
 			continue
 		}
-		if len(m.Same) > 0 {
-			if m.known, there = m.meant(h); there {
-				m.certain = false
-				return m, nil
-			}
-			continue
-		}
-		people := m.isFor(h)
-		if people || h.From == "" || !e.ids.receipt.auto() || patient && m.relation == receipt.Same {
-			m.certain = m.certain && people
+		if e.isAbout(m, h, patient) {
 			return m, nil
 		}
 	}
 	return nil, nil
 }
 
+// isAbout: the receipt is about the message, or about one of those that share
+// its id; then m becomes that one.
+func (e *engine) isAbout(m *match, h heldReceipt, patient bool) (is bool) {
+	if len(m.Same) > 0 {
+		m.certain = false
+		m.known, is = m.meant(h)
+		return is
+	}
+	if e.twins.unwritten(m.key) || m.contradicts(h) && (e.twins.are(m.key) || e.echoes.Load() && !patient) {
+		return false // it is another's, who is not known yet
+	}
+	people := m.isFor(h)
+	m.certain = m.certain && people
+	return people || h.From == "" || !e.ids.receipt.auto() || patient && m.relation == receipt.Same
+}
+
 // isFor: the message went to the person whose receipt it is. Some SMSCs swap
 // the two.
 func (k known) isFor(h heldReceipt) bool { return samePerson(k.To, h.From) || samePerson(k.To, h.To) }
+
+// contradicts: the receipt has another submit's reference, or one that the SMSC
+// made up.
+func (k known) contradicts(h heldReceipt) bool { return k.Ref != 0 && h.Ref != 0 && k.Ref != h.Ref }

@@ -31,6 +31,7 @@ type engine struct {
 	overrides map[pdu.DataCoding]gsm.Coding
 	ids       *ids
 	twins     *twins
+	echoes    atomic.Bool // the SMSC brings references back as they are
 	held      *heldReceipts
 	concat    *concat
 	copies    *copies

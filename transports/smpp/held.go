@@ -137,7 +137,7 @@ func (e *engine) retryHeld(ctx context.Context, key string, w *waitingReceipt, w
 // sender, that was never answered; unless both have references, and others.
 func (e *engine) adopt(ctx context.Context, h heldReceipt) (*match, error) {
 	k, err := e.unanswered(ctx, e.keys.unknown(h.From, h.To))
-	if k == nil || err != nil || h.Ref != 0 && k.Ref != 0 && h.Ref != k.Ref {
+	if k == nil || err != nil || k.contradicts(h) {
 		return nil, err
 	}
 	return e.settleUnknown(ctx, h, *k, "address")

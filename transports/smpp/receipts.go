@@ -90,6 +90,9 @@ func (e *engine) reportMatch(ctx context.Context, m match, h heldReceipt) error 
 	if m.certain {
 		e.ids.observe(m.relation)
 	}
+	if m.Ref != 0 && m.Ref == h.Ref {
+		e.echoes.Store(true) // the chance of it is one in 65,535
+	}
 	switch {
 	case m.Final != "":
 		e.metrics.receipt("repeated")
@@ -186,6 +189,9 @@ func (e *engine) hold(ctx context.Context, h heldReceipt) error {
 	ttl := e.options.HeldReceiptExpiry.Std()
 	list, err := e.heldFor(ctx, h.From, h.To)
 	if err == nil {
+		key, err = e.heldKey(ctx, key, h)
+	}
+	if err == nil {
 		err = e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl},
 			store.Entry{Key: e.keys.heldFor(h.From, h.To), Value: withKey(list, key), TTL: ttl})
 	}
@@ -202,6 +208,21 @@ func (e *engine) hold(ctx context.Context, h heldReceipt) error {
 		return nil
 	}
 	return e.settleHeld(ctx, key, *m, h)
+}
+
+// heldKey is where a receipt is held: under its id, which is looked at when the
+// id is told, unless another submit's receipt of the same id is there. Then it
+// is found by looking again.
+func (e *engine) heldKey(ctx context.Context, key string, h heldReceipt) (string, error) {
+	found, err := e.state.Get(ctx, key)
+	var other heldReceipt
+	if err != nil || found[key] == "" || json.Unmarshal([]byte(found[key]), &other) != nil {
+		return key, err
+	}
+	if other.From == h.From && other.Ref == h.Ref {
+		return key, nil
+	}
+	return fmt.Sprintf("%s/%s/%d", key, lastDigits(h.From), h.Ref), nil
 }
 
 // settleHeld reports a held receipt, unless whoever else saw that its id has

@@ -161,7 +161,7 @@ func TestReferenceBeforePeople(t *testing.T) {
 // An intermediate notification tells the id too: the final one finds it.
 func TestIntermediateReceiptOfUnanswered(t *testing.T) {
 	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Lost: 1}, Receipts: &smsc.Receipts{Intermediate: 1, Delay: smsc.Fixed(3 * quick.Std())},
+		Answers: &smsc.Answers{Lost: 1}, Receipts: &smsc.Receipts{Intermediate: 1, Delay: smsc.Fixed(10 * quick.Std())},
 	}}, func(o *Transport) { o.SubmitTimeout = config.Duration(quick.Std() / 2) })
 	m := outgoing("hello")
 	if _, err := b.Send(within(t), m); !errors.Is(err, errUnknown) {

@@ -359,7 +359,7 @@ func TestAttemptsAreApart(t *testing.T) {
 	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
 	m := outgoing(strings.Repeat("0123456789", 31))
 	for attempt := range 2 {
-		m.HelperMetadata.Set("broadcast", map[string]any{"id": "b", "attempt": attempt + 1})
+		m.RoutingMetadata.Set("broadcast", map[string]any{"id": 1, "attempt": attempt + 1})
 		if _, err := b.SendAgain(within(t), m); err != nil {
 			t.Fatal(err)
 		}

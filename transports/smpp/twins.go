@@ -96,6 +96,14 @@ func (t *twins) are(key string) bool {
 	return s != nil && !s.void
 }
 
+// unwritten: an id was given to several, and they are not written down yet.
+func (t *twins) unwritten(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.shared[key]
+	return s != nil && !s.void && len(s.list) == 0
+}
+
 func (k known) samePart(o known) bool { return k.Message == o.Message && k.N == o.N }
 
 // join adds what is known to those that share an id; kept is what the store has

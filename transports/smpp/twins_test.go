@@ -6,8 +6,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"switchboard/message"
+	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/smsc"
 )
 
@@ -148,5 +150,73 @@ func TestOneIDForAllMessages(t *testing.T) {
 	}
 	if e.twins.are(e.keys.id("1")) {
 		t.Error("what shares the id is still being written down")
+	}
+}
+
+// Two receipts of one id that both come before its messages are written down do
+// not displace each other; nor does the first that is written down get both.
+func TestReceiptsOfOneIDAreHeldApart(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []part
+	for _, m := range []*message.Message{outgoing("one"), outgoing("another")} {
+		p, err := e.plan(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, part{p.submitted, 1})
+		e.given("7", parts[len(parts)-1])
+	}
+	e.rememberIDs(t.Context(), parts[0].submitted, parts[0].only("7"), false)
+	e.twins.mu.Lock()
+	e.twins.shared[e.keys.id("7")].list = nil // as before the first is written down
+	e.twins.mu.Unlock()
+	want := map[string]message.DeliveryStatus{parts[0].id: message.Delivered, parts[1].id: message.Failed}
+	for i, raw := range []string{"DELIVRD", "UNDELIV"} {
+		h := heldReceipt{ID: "7", Raw: raw, From: parts[i].to, To: parts[i].from, Ref: parts[i].reference()}
+		h.Status = e.parser.Statuses.Of(raw)
+		if err := e.takeReceipt(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.rememberIDs(t.Context(), parts[1].submitted, parts[1].only("7"), false)
+	for key, w := range e.held.due(time.Now().Add(2 * heldLook)) {
+		if _, err := e.retryHeld(t.Context(), key, w, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range parts {
+		if event := b.line.NextEvent(t); event.DeliveryStatus != want[event.MessageID] {
+			t.Errorf("event = %s, want %s", event.Encode(), want[event.MessageID])
+		}
+	}
+}
+
+// Of an SMSC that brings references back, a receipt with another's waits for its
+// own message, and is only then taken for that of its id.
+func TestAnothersReferenceWaits(t *testing.T) {
+	b := start(t, smsc.Settings{})
+	b.send(outgoing("reported"))
+	b.line.NextEvent(t) // with its reference
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	m := outgoing("hello")
+	id := b.send(m)
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference, _ := b.smsc.Submitted()[1].Message().TLVs.Uint(pdu.TagUserMessageReference)
+	h := heldReceipt{ID: id, Status: "delivered", Raw: "DELIVRD", From: m.To, To: m.From, Ref: uint16(reference) ^ 1}
+	for patient, want := range map[bool]bool{false: false, true: true} {
+		if found, err := e.find(t.Context(), h, patient); (found != nil) != want || err != nil {
+			t.Errorf("patient %t: %+v, %v", patient, found, err)
+		}
+	}
+	h.Ref = uint16(reference)
+	if found, err := e.find(t.Context(), h, false); found == nil || err != nil {
+		t.Errorf("with its reference: %+v, %v", found, err)
 	}
 }
