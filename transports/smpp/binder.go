@@ -85,16 +85,18 @@ func (b *binder) attempt(ctx context.Context) (lasted time.Duration, err error) 
 func (b *binder) session(ctx context.Context, k *link, command pdu.CommandID) (lasted time.Duration, err error) {
 	defer k.end(errStopped)
 	stop := context.AfterFunc(ctx, func() { _ = k.conn.SetDeadline(time.Now()) })
-	v, err := b.bind(k, command)
+	agreed, err := b.bind(k, command)
 	if !stop() || ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
 	if err != nil {
 		return 0, err
 	}
-	b.version.Store(uint32(v))
+	if b.lane != nil {
+		b.gate.agree(b.lane, agreed)
+	}
 	began := time.Now()
-	b.logger.Info("SMPP bind is up", "bind", b.name, "version", v.String(), "address", k.conn.RemoteAddr().String())
+	b.logger.Info("SMPP bind is up", "bind", b.name, "version", agreed.version.String(), "address", k.conn.RemoteAddr().String())
 	b.tell(message.OK, "bound", b.name+" is bound")
 	b.metrics.bound(b.name, true)
 	b.serve(ctx, k)
@@ -111,7 +113,7 @@ func (b *binder) serve(ctx context.Context, k *link) {
 	var group sync.WaitGroup
 	group.Go(b.guarded(k, "writing to", k.write))
 	group.Go(b.guarded(k, "reading from", func() {
-		k.read(func(p *pdu.PDU) { b.take(k, d, p) }, func(bad *pdu.Error) { b.spoilt(bad) })
+		k.read(func(p *pdu.PDU) { b.take(k, d, p) }, func(bad *pdu.Error) { b.spoilt(k, bad) })
 	}))
 	group.Go(b.guarded(k, "tending", func() { b.tend(k) }))
 	if b.lane != nil {
@@ -168,6 +170,7 @@ func (b *binder) tend(k *link) {
 		}
 		if b.lane != nil {
 			b.overdue(timeout)
+			b.endSpent(k)
 		}
 		if interval == 0 {
 			continue
@@ -199,6 +202,15 @@ const maxLate = 10_000
 func (b *binder) overdue(timeout time.Duration) {
 	if n := b.gate.overdue(b.lane, timeout); n > 0 {
 		b.logger.Warn("the SMSC did not answer submit_sm", "bind", b.name, "submits", n, "submit_timeout", timeout)
+	}
+}
+
+var errNotBound = errors.New("the SMSC says, by ESME_RINVBNDSTS, that the bind is lost")
+
+// endSpent ends a link through which nothing more is submitted, to bind anew.
+func (b *binder) endSpent(k *link) {
+	if b.gate.spent(b.lane) {
+		k.end(errNotBound)
 	}
 }
 

@@ -26,7 +26,6 @@ type engine struct {
 	keys    keys
 
 	gate      *gate
-	version   atomic.Uint32 // both sides', of the last bind
 	parser    receipt.Parser
 	overrides map[pdu.DataCoding]gsm.Coding
 	ids       *ids
@@ -59,8 +58,8 @@ func newEngine(t *Transport, line transports.Line) (*engine, error) {
 		keys: newKeys(&t.Options), ids: &ids{submit: t.SubmitIDFormat, receipt: t.ReceiptIDFormat},
 		news: make(chan *message.Status, maxNews),
 	}
-	e.version.Store(uint32(t.InterfaceVersion))
 	e.gate = newGate(t.metrics, e.rateNews, e.given)
+	e.gate.version.Store(uint32(t.InterfaceVersion))
 	e.held = newHeldReceipts()
 	e.twins = newTwins()
 	e.concat = newConcat(e)

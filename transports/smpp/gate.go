@@ -3,7 +3,9 @@ package smpp
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"switchboard/transports/smpp/pdu"
@@ -23,12 +25,16 @@ type gate struct {
 	turn   int
 	timer  *time.Timer
 	done   chan struct{} // closed when nothing is written any more
+
+	version atomic.Uint32 // the lowest of all binds'
+	refers  atomic.Bool   // some may get user_message_reference
 }
 
 func newGate(m *metrics, news func(*lane, bool), given func(string, part) bool) *gate {
 	g := &gate{metrics: m, news: news, given: given, done: make(chan struct{})}
 	g.timer = time.AfterFunc(time.Hour, g.wake)
 	g.timer.Stop()
+	g.refers.Store(true)
 	return g
 }
 
@@ -161,7 +167,7 @@ func (g *gate) next() *ticket {
 func (g *gate) choose(now time.Time) (chosen *lane, wait time.Duration) {
 	for i := range g.lanes {
 		l := g.lanes[(g.turn+i)%len(g.lanes)]
-		if l.link == nil || len(l.pending) >= l.window || l.link.backlogged() {
+		if l.link == nil || l.unbound || len(l.pending) >= l.window || l.link.backlogged() {
 			continue
 		}
 		w := l.pace.wait(now)
@@ -180,8 +186,38 @@ func (g *gate) choose(now time.Time) (chosen *lane, wait time.Duration) {
 func (g *gate) attach(l *lane, k *link) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.link, l.fastest = k, k.connectTime
+	l.link, l.fastest, l.unbound = k, k.connectTime, false
 	g.pump(time.Now())
+}
+
+// agree takes down on what terms a lane was bound.
+func (g *gate) agree(l *lane, agreed terms) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.agreed = agreed
+	g.compare()
+}
+
+// compare finds out what messages may have that go out on any of the binds.
+func (g *gate) compare() {
+	lowest, refers := uint32(math.MaxUint32), false
+	for _, l := range g.lanes {
+		if l.agreed.version == 0 { // not bound yet
+			refers = true
+			continue
+		}
+		lowest, refers = min(lowest, uint32(l.agreed.version)), refers || l.refers()
+	}
+	g.version.Store(lowest)
+	g.refers.Store(refers)
+}
+
+// spent: the SMSC refuses all that is submitted through a lane, and has answered
+// what was.
+func (g *gate) spent(l *lane) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return l.unbound && len(l.pending) == 0
 }
 
 // detach takes the connection away. What was underway on it is unknown; what was
@@ -208,24 +244,26 @@ func (g *gate) detach(l *lane, k *link, why string) {
 }
 
 // answer takes a submit_sm_resp, a query_sm_resp, or a generic_nack, which
-// answers either. It returns the ticket, nil when nobody waited for the answer.
-func (g *gate) answer(l *lane, sequence uint32, to answerTo, o outcome) (t *ticket, repeated bool) {
-	t, began, ended := g.arrived(l, sequence, to, o.status)
-	if t != nil {
-		if o.status == pdu.StatusOK && o.id != "" {
-			t.id = o.id
-			o.repeated = g.given(o.id, t.part)
-		}
-		t.end(o)
-	}
+// answers either. It returns the ticket, nil when nobody waited for the answer,
+// and its outcome.
+func (g *gate) answer(l *lane, sequence uint32, to answerTo, o outcome) (*ticket, outcome) {
+	t, began, ended := g.arrived(l, sequence, to, &o)
 	if began || ended {
-		g.news(l, began)
+		defer g.news(l, began)
 	}
-	return t, o.repeated
+	if t == nil || o.averse {
+		return t, o
+	}
+	if o.status == pdu.StatusOK && o.id != "" {
+		t.id = o.id
+		o.repeated = g.given(o.id, t.part)
+	}
+	t.end(o)
+	return t, o
 }
 
 // arrived takes the ticket of an answer out of its window, and goes on.
-func (g *gate) arrived(l *lane, sequence uint32, to answerTo, status pdu.Status) (t *ticket, began, ended bool) {
+func (g *gate) arrived(l *lane, sequence uint32, to answerTo, o *outcome) (t *ticket, began, ended bool) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -236,9 +274,19 @@ func (g *gate) arrived(l *lane, sequence uint32, to answerTo, status pdu.Status)
 	took := now.Sub(t.mark.sentAt)
 	l.fastest = min(l.fastest, took)
 	l.pace.answered(t.mark, now, l.fastest)
-	began, ended = l.judge(t, status, now)
+	began, ended = l.judge(t, o.status, now)
 	if !t.query {
-		g.metrics.answered(l, status, took)
+		g.metrics.answered(l, o.status, took)
+	}
+	switch o.status {
+	case pdu.StatusInvBndSts:
+		l.unbound = true
+	case pdu.StatusInvOptParStream, pdu.StatusOptParNotAllwd, pdu.StatusInvOptParamVal:
+		if o.averse = t.refers; o.averse {
+			l.averse = true
+			g.compare()
+			g.urgent.push(t)
+		}
 	}
 	g.pump(now)
 	g.metrics.window(l)

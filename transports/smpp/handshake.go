@@ -51,8 +51,14 @@ func (e refusedError) Error() string {
 
 var errSilent = errors.New("the SMSC took the connection and did not answer the bind")
 
-// bind binds and returns the version both sides speak.
-func (e *engine) bind(k *link, command pdu.CommandID) (version, error) {
+// terms are what a bind agrees upon.
+type terms struct {
+	version    version // both sides'
+	parameters bool    // the SMSC says that it knows optional parameters (§3.4)
+}
+
+// bind binds and returns on what terms.
+func (e *engine) bind(k *link, command pdu.CommandID) (terms, error) {
 	deadline := time.Now().Add(e.options.BindTimeout.Std())
 	_ = k.conn.SetDeadline(deadline)
 	request := &pdu.PDU{Sequence: k.sequence(), Body: &pdu.Bind{
@@ -61,11 +67,11 @@ func (e *engine) bind(k *link, command pdu.CommandID) (version, error) {
 		AddressRange: e.options.AddressRange,
 	}}
 	if _, err := request.WriteTo(k.conn); err != nil {
-		return 0, fmt.Errorf("binding: %w", err)
+		return terms{}, fmt.Errorf("binding: %w", err)
 	}
 	answer, err := k.awaitBind(request.Sequence, deadline)
 	if err != nil {
-		return 0, err
+		return terms{}, err
 	}
 	_ = k.conn.SetDeadline(time.Time{})
 	return agreed(e.options.InterfaceVersion, answer), nil
@@ -95,6 +101,8 @@ func (k *link) awaitBind(sequence uint32, deadline time.Time) (*pdu.BindResp, er
 			}
 		case *pdu.EnquireLink:
 			_, err = p.Respond(pdu.StatusOK).WriteTo(k.conn)
+		case *pdu.DeliverSM, *pdu.DataSM: // too early; it comes again
+			_, err = p.Respond(pdu.StatusRxTAppn).WriteTo(k.conn)
 		case *pdu.Unbind:
 			return nil, errUnbound
 		}
@@ -104,11 +112,14 @@ func (k *link) awaitBind(sequence uint32, deadline time.Time) (*pdu.BindResp, er
 	}
 }
 
-// agreed is the lower of our version and the SMSC's, when it says one (§5.3.2.25).
-func agreed(ours version, answer *pdu.BindResp) version {
+// agreed are the lower of our version and the SMSC's, when it says one
+// (§5.3.2.25). One that says none is to be taken for one without optional
+// parameters (§3.4), though many have them.
+func agreed(ours version, answer *pdu.BindResp) terms {
 	theirs, said := answer.TLVs.Uint(pdu.TagSCInterfaceVersion)
-	if said && theirs >= uint32(pdu.Version33) && version(theirs) < ours {
-		return version(theirs)
+	if !said || theirs < uint32(pdu.Version33) {
+		return terms{version: ours}
 	}
-	return ours
+	both := min(ours, version(min(theirs, 0xFF)))
+	return terms{both, both >= version(pdu.Version34)}
 }

@@ -18,6 +18,9 @@ type lane struct {
 	pace     pacer
 	fastest  time.Duration
 	throttle bool
+	agreed   terms
+	averse   bool                             // the SMSC refused our user_message_reference
+	unbound  bool                             // the SMSC says that it is not bound: nothing more is submitted
 	late     func(sequence uint32, t *ticket) // takes what is not waited for any more
 
 	inUse     prometheus.Gauge
@@ -32,8 +35,16 @@ func (l *lane) write(t *ticket, now time.Time) {
 	}
 	t.lane, t.mark = l, l.pace.sent(now)
 	l.pending[t.sequence] = t
-	l.link.submit(t.frame, t.sequence)
+	frame := t.frame
+	if t.refers = t.ours && l.refers(); t.ours && !t.refers {
+		frame = frame[:len(frame)-referenceSize]
+	}
+	l.link.submit(frame, t.sequence)
 }
+
+// refers: what is submitted may have user_message_reference, which nobody asked
+// for.
+func (l *lane) refers() bool { return l.agreed.parameters && !l.averse }
 
 // judge takes down what an answer says about the rate. That one message is
 // refused again and again says nothing of it: its recipient's queue may be full.

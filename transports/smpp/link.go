@@ -75,12 +75,13 @@ func (k *link) backlogged() bool { return k.waiting.Load() > maxBacklog }
 
 var errBrimful = errors.New("the SMSC does not read what it is sent")
 
-// submit queues an encoded PDU under a sequence number.
+// submit queues an encoded PDU, or its beginning, under a sequence number.
 func (k *link) submit(frame []byte, sequence uint32) {
 	k.mu.Lock()
 	at := len(k.out)
 	k.out = append(k.out, frame...)
 	k.waiting.Add(int64(len(frame)))
+	binary.BigEndian.PutUint32(k.out[at:], uint32(len(frame)))
 	binary.BigEndian.PutUint32(k.out[at+sequenceOffset:], sequence)
 	k.queued()
 }

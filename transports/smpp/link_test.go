@@ -67,6 +67,15 @@ func TestRefusedBind(t *testing.T) {
 	}
 }
 
+// However an SMSC refuses, the metric does not grow.
+func TestMadeUpRefusal(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: 0x4711}}})
+	b.awaitStatus("bind_refused")
+	if n := b.metric("switchboard_smpp_bind_refused_total", "status", "other"); n == 0 {
+		t.Error("a status that SMPP does not know is none of the others")
+	}
+}
+
 func TestPausesGrow(t *testing.T) {
 	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusBindFail)}}},
 		func(o *Transport) { o.MaxReconnectDelay = config.Duration(time.Hour) })
@@ -171,6 +180,7 @@ func TestVersionIsAgreed(t *testing.T) {
 	if err := b.smsc.WaitBound(within(t), 2); err != nil {
 		t.Fatal(err)
 	}
+	b.awaitStatus("bound")
 	b.awaitStatus("bound")
 	b.send(outgoing(strings.Repeat("x", 161)))
 	if m := b.smsc.Submitted()[0].Message(); len(m.TLVs) != 0 || !m.ESMClass.UDHI() {

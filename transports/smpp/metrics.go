@@ -90,7 +90,7 @@ func (m *metrics) bound(bind string, up bool) {
 
 func (m *metrics) refused(bind string, s pdu.Status) {
 	if m != nil {
-		m.refusals.WithLabelValues(m.transport, bind, s.String()).Inc()
+		m.refusals.WithLabelValues(m.transport, bind, label(s)).Inc()
 	}
 }
 

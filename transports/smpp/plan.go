@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"sync/atomic"
@@ -57,7 +58,7 @@ func (e *engine) plan(m *message.Message) (*plan, error) {
 		expected: len(w.RegisteredDelivery) == 0 || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
 	}}
 	for i := range text.Segments {
-		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference())
+		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference(), e.hasParameters())
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +87,9 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 		s.ESMClass |= pdu.ESMUDHI
 	}
 	if o.isUSSD(m) {
+		if !e.hasParameters() {
+			return s, errors.New("SMPP 3.3 has no USSD")
+		}
 		return s, w.ussd(&s, m)
 	}
 	if w.UserReference != nil && e.hasParameters() {
@@ -95,14 +99,14 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 }
 
 // hasParameters: SMPP 3.3 has no optional parameters.
-func (e *engine) hasParameters() bool { return e.version.Load() >= uint32(pdu.Version34) }
+func (e *engine) hasParameters() bool { return e.gate.version.Load() >= uint32(pdu.Version34) }
 
 // write turns the content, or the data in its place, into segments.
 func (e *engine) write(m *message.Message, w *wishes) (gsm.Message, error) {
 	o := e.options
 	reference := referenceOf(m.ID)
 	splitter := gsm.Splitter{
-		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(e.version.Load())),
+		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(e.gate.version.Load())),
 	}
 	if o.isUSSD(m) {
 		splitter.Method = gsm.Payload // a dialogue has no parts
@@ -149,15 +153,15 @@ func (e *engine) dataCoding(c gsm.Coding, w *wishes) (pdu.DataCoding, error) {
 }
 
 // segment encodes one segment, with sequence_number 0; reference is ours, 0 for
-// none.
-func segment(base pdu.Message, text *gsm.Message, i int, reference uint16) ([]byte, error) {
+// none, and stands at the end. Without parameters all is in short_message.
+func segment(base pdu.Message, text *gsm.Message, i int, reference uint16, parameters bool) ([]byte, error) {
 	s, seg := pdu.SubmitSM{Message: base}, text.Segments[i]
 	s.TLVs = append(pdu.TLVs(nil), base.TLVs...)
 	if len(seg.Header) > 0 {
 		s.ESMClass |= pdu.ESMUDHI
 	}
 	octets := seg.Octets()
-	if text.Method == gsm.Payload && len(octets) > oneMessage(text.Coding) {
+	if parameters && text.Method == gsm.Payload && len(octets) > oneMessage(text.Coding) {
 		s.TLVs = append(s.TLVs, pdu.TLV{Tag: pdu.TagMessagePayload, Value: octets})
 	} else {
 		s.ShortMessage = octets

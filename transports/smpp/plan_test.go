@@ -108,7 +108,7 @@ func TestVersion33HasNoParameters(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = e.state.Close() }()
-	e.version.Store(uint32(pdu.Version33))
+	e.gate.version.Store(uint32(pdu.Version33))
 	p, err := e.plan(outgoing(strings.Repeat("x", 161)))
 	if err != nil || len(p.frames) != 2 {
 		t.Errorf("%d frames, %v; want 2 segments", len(p.frames), err)

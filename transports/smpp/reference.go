@@ -14,11 +14,14 @@ import (
 // the operator wants none.
 func (e *engine) reference(id string, base *pdu.Message) uint16 {
 	_, own := base.TLVs.Get(pdu.TagUserMessageReference)
-	if own || !e.options.UserMessageReference || !e.hasParameters() {
+	if own || !e.options.UserMessageReference || !e.hasParameters() || !e.gate.refers.Load() {
 		return 0
 	}
 	return max(1, referenceOf(id))
 }
+
+// referenceSize is how many octets it takes in a submit_sm: tag, length, value.
+const referenceSize = 6
 
 // maxReference is how many different references there are: 0 is none of ours.
 const maxReference = 1<<16 - 1

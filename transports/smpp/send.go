@@ -86,7 +86,8 @@ func (s *sending) submit() {
 		if s.parts[i].unknown {
 			s.again.Store(true)
 		}
-		s.tickets[i] = &ticket{frame: frame, part: part{s.submitted, i + 1}, outcome: s.outcomes, sending: s}
+		p := part{s.submitted, i + 1}
+		s.tickets[i] = &ticket{frame: frame, part: p, ours: p.reference() != 0, outcome: s.outcomes, sending: s}
 		s.left++
 		s.gate.submit(s.tickets[i], false)
 	}

@@ -50,8 +50,9 @@ type Outgoing struct {
 	SubmitSMExpiry config.Duration `yaml:"submit_sm_expiry"`
 	// UserMessageReference gives every submit_sm a number of ours
 	// (user_message_reference, §5.3.2.17). Receipts bring it back, and by it that
-	// of a submit without an answer finds its message. Default true. SMPP 3.3 has
-	// no room for it.
+	// of a submit without an answer finds its message. Default true. It is
+	// left out on binds whose SMSC does not say in its answer that it speaks 3.4
+	// or later, or has refused it.
 	UserMessageReference bool `yaml:"user_message_reference"`
 	// DisableAck publishes no acks.
 	DisableAck bool `yaml:"disable_ack"`

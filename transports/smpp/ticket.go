@@ -12,6 +12,7 @@ type ticket struct {
 	frame   []byte // the encoded PDU; its sequence number is filled in when it is written
 	part    part
 	query   bool         // a query_sm: nothing is submitted
+	ours    bool         // the frame ends in a user_message_reference that may be left out
 	outcome chan outcome // has room for the ticket's one
 	sending *sending     // nil of a query_sm
 
@@ -22,6 +23,7 @@ type ticket struct {
 	mark      *mark
 	lane      *lane  // the last it was written to,
 	sequence  uint32 // and as what
+	refers    bool   // with user_message_reference
 	refusedAt time.Time
 
 	id string // the SMSC's, of the last answer
@@ -43,6 +45,7 @@ type outcome struct {
 	of        *ticket
 	status    pdu.Status
 	id        string
+	averse    bool   // it goes out again: the SMSC does not bear our user_message_reference
 	repeated  bool   // another message was given the same id
 	unknown   bool   // no answer came
 	unknowing string // why not

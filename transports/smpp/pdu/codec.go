@@ -77,8 +77,9 @@ func (e *encoder) tlvs(v *TLVs) {
 }
 
 // decoder takes fields from the front of b; after the first error it does
-// nothing. A lenient one lets the body end early: responses are cut short by
-// many an SMSC, and by SMPP 3.3.
+// nothing. A lenient one lets the body end early, and in octets that are no
+// parameter: responses are cut short by many an SMSC, and by SMPP 3.3, or padded,
+// and what they answer must not go unanswered for it.
 type decoder struct {
 	b       []byte
 	lenient bool
@@ -153,7 +154,10 @@ func (d *decoder) tlvs(v *TLVs) {
 	if d.err != nil {
 		return
 	}
-	*v, d.err = parseTLVs(d.b)
+	var err error
+	if *v, err = parseTLVs(d.b); err != nil && !d.lenient {
+		d.err = err
+	}
 }
 
 // checker holds fields against the specification's limits.

@@ -110,7 +110,7 @@ func text(b []byte) string {
 	return string(b)
 }
 
-// parseTLVs reads parameters up to the end of b. Up to three NULs after the last
+// parseTLVs reads parameters up to the end of b, or up to an error. Up to three NULs after the last
 // one are passed over: some SMSCs pad.
 func parseTLVs(b []byte) (TLVs, error) {
 	var list TLVs
@@ -120,13 +120,13 @@ func parseTLVs(b []byte) (TLVs, error) {
 	for len(b) >= tlvHeader {
 		tag, n := Tag(binary.BigEndian.Uint16(b)), int(binary.BigEndian.Uint16(b[2:]))
 		if b = b[tlvHeader:]; n > len(b) {
-			return nil, &FieldError{fieldTLVs, fmt.Sprintf("end within %s: %d of %d octets", tag, len(b), n)}
+			return list, &FieldError{fieldTLVs, fmt.Sprintf("end within %s: %d of %d octets", tag, len(b), n)}
 		}
 		list = append(list, TLV{tag, b[:n:n]})
 		b = b[n:]
 	}
 	if len(bytes.Trim(b, "\x00")) > 0 {
-		return nil, &FieldError{fieldTLVs, fmt.Sprintf("are followed by %d octets that are none", len(b))}
+		return list, &FieldError{fieldTLVs, fmt.Sprintf("are followed by %d octets that are none", len(b))}
 	}
 	return list, nil
 }
