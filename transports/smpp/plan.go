@@ -37,9 +37,12 @@ type plan struct {
 
 // plan encodes a message. Each error is the message's own fault.
 func (e *engine) plan(m *message.Message) (*plan, error) {
-	w, err := readWishes(m)
+	w, passedOver, err := readWishes(m)
 	if err != nil {
 		return nil, err
+	}
+	if len(passedOver) > 0 {
+		e.logger.Debug("transport_metadata that is nothing to SMPP is passed over", "message_id", m.ID, "keys", passedOver)
 	}
 	base, err := e.baseSubmit(m, &w)
 	if err != nil {
@@ -55,7 +58,7 @@ func (e *engine) plan(m *message.Message) (*plan, error) {
 	p := &plan{submitted: &submitted{
 		id: m.ID, to: m.To, from: m.From, routing: m.RoutingMetadata.String(), total: len(text.Segments),
 		reference: e.reference(m.ID, &base), attempt: store.Attempt(m),
-		expected: len(w.RegisteredDelivery) == 0 || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
+		expected: w.RegisteredDelivery == nil || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
 	}}
 	for i := range text.Segments {
 		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference(), e.hasParameters())
@@ -80,9 +83,7 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 	if s.Source, err = o.source(m.From); err != nil {
 		return s, err
 	}
-	if err := w.apply(&s); err != nil {
-		return s, err
-	}
+	w.apply(&s)
 	if w.UDHI {
 		s.ESMClass |= pdu.ESMUDHI
 	}
@@ -90,7 +91,8 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 		if !e.hasParameters() {
 			return s, errors.New("SMPP 3.3 has no USSD")
 		}
-		return s, w.ussd(&s, m)
+		w.ussd(&s, m)
+		return s, nil
 	}
 	if w.UserReference != nil && e.hasParameters() {
 		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, *w.UserReference))
@@ -111,11 +113,11 @@ func (e *engine) write(m *message.Message, w *wishes) (gsm.Message, error) {
 	if o.isUSSD(m) {
 		splitter.Method = gsm.Payload // a dialogue has no parts
 	}
-	if w.data != nil {
+	if len(w.Payload) > 0 {
 		if w.UDHI { // it is cut already
 			splitter.Method = gsm.Payload
 		}
-		return splitter.Data(w.data, reference)
+		return splitter.Data(w.Payload, reference)
 	}
 	if w.DataCoding != nil {
 		splitter.Codings = []gsm.Coding{gsm.FromDataCoding(*w.DataCoding)}
@@ -146,7 +148,7 @@ func (e *engine) dataCoding(c gsm.Coding, w *wishes) (pdu.DataCoding, error) {
 			return 0, fmt.Errorf("a text in %s cannot be a flash message; gsm0338 and ucs2 can", c)
 		}
 		return pdu.DataCoding(flash), nil
-	case fixed != nil && w.data == nil:
+	case fixed != nil && len(w.Payload) == 0:
 		return pdu.DataCoding(*fixed), nil
 	}
 	return pdu.DataCoding(c.DataCoding()), nil

@@ -148,6 +148,71 @@ func TestWishes(t *testing.T) {
 	}
 }
 
+// wish asks for something that is meant for SMPP alone.
+func wish(m *message.Message, key string, value any) {
+	m.TransportMetadata.Set(wishesKey, map[string]any{key: value})
+}
+
+// What is meant for others has other meanings, and nobody's message dies of it.
+func TestForeignMetadata(t *testing.T) {
+	plain, err := planned(t, outgoing("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, metadata := range []string{
+		`{"priority": "high"}`, `{"priority": 7}`, `{"payload": {"a": 1}}`, `{"payload": "not base64!"}`, `{"payload": ""}`,
+		`{"validity": 3.2e9}`, `{"validity": 1e300}`, `{"validity": -1e300}`, `{"validity": null}`, `{"schedule": "soon"}`,
+		`{"user_message_reference": 70000}`, `{"data_coding": "utf-8"}`, `{"protocol_id": 256}`, `{"service_type": "a long one"}`,
+		`{"registered_delivery": "yes"}`, `{"registered_delivery": 300}`, `{"flash": "gordon"}`, `{"replace": 1}`,
+	} {
+		m := outgoing("hello")
+		if err := m.TransportMetadata.UnmarshalJSON([]byte(metadata)); err != nil {
+			t.Fatal(err)
+		}
+		list, err := planned(t, m)
+		if err != nil {
+			t.Errorf("%s: %v", metadata, err)
+			continue
+		}
+		if got, want := fields(list[0]), fields(plain[0]); got != want {
+			t.Errorf("%s: %s, want %s", metadata, got, want)
+		}
+	}
+	m := outgoing("hello")
+	m.TransportMetadata.Set("priority", "high")
+	wish(m, "priority", 2)
+	if list, err := planned(t, m); err != nil || list[0].Priority != 2 {
+		t.Errorf("%+v, %v; want SMPP's own wish", list, err)
+	}
+}
+
+// fields are a submit_sm's but for our reference, which is each message's own.
+func fields(s *pdu.SubmitSM) string {
+	m := s.Message
+	m.TLVs = nil
+	return fmt.Sprintf("%+v %d", m, len(s.TLVs))
+}
+
+// SMPP 3.3 has no parameters, and so no USSD, and no data longer than
+// short_message.
+func TestVersion33HasNoRoom(t *testing.T) {
+	old := func(o *Transport) { o.InterfaceVersion, o.BindMode = version(pdu.Version33), modeTransmitter }
+	step := outgoing("1. Balance")
+	step.TransportType = typeUSSD
+	if _, err := planned(t, step, old); err == nil || !strings.Contains(err.Error(), "USSD") {
+		t.Errorf("a USSD step: %v", err)
+	}
+	for octets, fits := range map[int]bool{200: true, 255: false} {
+		m := outgoing("")
+		wish(m, "payload", make([]byte, octets))
+		m.TransportMetadata.Set("udhi", true)
+		list, err := planned(t, m, old)
+		if (err == nil) != fits || fits && (len(list[0].ShortMessage) != octets || len(list[0].TLVs) > 0) {
+			t.Errorf("%d octets: %v", octets, err)
+		}
+	}
+}
+
 // What cannot be sent is refused for good, with a reason an application's
 // author understands.
 func TestWhatCannotBeSent(t *testing.T) {
@@ -162,11 +227,13 @@ func TestWhatCannotBeSent(t *testing.T) {
 		"foreign sender":   {func(m *message.Message) { m.From = "Ştefan" }, "no sender can have"},
 		"no UTF-8":         {func(m *message.Message) { m.Content = "\xff" }, "content"},
 		"too long":         {func(m *message.Message) { m.Content = strings.Repeat("x", 50_000) }, "255"},
-		"bad priority":     {func(m *message.Message) { m.TransportMetadata.Set("priority", 4) }, "0 to 3"},
-		"bad validity":     {func(m *message.Message) { m.TransportMetadata.Set("validity", "soon") }, "validity"},
-		"bad payload":      {func(m *message.Message) { m.TransportMetadata.Set("payload", "!") }, "payload"},
-		"bad type":         {func(m *message.Message) { m.TransportMetadata.Set("flash", "yes") }, "transport_metadata"},
-		"bad service type": {func(m *message.Message) { m.TransportMetadata.Set("service_type", "toolong") }, "service_type"},
+		"bad priority":     {func(m *message.Message) { wish(m, "priority", 4) }, "0 to 3"},
+		"bad validity":     {func(m *message.Message) { wish(m, "validity", "soon") }, "validity"},
+		"bad payload":      {func(m *message.Message) { wish(m, "payload", "!") }, "payload"},
+		"bad type":         {func(m *message.Message) { wish(m, "flash", "yes") }, "transport_metadata"},
+		"after 2099":       {func(m *message.Message) { wish(m, "validity", 3.2e9) }, "two digits"},
+		"unknown wish":     {func(m *message.Message) { wish(m, "colour", "red") }, "colour"},
+		"bad service type": {func(m *message.Message) { wish(m, "service_type", "toolong") }, "service_type"},
 	} {
 		m := outgoing("hello")
 		c.change(m)

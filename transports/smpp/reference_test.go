@@ -51,7 +51,7 @@ func TestUserMessageReference(t *testing.T) {
 	if list := references(t, own); fmt.Sprint(list) != "[4711]" {
 		t.Errorf("references %v, want the message's own", list)
 	}
-	own.TransportMetadata.Set("user_message_reference", 1<<16)
+	wish(own, "user_message_reference", 1<<16)
 	if _, err := planned(t, own); err == nil {
 		t.Error("a reference of 17 bits is taken")
 	}

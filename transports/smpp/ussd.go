@@ -2,7 +2,6 @@ package smpp
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"switchboard/message"
@@ -18,7 +17,7 @@ func (o *Options) isUSSD(m *message.Message) bool {
 
 // ussd adds what a step of a session has: which operation it is, and the
 // session it belongs to, as the person's step had it.
-func (w *wishes) ussd(s *pdu.Message, m *message.Message) error {
+func (w *wishes) ussd(s *pdu.Message, m *message.Message) {
 	closes := m.SessionEvent == message.SessionClose
 	operation := pdu.USSDUSSRRequest
 	if closes {
@@ -29,16 +28,12 @@ func (w *wishes) ussd(s *pdu.Message, m *message.Message) error {
 	}
 	s.TLVs = append(s.TLVs, pdu.Byte(pdu.TagUSSDServiceOp, operation))
 	deliver := m.TransportMetadata.Object(receivedKey)
-	info := w.ITSSessionInfo
-	if info == "" {
-		info = deliver.Text("its_session_info")
+	session := w.Session
+	if session == nil && deliver.Decode("its_session_info", &session) != nil {
+		session = nil // it has been tampered with, and is no session
 	}
-	if info != "" {
-		session, err := hex.DecodeString(info)
-		if err != nil || len(session) != 2 {
-			return errors.New("transport_metadata's its_session_info must be 4 hexadecimal digits")
-		}
-		step, _ := pdu.TLVs{{Tag: pdu.TagITSSessionInfo, Value: session}}.ITSSession()
+	if session != nil {
+		step, _ := pdu.TLVs{{Tag: pdu.TagITSSessionInfo, Value: *session}}.ITSSession()
 		step.End = closes
 		s.TLVs = append(s.TLVs, step.TLV())
 	}
@@ -49,7 +44,6 @@ func (w *wishes) ussd(s *pdu.Message, m *message.Message) error {
 	if reference != nil {
 		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, *reference))
 	}
-	return nil
 }
 
 // session says where a person's step stands in its session.
