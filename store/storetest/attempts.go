@@ -83,3 +83,24 @@ func lateArrival(t *testing.T, db Ledger) {
 		t.Errorf("the broadcast: %+v", i)
 	}
 }
+
+// providersOfAttempts: each attempt has a name outside, and any of them finds the
+// message.
+func providersOfAttempts(t *testing.T, db Ledger) {
+	name := func(h *store.Handover, provider string) store.Envelope {
+		e := answerOf(h, message.Ack)
+		e.Event.SentMessageID = provider
+		return e
+	}
+	_, second, done := tryAgain(t, db, func(h *store.Handover) []store.Envelope {
+		return []store.Envelope{name(h, "a-first"), reported(h, message.Failed)}
+	})
+	record(t, db, tapped(&second), name(&second, "b-second"))
+	done()
+	for _, key := range []string{"a-first", "b-second"} {
+		trace, err := db.Trace(t.Context(), key)
+		if err != nil || len(trace.Records) != 1 || trace.Records[0].ID != second.ID || trace.Records[0].ProviderID != "b-second" {
+			t.Errorf("Trace(%s) = %+v, %v", key, trace, err)
+		}
+	}
+}

@@ -44,20 +44,20 @@ func (b *batch) run(ctx context.Context, items []*item) error {
 
 // collect gathers what is said in this batch: of events only those that were
 // never recorded before, so that each counts once.
-func (b *batch) collect(items []*item, fresh map[string]bool) {
+func (b *batch) collect(items []*item, fresh map[*event]bool) {
 	for _, it := range items {
-		if it.arrival == nil && !fresh[it.event.id] {
+		if it.arrival == nil && !fresh[it.event] {
 			continue
 		}
 		if it.handed != nil {
 			it.handed.placed = false
 			b.words[it.handed.wire] = append(b.words[it.handed.wire], it.handed)
 		}
-		if it.event != nil {
-			delete(fresh, it.event.id) // the same event twice in one batch
-		}
 		for _, w := range it.words {
 			w.placed = false // by a try of this transaction that was rolled back
+			if it.arrival == nil {
+				w.event = it.event.name
+			}
 			b.words[w.wire] = append(b.words[w.wire], w)
 		}
 	}
@@ -82,43 +82,4 @@ func compareWords(a, b *word) int {
 
 func (w wire) compare(o wire) int {
 	return cmp.Or(cmp.Compare(w.id, o.id), cmp.Compare(w.direction, o.direction))
-}
-
-var eventTypes = []Type{Text, Int, Text, Text, Int, Text, Text, Text, Text, Text, Time, Time, Text}
-
-const eventColumns = "id, month, message_id, direction, backend_id, type, status, reason, provider_id, application, date, recorded, body"
-
-func (e *event) row(now time.Time) []any {
-	return []any{
-		e.id, e.month, e.wire.id, string(e.direction), null(e.backendID), e.kind, null(e.status), null(e.reason),
-		null(e.provider), null(e.app), when(e.date), now, null(e.body),
-	}
-}
-
-// insertEvents stores events and says which of them are new.
-func (b *batch) insertEvents(ctx context.Context, items []*item) (fresh map[string]bool, err error) {
-	fresh = map[string]bool{}
-	var rows [][]any
-	for _, it := range items {
-		if e := it.event; e != nil && !fresh[e.id] {
-			fresh[e.id] = true
-			rows = append(rows, e.row(b.now))
-		}
-	}
-	clear(fresh)
-	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(string), b[0].(string)) })
-	for part := range b.db.chunks(rows) {
-		with, args := b.db.with("r", eventColumns, eventTypes, part)
-		err := b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
-			var id string
-			err := rows.Scan(&id)
-			fresh[id] = true
-			return err
-		}, with+"INSERT INTO event ("+eventColumns+") SELECT "+eventColumns+
-			" FROM r WHERE true ON CONFLICT DO NOTHING RETURNING id", args...)
-		if err != nil {
-			return nil, err
-		}
-	}
-	return fresh, nil
 }

@@ -69,6 +69,7 @@ type transmission struct {
 type event struct {
 	wire      // of the message it is about
 	id        string
+	name      string // under which it is stored: its id, unless another has that
 	month     int64
 	kind      string
 	status    string

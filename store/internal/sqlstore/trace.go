@@ -51,7 +51,7 @@ func (t *tracing) find(ctx context.Context, key string) error {
 		return err
 	}
 	if len(byID) == 0 {
-		if byID, err = t.add(ctx, "t.provider_id = $1", key); err != nil {
+		if byID, err = t.provided(ctx, key); err != nil {
 			return err
 		}
 	}
@@ -66,6 +66,20 @@ func (t *tracing) find(ctx context.Context, key string) error {
 		return t.list(ctx, store.Filter{Broadcast: broadcast})
 	}
 	return t.list(ctx, store.Filter{Address: key})
+}
+
+// provided reads the records that the outside calls by an id: in their present
+// attempt, or in one before, of which the events alone know.
+func (t *tracing) provided(ctx context.Context, id string) ([]store.Record, error) {
+	found, err := t.add(ctx, "t.provider_id = $1", id)
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	messages, err := t.texts(ctx, "SELECT DISTINCT message_id FROM event WHERE provider_id = $1 AND direction = 'O'", id)
+	if err != nil {
+		return nil, err
+	}
+	return t.among(ctx, messages)
 }
 
 // broadcast finds whose message has an id; 0 when it is no broadcast's.
@@ -113,15 +127,20 @@ func (t *tracing) follow(ctx context.Context, records []store.Record) error {
 }
 
 // answers are the ids of the messages that answer those of ids.
-func (t *tracing) answers(ctx context.Context, ids []string) (answers []string, err error) {
+func (t *tracing) answers(ctx context.Context, ids []string) ([]string, error) {
 	list, args := params(t.bounded(ids))
+	return t.texts(ctx, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list, args...)
+}
+
+// texts reads a column, no more of it than a trace shows.
+func (t *tracing) texts(ctx context.Context, query string, args ...any) (texts []string, err error) {
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
-		var id string
-		err := rows.Scan(&id)
-		answers = append(answers, id)
+		var text string
+		err := rows.Scan(&text)
+		texts = append(texts, text)
 		return err
-	}, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list+limit(traceRecords), args...)
-	return answers, err
+	}, query+limit(traceRecords), args...)
+	return texts, err
 }
 
 func (t *tracing) among(ctx context.Context, ids []string) ([]store.Record, error) {
