@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -17,10 +16,11 @@ var partitioned = [...]string{"message", "transmission", "event"}
 // one for all schemas of a database: it is held for milliseconds.
 const monthsLock = 0x5357_4d4f
 
-// missingPartition tells the two meanings of noPartition apart.
+// missingPartition tells the two meanings of noPartition apart, whatever the
+// server's language: a broken constraint is named.
 func missingPartition(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && e.ConstraintName == "" && strings.Contains(e.Message, "partition")
+	return errors.As(err, &e) && e.ConstraintName == ""
 }
 
 // NoMonth says that a row's partition is missing.
