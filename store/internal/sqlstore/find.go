@@ -142,6 +142,9 @@ func (db *DB) conditions(f *store.Filter) *where {
 	if f.Status != "" {
 		w.and("t.status = '" + string(f.Status) + "'")
 	}
+	if f.Status == store.StatusProcessed && f.Direction == "" {
+		w.and("t.direction = 'I'") // no other can be R, and these have an index
+	}
 	if f.Direction != "" {
 		w.and("t.direction = '" + string(f.Direction) + "'")
 	}
