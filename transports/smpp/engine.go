@@ -26,6 +26,7 @@ type engine struct {
 	keys    keys
 
 	gate      *gate
+	joints    *joints
 	parser    receipt.Parser
 	overrides map[pdu.DataCoding]gsm.Coding
 	ids       *ids
@@ -60,6 +61,7 @@ func newEngine(t *Transport, line transports.Line) (*engine, error) {
 	}
 	e.gate = newGate(t.metrics, e.rateNews, e.given)
 	e.gate.version.Store(uint32(t.InterfaceVersion))
+	e.joints = newJoints()
 	e.held = newHeldReceipts()
 	e.twins = newTwins()
 	e.concat = newConcat(e)

@@ -68,6 +68,7 @@ type known struct {
 	Dead    bool            `json:"x,omitempty"` // the message failed: nobody waits for a receipt
 	Final   string          `json:"f,omitempty"` // the last status reported
 	Ref     uint16          `json:"u,omitempty"` // its user_message_reference
+	Joint   uint16          `json:"j,omitempty"` // what marks the parts of its text
 	Attempt int             `json:"a,omitempty"` // which of a broadcast's
 	Same    []known         `json:"s,omitempty"` // others that were given the same id
 	Again   bool            `json:"g,omitempty"` // submitted more than once: it may have several ids
@@ -76,7 +77,7 @@ type known struct {
 func (p part) known() known {
 	k := known{Message: p.id, Routing: json.RawMessage(p.routing), To: p.to, From: p.from, Ref: p.reference(), Attempt: p.attempt, Again: p.again.Load()}
 	if p.total > 1 {
-		k.N, k.Total = p.n, p.total
+		k.N, k.Total, k.Joint = p.n, p.total, p.joint
 	}
 	return k
 }

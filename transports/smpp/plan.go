@@ -3,7 +3,6 @@ package smpp
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"sync/atomic"
 
 	"switchboard/message"
@@ -18,6 +17,7 @@ type submitted struct {
 	routing      string // routing_metadata, as JSON
 	total        int
 	reference    uint16      // ours, of the first segment; 0 is none
+	joint        uint16      // what marks several segments as those of one text
 	expected     bool        // a last receipt is expected
 	attempt      int         // a broadcast's; 0 is none
 	again        atomic.Bool // a part was submitted more than once
@@ -35,8 +35,9 @@ type plan struct {
 	frames [][]byte
 }
 
-// plan encodes a message. Each error is the message's own fault.
-func (e *engine) plan(m *message.Message) (*plan, error) {
+// plan encodes a message, of which joint marks the segments where there are
+// several. Each error is the message's own fault.
+func (e *engine) plan(m *message.Message, joint uint16) (*plan, error) {
 	w, passedOver, err := readWishes(m)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func (e *engine) plan(m *message.Message) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := e.write(m, &w)
+	text, err := e.write(m, &w, joint)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +61,9 @@ func (e *engine) plan(m *message.Message) (*plan, error) {
 		reference: e.reference(m.ID, &base), attempt: store.Attempt(m),
 		expected: w.RegisteredDelivery == nil || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
 	}}
+	if p.total > 1 {
+		p.joint = joint
+	}
 	for i := range text.Segments {
 		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference(), e.hasParameters())
 		if err != nil {
@@ -104,9 +108,8 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 func (e *engine) hasParameters() bool { return e.gate.version.Load() >= uint32(pdu.Version34) }
 
 // write turns the content, or the data in its place, into segments.
-func (e *engine) write(m *message.Message, w *wishes) (gsm.Message, error) {
+func (e *engine) write(m *message.Message, w *wishes, joint uint16) (gsm.Message, error) {
 	o := e.options
-	reference := referenceOf(m.ID)
 	splitter := gsm.Splitter{
 		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(e.gate.version.Load())),
 	}
@@ -117,25 +120,16 @@ func (e *engine) write(m *message.Message, w *wishes) (gsm.Message, error) {
 		if w.UDHI { // it is cut already
 			splitter.Method = gsm.Payload
 		}
-		return splitter.Data(w.Payload, reference)
+		return splitter.Data(w.Payload, joint)
 	}
 	if w.DataCoding != nil {
 		splitter.Codings = []gsm.Coding{gsm.FromDataCoding(*w.DataCoding)}
 	}
-	text, err := splitter.Text(m.Content, reference)
+	text, err := splitter.Text(m.Content, joint)
 	if err != nil {
 		return text, fmt.Errorf("encoding the content: %w", err)
 	}
 	return text, nil
-}
-
-// referenceOf is the same for each try at a message, so that parts of two tries
-// still make one text.
-func referenceOf(id string) uint16 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(id))
-	sum := h.Sum32()
-	return uint16(sum ^ sum>>16)
 }
 
 func (e *engine) dataCoding(c gsm.Coding, w *wishes) (pdu.DataCoding, error) {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/gsm"
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/transporttest"
 )
@@ -20,7 +19,7 @@ func planned(t *testing.T, m *message.Message, options ...func(*Transport)) (lis
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.state.Close() })
-	p, err := e.plan(m)
+	p, err := e.plan(m, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +108,7 @@ func TestVersion33HasNoParameters(t *testing.T) {
 	}
 	defer func() { _ = e.state.Close() }()
 	e.gate.version.Store(uint32(pdu.Version33))
-	p, err := e.plan(outgoing(strings.Repeat("x", 161)))
+	p, err := e.plan(outgoing(strings.Repeat("x", 161)), 1)
 	if err != nil || len(p.frames) != 2 {
 		t.Errorf("%d frames, %v; want 2 segments", len(p.frames), err)
 	}
@@ -263,27 +262,5 @@ func TestAddresses(t *testing.T) {
 		if got, err := o.dest(addr); got != want || err != nil {
 			t.Errorf("to %q: %+v, %v; want %+v", addr, got, err, want)
 		}
-	}
-}
-
-// Each try at a message has the same reference, so that its parts fit together.
-func TestReferenceIsTheMessages(t *testing.T) {
-	m := outgoing(strings.Repeat("x", 161))
-	references := map[uint16]bool{}
-	for range 3 {
-		list, err := planned(t, m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range list {
-			p, _, err := gsm.ParsePart(s.ShortMessage)
-			if err != nil {
-				t.Fatal(err)
-			}
-			references[p.Reference] = true
-		}
-	}
-	if len(references) != 1 {
-		t.Errorf("references %v, want one", references)
 	}
 }

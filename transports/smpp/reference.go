@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync/atomic"
 
 	"switchboard/store"
 	"switchboard/transports/smpp/pdu"
@@ -18,6 +21,33 @@ func (e *engine) reference(id string, base *pdu.Message) uint16 {
 		return 0
 	}
 	return max(1, referenceOf(id))
+}
+
+// referenceOf is the same for each try at a message.
+func referenceOf(id string) uint16 {
+	sum := hashOf(id)
+	return uint16(sum ^ sum>>16)
+}
+
+func hashOf(text string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(text))
+	return h.Sum32()
+}
+
+// joints numbers long texts, so that those that come to one person one after the
+// other have different numbers: of 8 bits, where chance would give one in 256
+// its predecessor's. People share counters, since there are many.
+type joints struct {
+	seed   uint32 // replicas, and this one when it starts again, begin elsewhere
+	counts [1 << 10]atomic.Uint32
+}
+
+func newJoints() *joints { return &joints{seed: rand.Uint32()} }
+
+func (j *joints) next(to string) uint16 {
+	hash := hashOf(to)
+	return uint16(j.seed + hash + j.counts[hash%uint32(len(j.counts))].Add(1))
 }
 
 // referenceSize is how many octets it takes in a submit_sm: tag, length, value.
@@ -83,7 +113,7 @@ func (e *engine) settleUnknown(ctx context.Context, h heldReceipt, k known, how 
 
 // submitted is the message of which k is known.
 func (k known) submitted() *submitted {
-	s := &submitted{id: k.Message, to: k.To, from: k.From, routing: string(k.Routing), total: max(k.Total, 1), reference: k.firstRef(), expected: true, attempt: k.Attempt}
+	s := &submitted{id: k.Message, to: k.To, from: k.From, routing: string(k.Routing), total: max(k.Total, 1), reference: k.firstRef(), expected: true, attempt: k.Attempt, joint: k.Joint}
 	s.again.Store(k.Again)
 	return s
 }

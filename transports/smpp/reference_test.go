@@ -141,7 +141,7 @@ func TestReferenceBeforePeople(t *testing.T) {
 		t.Errorf("a stranger's receipt is taken for %+v, %v", m, err)
 	}
 	for i, m := range []*message.Message{first, second} {
-		p, err := e.plan(m)
+		p, err := e.plan(m, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

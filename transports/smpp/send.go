@@ -33,6 +33,7 @@ type fate struct {
 	noted    bool   // that it is, is written down already
 	unknown  bool
 	refused  error
+	joint    uint16 // what the part was marked by, in an earlier try
 }
 
 // maxResends is how often unknown_policy resend submits a part again.
@@ -51,7 +52,7 @@ const (
 // send submits the parts of a message that the SMSC does not have; known are
 // those it has.
 func (e *engine) send(ctx context.Context, m *message.Message, known []fate) (providerID string, err error) {
-	p, err := e.plan(m)
+	p, err := e.plan(m, e.joint(m, known))
 	if err != nil {
 		return "", message.Permanent(err)
 	}
@@ -66,6 +67,17 @@ func (e *engine) send(ctx context.Context, m *message.Message, known []fate) (pr
 		return "", err
 	}
 	return s.parts[0].id, nil
+}
+
+// joint is what the parts of a message's text are marked by: as those that the
+// SMSC has already, or may have.
+func (e *engine) joint(m *message.Message, known []fate) uint16 {
+	for _, f := range known {
+		if f.joint != 0 {
+			return f.joint
+		}
+	}
+	return e.joints.next(m.To)
 }
 
 func (e *engine) newSending(p *plan, known []fate) *sending {

@@ -12,9 +12,11 @@ import (
 	"switchboard/config"
 	"switchboard/message"
 	"switchboard/store"
+	"switchboard/transports/smpp/gsm"
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
+	"switchboard/worker"
 )
 
 // A message that the SMSC has no room for, time and again, keeps nobody else's
@@ -97,7 +99,7 @@ func TestAnswerAtTheLastMoment(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for range 100 {
-		p, err := e.plan(outgoing("hello"))
+		p, err := e.plan(outgoing("hello"), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,5 +368,56 @@ func TestAttemptsAreApart(t *testing.T) {
 	}
 	if n := b.smsc.Counters().Submits; n != 6 {
 		t.Errorf("%d submits, want those of two attempts", n)
+	}
+}
+
+// Long texts to one person, one after the other, are marked differently; the
+// parts of one alike, also when they are submitted in several tries.
+func TestPartsAreMarked(t *testing.T) {
+	j, last := newJoints(), uint16(0)
+	for range 256 {
+		next := j.next("27831234567")
+		if next&0xFF == last&0xFF {
+			t.Fatalf("%d follows %d", next, last)
+		}
+		last = next
+	}
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
+		Receipts: noReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("last"), Status: smsc.Status(pdu.StatusSysErr)}},
+	}})
+	m := outgoing(strings.Repeat("0123456789", 30) + "last")
+	if _, err := b.Send(within(t), m); err == nil {
+		t.Fatal("the last part was to be refused for now")
+	}
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.send(outgoing(m.Content))
+	if _, err := b.SendAgain(within(t), m); err != nil {
+		t.Fatal(err)
+	}
+	var marks []uint16
+	for _, r := range b.smsc.Submitted() {
+		p, _, err := gsm.ParsePart(r.Message().ShortMessage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks = append(marks, p.Reference)
+	}
+	if n := len(marks); n < 4 || marks[0] != marks[n-1] || marks[n-2] != marks[n-3] || marks[0] == marks[n-2] {
+		t.Errorf("marks %v: want the first message's first and last, and the other's between them", marks)
+	}
+}
+
+// However long unknown_wait is, it ends before the worker's attempts do.
+func TestLooksEndWithUnknownWait(t *testing.T) {
+	for _, whole := range []time.Duration{time.Second, 10 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
+		e := &engine{options: &Options{}}
+		e.options.UnknownWait = config.Duration(whole)
+		waited, attempts := time.Duration(0), 1
+		for ; waited <= whole; attempts++ {
+			waited += e.nextLook(waited)
+		}
+		if most := worker.DefaultSettings().MaxAttempts; attempts > most-2 || waited > whole+2*time.Second {
+			t.Errorf("%s ends at attempt %d of %d, after %s", whole, attempts, most, waited)
+		}
 	}
 }

@@ -163,7 +163,7 @@ func TestReceiptsOfOneIDAreHeldApart(t *testing.T) {
 	}
 	var parts []part
 	for _, m := range []*message.Message{outgoing("one"), outgoing("another")} {
-		p, err := e.plan(m)
+		p, err := e.plan(m, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

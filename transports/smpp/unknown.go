@@ -3,7 +3,9 @@ package smpp
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"switchboard/message"
@@ -13,7 +15,7 @@ import (
 
 // What is written down of a part of a message that is not done with: "=ID" the
 // SMSC has it, "!REASON" it was refused, "?SECONDS" it went unanswered at that
-// time.
+// time. In a line of its own follows what marks the message's parts.
 const (
 	partAccepted = '='
 	partRefused  = '!'
@@ -42,6 +44,9 @@ func (e *engine) acceptedEntry(p part, id string) store.Entry {
 }
 
 func (e *engine) partEntry(p part, kind byte, what string) store.Entry {
+	if p.joint != 0 {
+		what += "\n" + strconv.Itoa(int(p.joint))
+	}
 	return store.Entry{Key: e.keys.part(p.submitted, p.n), Value: string(kind) + what, TTL: e.options.SubmitSMExpiry.Std()}
 }
 
@@ -64,18 +69,26 @@ func (e *engine) awaitWord(ctx context.Context, s *submitted, parts []fate, fail
 	return message.RetryAfter(e.nextLook(0), failure)
 }
 
-// firstLook is when a message without an answer is looked at again; each
-// further wait is as long as all before it.
-const firstLook = 5 * time.Second
+const (
+	// firstLook is when a message without an answer is looked at again; each
+	// further wait is as long as all before it,
+	firstLook = 5 * time.Second
+	// or longer, where unknown_wait would not end within so many looks: each is
+	// one of the worker's max_attempts.
+	looks = 7
+)
 
 func (e *engine) nextLook(waited time.Duration) time.Duration {
 	whole := e.options.UnknownWait.Std()
-	return min(max(waited, min(firstLook, whole/4)), max(whole-waited, 0)+time.Second)
+	first := min(firstLook, whole/4)
+	growth := max(2, math.Pow(float64(whole)/float64(first), 1./looks))
+	next := max(time.Duration(float64(waited)*(growth-1)), first)
+	return min(next, max(whole-waited, 0)+time.Second)
 }
 
 // sendAgain goes on where earlier tries at a message ended.
 func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID string, err error) {
-	p, err := e.plan(m)
+	p, err := e.plan(m, 0)
 	if err != nil {
 		return "", message.Permanent(err)
 	}
@@ -135,15 +148,19 @@ func readFate(value string) (f fate, since time.Time) {
 	if value == "" {
 		return f, since
 	}
-	rest := value[1:]
+	what, joint, _ := strings.Cut(value[1:], "\n")
+	mark, _ := strconv.ParseUint(joint, 10, 16)
+	f.joint = uint16(mark)
 	switch value[0] {
 	case partAccepted:
-		return fate{accepted: true, id: rest}, since
+		f.accepted, f.id = true, what
 	case partRefused:
-		return fate{refused: message.Permanent(fmt.Errorf("the SMSC refused submit_sm: %s", rest))}, since
+		f.refused = message.Permanent(fmt.Errorf("the SMSC refused submit_sm: %s", what))
+	default:
+		seconds, _ := strconv.ParseInt(what, 10, 64)
+		f.unknown, since = true, time.Unix(seconds, 0)
 	}
-	seconds, _ := strconv.ParseInt(rest, 10, 64)
-	return fate{unknown: true}, time.Unix(seconds, 0)
+	return f, since
 }
 
 // lately takes an answer that came after its time, or after a mistaken one that
@@ -210,7 +227,8 @@ func (e *engine) refusedLate(t *ticket, status pdu.Status) error {
 func (e *engine) accepted(ctx context.Context, p part, id string) bool {
 	key := e.keys.part(p.submitted, p.n)
 	found, err := e.state.Get(ctx, key)
-	return err == nil && found[key] == string(partAccepted)+id
+	f, _ := readFate(found[key])
+	return err == nil && f.accepted && f.id == id
 }
 
 // only are the message's parts of which the SMSC has this one.
