@@ -207,7 +207,8 @@ type Broadcasts interface {
 	// otherwise (the broker refused some, the worker stops) the rest is due
 	// again at once. A batch that has another owner meanwhile stays his.
 	Finish(ctx context.Context, batch int64, owner string, handed []Handover, done bool) error
-	// Conclude notes which broadcasts are done; to be called now and then.
+	// Conclude notes which broadcasts are done, and goes on with a Cancel that
+	// did not come to its end; to be called now and then.
 	Conclude(ctx context.Context) error
 	// Pause, Resume and Cancel change what follows; what is on its way stays
 	// so. Cancel makes what was not handed over E.

@@ -16,3 +16,8 @@ func TestNewerFact(t *testing.T) {
 	db := migrated(t)
 	storetest.RunNewerFact(t, db, db.Write)
 }
+
+func TestKilledCancel(t *testing.T) {
+	db := migrated(t)
+	storetest.RunKilledCancel(t, db, db.Write)
+}

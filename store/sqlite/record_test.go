@@ -19,3 +19,8 @@ func TestNewerFact(t *testing.T) {
 	db := migrated(t, file(t))
 	storetest.RunNewerFact(t, db, db.Write)
 }
+
+func TestKilledCancel(t *testing.T) {
+	db := migrated(t, file(t))
+	storetest.RunKilledCancel(t, db, db.Write)
+}

@@ -44,5 +44,5 @@ func (db *DB) Conclude(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("concluding broadcasts: %w", err)
 	}
-	return nil
+	return db.finishCancels(ctx)
 }

@@ -6,13 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"switchboard/store"
 )
-
-// cancelPart is how many transmissions one transaction of Cancel withdraws.
-const cancelPart = 5000
 
 // Pause holds a broadcast: see store.Broadcasts.
 func (db *DB) Pause(ctx context.Context, id int64) error {
@@ -74,46 +70,6 @@ func (db *DB) Cancel(ctx context.Context, id int64) error {
 		return fmt.Errorf("cancelling broadcast %d: %w", id, err)
 	}
 	return nil
-}
-
-func (db *DB) withdraw(ctx context.Context, id int64) error {
-	for _, table := range []string{"broadcast_batch", "broadcast_retry"} {
-		if _, err := db.exec(ctx, db.Write, "DELETE FROM "+table+" WHERE broadcast_id = $1", id); err != nil {
-			return err
-		}
-	}
-	var first string
-	var month int64
-	err := db.row(ctx, db.Write, "SELECT message_id, month FROM broadcast WHERE id = $1", id).Scan(&first, &month)
-	for from := first; err == nil && from != ""; {
-		from, err = db.withdrawPart(ctx, from, first[:idPrefix]+strings.Repeat("f", 32-idPrefix), month)
-	}
-	return err
-}
-
-// withdrawPart withdraws some of the transmissions after from; it returns
-// where to go on, empty at the end.
-func (db *DB) withdrawPart(ctx context.Context, from, to string, month int64) (next string, err error) {
-	err = db.transact(ctx, func(tx *sql.Tx) error {
-		next = ""
-		b := newBatch(db, tx, utc(time.Now()))
-		var known []*transmission
-		err := db.query(ctx, tx, func(rows *sql.Rows) error {
-			t, err := scanTransmission(rows)
-			known = append(known, t)
-			return err
-		}, "SELECT "+lockedColumns+` FROM transmission t WHERE t.id > $1 AND t.id <= $2 AND t.direction = 'O' AND t.month = $3
-			AND t.fact = $4 ORDER BY t.id LIMIT $5`+db.Dialect.ForUpdate("t"), from, to, month, int64(store.Queued), cancelPart)
-		if err != nil {
-			return err
-		}
-		for _, t := range known {
-			b.words[t.wire] = []*word{{wire: t.wire, backend: t.backend, fact: store.Cancelled, reason: "broadcast cancelled"}}
-			next = t.id
-		}
-		return b.update(ctx, known)
-	})
-	return next, err
 }
 
 const infoColumns = `b.id, b.message_id, b.name, b.text, b.state, m.status, b.created, b.start, b.rate, b.retries, b.total,
