@@ -56,11 +56,15 @@ func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, de
 	var waiting []string
 	var given []match
 	for i, f := range parts {
-		if !f.accepted || f.id == "" {
+		if !f.accepted {
 			continue
 		}
 		m := e.match(part{s, i + 1}, f.id)
 		m.Dead = dead
+		if f.id == "" || e.twins.worthless(m.key) {
+			entries = append(entries, e.nameless(m.known)...)
+			continue
+		}
 		given = append(given, m)
 		if !e.twins.are(m.key) && (dead || !f.noted) { // a receipt may have come to what is noted
 			entries = append(entries, e.idEntry(m))
@@ -72,15 +76,14 @@ func (e *engine) rememberIDs(ctx context.Context, s *submitted, parts []fate, de
 			waiting = append(waiting, e.keys.held(spelling))
 		}
 	}
-	if len(given) == 0 {
-		return nil
-	}
-	if err := e.mustSet(ctx, s.id, entries...); err != nil {
+	if err := e.mustSet(ctx, s.id, entries...); err != nil || len(given) == 0 {
 		return err
 	}
 	for _, m := range given {
 		if e.twins.are(m.key) { // also if they became so meanwhile
-			e.share(ctx, m.key, m.known)
+			if err := e.share(ctx, m.key, m.known); err != nil {
+				return err
+			}
 		}
 	}
 	found, err := e.state.Get(ctx, waiting...)
@@ -164,6 +167,9 @@ func (e *engine) find(ctx context.Context, h heldReceipt, patient bool) (*match,
 // isAbout: the receipt is about the message, or about one of those that share
 // its id; then m becomes that one.
 func (e *engine) isAbout(m *match, h heldReceipt, patient bool) (is bool) {
+	if m.Many || e.twins.worthless(m.key) {
+		return false
+	}
 	if len(m.Same) > 0 {
 		m.certain = false
 		m.known, is = m.meant(h)

@@ -3,6 +3,7 @@ package smpp
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -135,12 +136,39 @@ func (e *engine) retryHeld(ctx context.Context, key string, w *waitingReceipt, w
 
 // adopt takes a receipt for that of the submit to the same person, from the same
 // sender, that was never answered; unless both have references, and others.
+// Where it may be about several messages it is about none.
 func (e *engine) adopt(ctx context.Context, h heldReceipt) (*match, error) {
-	k, err := e.unanswered(ctx, e.keys.unknown(h.From, h.To))
-	if k == nil || err != nil || k.contradicts(h) {
+	list, err := e.unansweredBetween(ctx, h.From, h.To)
+	if err != nil {
 		return nil, err
 	}
-	return e.settleUnknown(ctx, h, *k, "address")
+	list = slices.DeleteFunc(list, func(k known) bool { return k.contradicts(h) })
+	if len(list) != 1 {
+		return nil, nil
+	}
+	return e.settleUnknown(ctx, h, list[0], "address")
+}
+
+// maxUnanswered is how many messages without an answer are looked at for one
+// receipt.
+const maxUnanswered = 20
+
+// unansweredBetween are the messages between two without an answer: of each, the
+// next part.
+func (e *engine) unansweredBetween(ctx context.Context, to, from string) (list []known, err error) {
+	prefix := e.keys.unknown(to, from)
+	found, err := e.state.Range(ctx, prefix+"/", prefix+"0", maxUnanswered) // 0 comes after /
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range found {
+		var k known
+		if err := json.Unmarshal([]byte(entry.Value), &k); err != nil {
+			return nil, fmt.Errorf("reading what is kept of a submit without an answer: %w", err)
+		}
+		list = append(list, k)
+	}
+	return list, nil
 }
 
 // adoptHeld takes a receipt for a message without an answer that is held in the

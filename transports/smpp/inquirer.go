@@ -274,7 +274,7 @@ func (e *engine) stillOpen(ctx context.Context, due []*inquiry) (open []*inquiry
 // it is about.
 func readKnown(text string) *known {
 	var k known
-	if text == "" || json.Unmarshal([]byte(text), &k) != nil || k.Final != "" || k.Dead || len(k.Same) > 0 {
+	if text == "" || json.Unmarshal([]byte(text), &k) != nil || k.Final != "" || k.Dead || k.Many || len(k.Same) > 0 {
 		return nil
 	}
 	return &k

@@ -41,12 +41,24 @@ func (k keys) part(s *submitted, n int) string {
 	return key + strconv.Itoa(n)
 }
 
+// unknown says that there are, or were, submits without an answer between two;
+// unanswered is one of them.
 func (k keys) unknown(to, from string) string {
 	return k.prefix + "unknown/" + people(to, from)
 }
 
+func (k keys) unanswered(s *submitted) string { return k.unknown(s.to, s.from) + "/" + s.id }
+
 func (k keys) reference(to string, reference uint16) string {
 	return k.prefix + "reference/" + lastDigits(to) + "/" + strconv.Itoa(int(reference))
+}
+
+// nameless is for what is known of a part whose id says nothing.
+func (k keys) nameless(of known) string {
+	if of.Ref != 0 {
+		return k.reference(of.To, of.Ref)
+	}
+	return k.prefix + "nameless/" + of.Message + "/" + strconv.Itoa(of.N)
 }
 
 func (k keys) heldFor(to, from string) string {
@@ -54,7 +66,7 @@ func (k keys) heldFor(to, from string) string {
 }
 
 func people(to, from string) string {
-	return strings.ReplaceAll(bare(to), "/", "_") + "/" + bare(from)
+	return strings.ReplaceAll(bare(to), "/", "_") + "/" + strings.ReplaceAll(bare(from), "/", "_")
 }
 
 // known is what a provider's id stands for, as it is kept.
@@ -72,6 +84,9 @@ type known struct {
 	Attempt int             `json:"a,omitempty"` // which of a broadcast's
 	Same    []known         `json:"s,omitempty"` // others that were given the same id
 	Again   bool            `json:"g,omitempty"` // submitted more than once: it may have several ids
+
+	Nameless bool `json:"l,omitempty"` // it was accepted without an id
+	Many     bool `json:"y,omitempty"` // of nobody: more messages than can be told apart have the id
 }
 
 func (p part) known() known {

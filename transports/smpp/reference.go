@@ -66,16 +66,20 @@ func (p part) reference() uint16 {
 	return uint16((int(p.submitted.reference)+p.n-2)%maxReference + 1)
 }
 
-// recognize takes a receipt for that of a submit that was never answered, by the
-// reference it brings back and the person it went to. The sender is not asked
-// for: SMSCs replace it.
+// recognize takes a receipt for that of a submit that was never answered, or was
+// answered without an id, by the reference it brings back and the person it went
+// to. The sender is not asked for: SMSCs replace it.
 func (e *engine) recognize(ctx context.Context, h heldReceipt) (*match, error) {
 	if h.Ref == 0 {
 		return nil, nil
 	}
-	k, err := e.unanswered(ctx, e.keys.reference(h.From, h.Ref))
+	key := e.keys.reference(h.From, h.Ref)
+	k, err := e.unanswered(ctx, key)
 	if k == nil || err != nil || !samePerson(k.To, h.From) {
 		return nil, err
+	}
+	if k.Nameless {
+		return &match{known: *k, key: key, how: "reference"}, nil
 	}
 	return e.settleUnknown(ctx, h, *k, "reference")
 }
@@ -101,13 +105,27 @@ func (e *engine) settleUnknown(ctx context.Context, h heldReceipt, k known, how 
 		"message_id", k.Message, "smsc_message_id", h.ID, "by", how)
 	m := &match{known: k, key: e.keys.id(e.ids.kept(h.ID)), how: how}
 	s := k.submitted()
-	entries := []store.Entry{{Key: m.key, Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()}}
-	if !h.Status.Final() {
-		entries = append(entries, e.inquiries(s, h.ID)...)
-	}
-	e.mustSet(ctx, s.id, entries...)
 	p := part{s, max(k.N, 1)}
-	e.saveParts(ctx, s, p.only(h.ID))
+	kept, err := e.sharing(ctx, m.key)
+	if err != nil {
+		return nil, err
+	}
+	var entries []store.Entry
+	if len(kept) > 0 { // the id says nothing: others have it
+		m.key = e.keys.nameless(k)
+		entries = e.nameless(k)
+	} else {
+		entries = []store.Entry{{Key: m.key, Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()}}
+		if !h.Status.Final() {
+			entries = append(entries, e.inquiries(s, h.ID)...)
+		}
+	}
+	if err := e.mustSet(ctx, s.id, entries...); err != nil {
+		return nil, err
+	}
+	if err := e.saveParts(ctx, s, p.only(h.ID)); err != nil {
+		return nil, err
+	}
 	return m, e.forgetUnknown(ctx, p)
 }
 
@@ -130,23 +148,28 @@ func (k known) firstRef() uint16 {
 // for the same person that has no reference is that of the message's next part
 // without an answer.
 func (e *engine) forgetUnknown(ctx context.Context, p part) error {
-	if reference := p.reference(); reference != 0 {
-		if err := e.state.Delete(ctx, e.keys.reference(p.to, reference)); err != nil {
-			return err
-		}
-	}
-	key := e.keys.unknown(p.to, p.from)
-	if k, err := e.unanswered(ctx, key); k == nil || err != nil || k.Message != p.id {
-		return err
-	}
 	next, err := e.nextUnknown(ctx, p.submitted)
 	if err != nil {
 		return err
 	}
-	if next == 0 {
-		return e.state.Delete(ctx, key)
+	var over []string
+	if key := e.keys.reference(p.to, p.reference()); p.reference() != 0 {
+		k, err := e.unanswered(ctx, key)
+		if err != nil {
+			return err
+		}
+		if k != nil && k.Message == p.id && !k.Nameless {
+			over = append(over, key)
+		}
 	}
-	return e.state.Set(ctx, store.Entry{Key: key, Value: part{p.submitted, next}.encode(), TTL: e.options.SubmitSMExpiry.Std()})
+	key := e.keys.unanswered(p.submitted)
+	if next == 0 {
+		return e.state.Delete(ctx, append(over, key)...)
+	}
+	if err := e.state.Set(ctx, store.Entry{Key: key, Value: part{p.submitted, next}.encode(), TTL: e.options.SubmitSMExpiry.Std()}); err != nil {
+		return err
+	}
+	return e.state.Delete(ctx, over...)
 }
 
 // nextUnknown is the first of a message's parts without an answer; 0 when there

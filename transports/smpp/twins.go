@@ -3,9 +3,11 @@ package smpp
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"hash/maphash"
 	"slices"
 	"sync"
+	"time"
 
 	"switchboard/store"
 )
@@ -17,10 +19,11 @@ const (
 	// maxTwins is how many repeated ids a process has in mind; then it begins
 	// anew, with what the state store has.
 	maxTwins = 1000
-	// maxSharing is how many parts an id is kept for. One that is given more often
-	// says nothing, as with an SMSC that answers 0 to all: then it stands for the
-	// last that got it, and nobody waits for the others to be written down.
-	maxSharing = 20
+	// maxSharers is how many messages may have one id, and maxSharing how many
+	// parts. Of one that more were given, as by an SMSC that answers 0 to all,
+	// nothing can be told: it is no id, and the messages have none.
+	maxSharers = 8
+	maxSharing = 40
 )
 
 // twins knows which of the SMSC's ids were given to more than one message: by an
@@ -39,8 +42,8 @@ type twins struct {
 // sharers are the parts of messages that were given one id.
 type sharers struct {
 	list []known
-	left []known // those of which a later answer told the true id
-	void bool    // more than maxSharing have it
+	left []known // the latest of which another answer told the true id
+	many bool    // too many: none is kept
 }
 
 func newTwins() *twins {
@@ -92,8 +95,15 @@ func (t *twins) mark(key string) {
 func (t *twins) are(key string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.shared[key] != nil
+}
+
+// worthless says whether an id is one of so many messages that it is none's.
+func (t *twins) worthless(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	s := t.shared[key]
-	return s != nil && !s.void
+	return s != nil && s.many
 }
 
 // unwritten: an id was given to several, and they are not written down yet.
@@ -101,14 +111,14 @@ func (t *twins) unwritten(key string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.shared[key]
-	return s != nil && !s.void && len(s.list) == 0
+	return s != nil && !s.many && len(s.list) == 0
 }
 
 func (k known) samePart(o known) bool { return k.Message == o.Message && k.N == o.N }
 
 // join adds what is known to those that share an id; kept is what the store has
-// of them. It returns all.
-func (t *twins) join(key string, kept []known, more ...known) []known {
+// of them. It returns all, and whether they have become too many.
+func (t *twins) join(key string, kept, more []known) (list []known, many bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.shared[key]
@@ -116,17 +126,27 @@ func (t *twins) join(key string, kept []known, more ...known) []known {
 		s = &sharers{}
 		t.shared[key] = s
 	}
-	list := slices.Clone(kept) // first: of these the last word may have been said
+	list = slices.Clone(kept) // first: of these the last word may have been said
 	for _, k := range slices.Concat(s.list, more) {
 		if !slices.ContainsFunc(list, k.samePart) {
 			list = append(list, k)
 		}
 	}
-	s.list = slices.DeleteFunc(list, func(k known) bool { return slices.ContainsFunc(s.left, k.samePart) })
-	if len(s.list)+len(s.left) > maxSharing {
-		s.void, s.left, s.list = true, nil, s.list[len(s.list)-1:]
+	list = slices.DeleteFunc(list, func(k known) bool { return slices.ContainsFunc(s.left, k.samePart) })
+	if tooMany(list) {
+		*s = sharers{many: true}
+		return list, true
 	}
-	return slices.Clone(s.list)
+	s.list = slices.Clone(list)
+	return list, false
+}
+
+func tooMany(list []known) bool {
+	messages := map[string]bool{}
+	for _, k := range list {
+		messages[k.Message] = true
+	}
+	return len(messages) > maxSharers || len(list) > maxSharing || slices.ContainsFunc(list, func(k known) bool { return k.Many })
 }
 
 // leave takes a part from those that share an id.
@@ -134,44 +154,84 @@ func (t *twins) leave(key string, k known) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.shared[key]; s != nil {
-		s.left = append(s.left, k)
+		s.left = append(s.left[max(0, len(s.left)-maxSharers+1):], k)
 	}
 }
 
-// share writes down that a part has an id that others have too.
-func (e *engine) share(ctx context.Context, key string, k known) {
-	e.twins.writing.Lock()
-	defer e.twins.writing.Unlock()
-	e.writeShared(ctx, key, k.Message, e.twins.join(key, e.sharing(ctx, key), k))
+// share writes down that a part has an id that others have too; it tries until
+// the store has it, or the transport ends.
+func (e *engine) share(ctx context.Context, key string, k known) error {
+	for {
+		err := e.reshare(ctx, key, k)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(maxSetPause):
+			continue
+		case <-ctx.Done():
+		case <-e.gate.done:
+		}
+		return fmt.Errorf("%w, and remembering an id that several messages have failed: %w", errStopped, err)
+	}
 }
 
 // unshare takes an id away from a part that another answer has told its own.
-func (e *engine) unshare(ctx context.Context, p part, id string) {
+func (e *engine) unshare(ctx context.Context, p part, id string) error {
 	key := e.keys.id(e.ids.kept(id))
-	if id == "" || !e.twins.are(key) {
-		return
+	if id == "" || !e.twins.are(key) || e.twins.worthless(key) {
+		return nil
 	}
+	e.twins.leave(key, p.known())
+	return e.reshare(ctx, key)
+}
+
+// reshare writes down which parts share an id, with those that have come to it.
+func (e *engine) reshare(ctx context.Context, key string, more ...known) error {
 	e.twins.writing.Lock()
 	defer e.twins.writing.Unlock()
-	e.twins.leave(key, p.known())
-	e.writeShared(ctx, key, p.id, e.twins.join(key, e.sharing(ctx, key)))
+	kept, err := e.sharing(ctx, key)
+	if err != nil {
+		return err
+	}
+	list, many := e.twins.join(key, kept, more)
+	var entries []store.Entry
+	ttl := e.options.ThirdPartyIDExpiry.Std()
+	switch {
+	case many:
+		e.metrics.oddity("worthless message_id")
+		e.logger.Warn("the SMSC gives one message_id to many messages; their receipts can be told by their references alone", "key", key)
+		entries = []store.Entry{{Key: key, Value: known{Many: true}.encode(), TTL: ttl}}
+		for _, k := range list {
+			entries = append(entries, e.nameless(k)...)
+		}
+	case len(list) > 0:
+		entries = []store.Entry{{Key: key, Value: together(list).encode(), TTL: ttl}}
+	}
+	return e.state.Set(ctx, entries...)
+}
+
+// nameless is by what the receipt of a part is found whose id says nothing: its
+// reference, where it has one.
+func (e *engine) nameless(k known) []store.Entry {
+	if k.Ref == 0 || k.Dead || k.Many || k.Final != "" {
+		return nil
+	}
+	k.Nameless, k.Same = true, nil
+	return []store.Entry{{Key: e.keys.nameless(k), Value: k.encode(), TTL: e.options.ThirdPartyIDExpiry.Std()}}
 }
 
 // sharing are the parts that have an id, as far as the store has them.
-func (e *engine) sharing(ctx context.Context, key string) []known {
+func (e *engine) sharing(ctx context.Context, key string) ([]known, error) {
 	found, err := e.state.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("looking whose an id is: %w", err)
+	}
 	var k known
-	if err != nil || found[key] == "" || json.Unmarshal([]byte(found[key]), &k) != nil {
-		return nil
+	if found[key] == "" || json.Unmarshal([]byte(found[key]), &k) != nil {
+		return nil, nil
 	}
-	return k.all()
-}
-
-func (e *engine) writeShared(ctx context.Context, key, messageID string, list []known) {
-	if len(list) == 0 {
-		return
-	}
-	e.mustSet(ctx, messageID, store.Entry{Key: key, Value: together(list).encode(), TTL: e.options.ThirdPartyIDExpiry.Std()})
+	return k.all(), nil
 }
 
 // together keeps several under one id.
@@ -222,7 +282,10 @@ func only(list []known, fits func(known) bool) (chosen []known) {
 func (e *engine) concludeShared(ctx context.Context, m match) error {
 	e.twins.writing.Lock()
 	defer e.twins.writing.Unlock()
-	list := e.sharing(ctx, m.key)
+	list, err := e.sharing(ctx, m.key)
+	if err != nil {
+		return err
+	}
 	for i := range list {
 		if list[i].samePart(m.known) {
 			list[i].Final = m.Final

@@ -53,7 +53,9 @@ func (e *engine) partEntry(p part, kind byte, what string) store.Entry {
 // unknownEntries are by what a receipt finds a part without an answer.
 func (e *engine) unknownEntries(p part) []store.Entry {
 	text, ttl := p.encode(), e.options.SubmitSMExpiry.Std()
-	entries := []store.Entry{{Key: e.keys.unknown(p.to, p.from), Value: text, TTL: ttl}}
+	entries := []store.Entry{
+		{Key: e.keys.unknown(p.to, p.from), Value: p.id, TTL: ttl}, {Key: e.keys.unanswered(p.submitted), Value: text, TTL: ttl},
+	}
 	if reference := p.reference(); reference != 0 {
 		entries = append(entries, store.Entry{Key: e.keys.reference(p.to, reference), Value: text, TTL: ttl})
 	}
@@ -190,7 +192,9 @@ func (e *engine) acceptedLate(t *ticket, id, mistaken string) error {
 			return err
 		}
 	}
-	e.unshare(ctx, p, mistaken)
+	if err := e.unshare(ctx, p, mistaken); err != nil {
+		return err
+	}
 	t.sending.over.Wait() // or it would write down that there was no answer
 	if err := e.mustSet(ctx, p.id, e.acceptedEntry(p, id)); err != nil {
 		return err
