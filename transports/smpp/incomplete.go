@@ -37,8 +37,8 @@ func (c *concat) loadSlots(ctx context.Context, from, to int64) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, key := range keys {
-		g := openGroup{slot: from + int64(i)}
+	for _, key := range keys {
+		var g openGroup
 		if text, there := found[key]; there && json.Unmarshal([]byte(text), &g) == nil {
 			if _, known := c.open[g.Name]; !known {
 				c.open[g.Name] = g
@@ -75,22 +75,19 @@ func (c *concat) due(now time.Time) (list []openGroup) {
 	return list
 }
 
+// giveUp receives what is there of a message. Another process may have done so,
+// and may have begun another of the same name, with time of its own.
 func (c *concat) giveUp(ctx context.Context, g openGroup) error {
-	found, err := c.state.Get(ctx, g.Name+"/id")
+	found, err := c.look(ctx, g.Name, g.Total)
 	if err != nil {
 		return err
 	}
-	parts, err := c.parts(ctx, g.Name, g.Total)
-	if err != nil {
-		return err
-	}
-	id := found[g.Name+"/id"]
-	if id == "" || len(parts) == 0 { // another process has done it
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.open, g.Name)
+	if found.group == nil || found.group.Slot != g.Slot || len(found.parts) == 0 {
+		c.drop(g)
 		return nil
 	}
-	c.logger.Warn("parts of a message never came; receiving what is there", "message_id", id, "parts", len(parts), "of", g.Total)
-	return c.complete(ctx, g.Name, id, g.Total, parts)
+	if len(found.parts) < g.Total {
+		c.logger.Warn("parts of a message never came; receiving what is there", "message_id", g.ID, "parts", len(found.parts), "of", g.Total)
+	}
+	return c.complete(ctx, g, found.parts)
 }

@@ -1,0 +1,159 @@
+package smpp
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchboard/store"
+	"switchboard/transports/smpp/pdu"
+	"switchboard/transports/smpp/smsc"
+	"switchboard/transports/transporttest"
+)
+
+// segment delivers one part of a long message of reference 77.
+func (b *bundle) segment(n, total int, text string) error {
+	return b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
+		Source: smsc.Number("27831234567"), Dest: smsc.Number("9292"), ESMClass: pdu.ESMUDHI,
+		ShortMessage: append([]byte{5, 0, 3, 77, byte(total), byte(n)}, text...),
+	}})
+}
+
+func (b *bundle) segments(total int, texts map[int]string, order ...int) {
+	b.Helper()
+	for _, n := range order {
+		if err := b.segment(n, total, texts[n]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func (b *bundle) hears(wants ...string) {
+	b.Helper()
+	for _, want := range wants {
+		if m := b.line.Next(b); m.Content != want {
+			b.Errorf("received %q, want %q", m.Content, want)
+		}
+	}
+}
+
+// stumbling is a state whose next numbers cannot be had.
+type stumbling struct {
+	store.State
+	failing atomic.Int32
+}
+
+func (s *stumbling) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error) {
+	if by != 0 && s.failing.Add(-1) >= 0 {
+		return 0, errors.New("the database is starting up")
+	}
+	return s.State.Increment(ctx, key, by, ttl)
+}
+
+// A message whose beginning failed once is still given up in time.
+func TestGroupIsNotedOnTheSecondTry(t *testing.T) {
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}})
+	state := &stumbling{State: remember(t)}
+	tr := connected(t, v.Addr(), state, nil, func(o *Transport) { o.ReassemblyTTL = quick })
+	line := transporttest.NewLine()
+	transporttest.Start(t, tr, line)
+	b := (&bundle{T: t, Transport: tr, smsc: v, line: line}).bound()
+	state.failing.Store(1)
+	if err := b.segment(1, 2, "one "); err == nil || !strings.Contains(err.Error(), "ESME_RX_T_APPN") {
+		t.Fatalf("the SMSC is told %v", err)
+	}
+	b.segments(2, map[int]string{1: "one "}, 1)
+	b.hears("one ")
+}
+
+// A reference that is used again before its message is whole does not mix two
+// messages.
+func TestReferenceIsTakenAnew(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	b.segments(3, map[int]string{1: "old one ", 2: "old two "}, 1, 2)
+	b.segments(3, map[int]string{1: "new one ", 2: "new two ", 3: "new three"}, 1, 2, 3)
+	b.hears("old one old two ", "new one new two new three")
+}
+
+// Messages that begin alike, with one reference, are both whole; what is only
+// sent again is no new message.
+func TestMessagesThatBeginAlike(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	first := map[int]string{1: "dear customer ", 2: "yes"}
+	b.segments(2, first, 1, 2, 1, 2, 1)
+	b.segments(2, map[int]string{1: "dear customer ", 2: "no"}, 1, 2)
+	b.hears("dear customer yes")
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range e.concat.due(time.Now().Add(doubtWait + time.Second)) {
+		if err := e.concat.giveUp(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.says(smsc.Incoming{Text: "the last"})
+	b.hears("dear customer no", "the last")
+}
+
+// A part that was sent again is not taken for one of the next message, which has
+// its own.
+func TestPartOfTheMessageBefore(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	b.segments(2, map[int]string{1: "one ", 2: "two"}, 1, 2, 2)
+	b.segments(2, map[int]string{1: "three ", 2: "four"}, 1, 2)
+	b.hears("one two", "three four")
+}
+
+// A process whose group another has finished leaves the next one of that name
+// alone.
+func TestStaleGroupIsLeftAlone(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.segments(2, map[int]string{1: "one "}, 1)
+	stale := e.concat.due(time.Now().Add(48 * time.Hour))
+	b.segments(2, map[int]string{2: "two"}, 2)
+	b.segments(2, map[int]string{1: "three "}, 1)
+	if len(stale) != 1 {
+		t.Fatalf("%d groups are open, want one", len(stale))
+	}
+	if err := e.concat.giveUp(t.Context(), stale[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.segments(2, map[int]string{2: "four"}, 2)
+	b.hears("one two", "three four")
+}
+
+// reads counts the round trips of reading.
+type reads struct {
+	store.State
+	gets atomic.Int32
+}
+
+func (s *reads) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	s.gets.Add(1)
+	return s.State.Get(ctx, keys...)
+}
+
+// The last part costs one look at the others.
+func TestLastPartIsLookedUpOnce(t *testing.T) {
+	v := simulate(t, smsc.Settings{})
+	state := &reads{State: remember(t)}
+	tr := connected(t, v.Addr(), state, nil)
+	line := transporttest.NewLine()
+	transporttest.Start(t, tr, line)
+	b := (&bundle{T: t, Transport: tr, smsc: v, line: line}).bound()
+	b.segments(3, map[int]string{1: "a", 2: "b"}, 1, 2)
+	before := state.gets.Load()
+	b.segments(3, map[int]string{3: "c"}, 3)
+	if n := state.gets.Load() - before; n != 1 {
+		t.Errorf("the state was read %d times, want once", n)
+	}
+	b.hears("abc")
+}
