@@ -31,7 +31,7 @@ type binder struct {
 func (b *binder) keep(ctx context.Context) {
 	b.delay = b.options.InitialReconnectDelay.Std()
 	for ctx.Err() == nil {
-		b.tell(message.Down, "binding", b.name+" is binding")
+		b.tell(b.without(), "binding", b.name+" is binding")
 		var lasted time.Duration
 		err := b.guard("binding "+b.name, func() (err error) {
 			lasted, err = b.attempt(ctx)
@@ -68,7 +68,7 @@ func (b *binder) complain(err error, wait time.Duration) {
 		kind = "connection_refused"
 	}
 	b.logger.Warn("SMPP bind is down", "bind", b.name, "error", err, "again_in", wait)
-	b.tell(message.Down, kind, b.name+": "+err.Error(), err.Error())
+	b.tell(b.without(), kind, b.name+": "+err.Error(), err.Error())
 }
 
 // attempt connects, binds and serves; it says how long the bind lasted and why
@@ -97,7 +97,9 @@ func (b *binder) session(ctx context.Context, k *link, command pdu.CommandID) (l
 	}
 	began := time.Now()
 	b.logger.Info("SMPP bind is up", "bind", b.name, "version", agreed.version.String(), "address", k.conn.RemoteAddr().String())
-	b.tell(message.OK, "bound", b.name+" is bound")
+	b.up.Add(1)
+	defer b.up.Add(-1)
+	b.tell(b.health(), "bound", b.name+" is bound")
 	b.metrics.bound(b.name, true)
 	b.serve(ctx, k)
 	b.metrics.bound(b.name, false)

@@ -36,6 +36,9 @@ type engine struct {
 	concat    *concat
 	copies    *copies
 
+	up   atomic.Int32 // binds that are bound
+	kept int          // binds that are to be
+
 	stopping context.Context // ends when deliveries must be let go of
 	letGo    context.CancelFunc
 	news     chan *message.Status
@@ -81,6 +84,7 @@ func (e *engine) run(ctx context.Context) error {
 	var binds, helpers sync.WaitGroup
 	background, quiet := context.WithCancel(context.WithoutCancel(ctx))
 	binders := e.binders() // before the helpers, who look at their lanes
+	e.kept = len(binders)
 	helpers.Go(func() { e.publishNews(background) })
 	helpers.Go(func() { e.housekeep(background) })
 	if e.options.QueryAfter > 0 && e.options.BindMode.sends() {
@@ -152,6 +156,22 @@ const (
 	newsTimeout = 10 * time.Second
 )
 
+// health is how the transport is, now that a bind is up.
+func (e *engine) health() message.Health {
+	if int(e.up.Load()) < e.kept {
+		return message.Degraded
+	}
+	return message.OK
+}
+
+// without is how the transport is without a bind: the others may be up.
+func (e *engine) without() message.Health {
+	if e.up.Load() > 0 {
+		return message.Degraded
+	}
+	return message.Down
+}
+
 // tell publishes a status event, without waiting for the broker.
 func (e *engine) tell(health message.Health, kind, text string, reasons ...string) {
 	select {
@@ -199,7 +219,7 @@ func (e *engine) rateNews(l *lane, throttled bool) {
 		return
 	}
 	e.logger.Info("the SMSC takes full traffic again", "bind", l.name)
-	e.tell(message.OK, "throttled_end", l.name+": the SMSC takes full traffic again")
+	e.tell(e.health(), "throttled_end", l.name+": the SMSC takes full traffic again")
 }
 
 // housekeepEvery is how often rates are shown and old things looked at.

@@ -34,7 +34,7 @@ func (e *engine) deliver(ctx context.Context, m *pdu.Message, id string) error {
 	if empty && !e.options.AllowEmptyMessages {
 		return errEmpty
 	}
-	return e.receive(ctx, m, received{id: id, parts: []gsm.Part{p}, encoding: e.encoding(m.DataCoding, shift), empty: empty})
+	return e.receive(ctx, m, received{id: id, parts: []gsm.Part{p}, encoding: e.encodingOf(m, shift), empty: empty})
 }
 
 var errEmpty = message.Permanent(errors.New("the message is empty; allow_empty_messages: true takes such"))
@@ -79,6 +79,20 @@ func (e *engine) encoding(c pdu.DataCoding, shift gsm.Shift) gsm.Encoding {
 		coding = gsm.FromDataCoding(uint8(c))
 	}
 	return gsm.Encoding{Coding: coding, Shift: shift}
+}
+
+// ussdUnspecified is a step's data coding scheme for a text in the default
+// alphabet, its language not said (3GPP TS 23.038 §5). In data_coding it means
+// nothing else.
+const ussdUnspecified = 0x0F
+
+// encodingOf is how a message is written.
+func (e *engine) encodingOf(m *pdu.Message, shift gsm.Shift) gsm.Encoding {
+	_, overridden := e.overrides[m.DataCoding]
+	if _, step := m.TLVs.Get(pdu.TagUSSDServiceOp); step && m.DataCoding == ussdUnspecified && !overridden {
+		return gsm.Encoding{Coding: gsm.GSM7, Shift: shift}
+	}
+	return e.encoding(m.DataCoding, shift)
 }
 
 // received is what a message from a person consists of.

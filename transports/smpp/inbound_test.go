@@ -235,3 +235,26 @@ func TestEmptyMessages(t *testing.T) {
 		t.Errorf("received %s", m.Encode())
 	}
 }
+
+// A step's data coding scheme 0x0F is the default alphabet; elsewhere the value
+// means nothing.
+func TestUSSDInTheDefaultAlphabet(t *testing.T) {
+	b := start(t, smsc.Settings{}).bound()
+	for _, c := range []struct {
+		tlvs pdu.TLVs
+		want string
+	}{
+		{pdu.TLVs{pdu.Byte(pdu.TagUSSDServiceOp, pdu.USSDPSSRIndication)}, "*120#@"},
+		{nil, ""},
+	} {
+		err := b.smsc.DeliverPDU(within(t), "", &pdu.DeliverSM{Message: pdu.Message{
+			Source: smsc.Number("27831234567"), Dest: smsc.Number("9292"), DataCoding: 0x0F, ShortMessage: []byte("*120#\x00"), TLVs: c.tlvs,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := b.line.Next(t); m.Content != c.want {
+			t.Errorf("received %s, want %q", m.Encode(), c.want)
+		}
+	}
+}

@@ -82,7 +82,10 @@ func (p *unknownPolicy) UnmarshalYAML(node *yaml.Node) error {
 // idFormat says how ids are spelt in one place; "auto" finds out.
 type idFormat string
 
-const formatAuto idFormat = "auto"
+const (
+	formatAuto  idFormat = "auto"
+	formatExact idFormat = "exact"
+)
 
 // UnmarshalYAML reads a format.
 func (f *idFormat) UnmarshalYAML(node *yaml.Node) error {

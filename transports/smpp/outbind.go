@@ -91,7 +91,7 @@ func (b *binder) outbound(ctx context.Context, k *link) {
 	}
 	if _, err := b.session(ctx, k, b.command); err != nil && ctx.Err() == nil {
 		b.logger.Warn("a bind that the SMSC asked for has ended", "bind", b.name, "error", err)
-		b.tell(message.Down, "connection_lost", b.name+": "+err.Error(), err.Error())
+		b.tell(b.without(), "connection_lost", b.name+": "+err.Error(), err.Error())
 	}
 }
 

@@ -250,3 +250,31 @@ func (b *bundle) age(key string) {
 		b.Fatal(err)
 	}
 }
+
+// Ids that differ by case or leading zeros alone are two where they are said to
+// be exact.
+func TestExactIDs(t *testing.T) {
+	tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) { o.SubmitIDFormat, o.ReceiptIDFormat = formatExact, formatExact })
+	line := transporttest.NewLine()
+	transporttest.Start(t, tr, line)
+	e, err := tr.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{"aB1", "Ab1", "0Ab1"}
+	for _, id := range ids {
+		p := part{&submitted{id: "message " + id, to: "27831234567", total: 1}, 1}
+		if err := e.rememberIDs(within(t), p.submitted, p.only(id), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range ids {
+		h := heldReceipt{ID: id, Status: "delivered", Raw: "DELIVRD", From: "27831234567"}
+		if err := e.takeReceipt(within(t), h); err != nil {
+			t.Fatal(err)
+		}
+		if event := line.NextEvent(t); event.MessageID != "message "+id {
+			t.Errorf("the receipt of %s is for %s", id, event.MessageID)
+		}
+	}
+}

@@ -29,10 +29,12 @@ type Reports struct {
 	// HeldReceiptExpiry is how long a receipt for an id not known is kept, in
 	// case the id comes after it. Default 1h.
 	HeldReceiptExpiry config.Duration `yaml:"held_receipt_expiry"`
-	// SubmitIDFormat is how submit_sm_resp spells ids: verbatim, hex, decimal, or
-	// auto to find out. Default auto.
+	// SubmitIDFormat is how submit_sm_resp spells ids: verbatim, which is the same
+	// as receipts do but for case and leading zeros; exact, the same octet by
+	// octet; hex; decimal; or auto to find out. Default auto.
 	SubmitIDFormat idFormat `yaml:"submit_id_format"`
-	// ReceiptIDFormat is how receipts spell them. Default auto.
+	// ReceiptIDFormat is how receipts spell them: exact if submit_id_format is,
+	// and only then. Default auto.
 	ReceiptIDFormat idFormat `yaml:"receipt_id_format"`
 	// QueryAfter is how long a message's last receipt may be missing before the
 	// SMSC is asked by query_sm (§4.8) what became of it, and again after twice
@@ -58,6 +60,9 @@ func (o *Reports) validate() error {
 	}
 	if o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto() {
 		errs = append(errs, config.Fieldf("receipt_id_format", "and submit_id_format are both auto, or both said"))
+	}
+	if (o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact) {
+		errs = append(errs, config.Fieldf("receipt_id_format", "and submit_id_format are both exact, or neither is"))
 	}
 	if _, err := o.parser(); err != nil {
 		errs = append(errs, err)

@@ -16,6 +16,7 @@ const (
 	Verbatim    IDFormat = iota // ids are compared as they are, but for case and leading zeros
 	Hexadecimal                 // a number in hexadecimal
 	Decimal                     // a number in decimal
+	Exact                       // ids are compared octet by octet
 )
 
 // String returns the format's name, as ParseIDFormat takes it.
@@ -25,11 +26,13 @@ func (f IDFormat) String() string {
 		return "hex"
 	case Decimal:
 		return "decimal"
+	case Exact:
+		return "exact"
 	}
 	return "verbatim"
 }
 
-// ParseIDFormat returns the format of a name: verbatim, hex or decimal.
+// ParseIDFormat returns the format of a name: verbatim, exact, hex or decimal.
 func ParseIDFormat(name string) (IDFormat, error) {
 	switch strings.ToLower(name) {
 	case "verbatim", "":
@@ -38,24 +41,26 @@ func ParseIDFormat(name string) (IDFormat, error) {
 		return Hexadecimal, nil
 	case "decimal", "dec":
 		return Decimal, nil
+	case "exact":
+		return Exact, nil
 	}
-	return Verbatim, fmt.Errorf("no message id format is called %q: there are verbatim, hex and decimal", name)
+	return Verbatim, fmt.Errorf("no message id format is called %q: there are verbatim, exact, hex and decimal", name)
 }
 
 // Normal returns the one spelling of an id given in this format: lower case,
 // without leading zeros, blanks and "0x"; a number in hexadecimal is turned into
 // decimal, so that ids normalised from declared formats are equal when the
-// numbers are. An id that is no number of the format is treated as Verbatim.
+// numbers are. An id that is no number of the format is treated as Verbatim. Exact
+// leaves it as it is.
 func (f IDFormat) Normal(id string) string {
-	switch plain := plainID(id); f {
-	case Hexadecimal:
-		if s, ok := convert(plain, 16, 10); ok {
-			return s
-		}
-		return plain
-	default:
-		return plain
+	if f == Exact {
+		return id
 	}
+	plain := plainID(id)
+	if s, ok := convert(plain, 16, 10); ok && f == Hexadecimal {
+		return s
+	}
+	return plain
 }
 
 // Relation is how an SMSC's spelling in a receipt comes from that in its

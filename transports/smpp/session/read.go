@@ -60,7 +60,9 @@ func (s *Session) unreadable(err error) error {
 	default:
 		return err
 	}
-	s.log.Warn("unreadable PDU", "error", bad)
+	if others, due := s.settings.complaints.due(s.Peer().SystemID, time.Now()); due {
+		s.log.Warn("unreadable PDU; others like it are not told of for a while", "error", bad, "others_before", others)
+	}
 	if s.observer != nil {
 		s.observer.Unreadable(s, bad)
 	}

@@ -45,6 +45,8 @@ type Settings struct {
 	MaxLength       int           // of a PDU, in octets; pdu.DefaultMaxLength unless set
 	MaxSessions     int           // at once, bound or not; 0: any number
 	Logger          *slog.Logger  // slog.Default unless set
+
+	complaints *complaints // the server's
 }
 
 func (s Settings) withDefaults() Settings {
@@ -63,6 +65,7 @@ func (s Settings) withDefaults() Settings {
 	if s.Logger == nil {
 		s.Logger = slog.Default()
 	}
+	s.complaints = &complaints{told: map[string]*complaint{}}
 	return s
 }
 
