@@ -52,8 +52,11 @@ func answerConstantly(conn net.Conn, id string) {
 			continue
 		}
 		answer := p.Respond(pdu.StatusOK)
-		if body, is := answer.Body.(*pdu.SubmitSMResp); is {
+		switch body := answer.Body.(type) {
+		case *pdu.SubmitSMResp:
 			body.MessageID = id
+		case *pdu.BindResp:
+			body.TLVs.Set(pdu.Byte(pdu.TagSCInterfaceVersion, pdu.Version34))
 		}
 		if _, err := answer.WriteTo(conn); err != nil {
 			return
