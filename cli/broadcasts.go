@@ -46,7 +46,11 @@ func listBroadcasts() *cobra.Command {
 					return err
 				}
 				if asJSON {
-					return printJSON(cmd, append([]store.BroadcastInfo{}, list...))
+					all := make([]told, len(list))
+					for i := range list {
+						all[i] = tell(&list[i])
+					}
+					return printJSON(cmd, all)
 				}
 				return printBroadcasts(cmd, list)
 			})
@@ -57,6 +61,14 @@ func listBroadcasts() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
+
+// told is what --json prints of a broadcast.
+type told struct {
+	*store.BroadcastInfo
+	Phase string `json:"phase"`
+}
+
+func tell(info *store.BroadcastInfo) told { return told{info, info.Phase(time.Now())} }
 
 func printBroadcasts(cmd *cobra.Command, list []store.BroadcastInfo) error {
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
@@ -76,7 +88,7 @@ func showBroadcast() *cobra.Command {
 		case err != nil:
 			return err
 		case asJSON:
-			return printJSON(cmd, info)
+			return printJSON(cmd, tell(info))
 		}
 		printBroadcast(cmd, info)
 		return nil
@@ -98,9 +110,9 @@ func printBroadcast(cmd *cobra.Command, b *store.BroadcastInfo) {
 	if b.Rate > 0 {
 		cmd.Printf("  rate        %g messages a second at most\n", b.Rate)
 	}
-	cmd.Printf("  list        %d messages, %d duplicates left out, %d opted out\n", b.Total, b.Duplicates, b.OptedOut)
+	cmd.Printf("  list        %s, %s left out, %d opted out\n", plural(int(b.Total), "message"), plural(int(b.Duplicates), "duplicate"), b.OptedOut)
 	cmd.Printf("  standing    %s\n", standing(b))
-	cmd.Printf("  to do       %s, %d waiting for another try (%d tries after the first)\n", batches(b.Batches), b.Retrying, b.Retries)
+	cmd.Printf("  to do       %s, %d waiting for another try (%d after the first at most)\n", batches(b.Batches), b.Retrying, b.Retries)
 }
 
 func turnBroadcast(use, short string, turn func(store.Broadcasts, context.Context, int64) error) *cobra.Command {
@@ -114,7 +126,7 @@ func turnBroadcast(use, short string, turn func(store.Broadcasts, context.Contex
 		case err != nil:
 			return err
 		case asJSON:
-			return printJSON(cmd, info)
+			return printJSON(cmd, tell(info))
 		}
 		cmd.Printf("broadcast %d is %s: %s\n", id, info.Phase(time.Now()), standing(info))
 		return nil

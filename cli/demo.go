@@ -61,5 +61,6 @@ const demoText = `A small fleet is running in this process: two transports, a di
   For operators    %[3]s/status
   What was said    DATABASE_URL=%[4]s go run ./cmd/switchboard messages
 
-Ctrl-C ends it. Its files are in configs/demo.
+Ctrl-C ends it. Its files are in configs/demo. Its queues are in this process, too:
+status, failures and tail need a fleet on RabbitMQ (docs/tutorial-operator.md).
 `

@@ -104,7 +104,7 @@ func openInput(cmd *cobra.Command, args []string) (in io.Reader, size int64, clo
 	}
 	file, err := os.Open(args[0])
 	if err != nil {
-		return nil, 0, nil, misused(fmt.Errorf("opening messages: %w", err))
+		return nil, 0, nil, misused(err) // it says which file
 	}
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 		size = info.Size()

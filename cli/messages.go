@@ -31,6 +31,11 @@ func messagesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "messages",
 		Short: "List recorded messages, newest first",
+		Long: `List recorded messages, newest first, with what is known of them.
+
+STATE is the way (I: from a person, O: to a person) and how far it came: Q queued,
+P passed to the transport, S sent, D delivered; R processed by an application; E an
+error, with its reason. ` + "`switchboard trace ID`" + ` shows every step of one.`,
 		Example: "  switchboard messages --address +27831234567 --since 24h\n" +
 			"  switchboard messages --state E --transport smpp_za --limit 0 --csv > errors.csv",
 		Args: cobra.NoArgs,
@@ -43,8 +48,8 @@ func messagesCommand() *cobra.Command {
 	flags.StringVar(&f.filter.Application, "application", "", "only those of this exposed name")
 	flags.StringVar(&f.state, "state", "", "only those in this state: Q R P S D E")
 	flags.StringVar(&f.direction, "direction", "", "only inbound (I) or outbound (O) ones")
-	flags.StringVar(&f.since, "since", "", "only those created since: 2026-11-21, 2026-11-21T08:00:00Z, or 24h ago")
-	flags.StringVar(&f.until, "until", "", "only those created before")
+	flags.StringVar(&f.since, "since", "", "only those created since: 2026-11-21, 2026-11-21T08:00:00Z (UTC), or for how long (24h)")
+	flags.StringVar(&f.until, "until", "", "only those created before: as --since")
 	flags.StringVar(&f.filter.Text, "text", "", "only those with this in their text")
 	flags.Int64Var(&f.filter.Broadcast, "broadcast", 0, "only those of this broadcast")
 	flags.IntVar(&f.filter.Limit, "limit", defaultMessages, "at most so many; 0 is all")
@@ -145,11 +150,19 @@ func (l tableLister) add(r store.Record) error {
 		arrow = "→"
 	}
 	_, err := fmt.Fprintf(l, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Date.UTC().Format(shownTime), r.Direction, r.Status,
-		r.Backend, arrow+" "+r.Address, r.Application, shorten(r.Text), shorten(r.Reason), r.ID)
+		r.Backend, arrow+" "+r.Address, r.Application, shortText(&r), shorten(r.Reason), r.ID)
 	return err
 }
 
 func (l tableLister) end() error { return l.Flush() }
+
+// shortText is a record's text for people; a session may begin or end without.
+func shortText(r *store.Record) string {
+	if r.Text == "" && r.SessionEvent != "" {
+		return "(session " + r.SessionEvent + ")"
+	}
+	return shorten(r.Text)
+}
 
 func shorten(text string) string {
 	runes := []rune(store.Printable(text))

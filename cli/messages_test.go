@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,6 +66,23 @@ func TestMessagesFlags(t *testing.T) {
 		_, _, err := s.run(nil, append([]string{"messages"}, args...)...)
 		if err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != exitMisused {
 			t.Errorf("%q: got %v, want %q", args, err, want)
+		}
+	}
+}
+
+// A session may end without a word.
+func TestMessagesShowSessions(t *testing.T) {
+	s := newSender(t)
+	db := s.open()
+	m := message.New()
+	m.ID, m.From, m.To, m.TransportName, m.SessionEvent = "bye", "+1", "12345", "sms", message.SessionClose
+	_, err := db.Record(t.Context(), []store.Envelope{{Direction: store.Inbound, Backend: "sms", Message: m}})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"messages"}, {"trace", "bye"}} {
+		if out := s.must(args...); !strings.Contains(out, "(session close)") {
+			t.Errorf("%s: %s", args, out)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (s *sending) flags(cmd *cobra.Command) {
 	flags.StringVar(&b.Name, "name", "", "a name for the broadcast, for people")
 	flags.StringVar(&b.From, "from", "", "from_addr: the short code or number it comes from")
 	flags.StringVar(&b.Endpoint, "endpoint", "", "the endpoint it is sent on, where not the default one")
-	flags.StringVar(&s.schedule, "schedule", "", "not before: 2026-11-21T08:00:00Z, '2026-11-21 08:00' (UTC), or in 2h")
+	flags.StringVar(&s.schedule, "schedule", "", "not before: 2026-11-21T08:00:00Z, '2026-11-21 08:00' (UTC), or how long from now (2h)")
 	flags.Float64Var(&b.Rate, "rate", 0, "messages a second at most; 0 is as fast as it goes")
 	flags.IntVar(&b.BatchSize, "batch-size", store.DefaultBatchSize, "messages that one worker hands over at a time")
 	flags.IntVar(&b.Retries, "retries", store.DefaultRetries, "tries after a failed one")
@@ -200,7 +200,7 @@ func batches(n int64) string {
 
 // sent is what `send --json` prints.
 type sent struct {
-	store.BroadcastInfo
+	told
 	BadLines int `json:"bad_lines"`
 }
 
@@ -217,7 +217,7 @@ func (s *sending) summary(cmd *cobra.Command, db store.Broadcasts, c store.Creat
 		return err
 	}
 	if s.asJSON {
-		err = printJSON(cmd, sent{*info, bad})
+		err = printJSON(cmd, sent{tell(info), bad})
 	} else {
 		cmd.Printf("broadcast %d is %s: %s\n", info.ID, info.Phase(time.Now()), standing(info))
 	}

@@ -119,7 +119,7 @@ func TestSendFile(t *testing.T) {
 func TestSendStrictly(t *testing.T) {
 	s := newSender(t)
 	_, errs, err := s.run(nil, "send", "--strict", "--transport", "sms", "--from-file", s.file("people.csv", people), "--text", "Hi")
-	if err == nil || !strings.Contains(err.Error(), "4 bad lines") || strings.Count(errs, "line ") != 4 {
+	if err == nil || !strings.Contains(err.Error(), ": 4 bad lines in the list") || strings.Contains(err.Error(), "recipient") || strings.Count(errs, "line ") != 4 {
 		t.Errorf("got %v and\n%s", err, errs)
 	}
 	if texts := s.texts(); len(texts) > 0 {
@@ -170,19 +170,20 @@ func TestBroadcasts(t *testing.T) {
 func TestSendMisuse(t *testing.T) {
 	s := newSender(t)
 	for want, args := range map[string][]string{
-		"say what to send":      {"--to", "+1", "--transport", "sms"},
-		"say to whom":           {"--text", "x"},
-		"by which transport":    {"--text", "x", "--to", "+1"},
-		"exclude each other":    {"--text", "x", "--to", "+1", "--sql", "SELECT 1"},
-		"is past":               {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "2020-01-01"},
-		"--transport":           {"--text", "x", "--to", "+1", "--transport", "SMS"},
-		"no column is called":   {"--text", "x", "--transport", "sms", "--from-file", s.file("who.csv", "who\n+1\n")},
-		"the list is empty":     {"--text", "x", "--transport", "sms", "--from-file", os.DevNull},
-		"--rate must not be":    {"--text", "x", "--to", "+1", "--transport", "sms", "--rate", "-1"},
-		"there is no field":     {"--text", "{{x}}", "--to", "+1", "--transport", "sms"},
-		"--batch-size must":     {"--text", "x", "--to", "+1", "--transport", "sms", "--batch-size", "0"},
-		"neither a moment":      {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "soon"},
-		"nothing is sent: 1 li": {"--text", "x", "--transport", "sms", "--from-file", s.file("bad.csv", "address\n\x01\n")},
+		"say what to send":       {"--to", "+1", "--transport", "sms"},
+		"say to whom":            {"--text", "x"},
+		"by which transport":     {"--text", "x", "--to", "+1"},
+		"exclude each other":     {"--text", "x", "--to", "+1", "--sql", "SELECT 1"},
+		"is past":                {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "2020-01-01"},
+		"--transport":            {"--text", "x", "--to", "+1", "--transport", "SMS"},
+		"no column is called":    {"--text", "x", "--transport", "sms", "--from-file", s.file("who.csv", "who\n+1\n")},
+		"the list is empty":      {"--text", "x", "--transport", "sms", "--from-file", os.DevNull},
+		"--rate must not be":     {"--text", "x", "--to", "+1", "--transport", "sms", "--rate", "-1"},
+		"(the list has address)": {"--text", "{{x}}", "--to", "+1", "--transport", "sms"},
+		"open /no/where.csv":     {"--text", "x", "--transport", "sms", "--from-file", "/no/where.csv"},
+		"--batch-size must":      {"--text", "x", "--to", "+1", "--transport", "sms", "--batch-size", "0"},
+		"neither a moment":       {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "soon"},
+		"nothing is sent: 1 li":  {"--text", "x", "--transport", "sms", "--from-file", s.file("bad.csv", "address\n\x01\n")},
 	} {
 		if _, _, err := s.run(nil, append([]string{"send"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", args, err, want)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -106,7 +107,11 @@ func describe(step store.Step) traced {
 	line := traced{at: step.At, what: step.What}
 	if r := step.Record; r != nil {
 		line.id = r.ID
-		line.how = fmt.Sprintf("transport %s, %s, %q", r.Backend, r.Address, shorten(r.Text))
+		text := strconv.Quote(shorten(r.Text))
+		if r.Text == "" {
+			text = cmp.Or(shortText(r), text)
+		}
+		line.how = fmt.Sprintf("transport %s, %s, %s", r.Backend, r.Address, text)
 		if r.Broadcast != 0 {
 			line.how = fmt.Sprintf("broadcast %d, %s", r.Broadcast, line.how)
 		}
@@ -118,6 +123,9 @@ func describe(step store.Step) traced {
 	e := step.Event
 	line.id = e.MessageID
 	var details []string
+	if e.Attempt > 0 && !strings.Contains(step.What, "attempt") {
+		details = append(details, fmt.Sprintf("attempt %d", e.Attempt))
+	}
 	for _, d := range [...]struct{ name, value string }{
 		{"transport", e.Backend}, {"application", e.Application}, {"provider id", e.ProviderID}, {"reason", e.Reason},
 	} {

@@ -110,8 +110,9 @@ type EventRecord struct {
 	ID          string    `json:"id"`
 	MessageID   string    `json:"message_id"`
 	Direction   Direction `json:"direction"`
-	Type        string    `json:"type"`             // ack, nack, delivery_report, processed, errored, handed_over
-	Status      string    `json:"status,omitempty"` // of a delivery report; of handed_over, which attempt it was
+	Type        string    `json:"type"`              // ack, nack, delivery_report, processed, errored, handed_over
+	Status      string    `json:"status,omitempty"`  // of a delivery report; of handed_over, which attempt it was
+	Attempt     int       `json:"attempt,omitempty"` // of a broadcast's message that it is about; by Trace only
 	Reason      string    `json:"reason,omitempty"`
 	ProviderID  string    `json:"provider_id,omitempty"`
 	Backend     string    `json:"transport,omitempty"`

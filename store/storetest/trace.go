@@ -62,7 +62,12 @@ func traceBroadcast(t *testing.T, db Ledger) {
 	answer = acked
 	next()
 	steps = append(steps, "handed over (attempt 2)", "ack")
-	wantTrace(t, db, id, steps, "no delivery report from transport sms")
+	trace := wantTrace(t, db, id, steps, "no delivery report from transport sms")
+	for i, step := range trace.Steps[1:] {
+		if want := 1 + i/2; step.Event.Attempt != want {
+			t.Errorf("%s is of attempt %d, want %d", step.What, step.Event.Attempt, want)
+		}
+	}
 }
 
 // traceUnknown: who sent what no application's connector carried is not said.

@@ -141,10 +141,12 @@ func (c *creation) rows(recipients iter.Seq2[store.Recipient, error]) iter.Seq2[
 			line++
 			var row []any
 			if err == nil {
-				row, err = c.row(line, &r)
+				if row, err = c.row(line, &r); err != nil {
+					err = fmt.Errorf("recipient %d: %w", line, err)
+				}
 			}
 			if err != nil {
-				yield(nil, fmt.Errorf("recipient %d: %w", line, err))
+				yield(nil, err)
 				return
 			}
 			if !yield(row, nil) {

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -36,7 +38,8 @@ func (t *template) fill(fields map[string]string) (string, error) {
 	for i, name := range t.fields {
 		value, ok := fields[name]
 		if !ok {
-			return "", fmt.Errorf("there is no field %q for the text", name)
+			return "", fmt.Errorf("there is no field %q for the text (the list has %s)", name,
+				strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		}
 		b.WriteString(t.plain[i])
 		b.WriteString(value)

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"switchboard/message"
 	"switchboard/store"
 )
 
@@ -212,12 +215,28 @@ func (t *tracing) events(ctx context.Context) error {
 		err := rows.Scan(&e.ID, &e.MessageID, &e.Direction, &e.Type, orNull[string]{&e.Status}, orNull[string]{&e.Reason},
 			orNull[string]{&e.ProviderID}, orNull[string]{&e.Backend}, orNull[string]{&e.Application},
 			moment{&e.Date}, moment{&e.Recorded}, orNull[string]{&e.Body})
+		e.Attempt = attemptOf(e)
 		t.trace.Steps = append(t.trace.Steps, store.Step{At: e.Date, What: said(e), Event: e})
 		return err
 	}, with+"SELECT "+eventRecordColumns+` FROM r JOIN event e ON e.message_id = r.id AND e.direction = r.direction
 		LEFT JOIN backend b ON b.id = e.backend_id ORDER BY e.date, e.id`+limit(traceEvents), args...)
 	t.trace.Truncated = t.trace.Truncated || len(t.trace.Steps) == traceEvents
 	return err
+}
+
+// attemptOf is which attempt of a broadcast's message an event is about.
+func attemptOf(e *store.EventRecord) int {
+	if e.Type == handedOver {
+		attempt, _ := strconv.Atoi(e.Status) // 0 is none
+		return attempt
+	}
+	var wrote struct {
+		Routing message.Object `json:"routing_metadata"`
+	}
+	if json.Unmarshal([]byte(e.Body), &wrote) != nil {
+		return 0
+	}
+	return store.AttemptOf(&message.Event{RoutingMetadata: wrote.Routing})
 }
 
 func said(e *store.EventRecord) string {
