@@ -47,13 +47,33 @@ func OpenState(ctx context.Context, address string, logger *slog.Logger) (Memory
 		return statememory.New(), nil
 	}
 	db, err := MakeDatabase(ctx, address, logger)
-	if err != nil || scheme(address) != "sqlite" {
-		return db, err
+	if err != nil {
+		return nil, err
 	}
-	if err := db.Migrate(ctx); err != nil {
+	prepare := db.Migrate
+	if scheme(address) != "sqlite" {
+		prepare = func(ctx context.Context) error { return refuseEmpty(ctx, db) }
+	}
+	if err := prepare(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// schemaTimeout is how long a start waits to hear whether a database has a
+// schema.
+const schemaTimeout = 3 * time.Second
+
+// refuseEmpty refuses a database that was never migrated, in which nothing can
+// be remembered. Another version than the program's will do, and so will a
+// database that is out of reach: who needs it waits for it.
+func refuseEmpty(ctx context.Context, db store.Database) error {
+	ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
+	defer cancel()
+	if current, _, err := db.Version(ctx); err == nil && current == 0 {
+		return store.ErrSchemaOlder
+	}
+	return nil
 }
 
 // OpenDatabase opens a database that has a record, postgres:// or sqlite:PATH,

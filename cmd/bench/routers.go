@@ -75,6 +75,12 @@ func routersSection(ctx context.Context, s settings) (string, error) {
 		return "", err
 	}
 	defer func() { _ = b.Close(context.Background()) }()
+	l, err := newLedger(ctx, s, "bench_routers")
+	if err != nil {
+		return "", err
+	}
+	defer l.drop()
+	s.databaseURL = l.url
 	cases := routedCases()
 	bare := make([]measure, 0, s.rounds*len(cases))
 	ours := make([][]measure, len(cases))

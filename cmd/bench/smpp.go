@@ -37,6 +37,12 @@ func smppSection(ctx context.Context, s settings) (string, error) {
 		return "", err
 	}
 	defer func() { _ = b.Close(context.Background()) }()
+	l, err := newLedger(ctx, s, "bench_smpp")
+	if err != nil {
+		return "", err
+	}
+	defer l.drop()
+	s.databaseURL = l.url
 	var out strings.Builder
 	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks. The SMSC is\n" +
 		"`switchboard simulate smsc` in a process of its own. The bare loop submits the same PDU over one connection with the same\n" +
