@@ -138,30 +138,42 @@ type match struct {
 // better match, is the id alone enough. From an SMSC that brings references back
 // another submit's is a reason to wait as long: it may have begun to count anew.
 func (e *engine) find(ctx context.Context, h heldReceipt, patient bool) (*match, error) {
-	candidates := e.ids.candidates(h.ID)
-	keys := make([]string, len(candidates))
-	for i, c := range candidates {
-		keys[i] = e.keys.id(c.ID)
-	}
+	_, keys := e.places(h)
 	found, err := e.state.Get(ctx, keys...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the message of receipt %.70q: %w", h.ID, err)
 	}
+	return e.findAmong(found, h, patient), nil
+}
+
+// places are the ids that a receipt may mean, the likeliest first, and the keys
+// of what is known of them.
+func (e *engine) places(h heldReceipt) (candidates []receipt.Candidate, keys []string) {
+	candidates = e.ids.candidates(h.ID)
+	for _, c := range candidates {
+		keys = append(keys, e.keys.id(c.ID))
+	}
+	return candidates, keys
+}
+
+// findAmong is find in what the store has.
+func (e *engine) findAmong(found map[string]string, h heldReceipt, patient bool) *match {
+	candidates, keys := e.places(h)
+	there := only(keys, func(key string) bool { return found[key] != "" })
 	for i, key := range keys {
-		value, there := found[key]
-		if !there {
+		if found[key] == "" {
 			continue
 		}
-		m := &match{key: key, relation: candidates[i].Relation, certain: len(found) == 1, how: "id"}
-		if err := json.Unmarshal([]byte(value), &m.known); err != nil {
+		m := &match{key: key, relation: candidates[i].Relation, certain: len(there) == 1, how: "id"}
+		if err := json.Unmarshal([]byte(found[key]), &m.known); err != nil {
 			e.logger.Warn("what is kept about an id cannot be read", "key", key, "error", err)
 			continue
 		}
 		if e.isAbout(m, h, patient) {
-			return m, nil
+			return m
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // isAbout: the receipt is about the message, or about one of those that share

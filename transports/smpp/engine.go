@@ -86,7 +86,12 @@ func (e *engine) run(ctx context.Context) error {
 	binders := e.binders() // before the helpers, who look at their lanes
 	e.kept = len(binders)
 	helpers.Go(func() { e.publishNews(background) })
-	helpers.Go(func() { e.housekeep(background) })
+	helpers.Go(func() { e.housekeep(background, e.showRates) })
+	helpers.Go(func() { e.housekeep(background, func(ctx context.Context) { e.held.sweep(ctx, e) }) })
+	helpers.Go(func() {
+		e.concat.load(background)
+		e.housekeep(background, e.concat.sweep)
+	})
 	if e.options.QueryAfter > 0 && e.options.BindMode.sends() {
 		helpers.Go(func() { e.inquire(background) })
 	}
@@ -225,8 +230,8 @@ func (e *engine) rateNews(l *lane, throttled bool) {
 // housekeepEvery is how often rates are shown and old things looked at.
 const housekeepEvery = time.Second
 
-func (e *engine) housekeep(ctx context.Context) {
-	e.concat.load(ctx)
+// housekeep does a chore again and again until ctx ends.
+func (e *engine) housekeep(ctx context.Context, chore func(context.Context)) {
 	tick := time.NewTicker(housekeepEvery)
 	defer tick.Stop()
 	for {
@@ -236,17 +241,15 @@ func (e *engine) housekeep(ctx context.Context) {
 		case <-tick.C:
 		}
 		_ = e.guard("housekeeping", func() error {
-			e.lookAround(ctx)
+			chore(ctx)
 			return nil
 		})
 	}
 }
 
-func (e *engine) lookAround(ctx context.Context) {
+func (e *engine) showRates(context.Context) {
 	for _, l := range e.gate.lanes {
 		learned, actual := e.gate.rates(l)
 		e.metrics.rates(l, learned, actual)
 	}
-	e.held.sweep(ctx, e)
-	e.concat.sweep(ctx)
 }

@@ -185,16 +185,17 @@ func (e *engine) hold(ctx context.Context, h heldReceipt) error {
 	if err != nil {
 		return message.Permanent(fmt.Errorf("holding a receipt: %w", err))
 	}
-	key := e.keys.held(e.ids.held(h.ID))
+	key, before, list, err := e.heldPlace(ctx, h)
+	if err != nil {
+		return fmt.Errorf("holding a receipt: %w", err)
+	}
+	if before.Status.Final() && !h.Status.Final() { // what is held already says more
+		e.metrics.receipt("repeated")
+		return nil
+	}
 	ttl := e.options.HeldReceiptExpiry.Std()
-	list, err := e.heldFor(ctx, h.From, h.To)
-	if err == nil {
-		key, err = e.heldKey(ctx, key, h)
-	}
-	if err == nil {
-		err = e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl},
-			store.Entry{Key: e.keys.heldFor(h.From, h.To), Value: withKey(list, key), TTL: ttl})
-	}
+	err = e.state.Set(ctx, store.Entry{Key: key, Value: string(text), TTL: ttl},
+		store.Entry{Key: e.keys.heldFor(h.From, h.To), Value: withKey(list, key), TTL: ttl})
 	if err != nil {
 		return fmt.Errorf("holding a receipt: %w", err)
 	}
@@ -210,19 +211,31 @@ func (e *engine) hold(ctx context.Context, h heldReceipt) error {
 	return e.settleHeld(ctx, key, *m, h)
 }
 
-// heldKey is where a receipt is held: under its id, which is looked at when the
+// heldPlace is where a receipt is held: under its id, which is looked at when the
 // id is told, unless another submit's receipt of the same id is there. Then it
-// is found by looking again.
-func (e *engine) heldKey(ctx context.Context, key string, h heldReceipt) (string, error) {
-	found, err := e.state.Get(ctx, key)
-	var other heldReceipt
-	if err != nil || found[key] == "" || json.Unmarshal([]byte(found[key]), &other) != nil {
-		return key, err
+// is found by looking again. Before is what is there, and list what is held for
+// messages between the two.
+func (e *engine) heldPlace(ctx context.Context, h heldReceipt) (key string, before heldReceipt, list []string, err error) {
+	key = e.keys.held(e.ids.held(h.ID))
+	apart := fmt.Sprintf("%s/%s/%d", key, lastDigits(h.From), h.Ref)
+	pointer := e.keys.heldFor(h.From, h.To)
+	found, err := e.state.Get(ctx, key, apart, pointer)
+	if err != nil {
+		return "", before, nil, err
 	}
-	if other.From == h.From && other.Ref == h.Ref {
-		return key, nil
+	before = readHeld(found[key])
+	if before.ID != "" && (before.From != h.From || before.Ref != h.Ref) {
+		key, before = apart, readHeld(found[apart])
 	}
-	return fmt.Sprintf("%s/%s/%d", key, lastDigits(h.From), h.Ref), nil
+	return key, before, heldList(found[pointer]), nil
+}
+
+// readHeld is a receipt as it is held; one without an id where there is none.
+func readHeld(text string) (h heldReceipt) {
+	if text == "" || json.Unmarshal([]byte(text), &h) != nil {
+		return heldReceipt{}
+	}
+	return h
 }
 
 // settleHeld reports a held receipt, unless whoever else saw that its id has

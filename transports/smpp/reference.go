@@ -73,29 +73,30 @@ func (e *engine) recognize(ctx context.Context, h heldReceipt) (*match, error) {
 	if h.Ref == 0 {
 		return nil, nil
 	}
-	key := e.keys.reference(h.From, h.Ref)
-	k, err := e.unanswered(ctx, key)
-	if k == nil || err != nil || !samePerson(k.To, h.From) {
+	found, err := e.state.Get(ctx, e.keys.reference(h.From, h.Ref))
+	if err != nil {
 		return nil, err
 	}
-	if k.Nameless {
-		return &match{known: *k, key: key, how: "reference"}, nil
-	}
-	return e.settleUnknown(ctx, h, *k, "reference")
+	return e.recognizeAmong(ctx, found, h)
 }
 
-// unanswered is the part without an answer that is kept under a key; nil when
-// there is none.
-func (e *engine) unanswered(ctx context.Context, key string) (*known, error) {
-	found, err := e.state.Get(ctx, key)
-	if err != nil || found[key] == "" {
-		return nil, err
+// recognizeAmong is recognize in what the store has.
+func (e *engine) recognizeAmong(ctx context.Context, found map[string]string, h heldReceipt) (*match, error) {
+	key := e.keys.reference(h.From, h.Ref)
+	if h.Ref == 0 || found[key] == "" {
+		return nil, nil
 	}
 	var k known
 	if err := json.Unmarshal([]byte(found[key]), &k); err != nil {
 		return nil, fmt.Errorf("reading what is kept of a submit without an answer: %w", err)
 	}
-	return &k, nil
+	if !samePerson(k.To, h.From) {
+		return nil, nil
+	}
+	if k.Nameless {
+		return &match{known: k, key: key, how: "reference"}, nil
+	}
+	return e.settleUnknown(ctx, h, k, "reference")
 }
 
 // settleUnknown gives a receipt, and the id in it, to a part without an answer:
@@ -154,11 +155,12 @@ func (e *engine) forgetUnknown(ctx context.Context, p part) error {
 	}
 	var over []string
 	if key := e.keys.reference(p.to, p.reference()); p.reference() != 0 {
-		k, err := e.unanswered(ctx, key)
+		found, err := e.state.Get(ctx, key)
 		if err != nil {
 			return err
 		}
-		if k != nil && k.Message == p.id && !k.Nameless {
+		var k known
+		if json.Unmarshal([]byte(found[key]), &k) == nil && k.Message == p.id && !k.Nameless {
 			over = append(over, key)
 		}
 	}

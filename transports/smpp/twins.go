@@ -269,7 +269,7 @@ func (k known) meant(h heldReceipt) (known, bool) {
 	return chosen, true
 }
 
-func only(list []known, fits func(known) bool) (chosen []known) {
+func only[T any](list []T, fits func(T) bool) (chosen []T) {
 	for _, k := range list {
 		if fits(k) {
 			chosen = append(chosen, k)
