@@ -75,10 +75,19 @@ func printTrace(cmd *cobra.Command, trace *store.Trace) error {
 	for _, missing := range trace.Missing {
 		cmd.Println("missing: " + missing)
 	}
+	if slices.ContainsFunc(trace.Records, held) {
+		cmd.Println("what is held up may have been set aside: `switchboard failures list` names the dead letters")
+	}
 	if trace.Truncated {
 		cmd.Println("there is more than this; trace a message's ID instead of an address")
 	}
 	return nil
+}
+
+// held says that a message should have moved on by now.
+func held(r store.Record) bool {
+	begun := r.Status == store.StatusPassing || r.Status == store.StatusQueued && r.Direction == store.Inbound
+	return begun && time.Since(r.Updated) > time.Minute
 }
 
 func direction(d store.Direction) string {

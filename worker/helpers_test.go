@@ -51,9 +51,13 @@ type (
 // serve consumes until stop, which waits for the end.
 func (b *bench) serve(handle handler, tell failed) (stop func()) {
 	b.t.Helper()
+	return b.serveSource(worker.Source{Connector: "sms", Flow: message.Inbound, Handle: handle, Failed: tell})
+}
+
+func (b *bench) serveSource(source worker.Source) (stop func()) {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error, 1)
-	source := worker.Source{Connector: "sms", Flow: message.Inbound, Handle: handle, Failed: tell}
 	go func() { done <- b.core.Serve(ctx, source) }()
 	synctest.Wait()
 	return func() {

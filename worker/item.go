@@ -180,7 +180,11 @@ func (it *Item) discard(err error) {
 }
 
 func (it *Item) discarded(what string, err error) {
-	it.log(slog.LevelInfo, what, err)
+	level := slog.LevelInfo
+	if it.Envelope != nil && it.Envelope.Event != nil {
+		level = slog.LevelDebug // a broadcast to a million has a million that nobody waits for
+	}
+	it.log(level, what, err)
 	it.finish("discarded")
 	it.delivery.Ack()
 }
