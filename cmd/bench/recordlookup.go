@@ -94,8 +94,8 @@ func generate(ctx context.Context, l *ledger, rows int) error {
 				CASE WHEN i %% 1000 = 1 THEN %d WHEN i %% 2 = 0 THEN %d ELSE %d END, 1, CASE WHEN i %% 1000 = 1 THEN 'no such subscriber' END,
 				CASE i %% 2 WHEN 1 THEN 'p' || i END, 'app', %s, %s %s`, way, month, people,
 				store.Refused, store.Processed, store.Delivered, at, at, series),
-			fmt.Sprintf(`INSERT INTO event (id, month, message_id, direction, backend_id, type, date, recorded)
-			SELECT 'e' || i, %d, md5(i::text), 'O', 1, 'ack', %s, %s %s WHERE i %% 2 = 1`, month, at, at, series))
+			fmt.Sprintf(`INSERT INTO event (id, month, message_id, direction, backend_id, type, provider_id, date, recorded)
+			SELECT 'e' || i, %d, md5(i::text), 'O', 1, 'ack', 'p' || i, %s, %s %s WHERE i %% 2 = 1`, month, at, at, series))
 	}
 	statements = append(statements, "VACUUM ANALYZE message", "VACUUM ANALYZE transmission", "VACUUM ANALYZE event", "ANALYZE connection")
 	for _, statement := range statements {

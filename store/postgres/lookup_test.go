@@ -66,8 +66,8 @@ func fillMonth(run func(string, ...any), from, n, people int, when time.Time) {
 		SELECT `+id+`, CASE WHEN `+even+` THEN 'I' ELSE 'O' END, 1 + (n / 2 % k.people) % 2, k.month, `+id+`, 1 + n / 2 % k.people,
 			CASE WHEN `+even+` THEN 'R' WHEN n % 1001 = 0 THEN 'E' ELSE 'D' END, CASE WHEN `+even+` THEN `+processed+` WHEN n % 1001 = 0 THEN `+refused+` ELSE `+delivered+` END,
 			1, CASE WHEN n % 1001 = 0 THEN 'no credit' END, CASE WHEN n % 2 = 1 THEN 'p' || `+id+` END, 'app', `+date+`, `+date+numbers, args...)
-	run(`INSERT INTO event (id, month, message_id, direction, backend_id, type, date, recorded, body)
-		SELECT md5('e' || n), k.month, `+id+`, 'O', 1, 'ack', `+date+`, `+date+`, '{}'`+numbers+` WHERE n % 2 = 1`, args...)
+	run(`INSERT INTO event (id, month, message_id, direction, backend_id, type, provider_id, date, recorded, body)
+		SELECT md5('e' || n), k.month, `+id+`, 'O', 1, 'ack', 'p' || `+id+`, `+date+`, `+date+`, '{}'`+numbers+` WHERE n % 2 = 1`, args...)
 }
 
 // BenchmarkLookup measures look-ups in a record of LOOKUP_ROWS transmissions

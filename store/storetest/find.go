@@ -143,6 +143,12 @@ func traces(t *testing.T, db Ledger) {
 			t.Errorf("Trace(%s) has no bodies", key)
 		}
 	}
+	named := inbound("named", at(20))
+	named.ExternalID, named.Message.From = "smsc-named", "+2799"
+	record(t, db, named)
+	if trace, err := db.Trace(t.Context(), "smsc-named"); err != nil || len(trace.Records) != 1 || trace.Records[0].ID != "named" {
+		t.Errorf("Trace by the outside's name of an inbound message = %+v, %v", trace, err)
+	}
 	if trace, err := db.Trace(t.Context(), "+27831234567"); err != nil || len(trace.Records) != 4 {
 		t.Errorf("Trace by address = %+v, %v", trace, err)
 	}

@@ -71,10 +71,10 @@ func (t *tracing) find(ctx context.Context, key string) error {
 	return t.list(ctx, store.Filter{Address: key})
 }
 
-// provided reads the records that the outside calls by an id: in their present
-// attempt, or in one before, of which the events alone know.
+// provided reads the records that the outside calls by an id: inbound ones, or
+// outbound ones by what their events say, which know the names of all attempts.
 func (t *tracing) provided(ctx context.Context, id string) ([]store.Record, error) {
-	found, err := t.add(ctx, "t.provider_id = $1", id)
+	found, err := t.add(ctx, "t.direction = 'I' AND t.provider_id = $1", id)
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
