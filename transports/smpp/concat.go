@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,7 +68,7 @@ func (c *concat) group(m *pdu.Message, p gsm.Part) string {
 	if p.Wide {
 		width = "16"
 	}
-	people := strings.ReplaceAll(m.Source.Addr, "/", "_") + "/" + strings.ReplaceAll(m.Dest.Addr, "/", "_")
+	people := url.PathEscape(m.Source.Addr) + "/" + url.PathEscape(m.Dest.Addr) // any octets, which JSON would not keep
 	return fmt.Sprintf("%sconcat/%s/%s-%d-%d", c.keys.prefix, people, width, p.Reference, p.Total)
 }
 

@@ -2,6 +2,7 @@ package smpp
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"switchboard/message"
@@ -15,6 +16,8 @@ func FuzzDeliver(f *testing.F) {
 	for _, m := range []pdu.Message{
 		{ShortMessage: []byte("hello")},
 		{ShortMessage: []byte{5, 0, 3, 77, 2, 1, 'x'}, ESMClass: pdu.ESMUDHI},
+		{Source: pdu.Address{Addr: "\xd7"}, ShortMessage: []byte{5, 0, 3, 77, 5, 1, '0'}, ESMClass: pdu.ESMUDHI},
+		{Source: pdu.Address{Addr: "\xd7"}, ShortMessage: []byte{5, 0, 3, 77, 5, 2, '0'}, ESMClass: pdu.ESMUDHI},
 		{ShortMessage: []byte{5, 0, 3, 77, 1, 1, 'x'}, ESMClass: pdu.ESMUDHI, DataCoding: 8},
 		{ShortMessage: []byte("id:1 stat:DELIVRD"), ESMClass: pdu.ESMReceipt},
 		{TLVs: pdu.TLVs{pdu.CString(pdu.TagReceiptedMessageID, "1"), pdu.Byte(pdu.TagMessageState, 2)}},
@@ -44,7 +47,7 @@ func FuzzDeliver(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := e.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message, message.NewID()); err != nil {
+		if err := e.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message, message.NewID()); err != nil && !errors.Is(err, errEmpty) {
 			t.Fatal(err)
 		}
 	})
