@@ -15,7 +15,7 @@ var ErrClosed = errors.New("the store's batcher is closed")
 // BatchSettings bound a Batcher; a zero field takes the default.
 type BatchSettings struct {
 	MaxBatch int           // entries written, or keys read, in one statement; 500
-	MaxDelay time.Duration // how long a batch waits to be filled; 1 ms
+	MaxDelay time.Duration // how long a batch waits to be filled, at most; 5 ms
 	MaxQueue int           // requests that wait; more block; 4,000
 	Timeout  time.Duration // for one statement; 30 s
 }
@@ -25,7 +25,7 @@ func (s BatchSettings) withDefaults() BatchSettings {
 		s.MaxBatch = 500
 	}
 	if s.MaxDelay <= 0 {
-		s.MaxDelay = time.Millisecond
+		s.MaxDelay = 5 * time.Millisecond
 	}
 	if s.MaxQueue <= 0 {
 		s.MaxQueue = 4000
@@ -106,16 +106,18 @@ func (b *Batcher) Close() error {
 	return nil
 }
 
-// batches gathers requests until there are MaxBatch entries in them or
-// MaxDelay has passed since the first, and gives them to do; it returns when
-// queue is closed and empty.
+// batches gathers requests until there are MaxBatch entries in them or a delay
+// has passed since the first, and gives them to do; it returns when queue is
+// closed and empty. The more requests the last batch had, the longer the next
+// one waits for as many: who is alone hardly waits.
 func batches[R any](queue <-chan R, s BatchSettings, size func(R) int, do func([]R)) {
 	var batch []R
 	timer := time.NewTimer(s.MaxDelay)
 	defer timer.Stop()
 	for first := range queue {
+		crowd := min(max(len(batch), 1), fullCrowd)
+		timer.Reset(s.MaxDelay * time.Duration(crowd) / fullCrowd)
 		batch = append(batch[:0], first)
-		timer.Reset(s.MaxDelay)
 		for n := size(first); n < s.MaxBatch; {
 			next, ok := receive(queue, timer.C)
 			if !ok {
@@ -128,6 +130,9 @@ func batches[R any](queue <-chan R, s BatchSettings, size func(R) int, do func([
 		clear(batch)
 	}
 }
+
+// fullCrowd is how many requests of a batch make the next one wait for MaxDelay.
+const fullCrowd = 5
 
 func receive[R any](queue <-chan R, late <-chan time.Time) (next R, ok bool) {
 	select {
