@@ -99,8 +99,8 @@ func (b *binder) session(ctx context.Context, k *link, command pdu.CommandID) (l
 	b.logger.Info("SMPP bind is up", "bind", b.name, "version", agreed.version.String(), "address", k.conn.RemoteAddr().String())
 	b.up.Add(1)
 	defer b.up.Add(-1)
-	b.tell(b.health(), "bound", b.name+" is bound")
 	b.metrics.bound(b.name, true)
+	b.tell(b.health(), "bound", b.name+" is bound")
 	b.serve(ctx, k)
 	b.metrics.bound(b.name, false)
 	return time.Since(began), k.cause
