@@ -100,9 +100,9 @@ func (b *binder) session(ctx context.Context, k *link, command pdu.CommandID) (l
 	b.up.Add(1)
 	defer b.up.Add(-1)
 	b.metrics.bound(b.name, true)
+	defer b.metrics.bound(b.name, false)
 	b.tell(b.health(), "bound", b.name+" is bound")
 	b.serve(ctx, k)
-	b.metrics.bound(b.name, false)
 	return time.Since(began), k.cause
 }
 

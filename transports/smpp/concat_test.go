@@ -157,3 +157,41 @@ func TestLastPartIsLookedUpOnce(t *testing.T) {
 	}
 	b.hears("abc")
 }
+
+// Of two replicas that know of a message whose parts never come, one receives it.
+func TestOneReplicaGivesUp(t *testing.T) {
+	v := simulate(t, smsc.Settings{})
+	state := remember(t)
+	one := connected(t, v.Addr(), state, nil)
+	line := transporttest.NewLine()
+	transporttest.Start(t, one, line)
+	b := (&bundle{T: t, Transport: one, smsc: v, line: line}).bound()
+	b.segments(2, map[int]string{1: "one "}, 1)
+	other := connected(t, "127.0.0.1:1", state, nil)
+	otherLine := transporttest.NewLine()
+	transporttest.Start(t, other, otherLine)
+	first, err := one.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := other.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := first.concat.due(time.Now().Add(48 * time.Hour))[0]
+	release := line.Hold()
+	given := make(chan error, 1)
+	go func() { given <- first.concat.giveUp(context.Background(), g) }()
+	line.Asked(t)
+	if err := second.concat.giveUp(t.Context(), g); !errors.Is(err, errElsewhere) {
+		t.Errorf("the other replica says %v", err)
+	}
+	release()
+	if err := <-given; err != nil {
+		t.Fatal(err)
+	}
+	b.hears("one ")
+	if err := second.concat.giveUp(t.Context(), g); err != nil {
+		t.Errorf("the other replica says %v", err)
+	}
+}

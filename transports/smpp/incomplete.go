@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"switchboard/store"
 )
 
 // How many of the latest groups a process that starts looks for, and how many
@@ -52,7 +54,9 @@ func (c *concat) loadSlots(ctx context.Context, from, to int64) error {
 func (c *concat) sweep(ctx context.Context) {
 	for _, g := range c.due(time.Now()) {
 		if err := c.giveUp(ctx, g); err != nil && ctx.Err() == nil {
-			c.logger.Warn("receiving an incomplete message failed; trying again", "error", err)
+			if !errors.Is(err, errElsewhere) {
+				c.logger.Warn("receiving an incomplete message failed; trying again", "error", err)
+			}
 			c.mu.Lock()
 			g.Deadline = time.Now().Add(retryPartial)
 			c.open[g.Name] = g
@@ -61,7 +65,13 @@ func (c *concat) sweep(ctx context.Context) {
 	}
 }
 
-const retryPartial = 10 * time.Second
+const (
+	// retryPartial is when a group whose giving up failed is looked at again, here
+	// or by another process.
+	retryPartial = 10 * time.Second
+	// giveUpTimeout is how long the broker may take; after it another process may try.
+	giveUpTimeout = 8 * time.Second
+)
 
 func (c *concat) due(now time.Time) (list []openGroup) {
 	c.mu.Lock()
@@ -75,9 +85,14 @@ func (c *concat) due(now time.Time) (list []openGroup) {
 	return list
 }
 
+// errElsewhere: another process is giving a group up.
+var errElsewhere = errors.New("another process is receiving the incomplete message")
+
 // giveUp receives what is there of a message. Another process may have done so,
 // and may have begun another of the same name, with time of its own.
 func (c *concat) giveUp(ctx context.Context, g openGroup) error {
+	ctx, cancel := context.WithTimeout(ctx, giveUpTimeout)
+	defer cancel()
 	found, err := c.look(ctx, g.Name, g.Total)
 	if err != nil {
 		return err
@@ -85,6 +100,13 @@ func (c *concat) giveUp(ctx context.Context, g openGroup) error {
 	if found.group == nil || found.group.Slot != g.Slot || len(found.parts) == 0 {
 		c.drop(g)
 		return nil
+	}
+	_, mine, err := c.state.Add(ctx, store.Entry{Key: c.slotKey(g.Slot) + "/over", TTL: retryPartial})
+	switch {
+	case err != nil:
+		return err
+	case !mine:
+		return errElsewhere
 	}
 	if len(found.parts) < g.Total {
 		c.logger.Warn("parts of a message never came; receiving what is there", "message_id", g.ID, "parts", len(found.parts), "of", g.Total)
