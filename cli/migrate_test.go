@@ -16,9 +16,14 @@ import (
 // fleet's record does not turn the fleet out of it.
 func TestOnlyMigrateMakesAndMigrates(t *testing.T) {
 	lookUps := [][]string{
-		{"messages"}, {"trace", "x"}, {"audit"}, {"send", "--transport", "sms", "--to", "+1", "--text", "x"},
+		{"messages"},
+		{"trace", "x"},
+		{"audit"},
+		{"send", "--transport", "sms", "--to", "+1", "--text", "x"},
 		{"send", "--sql", "SELECT 1 AS address", "--text", "x"},
-		{"broadcasts", "list"}, {"broadcasts", "show", "1"}, {"broadcasts", "pause", "1"},
+		{"broadcasts", "list"},
+		{"broadcasts", "show", "1"},
+		{"broadcasts", "pause", "1"},
 	}
 	s := &sender{t, t.TempDir()}
 	path := filepath.Join(s.dir, "record.db")
