@@ -117,14 +117,15 @@ func Attempt(m *message.Message) int { return noteIn(&m.RoutingMetadata).Attempt
 // leaves the routing_metadata out.
 func AttemptOf(e *message.Event) int { return noteIn(&e.RoutingMetadata).Attempt }
 
-// HandedOver is when a broadcast's message was handed over; zero when it does
-// not say.
-func HandedOver(m *message.Message) time.Time {
-	at, err := message.ParseTime(noteIn(&m.RoutingMetadata).HandedOver)
+// HandoverIn is which attempt of a broadcast's message routing_metadata is of,
+// and when that was handed over; 0, and a zero time, where it does not say.
+func HandoverIn(routing *message.Object) (attempt int, at time.Time) {
+	note := noteIn(routing)
+	at, err := message.ParseTime(note.HandedOver)
 	if err != nil {
-		return time.Time{}
+		return note.Attempt, time.Time{}
 	}
-	return at
+	return note.Attempt, at
 }
 
 func noteIn(routing *message.Object) (note handoverNote) {

@@ -110,9 +110,10 @@ type EventRecord struct {
 	ID          string    `json:"id"`
 	MessageID   string    `json:"message_id"`
 	Direction   Direction `json:"direction"`
-	Type        string    `json:"type"`              // ack, nack, delivery_report, processed, errored, handed_over
-	Status      string    `json:"status,omitempty"`  // of a delivery report; of handed_over, which attempt it was
-	Attempt     int       `json:"attempt,omitempty"` // of a broadcast's message that it is about; by Trace only
+	Type        string    `json:"type"`                 // ack, nack, delivery_report, processed, errored
+	Status      string    `json:"status,omitempty"`     // of a delivery report
+	Attempt     int       `json:"attempt,omitempty"`    // of a broadcast's message that it is about; by Trace only
+	HandedOver  time.Time `json:"handed_over,omitzero"` // when that attempt was; by Trace only
 	Reason      string    `json:"reason,omitempty"`
 	ProviderID  string    `json:"provider_id,omitempty"`
 	Backend     string    `json:"transport,omitempty"`
@@ -122,7 +123,9 @@ type EventRecord struct {
 	Body        string    `json:"body,omitempty"`
 }
 
-// Step is one moment of a conversation.
+// Step is one moment of a conversation; what is said of a message as a whole
+// has its Record, the rest has an Event. That a broadcast's message was handed
+// over is told by the events about it, or by its record while there are none.
 type Step struct {
 	At     time.Time    `json:"at"`
 	What   string       `json:"what"` // received by transport, handed over (attempt 1), ack, delivery_report delivered, …

@@ -1,9 +1,6 @@
 package sqlstore
 
 import (
-	"strconv"
-	"time"
-
 	"switchboard/store"
 )
 
@@ -48,23 +45,5 @@ func (a *arrival) again() *word {
 	return &word{
 		wire: a.wire, event: "", backend: a.transmission.backend, month: a.month,
 		fact: a.Fact, attempt: a.Attempt, at: a.date, prov: a.provider, app: a.app,
-	}
-}
-
-// handedOver is the type of the events that say when a broadcast's message was
-// handed over; their status is the attempt.
-const handedOver = "handed_over"
-
-// handover is the event of an attempt. It has its message's month, so that the
-// same one is known again.
-func (a *arrival) handover(now time.Time) *event {
-	at := store.HandedOver(a.envelope.Message)
-	if at.IsZero() {
-		at = now
-	}
-	attempt := strconv.Itoa(a.Attempt)
-	return &event{
-		wire: a.wire, id: short(handedOver + ":" + a.id + ":" + attempt), month: a.month, kind: handedOver,
-		status: attempt, date: utc(at),
 	}
 }

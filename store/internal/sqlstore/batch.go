@@ -46,7 +46,7 @@ func (b *batch) run(ctx context.Context, items []*item) error {
 // never recorded before, so that each counts once.
 func (b *batch) collect(items []*item, fresh map[*event]bool) {
 	for _, it := range items {
-		if it.arrival == nil && !fresh[it.event] {
+		if it.event != nil && !fresh[it.event] {
 			continue
 		}
 		if it.handed != nil {

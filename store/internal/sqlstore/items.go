@@ -159,7 +159,7 @@ func (it *item) message(e *store.Envelope, now time.Time) error {
 		attempt := store.Attempt(m)
 		a.Progress = store.Progress{Attempt: max(1, attempt), Fact: store.Handed}
 		if attempt > 0 {
-			it.handed, it.event = a.again(), a.handover(now)
+			it.handed = a.again()
 		}
 		a.address, a.own = m.To, m.From
 		if a.replyTo != "" {

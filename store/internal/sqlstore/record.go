@@ -103,9 +103,6 @@ func (db *DB) nameItems(ctx context.Context, items []*item) error {
 }
 
 func (it *item) setBackend(id int64) {
-	if it.event != nil {
-		it.event.backendID = id
-	}
 	if it.arrival != nil {
 		it.arrival.backend = id
 		if it.handed != nil {
@@ -113,6 +110,7 @@ func (it *item) setBackend(id int64) {
 		}
 		return // what a reply says concerns another backend's message
 	}
+	it.event.backendID = id
 	for _, w := range it.words {
 		w.backend = id
 	}

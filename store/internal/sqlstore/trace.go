@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
-	"switchboard/message"
 	"switchboard/store"
 )
 
@@ -215,7 +212,7 @@ func (t *tracing) events(ctx context.Context) error {
 		err := rows.Scan(&e.ID, &e.MessageID, &e.Direction, &e.Type, orNull[string]{&e.Status}, orNull[string]{&e.Reason},
 			orNull[string]{&e.ProviderID}, orNull[string]{&e.Backend}, orNull[string]{&e.Application},
 			moment{&e.Date}, moment{&e.Recorded}, orNull[string]{&e.Body})
-		e.Attempt = attemptOf(e)
+		e.Attempt, e.HandedOver = handoverOf(e)
 		t.trace.Steps = append(t.trace.Steps, store.Step{At: e.Date, What: said(e), Event: e})
 		return err
 	}, with+"SELECT "+eventRecordColumns+` FROM r JOIN event e ON e.message_id = r.id AND e.direction = r.direction
@@ -224,26 +221,8 @@ func (t *tracing) events(ctx context.Context) error {
 	return err
 }
 
-// attemptOf is which attempt of a broadcast's message an event is about.
-func attemptOf(e *store.EventRecord) int {
-	if e.Type == handedOver {
-		attempt, _ := strconv.Atoi(e.Status) // 0 is none
-		return attempt
-	}
-	var wrote struct {
-		Routing message.Object `json:"routing_metadata"`
-	}
-	if json.Unmarshal([]byte(e.Body), &wrote) != nil {
-		return 0
-	}
-	return store.AttemptOf(&message.Event{RoutingMetadata: wrote.Routing})
-}
-
 func said(e *store.EventRecord) string {
-	switch {
-	case e.Type == handedOver:
-		return "handed over (attempt " + e.Status + ")"
-	case e.Status != "":
+	if e.Status != "" {
 		return e.Type + " " + e.Status
 	}
 	return e.Type
@@ -273,6 +252,7 @@ func (t *tracing) finish(plans map[int64]plan) *store.Trace {
 			t.trace.Missing = append(t.trace.Missing, r.ID+": "+missing)
 		}
 	}
+	t.trace.Steps = append(t.handovers(), t.trace.Steps...)
 	slices.SortStableFunc(t.trace.Steps, func(a, b store.Step) int {
 		// A message precedes what is said of it at the same moment.
 		return cmp.Or(a.At.Compare(b.At), -cmp.Compare(boolInt(a.Record != nil), boolInt(b.Record != nil)))
