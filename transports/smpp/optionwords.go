@@ -101,7 +101,10 @@ func (f *idFormat) UnmarshalYAML(node *yaml.Node) error {
 func (f idFormat) auto() bool { return f == formatAuto }
 
 func (f idFormat) normal(id string) string {
-	format, _ := receipt.ParseIDFormat(string(f)) // checked; auto is Verbatim
+	if f.auto() {
+		return receipt.Verbatim.Normal(id)
+	}
+	format, _ := receipt.ParseIDFormat(string(f)) // checked
 	return format.Normal(id)
 }
 

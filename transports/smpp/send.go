@@ -282,9 +282,12 @@ func (s *sending) fresh() []fate {
 // others may take long, and who takes the message up again, and the part's
 // receipt, must find it.
 func (s *sending) note(ctx context.Context, p part) {
+	if s.total == 1 {
+		return
+	}
 	f := &s.parts[p.n-1]
 	m := s.match(p, f.id)
-	if s.total == 1 || s.twins.are(m.key) {
+	if s.twins.are(m.key) {
 		return
 	}
 	entries := []store.Entry{s.acceptedEntry(p, f.id)}
