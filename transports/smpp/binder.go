@@ -115,7 +115,7 @@ func (b *binder) serve(ctx context.Context, k *link) {
 	var group sync.WaitGroup
 	group.Go(b.guarded(k, "writing to", k.write))
 	group.Go(b.guarded(k, "reading from", func() {
-		k.read(func(p *pdu.PDU) { b.take(k, d, p) }, func(bad *pdu.Error) { b.spoilt(k, bad) })
+		k.read(func(p *pdu.PDU) { b.take(k, d, p) }, func(bad *pdu.Error) { b.spoilt(bad) })
 	}))
 	group.Go(b.guarded(k, "tending", func() { b.tend(k) }))
 	if b.lane != nil {

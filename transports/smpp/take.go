@@ -14,11 +14,11 @@ var errUnbound = errors.New("the SMSC unbound")
 func (b *binder) take(k *link, d *deliveries, p *pdu.PDU) {
 	switch body := p.Body.(type) {
 	case *pdu.SubmitSMResp:
-		b.answered(k, p, toSubmit, outcome{status: p.Status, id: body.MessageID})
+		b.answered(p, toSubmit, outcome{status: p.Status, id: body.MessageID})
 	case *pdu.QuerySMResp:
-		b.answered(k, p, toQuery, outcome{status: p.Status, state: body})
+		b.answered(p, toQuery, outcome{status: p.Status, state: body})
 	case *pdu.GenericNack:
-		b.answered(k, p, toAny, outcome{status: p.Status})
+		b.answered(p, toAny, outcome{status: p.Status})
 	case *pdu.DeliverSM:
 		d.add(p, &body.Message)
 	case *pdu.DataSM:
@@ -46,17 +46,17 @@ func (b *binder) stray(k *link, p *pdu.PDU) {
 
 // spoilt is a PDU that cannot be read. Of an answer to submit_sm the header is
 // enough to know what became of the submit.
-func (b *binder) spoilt(k *link, bad *pdu.Error) {
+func (b *binder) spoilt(bad *pdu.Error) {
 	b.odd(bad.Kind.String(), "error", bad, "link_kept", bad.KeepLink())
 	if h := bad.Header; h.Command == pdu.CmdSubmitSMResp && bad.KeepLink() {
 		p := &pdu.PDU{Status: h.Status, Sequence: h.Sequence, Body: new(pdu.SubmitSMResp)}
-		b.answered(k, p, toSubmit, outcome{status: h.Status})
+		b.answered(p, toSubmit, outcome{status: h.Status})
 	}
 }
 
 // answered takes the answer to a submit_sm or a query_sm: in time, late, or to
 // nothing.
-func (b *binder) answered(k *link, p *pdu.PDU, to answerTo, o outcome) {
+func (b *binder) answered(p *pdu.PDU, to answerTo, o outcome) {
 	if p.Command() == pdu.CmdGenericNack && o.status == pdu.StatusOK {
 		o.status = pdu.StatusUnknownErr // a refusal that does not say why
 	}
@@ -69,8 +69,6 @@ func (b *binder) answered(k *link, p *pdu.PDU, to answerTo, o outcome) {
 		case o.averse:
 			b.logger.Warn("the SMSC bears no user_message_reference, and gets none any more on this bind; set user_message_reference to false",
 				"bind", b.name, "status", o.status)
-		case o.status == pdu.StatusInvBndSts:
-			b.endSpent(k)
 		case o.repeated: // the true answer may come yet
 			b.odd("repeated message_id", "message_id", t.part.id, "pdu", p.String())
 			b.keepLate(p.Sequence, t)
