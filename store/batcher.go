@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,7 +16,7 @@ var ErrClosed = errors.New("the store's batcher is closed")
 
 // BatchSettings bound a Batcher; a zero field takes the default.
 type BatchSettings struct {
-	MaxBatch int           // entries written, or keys read, in one statement; 500
+	MaxBatch int           // entries written and keys deleted, or keys read, at once; 500
 	MaxDelay time.Duration // how long a batch waits to be filled, at most; 5 ms
 	MaxQueue int           // requests that wait; more block; 4,000
 	Timeout  time.Duration // for one statement; 30 s
@@ -42,17 +44,17 @@ func (s BatchSettings) withDefaults() BatchSettings {
 //
 //   - SetAsync hands entries over and returns; done is called when they are
 //     safe, or are not, in the order in which they were handed over.
-//   - Set is SetAsync and waits; Get is gathered likewise.
-//   - Get sees entries that were handed over and are not written yet.
-//   - Add, Increment and Delete go through one by one, after the entries of
-//     the same key that were handed over before; Range after all of them.
+//   - Set is SetAsync and waits; Delete and Get are gathered likewise.
+//   - Get sees what was handed over and is not written, or deleted, yet.
+//   - Add and Increment go through one by one, after what was handed over of
+//     the same key before; Range after everything.
 //   - A full queue blocks: nothing grows without bound.
 //
 // Its methods are safe from several goroutines.
 type Batcher struct {
 	state    State
 	settings BatchSettings
-	writes   chan *setRequest
+	writes   chan *writeRequest
 	reads    chan *getRequest
 	workers  sync.WaitGroup
 
@@ -61,19 +63,11 @@ type Batcher struct {
 	pending overlay
 }
 
-type setRequest struct {
+// writeRequest sets entries or deletes keys.
+type writeRequest struct {
 	entries []Entry
+	deleted []string
 	done    func(error)
-}
-
-type getRequest struct {
-	keys []string
-	done chan getAnswer
-}
-
-type getAnswer struct {
-	values map[string]string
-	err    error
 }
 
 // NewBatcher puts a Batcher before state. Close ends it, and leaves state open.
@@ -81,7 +75,7 @@ func NewBatcher(state State, settings BatchSettings) *Batcher {
 	settings = settings.withDefaults()
 	b := &Batcher{
 		state: state, settings: settings,
-		writes: make(chan *setRequest, settings.MaxQueue),
+		writes: make(chan *writeRequest, settings.MaxQueue),
 		reads:  make(chan *getRequest, settings.MaxQueue),
 	}
 	b.workers.Go(func() { batches(b.writes, settings, writeSize, b.write) })
@@ -89,8 +83,7 @@ func NewBatcher(state State, settings BatchSettings) *Batcher {
 	return b
 }
 
-func writeSize(r *setRequest) int { return len(r.entries) }
-func readSize(r *getRequest) int  { return len(r.keys) }
+func writeSize(r *writeRequest) int { return len(r.entries) + len(r.deleted) }
 
 // Close writes what was handed over and ends the Batcher.
 func (b *Batcher) Close() error {
@@ -148,12 +141,15 @@ func receive[R any](queue <-chan R, late <-chan time.Time) (next R, ok bool) {
 // that all share (so it must be quick), if and only if SetAsync returned nil.
 // An error given to done may be another's fault; setting again is safe.
 func (b *Batcher) SetAsync(ctx context.Context, done func(error), entries ...Entry) error {
+	return b.hand(ctx, &writeRequest{entries: entries, done: done})
+}
+
+func (b *Batcher) hand(ctx context.Context, r *writeRequest) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
 		return ErrClosed
 	}
-	r := &setRequest{entries, done}
 	b.pending.add(r)
 	select {
 	case b.writes <- r:
@@ -164,28 +160,60 @@ func (b *Batcher) SetAsync(ctx context.Context, done func(error), entries ...Ent
 	}
 }
 
-func (b *Batcher) write(batch []*setRequest) {
-	var entries []Entry
-	for _, r := range batch {
-		entries = append(entries, r.entries...)
-	}
+// write sets what a batch sets, then deletes what its last word is to delete.
+func (b *Batcher) write(batch []*writeRequest) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.settings.Timeout)
 	defer cancel()
-	var err error
+	entries, deleted := sum(batch)
+	var set, gone error
 	if len(entries) > 0 {
-		err = b.state.Set(ctx, entries...)
+		set = b.state.Set(ctx, entries...)
+	}
+	if gone = set; set == nil && len(deleted) > 0 {
+		gone = b.state.Delete(ctx, deleted...)
 	}
 	for _, r := range batch {
 		b.pending.remove(r)
-		r.done(err)
+		if len(r.deleted) > 0 {
+			r.done(gone)
+		} else {
+			r.done(set)
+		}
 	}
+}
+
+// sum is what a batch comes to. What is set before it is deleted is set all the
+// same: whoever set it is told that it was, also when deleting fails.
+func sum(batch []*writeRequest) (entries []Entry, deleted []string) {
+	last := map[string]bool{}
+	for _, r := range batch {
+		entries = append(entries, r.entries...)
+		for _, e := range r.entries {
+			delete(last, e.Key)
+		}
+		for _, key := range r.deleted {
+			last[key] = true
+		}
+	}
+	return entries, slices.Collect(maps.Keys(last))
 }
 
 // Set stores entries, all or none. When ctx ends first, they may be stored or
 // not.
 func (b *Batcher) Set(ctx context.Context, entries ...Entry) error {
+	return b.await(ctx, &writeRequest{entries: entries})
+}
+
+// Delete forgets keys. When ctx ends first, they may be forgotten or not. An
+// error may be another's fault; deleting again is safe.
+func (b *Batcher) Delete(ctx context.Context, keys ...string) error {
+	return b.await(ctx, &writeRequest{deleted: keys})
+}
+
+func (b *Batcher) await(ctx context.Context, r *writeRequest) error {
 	written := make(chan error, 1)
-	if err := b.SetAsync(ctx, func(err error) { written <- err }, entries...); err != nil {
+	r.done = func(err error) { written <- err }
+	if err := b.hand(ctx, r); err != nil {
 		return err
 	}
 	select {
@@ -193,64 +221,6 @@ func (b *Batcher) Set(ctx context.Context, entries ...Entry) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// Get fetches the values of those keys that are there.
-func (b *Batcher) Get(ctx context.Context, keys ...string) (map[string]string, error) {
-	values, missing := b.pending.get(keys)
-	if len(missing) == 0 {
-		return values, ctx.Err()
-	}
-	answer, err := b.fetch(ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	for _, key := range missing {
-		if value, ok := answer[key]; ok {
-			values[key] = value
-		}
-	}
-	return values, nil
-}
-
-func (b *Batcher) fetch(ctx context.Context, keys []string) (map[string]string, error) {
-	r := &getRequest{keys, make(chan getAnswer, 1)}
-	if err := b.ask(ctx, r); err != nil {
-		return nil, err
-	}
-	select {
-	case a := <-r.done:
-		return a.values, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (b *Batcher) ask(ctx context.Context, r *getRequest) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.closed {
-		return ErrClosed
-	}
-	select {
-	case b.reads <- r:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (b *Batcher) read(batch []*getRequest) {
-	var keys []string
-	for _, r := range batch {
-		keys = append(keys, r.keys...)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), b.settings.Timeout)
-	defer cancel()
-	values, err := b.state.Get(ctx, keys...)
-	for _, r := range batch {
-		r.done <- getAnswer{values, err} // shared, and only read
 	}
 }
 
@@ -284,12 +254,4 @@ func (b *Batcher) Range(ctx context.Context, from, to string, limit int) ([]Entr
 		return nil, err
 	}
 	return b.state.Range(ctx, from, to, limit)
-}
-
-// Delete forgets keys.
-func (b *Batcher) Delete(ctx context.Context, keys ...string) error {
-	if err := b.settle(ctx, keys...); err != nil {
-		return err
-	}
-	return b.state.Delete(ctx, keys...)
 }

@@ -19,6 +19,7 @@ type counting struct {
 	store.State
 	mu         sync.Mutex
 	sets, gets int
+	deletes    int
 	gate       chan struct{} // each Set takes one, when not nil
 	fail       error
 }
@@ -41,6 +42,16 @@ func (c *counting) Get(ctx context.Context, keys ...string) (map[string]string, 
 	c.gets++
 	c.mu.Unlock()
 	return c.State.Get(ctx, keys...)
+}
+
+func (c *counting) Delete(ctx context.Context, keys ...string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deletes++
+	if c.fail != nil {
+		return c.fail
+	}
+	return c.State.Delete(ctx, keys...)
 }
 
 func newCounting(t *testing.T) *counting {
@@ -79,8 +90,19 @@ func TestBatcherGathers(t *testing.T) {
 			})
 		}
 		safe.Wait()
-		if c.sets > 20 || c.gets > 20 {
-			t.Errorf("%d sets and %d gets for 1000 each", c.sets, c.gets)
+		for i := range 1000 {
+			safe.Go(func() {
+				if err := b.Delete(t.Context(), fmt.Sprint(i)); err != nil {
+					t.Errorf("Delete = %v", err)
+				}
+			})
+		}
+		safe.Wait()
+		if left, err := c.State.Get(t.Context(), "0", "500", "999"); err != nil || len(left) != 0 {
+			t.Errorf("left is %v, %v", left, err)
+		}
+		if c.sets > 20 || c.gets > 20 || c.deletes > 20 {
+			t.Errorf("%d sets, %d gets and %d deletes for 1000 each", c.sets, c.gets, c.deletes)
 		}
 	})
 }
@@ -116,6 +138,44 @@ func TestBatcherShowsWhatIsNotWrittenYet(t *testing.T) {
 	})
 }
 
+// What is set and deleted in one batch ends as its last word says, and is seen
+// so before it is written.
+func TestBatcherKeepsTheOrderOfSetsAndDeletes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(t)
+		c.gate = make(chan struct{})
+		b := store.NewBatcher(c, store.BatchSettings{})
+		var all sync.WaitGroup
+		later := func(do func() error) {
+			all.Go(func() {
+				if err := do(); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		set := func(key, value string) func() error {
+			return func() error { return b.Set(t.Context(), store.Entry{Key: key, Value: value}) }
+		}
+		later(set("held up", "")) // so that the rest is one batch
+		time.Sleep(time.Second)
+		later(set("set, deleted", "1"))
+		later(set("set, deleted, set", "1"))
+		later(func() error { return b.Delete(t.Context(), "set, deleted", "set, deleted, set") })
+		if got, err := b.Get(t.Context(), "set, deleted", "set, deleted, set"); err != nil || len(got) != 0 {
+			t.Errorf("what was deleted is seen: %v, %v", got, err)
+		}
+		later(set("set, deleted, set", "2"))
+		close(c.gate)
+		all.Wait()
+		got, err := c.State.Get(t.Context(), "set, deleted", "set, deleted, set")
+		if err != nil || fmt.Sprint(got) != "map[set, deleted, set:2]" || c.sets != 2 {
+			t.Errorf("after %d sets there are %v, %v", c.sets, got, err)
+		}
+		_ = b.Close()
+	})
+}
+
 func TestBatcherBlocksWhenFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(t)
@@ -148,6 +208,9 @@ func TestBatcherTellsFailureAndClose(t *testing.T) {
 	b := store.NewBatcher(c, store.BatchSettings{})
 	if err := b.Set(t.Context(), store.Entry{Key: "a"}); !errors.Is(err, c.fail) {
 		t.Errorf("Set = %v", err)
+	}
+	if err := b.Delete(t.Context(), "a"); !errors.Is(err, c.fail) {
+		t.Errorf("Delete = %v", err)
 	}
 	if got, err := b.Get(t.Context(), "a"); len(got) != 0 || err != nil {
 		t.Errorf("Get of what failed = %v, %v", got, err)

@@ -7,19 +7,20 @@ import (
 )
 
 // overlay holds what was handed to a Batcher and is not written yet: of each
-// key the requests that set it, oldest first.
+// key the requests that set or delete it, oldest first.
 type overlay struct {
 	mu   sync.Mutex
 	keys map[string][]waiting
 }
 
 type waiting struct {
-	request *setRequest
+	request *writeRequest
 	value   string
+	gone    bool      // it is deleted
 	ends    time.Time // zero is never
 }
 
-func (o *overlay) add(r *setRequest) {
+func (o *overlay) add(r *writeRequest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.keys == nil {
@@ -32,18 +33,28 @@ func (o *overlay) add(r *setRequest) {
 		}
 		o.keys[e.Key] = append(o.keys[e.Key], w)
 	}
+	for _, key := range r.deleted {
+		o.keys[key] = append(o.keys[key], waiting{request: r, gone: true})
+	}
 }
 
-func (o *overlay) remove(r *setRequest) {
+func (o *overlay) remove(r *writeRequest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range r.entries {
-		left := slices.DeleteFunc(o.keys[e.Key], func(w waiting) bool { return w.request == r })
-		if len(left) == 0 {
-			delete(o.keys, e.Key)
-		} else {
-			o.keys[e.Key] = left
-		}
+		o.forget(e.Key, r)
+	}
+	for _, key := range r.deleted {
+		o.forget(key, r)
+	}
+}
+
+func (o *overlay) forget(key string, r *writeRequest) {
+	left := slices.DeleteFunc(o.keys[key], func(w waiting) bool { return w.request == r })
+	if len(left) == 0 {
+		delete(o.keys, key)
+	} else {
+		o.keys[key] = left
 	}
 }
 
@@ -59,7 +70,7 @@ func (o *overlay) get(keys []string) (values map[string]string, missing []string
 			continue
 		}
 		newest := list[len(list)-1]
-		if newest.ends.IsZero() || time.Now().Before(newest.ends) {
+		if !newest.gone && (newest.ends.IsZero() || time.Now().Before(newest.ends)) {
 			values[key] = newest.value
 		}
 	}

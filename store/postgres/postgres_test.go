@@ -80,6 +80,14 @@ func TestState(t *testing.T) {
 	storetest.RunState(t, func(t *testing.T) store.State { return migrated(t) })
 }
 
+func TestStateBatched(t *testing.T) {
+	storetest.RunState(t, func(t *testing.T) store.State {
+		b := store.NewBatcher(migrated(t), store.BatchSettings{})
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	})
+}
+
 func TestStateIsShared(t *testing.T) {
 	name := schema(t)
 	one, two := open(t, name), open(t, name)

@@ -46,6 +46,14 @@ func TestStateInMemory(t *testing.T) {
 	storetest.RunState(t, func(t *testing.T) store.State { return migrated(t, sqlite.Memory) })
 }
 
+func TestStateBatched(t *testing.T) {
+	storetest.RunState(t, func(t *testing.T) store.State {
+		b := store.NewBatcher(migrated(t, file(t)), store.BatchSettings{})
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	})
+}
+
 func TestStateIsSharedAndStays(t *testing.T) {
 	path := file(t)
 	one, two := migrated(t, path), open(t, path)

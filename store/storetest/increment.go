@@ -88,6 +88,29 @@ func deleteForgets(t *testing.T, s store.State) {
 	}
 }
 
+func deletesAtOnce(t *testing.T, s store.State) {
+	var keys []string
+	for i := range 16 {
+		keys = append(keys, fmt.Sprint("mine/", i))
+	}
+	set(t, s, store.Entry{Key: "kept", Value: "1"})
+	atOnce(t, len(keys), func(i int) error {
+		for round := range 10 {
+			if err := s.Set(t.Context(), store.Entry{Key: keys[i], Value: "1"}, store.Entry{Key: "all's", Value: "1"}); err != nil {
+				return err
+			}
+			if err := s.Delete(t.Context(), "all's", keys[i]); err != nil {
+				return err
+			}
+			if got, err := s.Get(t.Context(), keys[i]); err != nil || len(got) > 0 {
+				return fmt.Errorf("in round %d what was deleted is there, or not known: %v, %w", round, got, err)
+			}
+		}
+		return nil
+	})
+	wantState(t, s, map[string]string{"kept": "1"}, append(keys, "all's", "kept")...)
+}
+
 func manyEntries(t *testing.T, s store.State) {
 	const n = 6000
 	entries := make([]store.Entry, n)

@@ -42,6 +42,7 @@ func RunState(t *testing.T, open func(t *testing.T) store.State) {
 		"increments at once all count":         incrementsAtOnce,
 		"writers at once do not lock up":       writersAtOnce,
 		"delete forgets":                       deleteForgets,
+		"deletes at once forget all":           deletesAtOnce,
 		"range finds what lies between":        rangeBetween,
 		"many at once":                         manyEntries,
 		"old entries are deleted":              sweeps,
