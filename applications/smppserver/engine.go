@@ -85,9 +85,7 @@ func (e *engine) start(ctx context.Context) error {
 // recall finds what was kept for a customer before this run.
 func (e *engine) recall(ctx context.Context, c *customer) {
 	for ctx.Err() == nil {
-		c.box.mu.Lock()
 		err := c.box.load(ctx)
-		c.box.mu.Unlock()
 		if err == nil {
 			return
 		}
@@ -137,10 +135,7 @@ func (e *engine) close() {
 
 func (e *engine) saveHead(ctx context.Context, c *customer) {
 	c.box.mu.Lock()
-	loaded, head := c.box.loaded, c.box.next
-	if len(c.box.mails) > 0 {
-		head = c.box.mails[0].number
-	}
+	loaded, head := c.box.loaded, c.box.head()
 	c.box.mu.Unlock()
 	if !loaded || head == 0 {
 		return

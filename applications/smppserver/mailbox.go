@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"switchboard/message"
 	"switchboard/store"
 )
 
@@ -24,12 +23,16 @@ type mailbox struct {
 	kept   func(n int) // is told how many there are
 	// doubtFor is how long the store may take to write what it gave no answer for.
 	doubtFor time.Duration
+	// asking is had by who asks the store for numbers, or what there is. mu is not
+	// had meanwhile: sessions' readers need it.
+	asking chan struct{}
 
 	mu       sync.Mutex
 	loaded   bool
-	next     uint64 // number of the next mail
-	reserved uint64 // numbers below this are known to the store to be in use
-	saved    uint64 // the store knows that there is nothing below this
+	next     uint64              // number of the next mail
+	writing  map[uint64]struct{} // first numbers of what is being deposited
+	reserved uint64              // numbers below this are known to the store to be in use
+	saved    uint64              // the store knows that there is nothing below this
 	mails    []*mail
 	wake     chan struct{} // one token: look again
 }
@@ -64,7 +67,8 @@ const (
 
 func newMailbox(state *store.Batcher, prefix string, o *Options, kept func(int)) *mailbox {
 	return &mailbox{
-		state: state, prefix: prefix, max: o.KeepMax, ttl: o.KeepFor.Std(), kept: kept, wake: make(chan struct{}, 1), doubtFor: doubtFor,
+		state: state, prefix: prefix, max: o.KeepMax, ttl: o.KeepFor.Std(), kept: kept, doubtFor: doubtFor,
+		wake: make(chan struct{}, 1), asking: make(chan struct{}, 1), writing: map[uint64]struct{}{},
 	}
 }
 
@@ -85,6 +89,7 @@ func (b *mailbox) deposit(ctx context.Context, letters []letter, extra ...store.
 	if err != nil {
 		return err
 	}
+	defer b.wrote(first)
 	until := time.Now().Add(b.ttl)
 	entries, mails := extra, make([]*mail, len(letters))
 	for i := range letters {
@@ -114,30 +119,6 @@ func (b *mailbox) doubt(mails []*mail) {
 		m.content, m.doubtful, m.notBefore = nil, true, time.Now().Add(b.doubtFor)
 	}
 	b.add(mails)
-}
-
-// number takes numbers for k letters, unless there is no room for them.
-func (b *mailbox) number(ctx context.Context, k int) (first uint64, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.load(ctx); err != nil {
-		return 0, err
-	}
-	if len(b.mails)+k > b.max && len(b.mails) > 0 {
-		return 0, message.RetryAfter(fullDelay, fmt.Errorf(
-			"the customer has not taken what waits for it: %d messages and receipts (keep_max)", len(b.mails)))
-	}
-	if b.next+uint64(k) > b.reserved {
-		reserved := b.next + uint64(k) + reserveNumbers
-		entry := store.Entry{Key: b.tailKey(), Value: strconv.FormatUint(reserved, 10)}
-		if err := b.state.Set(ctx, entry); err != nil {
-			return 0, fmt.Errorf("keeping what a customer is to get: %w", err)
-		}
-		b.reserved = reserved
-	}
-	first = b.next
-	b.next += uint64(k)
-	return first, nil
 }
 
 // add makes mails ready to be delivered. Others with greater numbers may have
@@ -199,10 +180,7 @@ func (b *mailbox) drop(ctx context.Context, m *mail) error {
 	if i < len(b.mails) && b.mails[i] == m {
 		b.mails = append(b.mails[:i], b.mails[i+1:]...)
 	}
-	head := b.next
-	if len(b.mails) > 0 {
-		head = b.mails[0].number
-	}
+	head := b.head()
 	save := head >= b.saved+reserveNumbers
 	if save {
 		b.saved = head
@@ -237,6 +215,7 @@ func (b *mailbox) move(ctx context.Context, m *mail, l *letter) error {
 	if err != nil {
 		return err
 	}
+	defer b.wrote(number)
 	text, err := l.encode(m.until)
 	if err != nil {
 		return err
@@ -246,6 +225,18 @@ func (b *mailbox) move(ctx context.Context, m *mail, l *letter) error {
 	}
 	b.add([]*mail{{number: number, until: m.until, notBefore: time.Now().Add(lastPause), tries: m.tries}})
 	return b.drop(ctx, m)
+}
+
+// head is a number below which there is nothing; b.mu is held.
+func (b *mailbox) head() uint64 {
+	head := b.next
+	if len(b.mails) > 0 {
+		head = b.mails[0].number
+	}
+	for first := range b.writing {
+		head = min(head, first)
+	}
+	return head
 }
 
 // saveHead only saves the next process work, so it need not be exact.

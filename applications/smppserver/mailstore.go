@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"switchboard/message"
@@ -55,30 +54,6 @@ func decodeMail(text string) (letter, time.Time, error) {
 		return letter{}, s.Until, errors.New("it is no deliver_sm")
 	}
 	return letter{ID: s.ID, Kind: s.Kind, Body: body}, s.Until, nil
-}
-
-// load finds what was kept before this process; b.mu is held.
-func (b *mailbox) load(ctx context.Context) error {
-	if b.loaded {
-		return nil
-	}
-	found, err := b.state.Get(ctx, b.headKey(), b.tailKey())
-	if err != nil {
-		return fmt.Errorf("fetching what waits for a customer: %w", err)
-	}
-	head, _ := strconv.ParseUint(found[b.headKey()], 10, 64)
-	tail, _ := strconv.ParseUint(found[b.tailKey()], 10, 64)
-	var mails []*mail
-	for from := head; from < tail; from += fetchAtOnce {
-		some, err := b.fetch(ctx, from, min(from+fetchAtOnce, tail))
-		if err != nil {
-			return err
-		}
-		mails = append(mails, some...)
-	}
-	b.mails, b.next, b.reserved, b.saved, b.loaded = mails, tail, tail, head, true
-	b.kept(len(b.mails))
-	return nil
 }
 
 func (b *mailbox) fetch(ctx context.Context, from, to uint64) (mails []*mail, err error) {
