@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/store"
 	"switchboard/transports/smpp/gsm"
 	"switchboard/transports/smpp/pdu"
 )
@@ -23,9 +24,12 @@ const (
 type whole struct {
 	*submission
 	parts   []gsm.Part
-	header  gsm.Header   // of a message that is not put together
-	shift   gsm.Shift    // of one that is
-	records []recordPart // one for each submit; the message has the first's id, if that is long and it goes to one person
+	header  gsm.Header    // of a message that is not put together
+	shift   gsm.Shift     // of one that is
+	records []recordPart  // one for each submit
+	ids     []string      // of the messages, one for each person
+	again   bool          // they may have gone out before
+	with    []store.Entry // stored with what is remembered of the first
 }
 
 // partOf finds out whether a message is a part of a longer one, by its user

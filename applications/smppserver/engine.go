@@ -212,7 +212,7 @@ func (e *engine) housekeep(ctx context.Context) {
 		case <-tick.C:
 		}
 		e.unbindIdle(time.Now())
-		e.giveUpGroups(ctx, time.Now())
+		e.giveUpGroups(time.Now())
 	}
 }
 

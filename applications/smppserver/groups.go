@@ -23,6 +23,8 @@ type groups struct {
 
 type openGroup struct {
 	Key      string    `json:"key"`
+	Customer string    `json:"customer"`
+	People   string    `json:"people"` // the customer's lane that works on it
 	Deadline time.Time `json:"deadline"`
 	slot     string    // the slot's key
 }
@@ -32,6 +34,8 @@ const (
 	maxGroups = 100_000
 	// maxSlots is how many of the last slots a process that starts looks at.
 	maxSlots = 10_000
+	// giveUpAgain is the wait after a group could not be given up.
+	giveUpAgain = 10 * time.Second
 )
 
 func (g *groups) add(o openGroup) {
@@ -61,15 +65,25 @@ func (g *groups) end(key string) []string {
 	return []string{o.slot}
 }
 
-func (g *groups) due(now time.Time) (keys []string) {
+// due are the groups to be given up, which are not due again for a while.
+func (g *groups) due(now time.Time) (list []openGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for key, o := range g.open {
 		if o.Deadline.Before(now) {
-			keys = append(keys, key)
+			list = append(list, o)
+			o.Deadline = now.Add(giveUpAgain)
+			g.open[key] = o
 		}
 	}
-	return keys
+	return list
+}
+
+// has says whether a group is the one that is open still.
+func (g *groups) has(o openGroup) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open[o.Key].slot == o.slot
 }
 
 func (e *engine) slotsKey() string { return e.prefix + "group-slots" }
@@ -77,7 +91,7 @@ func (e *engine) slotsKey() string { return e.prefix + "group-slots" }
 func (e *engine) slotKey(n int64) string { return e.prefix + "group-slot/" + strconv.FormatInt(n, 10) }
 
 // beginGroup notes a group before its first part is kept.
-func (e *engine) beginGroup(ctx context.Context, key string) error {
+func (e *engine) beginGroup(ctx context.Context, c *customer, in *submission, key string) error {
 	if e.groups.full() {
 		return refusal(pdu.StatusMsgQFul)
 	}
@@ -85,7 +99,10 @@ func (e *engine) beginGroup(ctx context.Context, key string) error {
 	if err != nil {
 		return fmt.Errorf("noting a message of several parts: %w", err)
 	}
-	o := openGroup{Key: key, Deadline: time.Now().Add(e.options.ReassemblyTTL.Std()), slot: e.slotKey(n)}
+	o := openGroup{
+		Key: key, Customer: c.systemID, People: in.people,
+		Deadline: time.Now().Add(e.options.ReassemblyTTL.Std()), slot: e.slotKey(n),
+	}
 	text, err := json.Marshal(o)
 	if err != nil {
 		return message.Permanent(err)
@@ -97,8 +114,13 @@ func (e *engine) beginGroup(ctx context.Context, key string) error {
 	return nil
 }
 
-func (e *engine) forgetGroup(ctx context.Context, key string) error {
-	return e.state.Delete(ctx, append(e.groups.end(key), key)...)
+func (e *engine) forgetSlot(c *customer, key string) {
+	slots := e.groups.end(key)
+	e.background(func(ctx context.Context) {
+		if err := e.state.Delete(ctx, slots...); err != nil {
+			e.log.Info("forgetting that a message waited for its parts failed; that goes by itself", "customer", c.systemID, "error", err)
+		}
+	})
 }
 
 // findGroups looks for those that were open when the last process ended.
@@ -128,17 +150,40 @@ func (e *engine) findSlots(ctx context.Context, from, to int64) error {
 	return nil
 }
 
-func (e *engine) giveUpGroups(ctx context.Context, now time.Time) {
-	for _, key := range e.groups.due(now) {
-		g, err := e.group(ctx, key)
-		switch {
-		case err == nil && g != nil:
-			err = e.giveUp(ctx, key, g, "the other parts did not come within reassembly_ttl")
-		case err == nil:
-			err = e.forgetGroup(ctx, key)
+// giveUpGroups has the groups given up that are due, in the lanes that would add
+// parts to them.
+func (e *engine) giveUpGroups(now time.Time) {
+	for _, o := range e.groups.due(now) {
+		c := e.customers[o.Customer]
+		if c == nil { // no longer in the file
+			e.groups.end(o.Key)
+			continue
 		}
-		if err != nil {
-			e.log.Warn("giving a message up whose parts did not come failed; trying again", "error", err)
+		if !e.enter() {
+			return
 		}
+		c.lanes.run(o.People, func() {
+			defer e.leave()
+			ctx, cancel := context.WithTimeout(e.life, e.options.SubmitTimeout.Std())
+			defer cancel()
+			if err := e.giveUpOpen(ctx, c, o); err != nil {
+				e.log.Warn("giving a message up whose parts did not come failed; trying again", "customer", o.Customer, "error", err)
+			}
+		})
 	}
+}
+
+func (e *engine) giveUpOpen(ctx context.Context, c *customer, o openGroup) error {
+	if !e.groups.has(o) {
+		return nil
+	}
+	g, err := e.group(ctx, o.Key)
+	switch {
+	case err != nil:
+		return err
+	case g == nil || g.Over:
+		e.forgetSlot(c, o.Key)
+		return nil
+	}
+	return e.giveUp(ctx, c, o.Key, g, "the other parts did not come within reassembly_ttl")
 }

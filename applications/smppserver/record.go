@@ -45,13 +45,29 @@ func (e *engine) recordEntry(messageID string, r *record) (store.Entry, error) {
 	return store.Entry{Key: e.recordKey(messageID), Value: string(text), TTL: e.options.RememberFor.Std()}, nil
 }
 
-// remember keeps a record before its message goes out: events may be fast.
-func (e *engine) remember(ctx context.Context, messageID string, r *record) error {
+// rememberOnce remembers a message that is to go out, unless it is remembered
+// from when it may have: what became of it may be known already.
+func (e *engine) rememberOnce(ctx context.Context, w *whole, messageID string, r *record) error {
+	if w.again {
+		if known, err := e.record(ctx, messageID); err != nil || known != nil {
+			return err
+		}
+	}
+	err := e.remember(ctx, messageID, r, w.with...)
+	if err == nil {
+		w.with = nil
+	}
+	return err
+}
+
+// remember keeps a record before its message goes out (events may be fast), and
+// what else belongs to it.
+func (e *engine) remember(ctx context.Context, messageID string, r *record, with ...store.Entry) error {
 	entry, err := e.recordEntry(messageID, r)
 	if err != nil {
 		return err
 	}
-	entries := []store.Entry{entry}
+	entries := append(with[:len(with):len(with)], entry)
 	for _, p := range r.Parts {
 		if p.ID != messageID {
 			entries = append(entries, store.Entry{Key: e.aliasKey(r.Customer, p.ID), Value: messageID, TTL: e.options.RememberFor.Std()})

@@ -15,6 +15,7 @@ import (
 type submission struct {
 	*pdu.Message
 	dests  []pdu.Address
+	people string // those it goes to, as a key
 	failed []pdu.Unsuccessful
 	short  bool // the client can hold short ids only
 }
@@ -41,14 +42,26 @@ func readSubmission(p *pdu.PDU) submission {
 	}}
 }
 
-// people are those it goes to, as a key.
-func (in *submission) people() string {
+func people(dests []pdu.Address) string {
 	var b strings.Builder
-	for _, d := range in.dests {
+	for _, d := range dests {
 		b.WriteString(d.Addr)
 		b.WriteByte('|')
 	}
 	return b.String()
+}
+
+// messageIDs are those of the messages a submission becomes, one for each
+// person: that of its first part where it can be.
+func (in *submission) messageIDs(first groupPart) []string {
+	if len(in.dests) == 1 && len(first.ID) > shortIDLength && !first.Again {
+		return []string{first.ID}
+	}
+	ids := make([]string, len(in.dests))
+	for i := range ids {
+		ids[i] = message.NewID()
+	}
+	return ids
 }
 
 // submit takes a message, within the customer's window and rate. What goes to
@@ -56,7 +69,7 @@ func (in *submission) people() string {
 func (h handler) submit(b *bind, p *pdu.PDU) {
 	b.use()
 	in := readSubmission(p)
-	in.short = b.wantsShort()
+	in.people, in.short = people(in.dests), b.wantsShort()
 	status := pdu.StatusOK
 	switch {
 	case b.session.Unanswered() > b.Window:
@@ -70,7 +83,7 @@ func (h handler) submit(b *bind, p *pdu.PDU) {
 		h.answer(b, p.Respond(status))
 		return
 	}
-	b.lanes.run(in.people(), func() {
+	b.lanes.run(in.people, func() {
 		defer h.leave()
 		h.answer(b, h.attempt(b, p, &in))
 	})
@@ -140,7 +153,10 @@ func (e *engine) accept(ctx context.Context, c *customer, in *submission) (id st
 	if id, err = c.newID(ctx, in); err != nil {
 		return "", err
 	}
-	whole := whole{submission: in, parts: []gsm.Part{part}, header: header, records: []recordPart{{id, in.RegisteredDelivery}}}
+	alone := groupPart{recordPart: recordPart{id, in.RegisteredDelivery}}
+	whole := whole{
+		submission: in, parts: []gsm.Part{part}, header: header, records: []recordPart{alone.recordPart}, ids: in.messageIDs(alone),
+	}
 	return id, e.publish(ctx, c, &whole)
 }
 
@@ -183,17 +199,12 @@ func (c *customer) check(in *submission) error {
 // publish gives a whole message to the broker, one for each person, and returns
 // when it has all.
 func (e *engine) publish(ctx context.Context, c *customer, w *whole) error {
-	first := w.records[0].ID
 	reached := 0
 	var last error
-	for _, dest := range w.dests {
-		id := first
-		if len(w.dests) > 1 || len(first) <= shortIDLength {
-			id = message.NewID()
-		}
+	for i, dest := range w.dests {
 		m, text := c.outgoing(w, dest)
-		m.ID = id
-		err := e.remember(ctx, id, &record{
+		m.ID = w.ids[i]
+		err := e.rememberOnce(ctx, w, m.ID, &record{
 			Customer: c.systemID, Parts: w.records, Source: w.Source, Dest: dest, Service: w.ServiceType,
 			Text: beginning(text), Submitted: time.Now().UTC(), State: pdu.StateAccepted,
 		})
