@@ -137,8 +137,12 @@ type slow struct {
 
 func (s slow) Send(ctx context.Context, m *message.Message) error {
 	close(s.came)
-	<-s.free
-	return s.Sender.Send(ctx, m)
+	select {
+	case <-s.free:
+		return s.Sender.Send(ctx, m)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // A message whose last part is being published is not given up meanwhile.
