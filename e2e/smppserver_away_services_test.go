@@ -13,6 +13,7 @@ import (
 // customer stays bound, is asked to try again meanwhile, and gets everything
 // once they are back.
 func TestSMPPServerWithoutItsServers(t *testing.T) {
+	t.Parallel()
 	// The transport has a memory of its own: what it does without its database
 	// is for its own tests.
 	f := startCustomers(t, "DATABASE_URL=memory:")

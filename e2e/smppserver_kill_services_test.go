@@ -30,6 +30,7 @@ const (
 // is away. Everything that was answered reaches the SMSC, with its receipt back
 // at the customer, and everything people wrote reaches the customer.
 func TestSMPPServerKilled(t *testing.T) {
+	t.Parallel()
 	f := startCustomers(t)
 	const n = fromACME
 	versions := []uint8{pdu.Version34, pdu.Version34, pdu.Version33}

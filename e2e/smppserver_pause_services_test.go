@@ -16,6 +16,7 @@ import (
 // up with receipts in hand it writes nothing more, lets go of them, and stands
 // by itself.
 func TestSMPPServerPaused(t *testing.T) {
+	t.Parallel()
 	f := startCustomers(t)
 	const n = fromACME / 2
 	f.esme.give(0, n)
