@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -30,6 +31,7 @@ type customer struct {
 	lanes    lanes
 	box      *mailbox
 	ids      *shortIDs
+	references atomic.Uint32 // given to messages from people
 
 	mu        sync.Mutex
 	binds     int
@@ -49,6 +51,7 @@ func (b *bind) use() { b.used.Store(time.Now().UnixNano()) }
 // newCustomer reads what Validate has checked.
 func newCustomer(systemID string, conf Customer) (*customer, error) {
 	c := &customer{Customer: conf.withDefaults(), systemID: systemID, rate: newPerSecond(conf.TPS)}
+	c.references.Store(rand.Uint32())
 	var errs [6]error
 	c.networks, errs[0] = parseNetworks(conf.AllowedIPs)
 	c.sources, errs[1] = parseAddresses(conf.AllowedSources)

@@ -250,6 +250,29 @@ func TestLongMessagesFromPeople(t *testing.T) {
 	}
 }
 
+// The parts of as many messages as the references have room for are not taken for
+// each other's.
+func TestReferencesDiffer(t *testing.T) {
+	c, err := newCustomer("acme", acme())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uint16]bool{}
+	for range 256 {
+		m := message.New()
+		m.From, m.To, m.Content = "+27831234567", "9292", strings.Repeat("long ", 100)
+		letters, err := c.letters(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _ := partOf(&letters[0].Body.Message)
+		if !p.Multipart() || seen[p.Reference] {
+			t.Fatalf("message %d of %d letters has the reference %d again", len(seen), len(letters), p.Reference)
+		}
+		seen[p.Reference] = true
+	}
+}
+
 func TestNobodysMessageIsSetAside(t *testing.T) {
 	b := begin(t)
 	m := b.says("hello?", func(m *message.Message) { m.To = "404" })

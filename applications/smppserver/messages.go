@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"time"
 
@@ -66,7 +65,7 @@ func (c *customer) letters(m *message.Message) (list []letter, err error) {
 		return c.data(m, base, &had, payload)
 	}
 	splitter := gsm.Splitter{Codings: []gsm.Coding{c.codes, gsm.UCS2}, Method: c.cutting}
-	text, err := splitter.Text(m.Content, reference(m.ID))
+	text, err := splitter.Text(m.Content, c.reference())
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +93,7 @@ func (c *customer) data(m *message.Message, base pdu.Message, had *message.Objec
 		put(&base, octets)
 		return []letter{{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: base}}}, nil
 	}
-	cut, err := gsm.Splitter{Method: c.cutting}.Data(octets, reference(m.ID))
+	cut, err := gsm.Splitter{Method: c.cutting}.Data(octets, c.reference())
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +146,7 @@ func sessionParameters(m *message.Message, had *message.Object) (tlvs pdu.TLVs) 
 	return tlvs
 }
 
-// reference tells a long message's parts from another's.
-func reference(id string) uint16 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(id))
-	sum := h.Sum32()
-	return uint16(sum ^ sum>>16)
-}
+// reference tells a long message's parts from another's. A header has room for 8
+// of its bits, so messages are counted: 256 go by before one comes again. Another
+// process begins elsewhere.
+func (c *customer) reference() uint16 { return uint16(c.references.Add(1)) }
