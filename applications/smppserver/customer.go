@@ -20,17 +20,17 @@ import (
 // customer is somebody who may bind, in one run.
 type customer struct {
 	Customer
-	systemID string
-	networks []netip.Prefix
-	sources  addresses
-	owned    addresses
-	codes    gsm.Coding // what data_coding 0 means
-	meanings map[pdu.DataCoding]gsm.Coding
-	cutting  gsm.Method
-	rate     *perSecond
-	lanes    lanes
-	box      *mailbox
-	ids      *shortIDs
+	systemID   string
+	networks   []netip.Prefix
+	sources    addresses
+	owned      addresses
+	codes      gsm.Coding // what data_coding 0 means
+	meanings   map[pdu.DataCoding]gsm.Coding
+	cutting    gsm.Method
+	rate       *perSecond
+	lanes      lanes
+	box        *mailbox
+	ids        *shortIDs
 	references atomic.Uint32 // given to messages from people
 
 	mu        sync.Mutex
