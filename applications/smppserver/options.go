@@ -38,7 +38,9 @@ type Options struct {
 
 // Patience says how long customers are waited for.
 type Patience struct {
-	// MaxConnections is how many connections there may be at once. Default 1000.
+	// MaxConnections is how many connections there may be at once, on each port.
+	// When there are more, the one that has not bound for the longest time is
+	// closed. Default 1000.
 	MaxConnections int `yaml:"max_connections"`
 	// BindTimeout is how long a connection may take to bind. Default 30.
 	BindTimeout config.Duration `yaml:"bind_timeout"`

@@ -69,15 +69,22 @@ func (v *Server) accept() {
 	}
 }
 
-// start runs a session, unless there are enough; then its connection is closed.
+// start runs a session. Where there are enough, the one that has not bound for
+// the longest time makes room; if all have, the new one's connection is closed.
 func (v *Server) start(s *Session) bool {
 	v.mu.Lock()
 	full := v.settings.MaxSessions > 0 && len(v.sessions) >= v.settings.MaxSessions
-	if v.closed || full {
+	var crowdedOut *Session
+	if full && !v.closed {
+		crowdedOut = v.oldestUnbound()
+		defer v.tellFull(crowdedOut)
+	}
+	if v.closed || full && crowdedOut == nil {
 		v.mu.Unlock()
 		_ = s.conn.Close()
 		return false
 	}
+	delete(v.sessions, crowdedOut)
 	if s.observer != nil {
 		s.observer.Opened(s)
 	}
@@ -93,6 +100,31 @@ func (v *Server) start(s *Session) bool {
 	}()
 	return true
 }
+
+// oldestUnbound is nil when all sessions are bound; v.mu is held.
+func (v *Server) oldestUnbound() (oldest *Session) {
+	for s := range v.sessions {
+		if !s.Peer().bound() && (oldest == nil || s.opened.Before(oldest.opened)) {
+			oldest = s
+		}
+	}
+	return oldest
+}
+
+// tellFull ends the session that made room, if one did, and tells of it.
+func (v *Server) tellFull(crowdedOut *Session) {
+	done := "the new one is closed"
+	if crowdedOut != nil {
+		done = "the one that has not bound for the longest time is closed"
+		crowdedOut.Abort(ErrCrowdedOut)
+	}
+	if others, due := v.settings.complaints.due(tooMany, time.Now()); due {
+		v.settings.Logger.Warn("there are more connections than there may be: "+done, "most", v.settings.MaxSessions, "others_before", others)
+	}
+}
+
+// tooMany is no system_id, and what complaints of full servers go by.
+const tooMany = "\x00too many"
 
 // Outbind connects to an ESME and asks it to bind (§2.2.1, §4.1.7). The session
 // is then like any that was accepted. The error is the connection's.

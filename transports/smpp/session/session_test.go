@@ -189,6 +189,40 @@ func TestSessionsAreLimited(t *testing.T) {
 	}
 }
 
+// Whoever connects and does not bind keeps nobody out.
+func TestWhoHasNotBoundMakesRoom(t *testing.T) {
+	g := newGateway()
+	var log bytes.Buffer // written before Closed, read after it
+	v := g.serve(t, session.Settings{MaxSessions: 3, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	bound := dial(t, v)
+	bound.bind(pdu.CmdBindTransceiver)
+	first := dial(t, v)
+	first.send(1, new(pdu.EnquireLink))
+	first.expect(pdu.CmdEnquireLinkResp, pdu.StatusOK)
+	for range 5 {
+		next := dial(t, v)
+		next.send(1, new(pdu.EnquireLink))
+		next.expect(pdu.CmdEnquireLinkResp, pdu.StatusOK)
+	}
+	if _, err := first.r.Read(); err == nil {
+		t.Error("the first that did not bind goes on")
+	}
+	dial(t, v).bind(pdu.CmdBindTransceiver)
+	bound.send(2, new(pdu.EnquireLink))
+	bound.expect(pdu.CmdEnquireLinkResp, pdu.StatusOK)
+	for range 5 {
+		if reason := take(t, g.closed); !errors.Is(reason, session.ErrCrowdedOut) {
+			t.Errorf("closed for %v", reason)
+		}
+	}
+	if n := len(v.Sessions()); n != 3 {
+		t.Errorf("there are %d sessions", n)
+	}
+	if n := strings.Count(log.String(), "more connections than there may be"); n != 1 {
+		t.Errorf("the log tells %d times:\n%s", n, log.String())
+	}
+}
+
 // clumsy is a gateway that panics at every request.
 type clumsy struct{ *gateway }
 

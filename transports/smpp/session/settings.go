@@ -43,7 +43,7 @@ type Settings struct {
 	Inactivity      time.Duration // without a request other than enquire_link before a session is ended; 0: never
 	WriteTimeout    time.Duration // for the peer to take what is written
 	MaxLength       int           // of a PDU, in octets; pdu.DefaultMaxLength unless set
-	MaxSessions     int           // at once, bound or not; 0: any number
+	MaxSessions     int           // at once, bound or not; 0: any number. Who has not bound makes room for who comes
 	Logger          *slog.Logger  // slog.Default unless set
 
 	complaints *complaints // the server's
@@ -132,6 +132,7 @@ var (
 	ErrWindowFull  = errors.New("as many requests as the window allows are unanswered")
 	ErrSilent      = errors.New("the peer did not answer enquire_link")
 	ErrBindTimeout = errors.New("the peer did not bind in time")
+	ErrCrowdedOut  = errors.New("others came while the peer had not bound")
 	ErrInactive    = errors.New("the peer made no request for too long")
 	ErrRefused     = errors.New("the bind was refused")
 	ErrStuck       = errors.New("the peer takes nothing of what is written")
