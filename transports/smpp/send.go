@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"switchboard/message"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // sending is one try at a message.
@@ -35,19 +33,6 @@ type fate struct {
 	refused  error
 	joint    uint16 // what the part was marked by, in an earlier try
 }
-
-// maxResends is how often unknown_policy resend submits a part again.
-const maxResends = 3
-
-const (
-	// urgentRefusals is how often a part is refused for want of room, and still
-	// goes before all others.
-	urgentRefusals = 3
-	// roomRefusals is how often before the message is left to the broker's delays.
-	roomRefusals = 8
-	// shortestRest is how long a part that goes before no others rests at least.
-	shortestRest = 10 * time.Millisecond
-)
 
 // send submits the parts of a message that the SMSC does not have; known are
 // those it has.
@@ -190,82 +175,6 @@ func (s *sending) leave(ctx context.Context, cause error) {
 	}
 }
 
-// settle is what an outcome means for its part: it is accepted, it failed, or it
-// is submitted again and not settled. A part whose message has failed is not
-// submitted again.
-func (s *sending) settle(ctx context.Context, o outcome) (settled bool, err error) {
-	t, f := o.of, &s.parts[o.of.part.n-1]
-	switch {
-	case o.unknown:
-		return s.unanswered(t, o)
-	case o.status == pdu.StatusOK:
-		*f = fate{accepted: true, id: o.id}
-		s.note(ctx, t.part)
-		return true, nil
-	case o.status.Throttling() && s.mayGoOn() && s.wait(t):
-		return false, nil
-	}
-	f.unknown = false
-	return true, statusError(o.status)
-}
-
-// mayGoOn: parts may be submitted again.
-func (s *sending) mayGoOn() bool { return s.failure == nil && !s.leaving }
-
-// wait submits a part again that the SMSC had no room for: first before all
-// others, then after them and ever later. False is to leave it.
-func (s *sending) wait(t *ticket) bool {
-	switch t.refusals++; {
-	case t.refusals > roomRefusals:
-		return false
-	case t.refusals <= urgentRefusals:
-		s.gate.submit(t, true)
-	default:
-		rest := max(s.options.ThrottleDelay.Std(), shortestRest)
-		s.gate.later(t, rest<<(t.refusals-urgentRefusals-1))
-	}
-	return true
-}
-
-func statusError(s pdu.Status) error {
-	err := fmt.Errorf("the SMSC refused submit_sm: %s: %s", s, s.Words())
-	if s.Temporary() || ours(s) {
-		return err
-	}
-	return message.Permanent(err)
-}
-
-// ours are the statuses that find fault with the bind, not with the message.
-func ours(s pdu.Status) bool {
-	switch s {
-	case pdu.StatusInvBndSts, pdu.StatusBindFail, pdu.StatusInvPaswd, pdu.StatusInvSysID, pdu.StatusInvSysTyp:
-		return true
-	}
-	return false
-}
-
-// errUnknown is a submit without an answer: the SMSC may have the message.
-var errUnknown = errors.New("it is unknown whether the SMSC has the message")
-
-// unanswered does what unknown_policy says.
-func (s *sending) unanswered(t *ticket, o outcome) (settled bool, err error) {
-	err = fmt.Errorf("%w: %s", errUnknown, o.unknowing)
-	s.metrics.unknown()
-	switch {
-	case s.options.UnknownPolicy == unknownFail:
-		return true, message.Permanent(err)
-	case s.options.UnknownPolicy == unknownResend && t.resends == maxResends:
-		return true, message.Permanent(fmt.Errorf("%w; it was submitted %d times", err, maxResends+1))
-	case s.options.UnknownPolicy == unknownResend && s.mayGoOn():
-		t.resends++
-		s.again.Store(true)
-		s.gate.submit(t, true)
-		return false, nil
-	}
-	s.parts[t.part.n-1].unknown = true
-	return true, err
-}
-
 // fresh are the parts that were submitted in this try: of the others the last
 // word may have been said.
 func (s *sending) fresh() []fate {
@@ -286,17 +195,15 @@ func (s *sending) note(ctx context.Context, p part) {
 		return
 	}
 	f := &s.parts[p.n-1]
-	m := s.match(p, f.id)
-	if s.twins.are(m.key) {
-		return
-	}
 	entries := []store.Entry{s.acceptedEntry(p, f.id)}
-	if f.id != "" {
+	m := s.match(p, f.id)
+	named := f.id != "" && !s.twins.are(m.key) && !s.twins.worthless(m.key)
+	if named {
 		entries = append(entries, s.idEntry(m))
 	}
 	s.noting.Add(1)
 	written := func(err error) {
-		f.noted = err == nil
+		f.noted = named && err == nil
 		s.noting.Done()
 	}
 	if s.state.SetAsync(context.WithoutCancel(ctx), written, entries...) != nil {

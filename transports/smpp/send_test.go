@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"switchboard/config"
 	"switchboard/message"
-	"switchboard/store"
 	"switchboard/transports/smpp/gsm"
 	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/smpp/smsc"
@@ -134,122 +132,6 @@ func TestTransportEndsWithSubmitsInFlight(t *testing.T) {
 	}
 }
 
-// fragile is a state whose next writes fail.
-type fragile struct {
-	store.State
-	failures atomic.Int32
-}
-
-func (s *fragile) Set(ctx context.Context, entries ...store.Entry) error {
-	if len(entries) > 0 && s.failures.Add(-1) >= 0 {
-		return errors.New("the database is starting up")
-	}
-	return s.State.Set(ctx, entries...)
-}
-
-func startFragile(t *testing.T, behaviour smsc.Behaviour, options ...func(*Transport)) (*bundle, *fragile) {
-	state := &fragile{State: remember(t)}
-	b := &bundle{T: t, smsc: simulate(t, smsc.Settings{Behaviour: behaviour}), line: transporttest.NewLine(), state: state}
-	b.Transport = connected(t, b.smsc.Addr(), state, nil, options...)
-	b.stop = transporttest.Start(t, b.Transport, b.line)
-	return b.bound(), state
-}
-
-// A message is not done with before its id is written down, however long the
-// store is away.
-func TestStoreOutage(t *testing.T) {
-	for _, text := range []string{"hello", strings.Repeat("0123456789", 31)} {
-		b, state := startFragile(t, smsc.Behaviour{Receipts: noReceipts()})
-		state.failures.Store(7)
-		m := outgoing(text)
-		b.send(m)
-		for _, r := range b.smsc.Submitted() {
-			b.receipt(r, "DELIVRD")
-		}
-		if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Delivered {
-			t.Errorf("event = %s", e.Encode())
-		}
-	}
-}
-
-// When the store stays away until the transport ends, the message stays in its
-// queue.
-func TestStoreStaysAway(t *testing.T) {
-	b, state := startFragile(t, smsc.Behaviour{Receipts: noReceipts()})
-	state.failures.Store(1 << 30)
-	failed := make(chan error, 1)
-	go func() {
-		_, err := b.Send(within(b), outgoing("hello"))
-		failed <- err
-	}()
-	b.until("it is accepted", func() bool { return b.smsc.Counters().Accepted == 1 })
-	b.stop()
-	if err := <-failed; !errors.Is(err, context.Canceled) {
-		t.Errorf("Send = %v, want one that puts it back", err)
-	}
-}
-
-// keptOf are the parts of a message that the store knows of.
-func (b *bundle) keptOf(m *message.Message, total int) (n int) {
-	b.Helper()
-	var list []string
-	for i := range total {
-		list = append(list, newKeys(&b.Options).part(&submitted{id: m.ID}, i+1))
-	}
-	found, err := b.state.Get(b.Context(), list...)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return len(found)
-}
-
-// A process that dies in the middle of a long message leaves behind which parts
-// the SMSC has, and the next one submits the others alone.
-func TestKilledInTheMiddle(t *testing.T) {
-	behaviour := smsc.Behaviour{Receipts: noReceipts(), Rules: []smsc.Rule{{To: smsc.Matching("7$"), Text: smsc.Matching("last"), Lost: true}}}
-	b := start(t, smsc.Settings{Behaviour: behaviour}).bound()
-	m := outgoing(strings.Repeat("0123456789", 50) + "last")
-	go func() { _, _ = b.Send(within(b), m) }()
-	b.until("three parts are written down", func() bool { return b.keptOf(m, 4) == 3 })
-
-	next := connected(t, b.smsc.Addr(), b.state, nil)
-	transporttest.Start(t, next, transporttest.NewLine())
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
-	if id, err := next.SendAgain(within(t), m); err != nil || id == "" {
-		t.Fatalf("SendAgain = %q, %v", id, err)
-	}
-	if n := b.smsc.Counters().Submits; n != 5 {
-		t.Errorf("%d submits, want 4 and the unanswered part's second", n)
-	}
-}
-
-// The receipt of a part finds it while the others are underway.
-func TestReceiptBeforeTheOtherParts(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Receipts: noReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("last"), Lost: true}},
-	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 4*quick, unknownResend }).bound()
-	m := outgoing(strings.Repeat("0123456789", 30) + "last")
-	sent := make(chan error, 1)
-	go func() {
-		_, err := b.Send(within(b), m)
-		sent <- err
-	}()
-	b.until("a part is written down", func() bool { return b.keptOf(m, 2) == 1 })
-	first := b.smsc.Submitted()[0]
-	b.receipt(first, "UNDELIV")
-	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Failed {
-		t.Errorf("event = %s", e.Encode())
-	}
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
-	if err := <-sent; err != nil {
-		t.Fatal(err)
-	}
-	b.receipt(first, "UNDELIV")
-	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "repeated"); n != 1 {
-		t.Errorf("the last word on the first part is forgotten: %v receipts were repeated", n)
-	}
-}
-
 // An answer that says "later", later, is no refusal for good.
 func TestLateTemporaryRefusal(t *testing.T) {
 	for status, permanent := range map[pdu.Status]bool{pdu.StatusThrottled: false, pdu.StatusInvBndSts: false, pdu.StatusInvDstAdr: true} {
@@ -352,22 +234,6 @@ func TestOverdueIsLateAtOnce(t *testing.T) {
 	go g.overdue(l, 0)
 	if o := <-outcomes; !o.unknown || late[1] != submit {
 		t.Errorf("outcome %+v, late %v", o, late)
-	}
-}
-
-// A broadcast's next attempt at a message is another message: what the SMSC has
-// of the one before is none of it.
-func TestAttemptsAreApart(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
-	m := outgoing(strings.Repeat("0123456789", 31))
-	for attempt := range 2 {
-		m.RoutingMetadata.Set("broadcast", map[string]any{"id": 1, "attempt": attempt + 1})
-		if _, err := b.SendAgain(within(t), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := b.smsc.Counters().Submits; n != 6 {
-		t.Errorf("%d submits, want those of two attempts", n)
 	}
 }
 
