@@ -17,11 +17,11 @@ func (g *gate) answer(l *lane, sequence uint32, to answerTo, o outcome) (*ticket
 	if t == nil || o.averse {
 		return t, o
 	}
+	defer func() { t.end(o) }() // also when this panics: somebody waits
 	if o.status == pdu.StatusOK && o.id != "" {
 		t.id = o.id
 		o.repeated = g.given(o.id, t.part)
 	}
-	t.end(o)
 	return t, o
 }
 
