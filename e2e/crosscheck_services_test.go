@@ -40,6 +40,7 @@ type exchange struct {
 // An npm client submits to our SMPP server, whose messages leave by our SMPP
 // transport to an npm SMSC; receipts and messages from people go the other way.
 func TestAgainstNPM(t *testing.T) {
+	t.Parallel()
 	esme, smsc := npmFleet(t, installPeers(t))
 	for _, w := range written {
 		t.Run("to people: "+w.name, func(t *testing.T) {
@@ -143,6 +144,7 @@ func npmFleet(t *testing.T, dir string) (esme, smsc *npmPeer) {
 
 // An npm client at the simulator.
 func TestSimulatorAgainstNPM(t *testing.T) {
+	t.Parallel()
 	dir := installPeers(t)
 	s := startSimulator(t, "friendly", "listen: %s\nhttp: %s\nrecord: %s\n")
 	esme := startPeer(t, dir, "esme.js", "127.0.0.1", fmt.Sprint(s.port), "anybody", "secret")

@@ -138,6 +138,7 @@ const (
 // One of two dispatchers dies in the middle of twenty thousand messages: none
 // is lost, and no more come twice than it had in hand.
 func TestDispatcherKilled(t *testing.T) {
+	t.Parallel()
 	s := startServers(t, "rabbitmq")
 	amqpURL := s.url("AMQP_URL")
 	b := connect(t, amqpURL)
@@ -173,6 +174,7 @@ func TestDispatcherKilled(t *testing.T) {
 // RabbitMQ goes away and comes back during traffic: every worker comes back by
 // itself, and nothing is lost.
 func TestBrokerRestarted(t *testing.T) {
+	t.Parallel()
 	s := startServers(t, "rabbitmq")
 	amqpURL := s.url("AMQP_URL")
 	b := connect(t, amqpURL)
@@ -201,6 +203,7 @@ func TestBrokerRestarted(t *testing.T) {
 // Workers that start before RabbitMQ say that they are not ready, and are when
 // it has come.
 func TestStartBeforeBroker(t *testing.T) {
+	t.Parallel()
 	s := startServers(t, "rabbitmq")
 	amqpURL := s.url("AMQP_URL")
 	s.run("stop-rabbitmq")

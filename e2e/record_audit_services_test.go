@@ -97,6 +97,7 @@ func fleetDir(t *testing.T, files map[string]string) string {
 // A fleet under load is clean; messages that were purged from a queue are
 // found, however long ago, and those that wait are not taken for them.
 func TestAuditFindsWhatWasPurged(t *testing.T) {
+	t.Parallel()
 	const gone, waits = 5, 3
 	s, o := startRecord(t)
 	two := func(yaml string) string {
@@ -177,6 +178,7 @@ func sendTo(t *testing.T, b broker.Publisher, transport string, n int) (first st
 // The replicas of the worker are killed again and again while conversations
 // are recorded: all of them are recorded, once.
 func TestRecorderKilled(t *testing.T) {
+	t.Parallel()
 	const kills, between = 12, 400
 	s, o := startRecord(t)
 	memory := []string{o.env[0], "DATABASE_URL=memory:"}

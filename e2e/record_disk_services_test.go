@@ -71,6 +71,7 @@ func smallDisk(t *testing.T, url string, megabytes int) (room func(megabytes int
 // record, and when there is room again all of it is in the record, with nothing
 // set aside and nobody restarted.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	const some, more = 400, 2000 // more than the replicas take in hand
 	s := startServers(t, "rabbitmq", "postgres")
 	room := smallDisk(t, s.url("DATABASE_URL"), 16)

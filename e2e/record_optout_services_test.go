@@ -13,6 +13,7 @@ import (
 // Somebody who says STOP to a dispatcher gets no broadcast any more, though
 // broadcasts pass no dispatcher: none that is under way, and no new one.
 func TestStopEndsBroadcasts(t *testing.T) {
+	t.Parallel()
 	_, o := startRecord(t)
 	port := freePort(t)
 	start(t, "line", fmt.Sprintf("transport_class: telnet\ntransport_name: line\ntelnet_port: %d\n", port), o.env...)

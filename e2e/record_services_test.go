@@ -32,6 +32,7 @@ func startRecord(t *testing.T) (*servers, *operator) {
 // PostgreSQL goes away in the middle of traffic, for as long as OUTAGE says:
 // nobody's message is delayed, and when it is back all of it is in the record.
 func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
 	const before, burst, after = 1000, 5000, 500
 	s, o := startRecord(t)
 	memory := []string{o.env[0], "DATABASE_URL=memory:"}
@@ -84,7 +85,8 @@ func outage(t *testing.T) time.Duration {
 }
 
 // One of two replicas dies in the middle of a broadcast: the other hands over
-// the rest, and nobody gets it twice beyond what the dead one had in hand.
+// the rest, and nobody gets it twice beyond what the dead one had in hand. It
+// keeps the processors busy, so it is not parallel.
 func TestBroadcastReplicaKilled(t *testing.T) {
 	const many = 100_000
 	// inHand is what a replica may have in hand: eight batches of 200.
@@ -126,6 +128,7 @@ func TestBroadcastReplicaKilled(t *testing.T) {
 
 // A conversation over telnet is in the record, and traced hop by hop.
 func TestConversationTraced(t *testing.T) {
+	t.Parallel()
 	_, o := startRecord(t)
 	port := freePort(t)
 	start(t, "line", fmt.Sprintf("transport_class: telnet\ntransport_name: line\ntelnet_port: %d\n", port), o.env...)

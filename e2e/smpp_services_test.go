@@ -46,6 +46,7 @@ func smppCount(t *testing.T) int {
 // killed twice, towards two SMSCs that misbehave differently. Every message
 // ends delivered or with a reason, and neither SMSC gets more than its rate.
 func TestTwoCountriesOverSMPP(t *testing.T) {
+	t.Parallel()
 	n := smppCount(t)
 	f := startCountries(t)
 	began := time.Now()
