@@ -11,7 +11,7 @@ import (
 // RunKilledCancel holds a store to finishing what a Cancel left that was killed.
 // raw is the store's database.
 func RunKilledCancel(t *testing.T, db Ledger, raw *sql.DB) {
-	made := create(t, db, store.Broadcast{Text: "x", RetryAfter: time.Microsecond}, recipients(12_000))
+	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 4, RetryAfter: time.Microsecond}, recipients(600))
 	handed := deliverOne(t, db, nacked)
 	var again []store.Handover // their next attempt, in the hands of one who dies, too
 	eventually(t, "a retry is due", func() bool {
@@ -40,7 +40,7 @@ func RunKilledCancel(t *testing.T, db Ledger, raw *sql.DB) {
 		}
 		return i.Open == 0 && i.Batches == 0 && i.Retrying == 0
 	})
-	if i := info(t, db, made.ID); halfway == 0 || i.State != store.BroadcastCancelled || i.Error != 12_000 {
+	if i := info(t, db, made.ID); halfway == 0 || i.State != store.BroadcastCancelled || i.Error != 600 {
 		t.Errorf("halfway %d times, and then %+v", halfway, i)
 	}
 	for _, r := range list(t, db, store.Filter{Limit: 1000}) {
