@@ -35,8 +35,7 @@ func (g *gate) arrived(l *lane, sequence uint32, to answerTo, o *outcome) (t *ti
 	}
 	delete(l.pending, sequence)
 	took := now.Sub(t.mark.sentAt)
-	l.fastest = min(l.fastest, took)
-	l.pace.answered(t.mark, now, l.fastest)
+	l.pace.arrivals.answered(t.mark, now)
 	began, ended = l.judge(t, o.status, now)
 	if !t.query {
 		g.metrics.answered(l, o.status, took)

@@ -124,6 +124,7 @@ func (g *gate) abandon(t *ticket) (takenBack, ok bool) {
 		return false, false
 	}
 	delete(t.lane.pending, t.sequence)
+	t.lane.pace.arrivals.forget(t.mark, time.Now())
 	t.lane.late(t.sequence, t)
 	g.metrics.window(t.lane)
 	return false, true
@@ -184,7 +185,7 @@ func (g *gate) choose(now time.Time) (chosen *lane, wait time.Duration) {
 func (g *gate) attach(l *lane, k *link) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.link, l.fastest, l.unbound = k, k.connectTime, false
+	l.link, l.unbound = k, false
 	g.pump(time.Now())
 }
 
@@ -226,7 +227,9 @@ func (g *gate) detach(l *lane, k *link, why string) {
 	if l.link != k {
 		return
 	}
+	now := time.Now()
 	l.link = nil
+	l.pace.arrivals.forgetAll(now)
 	for _, sequence := range k.recall() {
 		if t := l.pending[sequence]; t != nil {
 			delete(l.pending, sequence)
@@ -237,7 +240,7 @@ func (g *gate) detach(l *lane, k *link, why string) {
 		delete(l.pending, sequence)
 		t.end(outcome{unknown: true, unknowing: why})
 	}
-	g.pump(time.Now())
+	g.pump(now)
 	g.metrics.window(l)
 }
 
@@ -246,19 +249,21 @@ func (g *gate) detach(l *lane, k *link, why string) {
 func (g *gate) overdue(l *lane, timeout time.Duration) (submits int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	limit := time.Now().Add(-timeout)
+	now := time.Now()
+	limit := now.Add(-timeout)
 	for sequence, t := range l.pending {
 		if t.mark.sentAt.After(limit) {
 			continue
 		}
 		delete(l.pending, sequence)
+		l.pace.arrivals.forget(t.mark, now)
 		if !t.query {
 			submits++
 			l.late(sequence, t) // before anybody can look for it: its answer may be here
 		}
 		t.end(outcome{unknown: true, unknowing: "no answer within " + timeout.String()})
 	}
-	g.pump(time.Now())
+	g.pump(now)
 	g.metrics.window(l)
 	return submits
 }

@@ -20,18 +20,16 @@ func (e *engine) dial(ctx context.Context) (*link, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.options.BindTimeout.Std())
 	defer cancel()
-	began := time.Now()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", address, err)
 	}
-	took := time.Since(began)
 	host, _, _ := net.SplitHostPort(address)
 	config, err := e.options.tlsConfig(host, wrapped)
 	if err == nil && config != nil {
 		secure := tls.Client(conn, config)
 		if err = secure.HandshakeContext(ctx); err == nil {
-			return newLink(secure, took), nil
+			return newLink(secure), nil
 		}
 		err = fmt.Errorf("speaking TLS with %s: %w", address, err)
 	}
@@ -39,7 +37,7 @@ func (e *engine) dial(ctx context.Context) (*link, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	return newLink(conn, took), nil
+	return newLink(conn), nil
 }
 
 // refusedError is a bind the SMSC refused.

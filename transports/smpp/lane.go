@@ -16,7 +16,6 @@ type lane struct {
 	link     *link // nil while not bound
 	pending  map[uint32]*ticket
 	pace     pacer
-	fastest  time.Duration
 	throttle bool
 	agreed   terms
 	averse   bool                             // the SMSC refused our user_message_reference

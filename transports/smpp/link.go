@@ -29,9 +29,8 @@ const (
 
 // link is one TCP connection to an SMSC.
 type link struct {
-	conn        net.Conn
-	reader      *pdu.Reader
-	connectTime time.Duration
+	conn   net.Conn
+	reader *pdu.Reader
 
 	sequences atomic.Uint32 // the last one
 	heard     atomic.Int64  // when the SMSC was last heard of, UnixNano
@@ -47,9 +46,9 @@ type link struct {
 	ended  chan struct{} // closed when the link is of no more use
 }
 
-func newLink(conn net.Conn, connectTime time.Duration) *link {
+func newLink(conn net.Conn) *link {
 	k := &link{
-		conn: conn, reader: pdu.NewReader(conn, 0), connectTime: connectTime,
+		conn: conn, reader: pdu.NewReader(conn, 0),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	k.hear()

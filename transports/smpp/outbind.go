@@ -63,7 +63,7 @@ func (e *engine) acceptOutbinds(ctx context.Context, l net.Listener, places chan
 		case b := <-places:
 			sessions.Go(func() {
 				defer func() { places <- b }()
-				k := newLink(conn, 0)
+				k := newLink(conn)
 				b.guarded(k, "taking the outbind of", func() { b.outbound(ctx, k) })()
 			})
 		default:

@@ -1,38 +1,27 @@
 package smpp
 
 import (
-	"container/heap"
 	"math"
 	"time"
 )
 
-const (
-	// second is the window mt_tps counts in, and a little: clocks are coarse.
-	second = time.Second + time.Millisecond
-	// arrivalLimit is how long after it was written a submit that is not
-	// answered may arrive, as far as mt_tps is concerned.
-	arrivalLimit = 2 * time.Second
-	// tolerance is how far submits may lag behind their even spacing and catch
-	// up: timers are no finer.
-	tolerance = 10 * time.Millisecond
-)
+// tolerance is how far submits may lag behind their even spacing and catch
+// up: timers are no finer.
+const tolerance = 10 * time.Millisecond
 
 // pacer holds one bind to its rate. Two things do, and neither knows the other:
 //
-//   - mt_tps: no more than limit submits arrive at the SMSC in any one second.
-//     The arrival is not seen, but it lies between writing and answer, so a
-//     submit counts until one second after its answer, less the time that no
-//     answer can be faster than.
+//   - mt_tps: no more than limit submits arrive at the SMSC in any one second,
+//     see arrivals.
 //   - what the SMSC says: when more than a few answers of a second ask for less
 //     traffic the learned rate is lowered by a share, and time without raises it
 //     step by step, until it is lifted.
 //
 // It is guarded by its gate's mutex.
 type pacer struct {
-	limit  int // per second; 0 is none
-	next   time.Time
-	active int
-	ends   endings
+	limit    int // per second; 0 is none
+	next     time.Time
+	arrivals arrivals
 
 	delay       time.Duration // throttle_delay
 	learned     float64       // per second; 0 is none
@@ -48,31 +37,6 @@ type pacer struct {
 	refusals counter // answers that asked for less traffic
 }
 
-// mark is one submit that counts.
-type mark struct {
-	sentAt time.Time
-	over   bool
-}
-
-type ending struct {
-	at   time.Time
-	mark *mark
-}
-
-type endings []ending
-
-func (e endings) Len() int           { return len(e) }
-func (e endings) Less(i, j int) bool { return e[i].at.Before(e[j].at) }
-func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *endings) Push(x any)        { *e = append(*e, x.(ending)) }
-func (e *endings) Pop() any {
-	last := len(*e) - 1
-	x := (*e)[last]
-	(*e)[last] = ending{}
-	*e = (*e)[:last]
-	return x
-}
-
 // wait is how long it is until a submit may be written; 0 is now.
 func (p *pacer) wait(now time.Time) time.Duration {
 	p.grow(now)
@@ -80,21 +44,7 @@ func (p *pacer) wait(now time.Time) time.Duration {
 	if p.limit == 0 {
 		return wait
 	}
-	p.expire(now)
-	if p.active >= p.limit && len(p.ends) > 0 {
-		wait = max(wait, p.ends[0].at.Sub(now))
-	}
-	return wait
-}
-
-// expire lets go of what no longer counts.
-func (p *pacer) expire(now time.Time) {
-	for len(p.ends) > 0 && !p.ends[0].at.After(now) {
-		if m := heap.Pop(&p.ends).(ending).mark; !m.over {
-			m.over = true
-			p.active--
-		}
-	}
+	return max(wait, p.arrivals.wait(p.limit, now))
 }
 
 // sent counts a submit that is being written.
@@ -109,23 +59,9 @@ func (p *pacer) sent(now time.Time) *mark {
 	}
 	m := &mark{sentAt: now}
 	if p.limit > 0 {
-		p.active++
-		heap.Push(&p.ends, ending{now.Add(arrivalLimit + second), m})
+		p.arrivals.sent(m)
 	}
 	return m
-}
-
-// answered takes down that a submit has arrived, at the latest fastest before
-// now: no answer comes back faster.
-func (p *pacer) answered(m *mark, now time.Time, fastest time.Duration) {
-	if p.limit == 0 || m.over {
-		return
-	}
-	arrived := now.Add(-fastest)
-	if arrived.Before(m.sentAt) {
-		arrived = m.sentAt
-	}
-	heap.Push(&p.ends, ending{arrived.Add(second), m})
 }
 
 // rate is the even spacing's, per second; 0 is as fast as can be.

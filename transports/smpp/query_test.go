@@ -205,7 +205,7 @@ func TestQueryInTheGate(t *testing.T) {
 	query := &ticket{frame: frame, query: true, outcome: make(chan outcome, 1)}
 	g.submit(submit, false)
 	g.submit(query, false)
-	k := newLink(nil, 0)
+	k := newLink(nil)
 	g.attach(l, k)
 	if len(l.pending) != 1 || l.pending[1] != query {
 		t.Fatalf("pending: %v, want the question", l.pending)

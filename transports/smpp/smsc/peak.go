@@ -7,13 +7,17 @@ import "time"
 type meter struct {
 	total uint64
 	peak  int
-	ring  []int64 // times of the last second, in nanoseconds, from head on
+	first time.Time // from which all others are counted: clocks are set, and intervals are not
+	ring  []int64   // times of the last second, in nanoseconds, from head on
 	head  int
 	n     int
 }
 
 func (m *meter) add(at time.Time) {
-	now := at.UnixNano()
+	if m.total == 0 {
+		m.first = at
+	}
+	now := int64(at.Sub(m.first))
 	m.drop(now)
 	if m.n == len(m.ring) {
 		m.grow()
@@ -26,7 +30,7 @@ func (m *meter) add(at time.Time) {
 
 // rate is how many there were in the second before.
 func (m *meter) rate(at time.Time) int {
-	m.drop(at.UnixNano())
+	m.drop(int64(at.Sub(m.first)))
 	return m.n
 }
 
