@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"switchboard/persistence"
 )
 
-// broadcastSection sends one text to s.people persons through a transport that
+// broadcastSection sends one text to many persons, through a transport that
 // answers at once, and compares with the dispatcher in the same run.
 func broadcastSection(ctx context.Context, s settings) (string, error) {
 	b, err := rabbitmq.Open(rabbitmq.Settings{URL: s.amqpURL, Name: "bench"})
@@ -28,20 +29,28 @@ func broadcastSection(ctx context.Context, s settings) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sent, err := measureBroadcast(ctx, b, s)
-	if err != nil {
-		return "", err
-	}
-	text := fmt.Sprintf("`switchboard send --from-file` with a list of %d persons and a personal field; one `persistence` worker hands over; a\n"+
+	text := fmt.Sprintf("`switchboard send --from-file` with a list of persons and a personal field; one `persistence` worker hands over; a\n"+
 		"transport in the benchmark acknowledges each message at once, which is recorded too. The dispatcher's own rate, in the same\n"+
-		"run, is %.0f messages/s.\n\n", s.people, dispatched.rate)
-	text += "| what | time | messages/s | of the dispatcher | peak memory |\n|---|---:|---:|---:|---:|\n"
-	text += fmt.Sprintf("| stored (the command's whole run) | %.1f s | %.0f | – | %.0f MB |\n",
-		sent.stored.Seconds(), float64(s.people)/sent.stored.Seconds(), float64(sent.storing.peakRSS)/1e6)
-	text += fmt.Sprintf("| handed over | %.1f s | %.0f | %.2f | %.0f MB |\n", sent.handed.Seconds(),
-		float64(s.people)/sent.handed.Seconds(), float64(s.people)/sent.handed.Seconds()/dispatched.rate, float64(sent.handing.peakRSS)/1e6)
-	text += fmt.Sprintf("| recorded as sent | %.1f s | %.0f | – | – |", sent.recorded.Seconds(), float64(s.people)/sent.recorded.Seconds())
-	return text, nil
+		"run, is %.0f messages/s.\n\n", dispatched.rate)
+	text += "| persons | what | time | messages/s | of the dispatcher | peak memory |\n|---:|---|---:|---:|---:|---:|\n"
+	for _, people := range s.people {
+		sent, err := measureBroadcast(ctx, b, s, people)
+		if err != nil {
+			return "", fmt.Errorf("%d persons: %w", people, err)
+		}
+		text += sent.rows(people, dispatched.rate)
+	}
+	return strings.TrimRight(text, "\n"), nil
+}
+
+func (m *sentBroadcast) rows(people int, dispatcher float64) string {
+	line := func(what string, took time.Duration, beside, memory string) string {
+		return fmt.Sprintf("| %d | %s | %.1f s | %.0f | %s | %s |\n", people, what, took.Seconds(), float64(people)/took.Seconds(), beside, memory)
+	}
+	megabytes := func(u usage) string { return fmt.Sprintf("%.0f MB", float64(u.peakRSS)/1e6) }
+	return line("stored (the command's whole run)", m.stored, "–", megabytes(m.storing)) +
+		line("handed over", m.handed, fmt.Sprintf("%.2f", float64(people)/m.handed.Seconds()/dispatcher), megabytes(m.handing)) +
+		line("recorded as sent", m.recorded, "–", "–")
 }
 
 // sentBroadcast is how long a broadcast took: until it was stored, and from
@@ -52,7 +61,7 @@ type sentBroadcast struct {
 	storing, handing         usage
 }
 
-func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings) (m sentBroadcast, err error) {
+func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings, people int) (m sentBroadcast, err error) {
 	l, err := newLedger(ctx, s, "bench_broadcast")
 	if err != nil {
 		return m, err
@@ -64,7 +73,7 @@ func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings) (m se
 		}
 		defer func() { _ = b.Delete(context.Background(), queue) }()
 	}
-	if m.stored, m.storing, err = storeBroadcast(ctx, s, l); err != nil {
+	if m.stored, m.storing, err = storeBroadcast(ctx, s, l, people); err != nil {
 		return m, err
 	}
 	hearing, stop := context.WithCancel(ctx)
@@ -77,7 +86,7 @@ func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings) (m se
 	if err != nil {
 		return m, err
 	}
-	m.handed, m.recorded, err = timeBroadcast(ctx, l, began, came, s.people)
+	m.handed, m.recorded, err = timeBroadcast(ctx, l, began, came, people)
 	var stopErr error
 	m.handing, stopErr = c.stop()
 	stop()
@@ -88,9 +97,9 @@ func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings) (m se
 	return m, err
 }
 
-func storeBroadcast(ctx context.Context, s settings, l *ledger) (took time.Duration, used usage, err error) {
+func storeBroadcast(ctx context.Context, s settings, l *ledger, people int) (took time.Duration, used usage, err error) {
 	list := filepath.Join(filepath.Dir(s.binary), "people.csv")
-	if err := writePeople(list, s.people); err != nil {
+	if err := writePeople(list, people); err != nil {
 		return 0, used, err
 	}
 	began := time.Now()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,7 +30,7 @@ type settings struct {
 	n           int    // messages of one measurement
 	rounds      int    // measurements of each kind, of which the median counts
 	outstanding int    // receipts that are awaited at once, in one row of smpp
-	people      int    // of a broadcast
+	people      []int  // of broadcasts
 	rows        int    // messages in the record, of look-ups
 }
 
@@ -70,10 +71,17 @@ func run() error {
 	report := flag.String("report", "docs/benchmarks.md", "the report to update; none when empty")
 	flag.IntVar(&s.n, "n", 20000, "messages of one measurement")
 	flag.IntVar(&s.rounds, "rounds", 3, "measurements of each kind, of which the median counts")
-	flag.IntVar(&s.people, "people", 100_000, "persons of a broadcast")
+	people := flag.String("people", "100000,1000000", "persons of broadcasts, one after the other")
 	flag.IntVar(&s.outstanding, "outstanding", 100_000, "receipts awaited at once in a row of smpp; 0 for no such row")
 	flag.IntVar(&s.rows, "rows", 1_000_000, "messages in the record where things are looked up; ten million take about 15 GB")
 	flag.Parse()
+	for _, n := range strings.Split(*people, ",") {
+		persons, err := strconv.Atoi(n)
+		if err != nil {
+			return fmt.Errorf("reading -people: %w", err)
+		}
+		s.people = append(s.people, persons)
+	}
 	if s.amqpURL == "" || s.databaseURL == "" {
 		return errUsage
 	}
