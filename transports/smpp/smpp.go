@@ -2,6 +2,15 @@
 // ESME does: it binds, submits messages within a window and a rate, keeps the
 // receipts' way back to the messages, and takes what people send. Section
 // numbers (§) are those of the SMPP 3.4 specification, issue 1.2.
+//
+// Where to find what: an engine is one run of a transport. Binders keep its
+// binds (binder, handshake, outbind), each a lane over links. Out: send plans a
+// message (plan, wishes), the gate gives its tickets in order to a lane that may
+// take one (pacer, arrivals), answers settle them (answer, settle); unknown and
+// inquirer follow those of which nothing was heard. In: take gives each PDU of a
+// link to what handles it; deliveries holds what is in hand (copies); inbound,
+// concat and ussd make messages of it, receipts makes reports, which find their
+// messages by correlate, held, twins and reference, and end in verdict.
 package smpp
 
 import (
