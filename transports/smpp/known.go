@@ -83,7 +83,7 @@ type known struct {
 	Joint   uint16          `json:"j,omitempty"` // what marks the parts of its text
 	Attempt int             `json:"a,omitempty"` // which of a broadcast's
 	Same    []known         `json:"s,omitempty"` // others that were given the same id
-	Again   bool            `json:"g,omitempty"` // submitted more than once: it may have several ids
+	Again   bool            `json:"g,omitempty"` // submitted more than once, perhaps: it may have several ids
 
 	Nameless bool `json:"l,omitempty"` // it was accepted without an id
 	Many     bool `json:"y,omitempty"` // of nobody: more messages than can be told apart have the id

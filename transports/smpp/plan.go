@@ -20,7 +20,7 @@ type submitted struct {
 	joint        uint16      // what marks several segments as those of one text
 	expected     bool        // a last receipt is expected
 	attempt      int         // a broadcast's; 0 is none
-	again        atomic.Bool // a part was submitted more than once
+	again        atomic.Bool // a part was, or may have been, submitted more than once
 }
 
 // part is one segment of a message.

@@ -161,10 +161,7 @@ func (e *engine) event(m match, h heldReceipt, status receipt.Status) *message.E
 func eventID(m match, h heldReceipt, status receipt.Status) string {
 	about, word := m.key, h.Raw
 	if status.Final() {
-		word = ""
-		if m.severalIDs() {
-			about = strconv.Itoa(m.Attempt)
-		}
+		about, word = strconv.Itoa(m.Attempt), ""
 	}
 	sum := sha256.Sum256([]byte(m.Message + "\x00" + about + "\x00" + string(status) + "\x00" + word))
 	return hex.EncodeToString(sum[:16])

@@ -104,6 +104,7 @@ func (e *engine) recognizeAmong(ctx context.Context, found map[string]string, h 
 func (e *engine) settleUnknown(ctx context.Context, h heldReceipt, k known, how string) (*match, error) {
 	e.logger.Info("a receipt is taken for that of a submit without an answer",
 		"message_id", k.Message, "smsc_message_id", h.ID, "by", how)
+	k.Again = true // what is kept is from before it was submitted again, if it was
 	m := &match{known: k, key: e.keys.id(e.ids.kept(h.ID)), how: how}
 	s := k.submitted()
 	p := part{s, max(k.N, 1)}

@@ -35,7 +35,7 @@ type fate struct {
 }
 
 // send submits the parts of a message that the SMSC does not have; known are
-// those it has.
+// those it has, nil when the message was never in hand before.
 func (e *engine) send(ctx context.Context, m *message.Message, known []fate) (providerID string, err error) {
 	p, err := e.plan(m, e.joint(m, known))
 	if err != nil {
@@ -71,6 +71,7 @@ func (e *engine) newSending(p *plan, known []fate) *sending {
 		outcomes: make(chan outcome, p.total),
 	}
 	copy(s.parts, known)
+	s.again.Store(known != nil) // the SMSC may have what it refused, and what a process submitted that died
 	s.over.Add(1)
 	return s
 }
@@ -79,9 +80,6 @@ func (s *sending) submit() {
 	for i, frame := range s.frames {
 		if s.parts[i].accepted {
 			continue
-		}
-		if s.parts[i].unknown {
-			s.again.Store(true)
 		}
 		p := part{s.submitted, i + 1}
 		s.tickets[i] = &ticket{frame: frame, part: p, ours: p.reference() != 0, outcome: s.outcomes, sending: s}

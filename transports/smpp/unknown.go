@@ -102,9 +102,6 @@ func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID 
 	if err != nil {
 		return "", fmt.Errorf("asking what was submitted of message %s: %w", m.ID, err)
 	}
-	if len(found) == 0 {
-		return e.send(ctx, m, nil)
-	}
 	known, waited, err := readFates(keys, found)
 	if err != nil {
 		return "", err

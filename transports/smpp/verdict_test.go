@@ -133,6 +133,65 @@ func TestResentMessageEndsOnce(t *testing.T) {
 	b.noOtherEvent()
 }
 
+// A message that the SMSC has although it refused it is submitted again; its
+// two receipts, of which one finds it by reference, are one last word.
+func TestRefusedMessageEndsOnce(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Nack: 1}, Receipts: noReceipts()}}).bound()
+	m := outgoing("hello")
+	if _, err := b.Send(within(t), m); err == nil || message.IsPermanent(err) {
+		t.Fatalf("Send = %v, want to be tried again", err)
+	}
+	b.smsc.SetBehaviour(smsc.Behaviour{Answers: &smsc.Answers{Delay: smsc.Fixed(10 * quick.Std())}, Receipts: noReceipts()})
+	ctx, cancel := context.WithTimeout(within(t), quick.Std())
+	defer cancel()
+	if _, err := b.SendAgain(ctx, m); !errors.Is(err, errUnknown) {
+		t.Fatalf("SendAgain, without time = %v", err)
+	}
+	b.endsOnce(m, b.smsc.Submitted())
+}
+
+// So are those of a message that a stopped process has left unanswered, and the
+// next one has submitted again.
+func TestLeftMessageEndsOnce(t *testing.T) {
+	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}},
+		func(o *Transport) { o.UnknownPolicy = unknownResend }).bound()
+	m := outgoing("hello")
+	ctx, cancel := context.WithTimeout(within(t), quick.Std())
+	defer cancel()
+	if _, err := b.Send(ctx, m); !errors.Is(err, errUnknown) {
+		t.Fatalf("Send, without time = %v", err)
+	}
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	if _, err := b.SendAgain(within(t), m); err != nil {
+		t.Fatal(err)
+	}
+	b.endsOnce(m, b.smsc.Submitted())
+}
+
+// endsOnce has the SMSC report both submits of a message: the first is told by
+// its reference, the second, in other words, by its id.
+func (b *bundle) endsOnce(m *message.Message, both []smsc.Received) {
+	b.Helper()
+	e, err := b.running(within(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := heldReceipt{ID: both[0].MessageID, Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From, Ref: max(1, referenceOf(m.ID))}
+	if err := e.takeReceipt(b.Context(), h); err != nil {
+		b.Fatal(err)
+	}
+	if event := b.line.NextEvent(b); event.MessageID != m.ID || event.TransportMetadata.Text("smpp_matched_by") != "reference" {
+		b.Errorf("event = %s", event.Encode())
+	}
+	b.until("the second id is known", func() bool {
+		found, err := b.state.Get(b.Context(), e.keys.id(both[1].MessageID))
+		return err == nil && len(found) == 1
+	})
+	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.receipt(both[1], "REJECTD")
+	b.noOtherEvent()
+}
+
 // tryReceipt has the SMSC report a state, and returns what it is told.
 func (b *bundle) tryReceipt(r smsc.Received, state string) error {
 	m := r.Message()
