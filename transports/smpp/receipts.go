@@ -93,11 +93,24 @@ func (e *engine) reportMatch(ctx context.Context, m match, h heldReceipt) error 
 	if m.Ref != 0 && m.Ref == h.Ref {
 		e.echoes.Store(true) // the chance of it is one in 65,535
 	}
-	switch {
-	case m.Final != "":
+	if !h.Status.Final() && m.Final == "" {
+		return e.reportNow(ctx, m, h)
+	}
+	end := fmt.Sprint("end/", m.key, "/", m.Message, "/", m.Attempt, "/", m.N)
+	if m.Final != "" || !e.held.claim(end) { // another may be reporting it: a copy, or one that was held
 		e.metrics.receipt("repeated")
 		return nil
-	case m.Dead:
+	}
+	err := e.reportNow(ctx, m, h)
+	if err != nil {
+		e.held.disclaim(end)
+	}
+	return err
+}
+
+// reportNow is reportMatch for a part on which the last word was not said.
+func (e *engine) reportNow(ctx context.Context, m match, h heldReceipt) error {
+	if m.Dead {
 		e.metrics.receipt("matched")
 		return e.conclude(ctx, m, h)
 	}

@@ -28,6 +28,49 @@ func (l *lameLine) Report(ctx context.Context, e *message.Event) error {
 	return l.Line.Report(ctx, e)
 }
 
+// busyLine is long about its next report.
+type busyLine struct {
+	*transporttest.Line
+	begun, finish chan struct{}
+	reports       atomic.Int32
+}
+
+func (l *busyLine) Report(ctx context.Context, e *message.Event) error {
+	if l.reports.Add(1) == 1 {
+		close(l.begun)
+		<-l.finish
+	}
+	return l.Line.Report(ctx, e)
+}
+
+// A receipt that comes again while it is being reported, as one that was held
+// and whose id has just come, is reported once.
+func TestReceiptTakenTwiceAtOnce(t *testing.T) {
+	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	line := &busyLine{Line: transporttest.NewLine(), begun: make(chan struct{}), finish: make(chan struct{})}
+	tr := connected(t, v.Addr(), remember(t), nil)
+	transporttest.Start(t, tr, line)
+	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
+	m := outgoing("hello")
+	h := heldReceipt{ID: b.send(m), Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From}
+	e, err := b.running(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan error, 1)
+	go func() { first <- e.takeReceipt(within(t), h) }()
+	<-line.begun
+	second := e.takeReceipt(within(t), h)
+	close(line.finish)
+	if err := errors.Join(<-first, second); err != nil {
+		t.Fatal(err)
+	}
+	if event := line.NextEvent(t); event.MessageID != m.ID || event.DeliveryStatus != message.Delivered {
+		t.Errorf("event = %s", event.Encode())
+	}
+	b.noOtherEvent()
+}
+
 // A failed message of several parts is reported, once, also when the broker was
 // away for its first receipt.
 func TestFailedPartsAreReportedLater(t *testing.T) {
