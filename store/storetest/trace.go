@@ -34,7 +34,7 @@ func wantTrace(t *testing.T, db Ledger, id string, want []string, missing string
 // traceBroadcast follows one of a broadcast's messages from the list to its
 // second attempt.
 func traceBroadcast(t *testing.T, db Ledger) {
-	made := create(t, db, store.Broadcast{Text: "x", Retries: 2, RetryAfter: time.Microsecond, Start: time.Now().Add(200 * time.Millisecond)}, recipients(1))
+	made := create(t, db, store.Broadcast{Text: "x", Retries: 2, RetryAfter: time.Microsecond, Start: time.Now().Add(3 * time.Second)}, recipients(1))
 	id := list(t, db, store.Filter{})[0].ID
 	steps := []string{"stored by broadcast"}
 	wantTrace(t, db, id, steps, fmt.Sprintf("not handed to transport sms; broadcast %d starts ", made.ID))
