@@ -101,12 +101,19 @@ func (t *Transport) Run(ctx context.Context, line transports.Line) error {
 	defer t.port.Forget()
 	work, letGo := context.WithCancel(context.WithoutCancel(ctx))
 	defer letGo()
+	hungUp := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(hungUp)
 		_ = listener.Close()
 		t.hangUpAll()
 		time.AfterFunc(stopGrace, letGo)
 	})
-	defer stop()
+	// The next Run must not have its clients hung up by the end of this one.
+	defer func() {
+		if !stop() {
+			<-hungUp
+		}
+	}()
 	var group sync.WaitGroup
 	t.accept(ctx, listener, func(conn net.Conn) {
 		group.Go(func() { t.protect(conn, func() { t.serve(ctx, work, conn, line) }) })
