@@ -32,7 +32,7 @@ test-fast: ## The tests that need no server
 
 .PHONY: bench
 bench: ## Measure on a real RabbitMQ, against a bare client in the same run (BENCH="flags")
-	scripts/services run go run ./cmd/bench $(BENCH)
+	scripts/services run go run ./internal/bench $(BENCH)
 
 .PHONY: lint
 lint: ## vet, gofumpt and staticcheck, with the tests that need servers and without

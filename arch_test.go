@@ -16,31 +16,30 @@ import (
 // covers everything below it; the longest name that fits a package counts. A
 // package may always import what is below itself. Tests are free.
 var mayImport = map[string][]string{
-	"message":      {},
-	"config":       {},
-	"broker":       {},
-	"store":        {"message"},
-	"worker":       {"broker", "config", "message", "store"},
-	"middleware":   {"worker", "config", "message", "store"},
-	"dispatcher":   {"worker", "config", "message", "store", "broker"},
-	"routers":      {"dispatcher", "config", "message", "store"},
-	"transports":   {"worker", "config", "message", "store"},
-	"applications": {"worker", "config", "message", "store"},
-	// The SMPP server speaks the transport's protocol, from the other end.
-	"applications/smppserver": {"applications", "config", "message", "store", "transports/smpp"},
-	"persistence":             {"worker", "broker", "config", "message", "store", "applications", "auditor"},
-	"console":                 {"worker", "broker", "config", "message", "store"},
-	"deadletters":             {"broker", "config", "message", "worker"},
-	"auditor":                 {"broker", "deadletters", "message", "store"},
-	"fleet":                   {"applications", "broker", "config", "console", "dispatcher", "message", "persistence", "store", "transports", "worker"},
-	// They look at a fleet's files, and run none of it.
-	"explain":  {"fleet", "dispatcher", "config", "message", "store", "worker"},
-	"graph":    {"fleet", "config", "dispatcher", "explain"},
-	"configs":  {},
-	"cli":      {""},
-	"cmd":      {""},
-	"internal": {""},
-	"e2e":      {""},
+	"message":        {},
+	"options":        {},
+	"broker":         {},
+	"smpp":           {},
+	"smpp/session":   {"worker", "smpp"}, // for Protect alone; to go
+	"smpp/simulator": {"options", "smpp"},
+	"configs":        {},
+	"store":          {"message"},
+	"worker":         {"broker", "options", "message", "store"},
+	"middleware":     {"worker", "options", "message", "store"},
+	"dispatcher":     {"worker", "options", "message", "store", "broker"},
+	"routers":        {"dispatcher", "options", "message", "store"},
+	"transports":     {"worker", "options", "message", "store"},
+	"applications":   {"worker", "options", "message", "store"},
+	// Only these two speak SMPP: one to an SMSC, one as an SMSC.
+	"transports/smpp":         {"transports", "worker", "options", "message", "store", "smpp"},
+	"applications/smppserver": {"applications", "options", "message", "store", "smpp"},
+	"persistence":             {"worker", "broker", "options", "message", "store", "applications"},
+	"fleet":                   {"applications", "broker", "options", "dispatcher", "message", "persistence", "store", "transports", "worker"},
+	"operate":                 {"fleet", "dispatcher", "options", "message", "store", "worker", "broker", "persistence"},
+	"cli":                     {""},
+	"cmd":                     {""},
+	"internal":                {""},
+	"e2e":                     {""},
 }
 
 // A plugin may import its frame and what the frame stands on, never a broker.

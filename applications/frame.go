@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -27,7 +27,7 @@ func DefaultOptions() Options { return Options{Settings: worker.DefaultSettings(
 func (o *Options) Validate() error {
 	errs := []error{o.Settings.Validate()}
 	if err := worker.CheckConnector(o.TransportName); err != nil {
-		errs = append(errs, config.Field(err, "transport_name"))
+		errs = append(errs, options.Field(err, "transport_name"))
 	}
 	return errors.Join(errs...)
 }
@@ -40,8 +40,8 @@ type Frame struct {
 }
 
 // New makes the worker around an application.
-func New(env worker.Env, options Options, app Application) *Frame {
-	return &Frame{core: worker.Core{Env: env, Settings: options.Settings}, options: options, app: app}
+func New(env worker.Env, opts Options, app Application) *Frame {
+	return &Frame{core: worker.Core{Env: env, Settings: opts.Settings}, options: opts, app: app}
 }
 
 // Run answers messages until ctx ends.

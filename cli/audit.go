@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/auditor"
 	"switchboard/broker"
 	"switchboard/fleet"
 	"switchboard/persistence"
+	"switchboard/persistence/audit"
 	"switchboard/store"
 )
 
@@ -36,7 +36,7 @@ type auditing struct {
 
 // audited is what an audit found.
 type audited struct {
-	*auditor.Finding
+	*audit.Finding
 	Queues []queueStatus `json:"queues,omitempty"` // of the fleet that was named
 	// Balanced says that the queues were held against the record: what is not
 	// missing then is somewhere.
@@ -98,8 +98,8 @@ func (a *auditing) find(ctx context.Context, args []string) (found *audited, err
 			found, err = a.balance(ctx, db, args)
 			return err
 		}
-		audit, err := db.Audit(ctx, a.limits)
-		found = &audited{Finding: &auditor.Finding{Audit: audit}}
+		report, err := db.Audit(ctx, a.limits)
+		found = &audited{Finding: &audit.Finding{Audit: report}}
 		return err
 	})
 	return found, err
@@ -113,13 +113,13 @@ func (a *auditing) balance(ctx context.Context, db store.Database, args []string
 	if err != nil {
 		return nil, err
 	}
-	look := &auditor.Auditor{Record: db, Fleet: places(defs), Limits: a.limits, Again: a.again}
+	look := &audit.Auditor{Record: db, Fleet: places(defs), Limits: a.limits, Again: a.again}
 	if look.Depths, err = managed(a.management, a.amqpURL); err != nil {
 		return nil, err
 	}
 	// Without a tap nothing is known of what is still to be written down.
 	if found.Balanced = len(look.Fleet.Taps) > 0; !found.Balanced {
-		look.Fleet = auditor.Fleet{}
+		look.Fleet = audit.Fleet{}
 	}
 	return found, a.onQueues(ctx, args, func(b broker.Broker, queues []string) (err error) {
 		if found.Queues, err = statuses(ctx, b, queues); err != nil {
@@ -132,8 +132,8 @@ func (a *auditing) balance(ctx context.Context, db store.Database, args []string
 }
 
 // places are where a fleet's messages may be.
-func places(defs []*fleet.Definition) auditor.Fleet {
-	f := auditor.Fleet{Connectors: connectors(defs), Silent: silent(defs)}
+func places(defs []*fleet.Definition) audit.Fleet {
+	f := audit.Fleet{Connectors: connectors(defs), Silent: silent(defs)}
 	for _, d := range defs {
 		if d.Class == "persistence" {
 			f.Taps = append(f.Taps, persistence.TapQueue(d.Name))

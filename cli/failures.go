@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/broker"
-	"switchboard/deadletters"
 	"switchboard/fleet"
+	"switchboard/worker/deadletter"
 )
 
 // failures are the flags of the commands that look after dead letters.
@@ -24,7 +24,7 @@ type failures struct {
 	only   []string // queues, of those the arguments name
 	limit  int
 	yes    bool
-	filter deadletters.Filter
+	filter deadletter.Filter
 }
 
 // defaultListed is how many dead letters of each queue are looked at.
@@ -93,10 +93,10 @@ func (f *failures) listCommand() *cobra.Command {
 }
 
 func (f *failures) list(cmd *cobra.Command, b broker.Broker, queues []string) error {
-	letters := []deadletters.Letter{}
+	letters := []deadletter.Letter{}
 	beyond := 0
 	for _, queue := range queues {
-		found, all, err := deadletters.List(cmd.Context(), b, queue, f.limit, f.filter)
+		found, all, err := deadletter.List(cmd.Context(), b, queue, f.limit, f.filter)
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (f *failures) list(cmd *cobra.Command, b broker.Broker, queues []string) er
 // errorWidth is how much of an error a line of the list shows.
 const errorWidth = 120
 
-func printLetters(out io.Writer, letters []deadletters.Letter, now time.Time) error {
+func printLetters(out io.Writer, letters []deadletter.Letter, now time.Time) error {
 	if len(letters) == 0 {
 		_, err := fmt.Fprintln(out, "no dead letters")
 		return err
@@ -176,7 +176,7 @@ func (f *failures) retryCommand() *cobra.Command {
 
 func (f *failures) retry(cmd *cobra.Command, b broker.Broker, queues []string) error {
 	return f.each(cmd, queues, "put back", func(ctx context.Context, queue string) (int, error) {
-		return deadletters.Retry(ctx, b, queue, f.filter)
+		return deadletter.Retry(ctx, b, queue, f.filter)
 	})
 }
 
@@ -189,12 +189,12 @@ func (f *failures) dropCommand() *cobra.Command {
 func (f *failures) drop(cmd *cobra.Command, b broker.Broker, queues []string) error {
 	if f.yes {
 		return f.each(cmd, queues, "deleted", func(ctx context.Context, queue string) (int, error) {
-			return deadletters.Drop(ctx, b, queue, f.filter)
+			return deadletter.Drop(ctx, b, queue, f.filter)
 		})
 	}
 	n := 0
 	for _, queue := range queues {
-		found, _, err := deadletters.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
+		found, _, err := deadletter.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
 		if err != nil {
 			return err
 		}

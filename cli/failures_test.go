@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"switchboard/broker"
-	"switchboard/deadletters"
+	"switchboard/worker/deadletter"
 )
 
 func letter(id string) string {
 	return `{"message_id": "` + id + `", "from_addr": "1", "to_addr": "2", "content": "very private"}`
 }
 
-func (d *desk) letters(args ...string) (letters []deadletters.Letter) {
+func (d *desk) letters(args ...string) (letters []deadletter.Letter) {
 	d.Helper()
 	d.must(json.Unmarshal([]byte(d.mustRun(append([]string{"failures", "list", "--json"}, args...)...)), &letters))
 	return letters

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/fleet"
-	"switchboard/graph"
+	"switchboard/operate/graph"
 )
 
 func graphCommand(classes fleet.Classes) *cobra.Command {

@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/broker"
-	"switchboard/deadletters"
 	"switchboard/fleet"
 	"switchboard/message"
 	"switchboard/persistence"
+	"switchboard/worker/deadletter"
 )
 
 // dialer opens the broker a URL names and waits until it is there.
@@ -153,7 +153,7 @@ func split(args []string) (paths, names []string) {
 		case err == nil, strings.ContainsRune(arg, '/'), strings.HasSuffix(arg, ".yaml"), strings.HasSuffix(arg, ".yml"):
 			paths = append(paths, arg)
 		default:
-			names = append(names, deadletters.QueueOf(arg))
+			names = append(names, deadletter.QueueOf(arg))
 		}
 	}
 	return paths, names

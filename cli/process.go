@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
-	"switchboard/auditor"
 	"switchboard/fleet"
+	"switchboard/persistence/audit"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -135,7 +135,7 @@ func managed(address, amqpURL string) (worker.Depths, error) {
 	if address == "" {
 		return nil, nil
 	}
-	m, err := auditor.NewManagement(address, amqpURL)
+	m, err := audit.NewManagement(address, amqpURL)
 	if err != nil {
 		return nil, err
 	}

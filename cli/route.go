@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/config"
-	"switchboard/explain"
 	"switchboard/fleet"
 	"switchboard/message"
+	"switchboard/operate/explain"
+	"switchboard/options"
 )
 
 // routingCommands are the commands that look at a fleet's files and run nothing.
@@ -101,7 +101,7 @@ func (q *questionFlags) ask(cmd *cobra.Command, classes fleet.Classes, paths []s
 	f.Down(q.down...)
 	f.At(at)
 	answer, err := f.Ask(cmd.Context(), q.Question)
-	var field *config.FieldError
+	var field *options.FieldError
 	if errors.As(err, &field) {
 		err = errors.New("--" + err.Error())
 	}

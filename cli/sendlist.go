@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/config"
+	"switchboard/options"
 	"switchboard/persistence"
 	"switchboard/store"
 	"switchboard/worker"
@@ -55,7 +55,7 @@ func (l *list) checkTransport(name string) error {
 	}
 	names := slices.Sorted(maps.Keys(l.recorded))
 	return fmt.Errorf("no persistence worker records a transport %q%s (recorded: %s; --force sends all the same)",
-		name, config.DidYouMean(name, names), strings.Join(names, ", "))
+		name, options.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
 func (l *list) check() error {

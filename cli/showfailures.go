@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/broker"
-	"switchboard/deadletters"
+	"switchboard/worker/deadletter"
 )
 
 func (f *failures) showCommand() *cobra.Command {
@@ -24,7 +24,7 @@ func (f *failures) showCommand() *cobra.Command {
 
 // shownLetter is a letter as `show --json` prints it.
 type shownLetter struct {
-	deadletters.Letter
+	deadletter.Letter
 	Headers broker.Headers  `json:"headers"`
 	Body    json.RawMessage `json:"body,omitempty"`      // where it is JSON
 	Text    string          `json:"body_text,omitempty"` // where it is not
@@ -37,7 +37,7 @@ func (f *failures) show(cmd *cobra.Command, b broker.Broker, queues []string) er
 	}
 	shown := []shownLetter{}
 	for _, queue := range queues {
-		found, _, err := deadletters.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
+		found, _, err := deadletter.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (f *failures) show(cmd *cobra.Command, b broker.Broker, queues []string) er
 // maxShownFrom is among how many letters of a queue one is looked for.
 const maxShownFrom = 1_000_000
 
-func whole(l deadletters.Letter) shownLetter {
+func whole(l deadletter.Letter) shownLetter {
 	s := shownLetter{Letter: l, Headers: l.Headers}
 	switch {
 	case json.Valid(l.Body):

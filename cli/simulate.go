@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/simulator"
 )
 
 const (
@@ -76,7 +76,7 @@ type simulation struct {
 	seed                 uint64
 	json, verbose        bool
 
-	smsc *smsc.SMSC
+	smsc *simulator.SMSC
 	out  io.Writer
 	live bool // the counters are one line that is written over
 	last string
@@ -87,9 +87,9 @@ type simulation struct {
 }
 
 // settings are the file's, with the flags over them.
-func (s *simulation) settings(cmd *cobra.Command, args []string) (settings smsc.Settings, err error) {
+func (s *simulation) settings(cmd *cobra.Command, args []string) (settings simulator.Settings, err error) {
 	if len(args) == 1 {
-		if settings, err = smsc.Read(args[0]); err != nil {
+		if settings, err = simulator.Read(args[0]); err != nil {
 			return settings, err
 		}
 	}
@@ -110,8 +110,8 @@ func (s *simulation) settings(cmd *cobra.Command, args []string) (settings smsc.
 	return settings, nil
 }
 
-func (s *simulation) run(ctx context.Context, settings smsc.Settings, in io.Reader, out io.Writer) (err error) {
-	if s.smsc, err = smsc.Start(settings); err != nil {
+func (s *simulation) run(ctx context.Context, settings simulator.Settings, in io.Reader, out io.Writer) (err error) {
+	if s.smsc, err = simulator.Start(settings); err != nil {
 		return err
 	}
 	s.out, s.notices = out, make(chan string)
@@ -164,7 +164,7 @@ func readLines(ctx context.Context, in io.Reader, lines chan<- string) {
 	}
 }
 
-func (s *simulation) greet(settings smsc.Settings) {
+func (s *simulation) greet(settings simulator.Settings) {
 	if s.json {
 		s.printJSON(map[string]any{"listening": s.smsc.Addr(), "http": s.smsc.HTTPAddr()})
 		return

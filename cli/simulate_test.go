@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 )
 
 // A line that is typed in reaches whoever is bound; counters are written as JSON.
@@ -22,7 +22,7 @@ func TestSimulateSMSC(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		s := simulation{json: true}
-		ended <- s.run(ctx, smsc.Settings{Listen: "127.0.0.1:0"}, input, written)
+		ended <- s.run(ctx, simulator.Settings{Listen: "127.0.0.1:0"}, input, written)
 		_ = written.Close()
 	}()
 	lines := bufio.NewScanner(output)

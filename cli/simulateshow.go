@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/simulator"
 )
 
 // conversation is who typed messages are from and to.
@@ -42,11 +42,11 @@ func (s *simulation) typed(ctx context.Context, line string) {
 }
 
 // read takes "FROM TO TEXT" or a text that continues the conversation.
-func (c *conversation) read(line string) smsc.Incoming {
+func (c *conversation) read(line string) simulator.Incoming {
 	if words := strings.SplitN(line, " ", 3); len(words) == 3 && isNumber(words[0]) && isNumber(words[1]) {
 		c.from, c.to, line = words[0], words[1], words[2]
 	}
-	m := smsc.Incoming{From: c.from, To: c.to, Text: line}
+	m := simulator.Incoming{From: c.from, To: c.to, Text: line}
 	if m.From == "" {
 		m.From, m.To = "31612345678", "1234"
 	}
@@ -79,7 +79,7 @@ func (s *simulation) show() {
 func (s *simulation) showMessages() {
 	list, next := s.smsc.ReceivedSince(s.seen)
 	s.seen = next
-	list = slices.DeleteFunc(list, func(r smsc.Received) bool { return r.Message() == nil })
+	list = slices.DeleteFunc(list, func(r simulator.Received) bool { return r.Message() == nil })
 	for i, r := range list {
 		if i == showMost {
 			s.above(fmt.Sprintf("  … and %d more", len(list)-showMost))
@@ -111,7 +111,7 @@ func (s *simulation) above(line string) {
 	_, _ = fmt.Fprintln(s.out, line)
 }
 
-func summary(c smsc.Counters) string {
+func summary(c simulator.Counters) string {
 	line := fmt.Sprintf("bound %d · submits %d (%d/s, at most %d/s) · accepted %d · receipts %d · messages %d",
 		c.Bound, c.Submits, c.PerSecond, c.PeakPerSecond, c.Accepted, c.ReceiptsTaken, c.MessagesTaken)
 	if c.Waiting > 0 {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/explain"
 	"switchboard/fleet"
+	"switchboard/operate/explain"
 )
 
 func testCommand(classes fleet.Classes) *cobra.Command {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/config"
 	"switchboard/fleet"
+	"switchboard/options"
 )
 
 // workerCommand is Vumi's way to start a worker, so that what starts a Vumi
@@ -16,14 +16,14 @@ import (
 func workerCommand(version string, classes fleet.Classes) *cobra.Command {
 	var flags processFlags
 	var class, path string
-	var options []string
+	var opts []string
 	cmd := &cobra.Command{
 		Use:     "worker --worker-class CLASS [--config FILE] [--set-option KEY:VALUE]…",
 		Aliases: []string{"vumi_worker"},
 		Short:   "Run one worker, as Vumi's command line does",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			def, err := defineWorker(classes, class, path, options)
+			def, err := defineWorker(classes, class, path, opts)
 			if err != nil {
 				return misused(err)
 			}
@@ -33,22 +33,22 @@ func workerCommand(version string, classes fleet.Classes) *cobra.Command {
 	flags.add(cmd)
 	cmd.Flags().StringVar(&class, "worker-class", "", "class of the worker, by its short name or Vumi's")
 	cmd.Flags().StringVar(&path, "config", "", "its YAML file")
-	cmd.Flags().StringArrayVar(&options, "set-option", nil, "an option over the file's, KEY:VALUE")
+	cmd.Flags().StringArrayVar(&opts, "set-option", nil, "an option over the file's, KEY:VALUE")
 	return cmd
 }
 
-func defineWorker(classes fleet.Classes, class, path string, options []string) (*fleet.Definition, error) {
+func defineWorker(classes fleet.Classes, class, path string, opts []string) (*fleet.Definition, error) {
 	if class == "" && path == "" {
 		return nil, errors.New("say which worker: --worker-class CLASS, --config FILE, or both")
 	}
-	doc, err := config.Parse("--set-option", nil, nil)
+	doc, err := options.Parse("--set-option", nil, nil)
 	if path != "" {
-		doc, err = config.Read(path)
+		doc, err = options.Read(path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, option := range options {
+	for _, option := range opts {
 		key, value, found := strings.Cut(option, ":")
 		if !found {
 			return nil, fmt.Errorf("--set-option %s: write KEY:VALUE", option)

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -18,15 +18,15 @@ import (
 type Options struct {
 	worker.Settings `yaml:",inline"`
 	// Transports are the connectors of transports.
-	Transports config.Names `yaml:"transport_names"`
+	Transports options.Names `yaml:"transport_names"`
 	// Exposed are the connectors applications attach to.
-	Exposed config.Names `yaml:"exposed_names"`
+	Exposed options.Names `yaml:"exposed_names"`
 	// ReceiveInbound is another word for transport_names, as Vumi's endpoint
 	// dispatchers have it.
-	ReceiveInbound config.Names `yaml:"receive_inbound_connectors"`
+	ReceiveInbound options.Names `yaml:"receive_inbound_connectors"`
 	// ReceiveOutbound is another word for exposed_names, as Vumi's endpoint
 	// dispatchers have it.
-	ReceiveOutbound config.Names `yaml:"receive_outbound_connectors"`
+	ReceiveOutbound options.Names `yaml:"receive_outbound_connectors"`
 	// MaxHops is how many dispatchers a message may pass before it is taken
 	// for one that runs in a circle and set aside.
 	MaxHops int `yaml:"max_hops"`
@@ -35,7 +35,7 @@ type Options struct {
 	// carry that with the message; switch it off where there are no others.
 	RememberOutbound bool `yaml:"remember_outbound"`
 	// ExpireRoutingMemory is how long it is kept. Default 604800 s, seven days.
-	ExpireRoutingMemory config.Duration `yaml:"expire_routing_memory"`
+	ExpireRoutingMemory options.Duration `yaml:"expire_routing_memory"`
 }
 
 // The defaults of a dispatcher. A large prefetch keeps its pipeline full; it is
@@ -58,7 +58,7 @@ func (n Names) prefetch() int {
 func DefaultOptions() Options {
 	return Options{
 		Settings: worker.DefaultSettings(), MaxHops: defaultMaxHops,
-		RememberOutbound: true, ExpireRoutingMemory: config.Duration(defaultMemory),
+		RememberOutbound: true, ExpireRoutingMemory: options.Duration(defaultMemory),
 	}
 }
 
@@ -74,10 +74,10 @@ func (o *Options) Names() Names {
 func (o *Options) Validate() error {
 	errs := []error{o.Settings.Validate()}
 	if o.MaxHops < 1 {
-		errs = append(errs, config.Fieldf("max_hops", "must be at least 1"))
+		errs = append(errs, options.Fieldf("max_hops", "must be at least 1"))
 	}
 	if o.RememberOutbound && o.ExpireRoutingMemory.Std() < time.Second {
-		errs = append(errs, config.Fieldf("expire_routing_memory", "must be at least 1s"))
+		errs = append(errs, options.Fieldf("expire_routing_memory", "must be at least 1s"))
 	}
 	transports, err := eitherOf("transport_names", o.Transports, "receive_inbound_connectors", o.ReceiveInbound)
 	errs = append(errs, err)
@@ -85,11 +85,11 @@ func (o *Options) Validate() error {
 	errs = append(errs, err)
 	names := o.Names()
 	if len(names.Transports) == 0 {
-		errs = append(errs, config.Fieldf(transports, "is missing; a dispatcher needs at least one transport"))
+		errs = append(errs, options.Fieldf(transports, "is missing; a dispatcher needs at least one transport"))
 	}
 	for _, name := range names.Exposed {
 		if slices.Contains(names.Transports, name) {
-			errs = append(errs, config.Field(fmt.Errorf("%s is one of %s too", name, transports), exposed, name))
+			errs = append(errs, options.Field(fmt.Errorf("%s is one of %s too", name, transports), exposed, name))
 		}
 	}
 	return errors.Join(errs...)
@@ -104,17 +104,17 @@ func eitherOf(key string, names []string, other string, others []string) (used s
 	case len(names) == 0:
 		return other, checkNames(other, others)
 	}
-	return key, config.Fieldf(other, "says the same as %s; write one of them", key)
+	return key, options.Fieldf(other, "says the same as %s; write one of them", key)
 }
 
 func checkNames(key string, names []string) error {
 	var errs []error
 	for i, name := range names {
 		if err := worker.CheckConnector(name); err != nil {
-			errs = append(errs, config.Field(err, key, name))
+			errs = append(errs, options.Field(err, key, name))
 		}
 		if slices.Contains(names[:i], name) {
-			errs = append(errs, config.Field(fmt.Errorf("%s is there twice", name), key, name))
+			errs = append(errs, options.Field(fmt.Errorf("%s is there twice", name), key, name))
 		}
 	}
 	return errors.Join(errs...)
@@ -130,10 +130,10 @@ type plan struct {
 	core worker.Core
 }
 
-func newPlan(env worker.Env, options Options, router Router) *plan {
+func newPlan(env worker.Env, opts Options, router Router) *plan {
 	return &plan{
-		options: options, names: options.Names(), router: router,
-		core: worker.Core{Env: env, Settings: options.Settings},
+		options: opts, names: opts.Names(), router: router,
+		core: worker.Core{Env: env, Settings: opts.Settings},
 	}
 }
 

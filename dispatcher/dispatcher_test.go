@@ -12,9 +12,9 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/routers"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
@@ -30,16 +30,16 @@ type bench struct {
 
 func start(t *testing.T, router dispatcher.Router) *bench {
 	t.Helper()
-	options := dispatcher.DefaultOptions()
-	options.Transports = config.Names{"sms", "xmpp"}
-	options.Exposed = config.Names{"app", "log"}
-	return startWith(t, options, router)
+	opts := dispatcher.DefaultOptions()
+	opts.Transports = options.Names{"sms", "xmpp"}
+	opts.Exposed = options.Names{"app", "log"}
+	return startWith(t, opts, router)
 }
 
-func startWith(t *testing.T, options dispatcher.Options, router dispatcher.Router) *bench {
+func startWith(t *testing.T, opts dispatcher.Options, router dispatcher.Router) *bench {
 	t.Helper()
 	if checker, can := router.(dispatcher.Checker); can {
-		if err := checker.Check(options.Names()); err != nil {
+		if err := checker.Check(opts.Names()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func startWith(t *testing.T, options dispatcher.Options, router dispatcher.Route
 	env := worker.Env{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- dispatcher.New(env, options, router).Run(ctx) }()
+	go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()
 	synctest.Wait()
 	stop := func() {
 		cancel()
@@ -93,7 +93,7 @@ func (b *bench) one(queue string) *broker.Delivery {
 
 func simple() *routers.Simple {
 	r := routers.NewSimple()
-	r.RouteMappings = config.Map[config.Names]{{Key: "sms", Value: config.Names{"app", "log"}}, {Key: "xmpp", Value: config.Names{"app"}}}
+	r.RouteMappings = options.Map[options.Names]{{Key: "sms", Value: options.Names{"app", "log"}}, {Key: "xmpp", Value: options.Names{"app"}}}
 	return r
 }
 
@@ -251,10 +251,10 @@ func TestUnroutableOutboundIsNacked(t *testing.T) {
 func TestRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries []time.Time
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names{"sms"}, config.Names{"app"}
-		options.MaxAttempts = 4
-		b := startWith(t, options, routerFunc(func(dispatcher.Arrival) ([]dispatcher.Target, error) {
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names{"sms"}, options.Names{"app"}
+		opts.MaxAttempts = 4
+		b := startWith(t, opts, routerFunc(func(dispatcher.Arrival) ([]dispatcher.Target, error) {
 			tries = append(tries, time.Now())
 			return nil, errors.New("the moon is wrong")
 		}))
@@ -280,9 +280,9 @@ func TestRetries(t *testing.T) {
 // Two dispatchers that route to each other do not do it for ever.
 func TestCirclesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names{"a"}, config.Names{"b"}
-		b := startWith(t, options, routerFunc(func(dispatcher.Arrival) ([]dispatcher.Target, error) {
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names{"a"}, options.Names{"b"}
+		b := startWith(t, opts, routerFunc(func(dispatcher.Arrival) ([]dispatcher.Target, error) {
 			return dispatcher.To("a"), nil
 		}))
 		defer b.stop()

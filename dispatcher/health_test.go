@@ -10,9 +10,9 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/routers"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
@@ -25,14 +25,14 @@ func replicas(t *testing.T, n int) *bench {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, n)
 	for range n {
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names{"sms", "xmpp"}, config.Names{"app"}
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names{"sms", "xmpp"}, options.Names{"app"}
 		router := routers.NewLoadBalancing()
-		if err := router.Check(options.Names()); err != nil {
+		if err := router.Check(opts.Names()); err != nil {
 			t.Fatal(err)
 		}
 		env := worker.Env{Name: "join", Broker: mem, State: state, Logger: slog.New(slog.DiscardHandler)}
-		go func() { done <- dispatcher.New(env, options, router).Run(ctx) }()
+		go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()
 	}
 	synctest.Wait()
 	return &bench{t, mem, func() {

@@ -10,9 +10,9 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
@@ -58,10 +58,10 @@ func TestEventComesHomeByMemory(t *testing.T) {
 // With memory switched off only the router is asked, which cannot know.
 func TestWithoutMemoryNoApplicationIsGuessed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names{"sms", "xmpp"}, config.Names{"app", "log"}
-		options.RememberOutbound = false
-		b := startWith(t, options, simple())
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names{"sms", "xmpp"}, options.Names{"app", "log"}
+		opts.RememberOutbound = false
+		b := startWith(t, opts, simple())
 		defer b.stop()
 		b.publish("log.outbound", inbound("1").Encode())
 		b.publish("sms.event", foreignAck(decode(t, b.one("sms.outbound"))))
@@ -172,13 +172,13 @@ func (forgetful) Get(context.Context, ...string) (map[string]string, error) {
 func TestMemoryOutOfReach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := memory.New(memory.Settings{})
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names{"sms"}, config.Names{"app", "log"}
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names{"sms"}, options.Names{"app", "log"}
 		env := worker.Env{Name: "join", Broker: b, State: forgetful{}, Logger: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		r := routerFunc(func(dispatcher.Arrival) ([]dispatcher.Target, error) { return dispatcher.To("sms"), nil })
-		go func() { done <- dispatcher.New(env, options, r).Run(ctx) }()
+		go func() { done <- dispatcher.New(env, opts, r).Run(ctx) }()
 		synctest.Wait()
 		bench := &bench{t: t, broker: b}
 		bench.publish("app.outbound", inbound("1").Encode())
@@ -205,9 +205,9 @@ func BenchmarkOutbound(b *testing.B) {
 func benchmarkOutbound(b *testing.B, remember bool) {
 	state := statememory.New()
 	mem := memory.New(memory.Settings{})
-	options := dispatcher.DefaultOptions()
-	options.Transports, options.Exposed = config.Names{"sms"}, config.Names{"app", "log"}
-	options.RememberOutbound = remember
+	opts := dispatcher.DefaultOptions()
+	opts.Transports, opts.Exposed = options.Names{"sms"}, options.Names{"app", "log"}
+	opts.RememberOutbound = remember
 	env := worker.Env{Name: "join", Broker: mem, State: state, Logger: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
@@ -234,7 +234,7 @@ func benchmarkOutbound(b *testing.B, remember bool) {
 	router := routerFunc(func(dispatcher.Arrival) ([]dispatcher.Target, error) { return dispatcher.To("sms"), nil })
 	b.ReportAllocs()
 	b.ResetTimer()
-	go func() { _ = dispatcher.New(env, options, router).Run(ctx) }()
+	go func() { _ = dispatcher.New(env, opts, router).Run(ctx) }()
 	for range bodies {
 		<-arrived
 	}

@@ -11,9 +11,9 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/routers"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
@@ -29,7 +29,7 @@ const (
 func stageOptions(n int) (dispatcher.Options, dispatcher.Router) {
 	app := fmt.Sprintf("app%d", n)
 	o := dispatcher.DefaultOptions()
-	o.Transports, o.Exposed = config.Names{"sms"}, config.Names{app, "writer"}
+	o.Transports, o.Exposed = options.Names{"sms"}, options.Names{app, "writer"}
 	if n == 2 || n == 3 {
 		o.Transports = append(o.Transports, "xmpp")
 	}
@@ -43,7 +43,7 @@ func stageOptions(n int) (dispatcher.Options, dispatcher.Router) {
 	}
 	r := routers.NewSimple()
 	for _, name := range o.Transports {
-		r.RouteMappings = append(r.RouteMappings, config.Pair[config.Names]{Key: name, Value: config.Names{app}})
+		r.RouteMappings = append(r.RouteMappings, options.Pair[options.Names]{Key: name, Value: options.Names{app}})
 	}
 	if err := r.Check(o.Names()); err != nil {
 		panic(err)
@@ -78,9 +78,9 @@ func startReloading(t *testing.T) *reloading {
 	t.Helper()
 	b := memory.New(memory.Settings{})
 	state := statememory.New()
-	options, router := stageOptions(0)
+	opts, router := stageOptions(0)
 	env := worker.Env{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler), Stack: stackOf(0)}
-	d := dispatcher.New(env, options, router)
+	d := dispatcher.New(env, opts, router)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -122,8 +122,8 @@ func (r *reloading) reload(n int) error {
 	if n == stages {
 		return nil
 	}
-	options, router := stageOptions(n)
-	return r.dispatcher.Reload(r.t.Context(), stackOf(n), options, router)
+	opts, router := stageOptions(n)
+	return r.dispatcher.Reload(r.t.Context(), stackOf(n), opts, router)
 }
 
 // Ten thousand messages a queue pass while the dispatcher goes through six
@@ -199,8 +199,8 @@ func TestAFailedReloadChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startReloading(t)
 		defer r.stop()
-		options, _ := stageOptions(1)
-		err := r.dispatcher.Reload(t.Context(), worker.Stack{}, options, unwilling{})
+		opts, _ := stageOptions(1)
+		err := r.dispatcher.Reload(t.Context(), worker.Stack{}, opts, unwilling{})
 		if err == nil || !strings.Contains(err.Error(), "no table") {
 			t.Fatalf("got %v", err)
 		}
@@ -218,8 +218,8 @@ func TestReloadAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startReloading(t)
 		r.stop()
-		options, router := stageOptions(1)
-		if err := r.dispatcher.Reload(t.Context(), worker.Stack{}, options, router); !errors.Is(err, dispatcher.ErrNotRunning) {
+		opts, router := stageOptions(1)
+		if err := r.dispatcher.Reload(t.Context(), worker.Stack{}, opts, router); !errors.Is(err, dispatcher.ErrNotRunning) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -73,7 +73,7 @@ type country struct {
 	name      string
 	env       []string
 	yaml      string
-	smsc      *simulator
+	smsc      *smscProcess
 	transport *process
 	killed    int
 	log       string // of those that were killed

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/simulator"
 )
 
 // The Dutch SMSC is slow and strict: a rate and a window it holds to, ids that
@@ -145,8 +145,8 @@ transport_names: [smpp_nl, smpp_ke]
 exposed_names: [club, helpdesk]
 `
 
-// simulator is a running `switchboard simulate smsc`.
-type simulator struct {
+// smscProcess is a running `switchboard simulate smsc`.
+type smscProcess struct {
 	t        *testing.T
 	name     string
 	port     int
@@ -155,10 +155,10 @@ type simulator struct {
 	cmd      *exec.Cmd
 }
 
-func startSimulator(t *testing.T, name, yaml string) *simulator {
+func startSimulator(t *testing.T, name, yaml string) *smscProcess {
 	t.Helper()
 	dir := t.TempDir()
-	s := &simulator{t: t, name: name, port: freePort(t), record: filepath.Join(dir, "record.jsonl")}
+	s := &smscProcess{t: t, name: name, port: freePort(t), record: filepath.Join(dir, "record.jsonl")}
 	listen, site := fmt.Sprintf("127.0.0.1:%d", s.port), fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s.counters = "http://" + site + "/counters"
 	file := filepath.Join(dir, name+".yaml")
@@ -175,7 +175,7 @@ func startSimulator(t *testing.T, name, yaml string) *simulator {
 	return s
 }
 
-func (s *simulator) stop() {
+func (s *smscProcess) stop() {
 	if s.cmd.ProcessState != nil {
 		return
 	}
@@ -185,7 +185,7 @@ func (s *simulator) stop() {
 	}
 }
 
-func (s *simulator) count() (c smsc.Counters, err error) {
+func (s *smscProcess) count() (c simulator.Counters, err error) {
 	answer, err := http.Get(s.counters)
 	if err != nil {
 		return c, err
@@ -196,7 +196,7 @@ func (s *simulator) count() (c smsc.Counters, err error) {
 
 // taken are the submits in a simulator's record that it took: how often each
 // part of a message, by the number it went to and its octets.
-func (s *simulator) taken() map[string]int {
+func (s *smscProcess) taken() map[string]int {
 	s.t.Helper()
 	file, err := os.Open(s.record)
 	if err != nil {
@@ -232,7 +232,7 @@ func (s *simulator) taken() map[string]int {
 }
 
 // recorded says whether a submit_sm of this text is in a simulator's record.
-func (s *simulator) recorded(text string) bool {
+func (s *smscProcess) recorded(text string) bool {
 	s.t.Helper()
 	all, err := os.ReadFile(s.record)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // PostgreSQL, and then RabbitMQ, die under an SMPP server's traffic: its

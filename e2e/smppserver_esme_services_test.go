@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // esme is an SMPP client of several binds, as customers have them: it submits

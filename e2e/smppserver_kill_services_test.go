@@ -17,7 +17,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 const (
@@ -73,7 +73,7 @@ type customers struct {
 	yaml   string
 	file   string // that the standby runs
 	broker *rabbitmq.Broker
-	smsc   *simulator
+	smsc   *smscProcess
 	server *process
 	esme   *esme
 	op     operator

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // A server's process that hangs for longer than its lease is taken for dead:

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"switchboard/applications"
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 	"switchboard/transports"
 	"switchboard/worker"
 )
@@ -72,7 +72,7 @@ func nearest[T any](classes map[string]Class[T], name string) string {
 		known = append(append(known, short), class.Vumi...)
 	}
 	slices.Sort(known)
-	if hint := config.DidYouMean(name, known); hint != "" {
+	if hint := options.DidYouMean(name, known); hint != "" {
 		return hint
 	}
 	if len(classes) == 0 {
@@ -120,7 +120,7 @@ var baseDispatcher = []string{"dispatcher", "vumi.dispatchers.BaseDispatchWorker
 
 // SetClass says what the worker of a document is, where Vumi's command line
 // does it and not the file.
-func (c Classes) SetClass(doc *config.Document, name string) error {
+func (c Classes) SetClass(doc *options.Document, name string) error {
 	if slices.Contains(baseDispatcher, name) {
 		return nil
 	}
@@ -141,5 +141,5 @@ func (c Classes) SetClass(doc *config.Document, name string) error {
 	for _, listed := range c.List() {
 		all = append(append(all, listed.Name), listed.Vumi...)
 	}
-	return fmt.Errorf("unknown class %q%s; `switchboard classes` lists them", name, config.DidYouMean(name, all))
+	return fmt.Errorf("unknown class %q%s; `switchboard classes` lists them", name, options.DidYouMean(name, all))
 }

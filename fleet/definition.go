@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"switchboard/applications"
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 	"switchboard/transports"
 	"switchboard/worker"
 )
@@ -27,7 +27,7 @@ type Definition struct {
 	Settings  *worker.Settings
 	Warnings  []string
 
-	doc    *config.Document
+	doc    *options.Document
 	plugin any // the router, transport, application or standalone worker
 	layers []worker.Layer
 	build  func(worker.Env) (worker.Worker, error)
@@ -45,7 +45,7 @@ const (
 var ignored = [...]string{"redis_manager", "vhost", "amqp_host", "sentry_dsn"}
 
 // Define makes a definition of one worker's document.
-func (c Classes) Define(doc *config.Document) (*Definition, error) {
+func (c Classes) Define(doc *options.Document) (*Definition, error) {
 	d := &Definition{Path: doc.Path, doc: doc}
 	err := c.decode(d)
 	if d.Class == "" {
@@ -92,11 +92,11 @@ func (c Classes) decodeDispatcher(d *Definition) error {
 	if err != nil {
 		return err
 	}
-	options := dispatcher.DefaultOptions()
-	if err := into(d.doc, &options, router); err != nil {
+	opts := dispatcher.DefaultOptions()
+	if err := into(d.doc, &opts, router); err != nil {
 		return err
 	}
-	d.Kind, d.Settings, d.Router, d.Names, d.Options = KindDispatcher, &options.Settings, router, options.Names(), options
+	d.Kind, d.Settings, d.Router, d.Names, d.Options = KindDispatcher, &opts.Settings, router, opts.Names(), opts
 	d.plugin = router
 	if checker, can := router.(dispatcher.Checker); can {
 		if err := checker.Check(d.Names); err != nil {
@@ -106,7 +106,7 @@ func (c Classes) decodeDispatcher(d *Definition) error {
 	if adviser, can := router.(dispatcher.Adviser); can {
 		d.warn(adviser.Advise(d.Names))
 	}
-	d.build = func(env worker.Env) (worker.Worker, error) { return dispatcher.New(env, options, router), nil }
+	d.build = func(env worker.Env) (worker.Worker, error) { return dispatcher.New(env, opts, router), nil }
 	return nil
 }
 
@@ -123,12 +123,12 @@ func (c Classes) decodeTransport(d *Definition) error {
 	if err != nil {
 		return err
 	}
-	options := transports.DefaultOptions()
-	if err := into(d.doc, &options, transport); err != nil {
+	opts := transports.DefaultOptions()
+	if err := into(d.doc, &opts, transport); err != nil {
 		return err
 	}
-	d.Kind, d.Settings, d.Connector, d.plugin = KindTransport, &options.Settings, options.TransportName, transport
-	d.build = func(env worker.Env) (worker.Worker, error) { return transports.New(env, options, transport), nil }
+	d.Kind, d.Settings, d.Connector, d.plugin = KindTransport, &opts.Settings, opts.TransportName, transport
+	d.build = func(env worker.Env) (worker.Worker, error) { return transports.New(env, opts, transport), nil }
 	return nil
 }
 
@@ -137,12 +137,12 @@ func (c Classes) decodeApplication(d *Definition) error {
 	if err != nil {
 		return err
 	}
-	options := applications.DefaultOptions()
-	if err := into(d.doc, &options, app); err != nil {
+	opts := applications.DefaultOptions()
+	if err := into(d.doc, &opts, app); err != nil {
 		return err
 	}
-	d.Kind, d.Settings, d.Connector, d.plugin = KindApplication, &options.Settings, options.TransportName, app
-	d.build = func(env worker.Env) (worker.Worker, error) { return applications.New(env, options, app), nil }
+	d.Kind, d.Settings, d.Connector, d.plugin = KindApplication, &opts.Settings, opts.TransportName, app
+	d.build = func(env worker.Env) (worker.Worker, error) { return applications.New(env, opts, app), nil }
 	return nil
 }
 
@@ -172,7 +172,7 @@ type validator interface{ Validate() error }
 
 // into decodes the document's keys over parts, each taking its share, and
 // checks them.
-func into(doc *config.Document, parts ...any) error {
+func into(doc *options.Document, parts ...any) error {
 	var errs []error
 	for _, part := range parts {
 		errs = append(errs, doc.Into(part))

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 // fingerprint tells one state of the configuration files from another: by their
@@ -30,7 +30,7 @@ func fingerprint(paths []string) string {
 // happen while the process waits for its broker.
 func outdated(defs []*Definition) bool {
 	for _, d := range defs {
-		if doc, err := config.Read(d.Path); err != nil || doc.Hash() != d.doc.Hash() {
+		if doc, err := options.Read(d.Path); err != nil || doc.Hash() != d.doc.Hash() {
 			return true
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 // TestSuffix ends the names of files that hold routing tests beside a fleet's
@@ -23,7 +23,7 @@ func (c Classes) Load(paths ...string) ([]*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.load(files, config.Read)
+	return c.load(files, options.Read)
 }
 
 // LoadFS is Load for a directory of a file system, such as an embedded one.
@@ -32,25 +32,25 @@ func (c Classes) LoadFS(files fs.FS, dir string) ([]*Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration: %w", err)
 	}
-	return c.load(paths, func(path string) (*config.Document, error) {
+	return c.load(paths, func(path string) (*options.Document, error) {
 		text, err := fs.ReadFile(files, path)
 		if err != nil {
 			return nil, fmt.Errorf("reading configuration: %w", err)
 		}
-		return config.Parse(path, text, os.LookupEnv)
+		return options.Parse(path, text, os.LookupEnv)
 	})
 }
 
 // define reads and defines the worker of one file.
 func (c Classes) define(path string) (*Definition, error) {
-	doc, err := config.Read(path)
+	doc, err := options.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	return c.Define(doc)
 }
 
-func (c Classes) load(paths []string, read func(string) (*config.Document, error)) ([]*Definition, error) {
+func (c Classes) load(paths []string, read func(string) (*options.Document, error)) ([]*Definition, error) {
 	var defs []*Definition
 	var errs []error
 	for _, path := range paths {

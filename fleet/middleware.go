@@ -6,7 +6,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"switchboard/config"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -23,7 +23,7 @@ type layerSpec struct {
 // UnmarshalYAML reads `name: class` or `name: {class: …, consume_priority: …}`.
 func (l *layerSpec) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode || len(node.Content) != 2 {
-		return config.Linef(node.Line, "write `- name: class`, one name for each middleware")
+		return options.Linef(node.Line, "write `- name: class`, one name for each middleware")
 	}
 	l.name = node.Content[0].Value
 	value := node.Content[1]
@@ -32,13 +32,13 @@ func (l *layerSpec) UnmarshalYAML(node *yaml.Node) error {
 		return nil
 	}
 	if value.Kind != yaml.MappingNode {
-		return config.Linef(value.Line, "write `- %s: class` or `- %s: {class: …}`", l.name, l.name)
+		return options.Linef(value.Line, "write `- %s: class` or `- %s: {class: …}`", l.name, l.name)
 	}
 	known := []string{"class", "consume_priority", "publish_priority"}
 	for i := 0; i < len(value.Content); i += 2 {
 		if key := value.Content[i]; !slices.Contains(known, key.Value) {
-			return config.Linef(key.Line, "unknown key %q in middleware %s%s; its options stand under %s: at the top level",
-				key.Value, l.name, config.DidYouMean(key.Value, known), l.name)
+			return options.Linef(key.Line, "unknown key %q in middleware %s%s; its options stand under %s: at the top level",
+				key.Value, l.name, options.DidYouMean(key.Value, known), l.name)
 		}
 	}
 	type plain layerSpec
@@ -49,7 +49,7 @@ type middlewareList struct {
 	List []layerSpec `yaml:"middleware"`
 }
 
-func (c Classes) middleware(doc *config.Document) ([]worker.Layer, error) {
+func (c Classes) middleware(doc *options.Document) ([]worker.Layer, error) {
 	var specs middlewareList
 	if err := doc.Into(&specs); err != nil {
 		return nil, err

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -15,7 +15,7 @@ import (
 // inbound message the other way round. Other addresses pass unchanged.
 type AddressTranslation struct {
 	// OutboundMap maps addresses inside to addresses outside.
-	OutboundMap config.Map[string] `yaml:"outbound_map"`
+	OutboundMap options.Map[string] `yaml:"outbound_map"`
 
 	out, in map[string]string
 }
@@ -28,12 +28,12 @@ func NewAddressTranslation() *AddressTranslation { return &AddressTranslation{} 
 // Validate checks that the map can be read both ways.
 func (a *AddressTranslation) Validate() error {
 	if len(a.OutboundMap) == 0 {
-		return config.Fieldf("outbound_map", "is missing or empty")
+		return options.Fieldf("outbound_map", "is missing or empty")
 	}
 	a.out, a.in = map[string]string{}, map[string]string{}
 	for _, pair := range a.OutboundMap {
 		if other, twice := a.in[pair.Value]; twice {
-			return config.Field(fmt.Errorf("%s stands for %q too, so inbound messages from it are nobody's", pair.Value, other),
+			return options.Field(fmt.Errorf("%s stands for %q too, so inbound messages from it are nobody's", pair.Value, other),
 				"outbound_map", pair.Key)
 		}
 		a.out[pair.Key], a.in[pair.Value] = pair.Value, pair.Key

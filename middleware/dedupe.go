@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -28,12 +28,12 @@ import (
 type Dedupe struct {
 	// Window is how long messages of the same content count as one; 0 switches
 	// comparing by content off.
-	Window config.Duration `yaml:"window"`
+	Window options.Duration `yaml:"window"`
 	// MetadataKey is the member of transport_metadata that holds the provider's
 	// own identifier; empty switches comparing by it off.
 	MetadataKey string `yaml:"metadata_key"`
 	// MetadataWindow is how long an identifier is remembered.
-	MetadataWindow config.Duration `yaml:"metadata_window"`
+	MetadataWindow options.Duration `yaml:"metadata_window"`
 
 	state store.State
 	name  string
@@ -49,18 +49,18 @@ const (
 
 // NewDedupe makes the middleware with its defaults.
 func NewDedupe() *Dedupe {
-	return &Dedupe{Window: config.Duration(defaultDedupeWindow), MetadataWindow: config.Duration(defaultMetadataWindow)}
+	return &Dedupe{Window: options.Duration(defaultDedupeWindow), MetadataWindow: options.Duration(defaultMetadataWindow)}
 }
 
 // Validate checks the options.
 func (d *Dedupe) Validate() error {
 	switch {
 	case d.Window < 0:
-		return config.Fieldf("window", "must not be negative")
+		return options.Fieldf("window", "must not be negative")
 	case d.MetadataWindow <= 0:
-		return config.Fieldf("metadata_window", "must be above 0")
+		return options.Fieldf("metadata_window", "must be above 0")
 	case d.Window == 0 && d.MetadataKey == "":
-		return config.Fieldf("window", "is 0 and metadata_key is empty; nothing is left to compare")
+		return options.Fieldf("window", "is 0 and metadata_key is empty; nothing is left to compare")
 	}
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
 	"switchboard/middleware"
+	"switchboard/options"
 	"switchboard/routers"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
@@ -37,16 +37,16 @@ func around(t *testing.T, m worker.Middleware, test func(f *fleet)) {
 		if err := env.Stack.Bind(t.Context(), env.Tools()); err != nil {
 			t.Fatal(err)
 		}
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names{"sms"}, config.Names{"app"}
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names{"sms"}, options.Names{"app"}
 		router := routers.NewSimple()
-		router.RouteMappings = config.Map[config.Names]{{Key: "sms", Value: config.Names{"app"}}}
-		if err := router.Check(options.Names()); err != nil {
+		router.RouteMappings = options.Map[options.Names]{{Key: "sms", Value: options.Names{"app"}}}
+		if err := router.Check(opts.Names()); err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- dispatcher.New(env, options, router).Run(ctx) }()
+		go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()
 		synctest.Wait()
 		test(&fleet{t, b})
 		stop()

@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
 )
@@ -13,7 +13,7 @@ import (
 // load makes a middleware of YAML as a worker's file does.
 func load[M any](t *testing.T, fresh M, yaml string) (M, error) {
 	t.Helper()
-	doc, err := config.Parse("worker.yaml", []byte(yaml), nil)
+	doc, err := options.Parse("worker.yaml", []byte(yaml), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -36,10 +36,10 @@ func NewLogging() *Logging {
 // Validate checks the levels.
 func (l *Logging) Validate() (err error) {
 	if l.level, err = level(l.LogLevel); err != nil {
-		return config.Field(err, "log_level")
+		return options.Field(err, "log_level")
 	}
 	if l.failureLevel, err = level(l.FailureLogLevel); err != nil {
-		return config.Field(err, "failure_log_level")
+		return options.Field(err, "failure_log_level")
 	}
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/nyaruka/phonenumbers"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -28,9 +28,9 @@ type MSISDN struct {
 	Format string `yaml:"format"`
 	// Addresses says whose addresses are changed: person (the from_addr of
 	// inbound, the to_addr of outbound messages), own (the other one), or both.
-	Addresses config.Names `yaml:"addresses"`
+	Addresses options.Names `yaml:"addresses"`
 	// Flows says which messages: inbound, outbound, or both.
-	Flows config.Names `yaml:"flows"`
+	Flows options.Names `yaml:"flows"`
 	// Unparsable says what becomes of a message whose address is no valid
 	// telephone number: keep it as it is, discard the message, or fail, which
 	// sets it aside in the dead letters. Either way a nack tells the application
@@ -51,8 +51,8 @@ const (
 // ways, as E.164; what is no number stays.
 func NewMSISDN() *MSISDN {
 	return &MSISDN{
-		Format: formatE164, Addresses: config.Names{addressPerson}, Unparsable: unparsableKeep,
-		Flows: config.Names{string(message.Inbound), string(message.Outbound)},
+		Format: formatE164, Addresses: options.Names{addressPerson}, Unparsable: unparsableKeep,
+		Flows: options.Names{string(message.Inbound), string(message.Outbound)},
 	}
 }
 
@@ -60,10 +60,10 @@ func NewMSISDN() *MSISDN {
 func (m *MSISDN) Validate() error {
 	m.Country = strings.ToUpper(m.Country)
 	if m.Country != "" && !phonenumbers.GetSupportedRegions()[m.Country] {
-		return config.Fieldf("country", "is %q, which is no country; write two letters as in ISO 3166: ZA", m.Country)
+		return options.Fieldf("country", "is %q, which is no country; write two letters as in ISO 3166: ZA", m.Country)
 	}
 	if m.Format == formatNational && m.Country == "" {
-		return config.Fieldf("country", "is missing; format national needs it")
+		return options.Fieldf("country", "is missing; format national needs it")
 	}
 	return errors.Join(
 		oneOf("format", m.Format, formatE164, formatDigits, formatNational),
@@ -77,16 +77,16 @@ func oneOf(key, value string, known ...string) error {
 	if slices.Contains(known, value) {
 		return nil
 	}
-	return config.Fieldf(key, "is %q; write one of %s", value, strings.Join(known, ", "))
+	return options.Fieldf(key, "is %q; write one of %s", value, strings.Join(known, ", "))
 }
 
 func someOf(key string, values []string, known ...string) error {
 	if len(values) == 0 {
-		return config.Fieldf(key, "is empty; write some of %s", strings.Join(known, ", "))
+		return options.Fieldf(key, "is empty; write some of %s", strings.Join(known, ", "))
 	}
 	for _, value := range values {
 		if !slices.Contains(known, value) {
-			return config.Field(fmt.Errorf("is %q; write one of %s", value, strings.Join(known, ", ")), key, value)
+			return options.Field(fmt.Errorf("is %q; write one of %s", value, strings.Join(known, ", ")), key, value)
 		}
 	}
 	return nil

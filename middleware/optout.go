@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -26,9 +26,9 @@ import (
 type OptOut struct {
 	// StopKeywords put the sender on the list, when one of them is the whole
 	// message: case, spaces and punctuation around it do not matter.
-	StopKeywords config.Names `yaml:"stop_keywords"`
+	StopKeywords options.Names `yaml:"stop_keywords"`
 	// StartKeywords take the sender off the list.
-	StartKeywords config.Names `yaml:"start_keywords"`
+	StartKeywords options.Names `yaml:"start_keywords"`
 	// List is the list's name.
 	List string `yaml:"list"`
 	// PerAddress keeps a list for each of our own addresses: STOP to one short
@@ -49,7 +49,7 @@ var _ worker.Middleware = (*OptOut)(nil)
 // NewOptOut makes the middleware with its defaults.
 func NewOptOut() *OptOut {
 	return &OptOut{
-		StopKeywords: config.Names{"STOP"}, StartKeywords: config.Names{"START", "UNSTOP"},
+		StopKeywords: options.Names{"STOP"}, StartKeywords: options.Names{"START", "UNSTOP"},
 		List: "default", Confirm: true,
 	}
 }
@@ -57,7 +57,7 @@ func NewOptOut() *OptOut {
 // Validate checks the keywords.
 func (o *OptOut) Validate() error {
 	if o.List == "" || strings.Contains(o.List, "/") {
-		return config.Fieldf("list", "must be a name without a slash")
+		return options.Fieldf("list", "must be a name without a slash")
 	}
 	o.words = map[string]bool{}
 	return errors.Join(o.learn("stop_keywords", o.StopKeywords, true), o.learn("start_keywords", o.StartKeywords, false))
@@ -67,10 +67,10 @@ func (o *OptOut) learn(key string, keywords []string, stops bool) error {
 	for _, keyword := range keywords {
 		word := plain(keyword)
 		if word == "" {
-			return config.Fieldf(key, "holds %q, which nobody can type", keyword)
+			return options.Fieldf(key, "holds %q, which nobody can type", keyword)
 		}
 		if known, twice := o.words[word]; twice && known != stops {
-			return config.Field(fmt.Errorf("%s is in stop_keywords too", keyword), key, keyword)
+			return options.Field(fmt.Errorf("%s is in stop_keywords too", keyword), key, keyword)
 		}
 		o.words[word] = stops
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -15,12 +15,12 @@ import (
 // where none fits the provider stays unknown.
 type PrefixProvider struct {
 	// ProviderPrefixes maps beginnings of addresses to providers.
-	ProviderPrefixes config.Map[string] `yaml:"provider_prefixes"`
+	ProviderPrefixes options.Map[string] `yaml:"provider_prefixes"`
 	// NormalizeMSISDN brings an address into shape before its beginning is
 	// compared; the message keeps its own. Default: not at all.
 	NormalizeMSISDN *NormalizeMSISDN `yaml:"normalize_msisdn"`
 
-	prefixes []config.Pair[string] // the longest first
+	prefixes []options.Pair[string] // the longest first
 }
 
 // NormalizeMSISDN turns national numbers into international ones, as simply as
@@ -40,13 +40,13 @@ func NewPrefixProvider() *PrefixProvider { return &PrefixProvider{} }
 // Validate checks the prefixes and sorts them.
 func (p *PrefixProvider) Validate() error {
 	if len(p.ProviderPrefixes) == 0 {
-		return config.Fieldf("provider_prefixes", "is missing or empty")
+		return options.Fieldf("provider_prefixes", "is missing or empty")
 	}
 	if n := p.NormalizeMSISDN; n != nil && (n.CountryCode == "" || strings.Trim(n.CountryCode, "0123456789") != "") {
-		return config.Fieldf("normalize_msisdn", "needs country_code, in digits: \"27\"")
+		return options.Fieldf("normalize_msisdn", "needs country_code, in digits: \"27\"")
 	}
 	p.prefixes = slices.Clone(p.ProviderPrefixes)
-	slices.SortStableFunc(p.prefixes, func(a, b config.Pair[string]) int { return len(b.Key) - len(a.Key) })
+	slices.SortStableFunc(p.prefixes, func(a, b options.Pair[string]) int { return len(b.Key) - len(a.Key) })
 	return nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -21,13 +21,13 @@ type RateLimit struct {
 	// Limit is how many messages a person may have in each `per`.
 	Limit int `yaml:"limit"`
 	// Per is the time in which limit counts.
-	Per config.Duration `yaml:"per"`
+	Per options.Duration `yaml:"per"`
 	// Burst is how many may come at once after silence; the limit when 0.
 	Burst int `yaml:"burst"`
 	// Flows says which messages: inbound, outbound, or both, each counted apart.
-	Flows config.Names `yaml:"flows"`
+	Flows options.Names `yaml:"flows"`
 	// Exempt are addresses without a limit.
-	Exempt config.Names `yaml:"exempt"`
+	Exempt options.Names `yaml:"exempt"`
 	// OverLimit says what becomes of a message above the limit: retry waits
 	// until there is a token (each wait is one of the worker's max_attempts;
 	// later messages may overtake it), discard lets it go with a reason, and
@@ -66,18 +66,18 @@ const maxBuckets = 100_000
 
 // NewRateLimit makes the middleware with its defaults; limit has none.
 func NewRateLimit() *RateLimit {
-	return &RateLimit{Per: config.Duration(defaultPer), Flows: config.Names{string(message.Outbound)}, OverLimit: overRetry}
+	return &RateLimit{Per: options.Duration(defaultPer), Flows: options.Names{string(message.Outbound)}, OverLimit: overRetry}
 }
 
 // Validate checks the options.
 func (r *RateLimit) Validate() error {
 	switch {
 	case r.Limit < 1:
-		return config.Fieldf("limit", "must be at least 1")
+		return options.Fieldf("limit", "must be at least 1")
 	case r.Burst < 0:
-		return config.Fieldf("burst", "must not be negative")
+		return options.Fieldf("burst", "must not be negative")
 	case r.Per.Std() < time.Millisecond:
-		return config.Fieldf("per", "must be at least 1ms")
+		return options.Fieldf("per", "must be at least 1ms")
 	}
 	r.exempt = map[string]bool{}
 	for _, address := range r.Exempt {

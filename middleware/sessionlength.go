@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -20,7 +20,7 @@ import (
 // the same transports, know the same sessions.
 type SessionLength struct {
 	// Timeout is how long a session is remembered that nobody closes.
-	Timeout config.Duration `yaml:"timeout"`
+	Timeout options.Duration `yaml:"timeout"`
 	// NamespaceType tells sessions of one person apart: transport_name, or tag
 	// for the message's tag (the tagging middleware must come first).
 	NamespaceType string `yaml:"namespace_type"`
@@ -48,7 +48,7 @@ const (
 // NewSessionLength makes the middleware with its defaults.
 func NewSessionLength() *SessionLength {
 	return &SessionLength{
-		Timeout: config.Duration(defaultSessionTimeout), NamespaceType: byTransport, FieldName: "session",
+		Timeout: options.Duration(defaultSessionTimeout), NamespaceType: byTransport, FieldName: "session",
 		logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -57,11 +57,11 @@ func NewSessionLength() *SessionLength {
 func (s *SessionLength) Validate() error {
 	switch {
 	case s.Timeout <= 0:
-		return config.Fieldf("timeout", "must be above 0")
+		return options.Fieldf("timeout", "must be above 0")
 	case s.NamespaceType != byTransport && s.NamespaceType != byTag:
-		return config.Fieldf("namespace_type", "is %q; write %s or %s", s.NamespaceType, byTransport, byTag)
+		return options.Fieldf("namespace_type", "is %q; write %s or %s", s.NamespaceType, byTransport, byTag)
 	case s.FieldName == "":
-		return config.Fieldf("field_name", "must not be empty")
+		return options.Fieldf("field_name", "must not be empty")
 	}
 	return nil
 }

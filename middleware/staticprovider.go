@@ -3,8 +3,8 @@ package middleware
 import (
 	"context"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -23,7 +23,7 @@ func NewStaticProvider() *StaticProvider { return &StaticProvider{} }
 // Validate checks that there is a provider.
 func (s *StaticProvider) Validate() error {
 	if s.Provider == "" {
-		return config.Fieldf("provider", "is missing")
+		return options.Fieldf("provider", "is missing")
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"regexp"
 	"slices"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -65,7 +65,7 @@ func NewTagging() *Tagging { return &Tagging{} }
 // Validate compiles the patterns and templates.
 func (t *Tagging) Validate() error {
 	if t.Incoming.AddrPattern == "" && t.Outgoing.TagnamePattern == "" {
-		return config.Fieldf("incoming", "addr_pattern is missing, and tagname_pattern of outgoing too; one of them is needed")
+		return options.Fieldf("incoming", "addr_pattern is missing, and tagname_pattern of outgoing too; one of them is needed")
 	}
 	return errors.Join(t.compileIncoming(), t.compileOutgoing())
 }
@@ -75,13 +75,13 @@ func (t *Tagging) compileIncoming() (err error) {
 		return nil
 	}
 	if t.address, err = anchored(t.Incoming.AddrPattern); err != nil {
-		return config.Field(err, "incoming", "addr_pattern")
+		return options.Field(err, "incoming", "addr_pattern")
 	}
 	if t.poolText, err = parseTemplate(t.Incoming.TagpoolTemplate, t.address); err != nil {
-		return config.Field(err, "incoming", "tagpool_template")
+		return options.Field(err, "incoming", "tagpool_template")
 	}
 	if t.nameText, err = parseTemplate(t.Incoming.TagnameTemplate, t.address); err != nil {
-		return config.Field(err, "incoming", "tagname_template")
+		return options.Field(err, "incoming", "tagname_template")
 	}
 	return nil
 }
@@ -91,10 +91,10 @@ func (t *Tagging) compileOutgoing() (err error) {
 		return nil
 	}
 	if t.name, err = anchored(t.Outgoing.TagnamePattern); err != nil {
-		return config.Field(err, "outgoing", "tagname_pattern")
+		return options.Field(err, "outgoing", "tagname_pattern")
 	}
 	if t.changes, err = changesOf(nil, t.Outgoing.MsgTemplate, t.name); err != nil {
-		return config.Field(err, "outgoing", "msg_template")
+		return options.Field(err, "outgoing", "msg_template")
 	}
 	return nil
 }

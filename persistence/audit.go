@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"switchboard/auditor"
+	"switchboard/persistence/audit"
 	"switchboard/store"
 )
 
@@ -85,10 +85,10 @@ func registered[C prometheus.Collector](reg prometheus.Registerer, c C) (C, erro
 }
 
 // auditor looks for the messages of this worker's transports.
-func (r *recorder) auditor() *auditor.Auditor {
-	return &auditor.Auditor{
+func (r *recorder) auditor() *audit.Auditor {
+	return &audit.Auditor{
 		Record: r.db, Broker: r.core.Broker, Depths: r.core.Depths,
-		Fleet: auditor.Fleet{
+		Fleet: audit.Fleet{
 			Connectors: slices.Concat(r.Transports, r.Exposed), Taps: []string{r.queue().Name}, Silent: len(r.Exposed) == 0,
 		},
 		Limits: store.AuditLimits{Since: time.Now().Add(-auditSince), Stuck: auditStuck, Unreported: auditUnreported},
@@ -118,13 +118,13 @@ func (r *recorder) audit(ctx context.Context) error {
 	return nil
 }
 
-func (r *recorder) look(ctx context.Context) (*auditor.Finding, error) {
+func (r *recorder) look(ctx context.Context) (*audit.Finding, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 	return r.auditor().Look(ctx)
 }
 
-func (m *auditMetrics) set(a *auditor.Finding, missing int64) {
+func (m *auditMetrics) set(a *audit.Finding, missing int64) {
 	m.messages.Reset()
 	for _, c := range a.Counts {
 		m.messages.WithLabelValues(c.Backend, c.Application, string(c.Direction), string(c.Status)).Set(float64(c.N))

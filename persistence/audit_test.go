@@ -11,8 +11,8 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/store/sqlite"
 	"switchboard/worker"
@@ -70,7 +70,7 @@ func TestAuditMetrics(t *testing.T) {
 	must(b.Publish(t.Context(), broker.Publication{Queue: "sms.outbound", Body: []byte("one of them")}))
 
 	p := New()
-	p.Name, p.Transports = "keep", config.Names{"sms"}
+	p.Name, p.Transports = "keep", options.Names{"sms"}
 	reg := prometheus.NewRegistry()
 	r := &recorder{Persistence: p, core: worker.Core{Env: worker.Env{Name: "keep", Broker: b, Registerer: reg}}, db: db}
 	metrics, err := newAuditMetrics(reg)

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"switchboard/broker"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -22,14 +22,14 @@ type Persistence struct {
 	worker.Settings `yaml:",inline"`
 	// Transports are the connectors of the transports to record. All that
 	// passes on them is recorded, whoever else consumes it.
-	Transports config.Names `yaml:"transport_names"`
+	Transports options.Names `yaml:"transport_names"`
 	// Exposed are the connectors of the applications whose receipts tell that
 	// inbound messages were processed.
-	Exposed config.Names `yaml:"exposed_names"`
+	Exposed options.Names `yaml:"exposed_names"`
 	// RecordBatch is how many bodies are written at once, at most. Default 500.
 	RecordBatch int `yaml:"record_batch"`
 	// RecordWait is how long a batch waits to fill. Default 10ms.
-	RecordWait config.Duration `yaml:"record_wait"`
+	RecordWait options.Duration `yaml:"record_wait"`
 	// RetentionMonths is how many whole months are kept before the present
 	// one; 0, the default, keeps everything.
 	RetentionMonths int `yaml:"retention_months"`
@@ -55,7 +55,7 @@ const (
 func New() *Persistence {
 	return &Persistence{
 		Settings:    worker.DefaultSettings(),
-		RecordBatch: defaultRecordBatch, RecordWait: config.Duration(defaultRecordWait),
+		RecordBatch: defaultRecordBatch, RecordWait: options.Duration(defaultRecordWait),
 		Broadcasts: true, BroadcastTasks: defaultTasks,
 	}
 }
@@ -67,26 +67,26 @@ func (p *Persistence) Common() *worker.Settings { return &p.Settings }
 func (p *Persistence) Validate() error {
 	errs := []error{p.Settings.Validate()}
 	if len(p.Transports) == 0 {
-		errs = append(errs, config.Fieldf("transport_names", "is missing; name the transports to record"))
+		errs = append(errs, options.Fieldf("transport_names", "is missing; name the transports to record"))
 	}
 	for key, names := range map[string][]string{"transport_names": p.Transports, "exposed_names": p.Exposed} {
 		for _, name := range names {
 			if err := worker.CheckConnector(name); err != nil {
-				errs = append(errs, config.Field(err, key, name))
+				errs = append(errs, options.Field(err, key, name))
 			}
 		}
 	}
 	if p.RecordBatch < 1 || p.RecordBatch > maxRecordBatch {
-		errs = append(errs, config.Fieldf("record_batch", "must be between 1 and %d", maxRecordBatch))
+		errs = append(errs, options.Fieldf("record_batch", "must be between 1 and %d", maxRecordBatch))
 	}
 	if p.RecordWait <= 0 {
-		errs = append(errs, config.Fieldf("record_wait", "must be above 0"))
+		errs = append(errs, options.Fieldf("record_wait", "must be above 0"))
 	}
 	if p.RetentionMonths < 0 {
-		errs = append(errs, config.Fieldf("retention_months", "must not be negative"))
+		errs = append(errs, options.Fieldf("retention_months", "must not be negative"))
 	}
 	if p.BroadcastTasks < 1 {
-		errs = append(errs, config.Fieldf("broadcast_tasks", "must be at least 1"))
+		errs = append(errs, options.Fieldf("broadcast_tasks", "must be at least 1"))
 	}
 	return errors.Join(errs...)
 }

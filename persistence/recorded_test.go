@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"switchboard/config"
+	"switchboard/options"
 	"switchboard/persistence"
 )
 
@@ -18,7 +18,7 @@ func TestRecorded(t *testing.T) {
 	b.broker, b.db = openEmbedded(t)
 	b.must(persistence.NoteRecorded(t.Context(), b.db, "xmpp"))
 	p := b.worker()
-	p.Transports = config.Names{"sms", "telnet"}
+	p.Transports = options.Names{"sms", "telnet"}
 	b.start(p, b.db)
 	got, err := persistence.Recorded(t.Context(), b.db)
 	if diff := cmp.Diff([]string{"sms", "telnet", "xmpp"}, got); err != nil || diff != "" {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"switchboard/broker"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/persistence"
 	"switchboard/store"
 	"switchboard/worker"
@@ -62,7 +62,7 @@ type bench struct {
 func (b *bench) worker() *persistence.Persistence {
 	p := persistence.New()
 	p.Name = "p" + b.id
-	p.Transports, p.Exposed = config.Names{b.sms}, config.Names{b.app}
+	p.Transports, p.Exposed = options.Names{b.sms}, options.Names{b.app}
 	p.Broadcasts = false
 	return p
 }

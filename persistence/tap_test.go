@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/persistence"
 	"switchboard/store"
 	"switchboard/worker"
@@ -214,7 +214,7 @@ func (s *spy) sizes() []int {
 // A full batch is written at once; what is in hand when the worker stops, too.
 func bySize(b *bench) {
 	p, db := b.worker(), newSpy(b.db)
-	p.RecordBatch, p.RecordWait = 10, config.Duration(time.Hour)
+	p.RecordBatch, p.RecordWait = 10, options.Duration(time.Hour)
 	stop := b.start(p, db)
 	for range 25 {
 		b.publishMessage(message.Inbound, b.inbound("one of many"))
@@ -231,7 +231,7 @@ func bySize(b *bench) {
 
 func byTime(b *bench) {
 	p, db := b.worker(), newSpy(b.db)
-	p.RecordBatch, p.RecordWait = 1000, config.Duration(5*time.Millisecond)
+	p.RecordBatch, p.RecordWait = 1000, options.Duration(5*time.Millisecond)
 	b.start(p, db)
 	for range 3 {
 		b.publishMessage(message.Inbound, b.inbound("one of few"))
@@ -263,7 +263,7 @@ func failing(b *bench) {
 // What could not be written when the worker stops returns to its queue.
 func stoppedWhileFailing(b *bench) {
 	p, db := b.worker(), newSpy(b.db)
-	p.StopTimeout = config.Duration(50 * time.Millisecond)
+	p.StopTimeout = options.Duration(50 * time.Millisecond)
 	db.breaks(true)
 	stop := b.start(p, db)
 	for range 100 {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 )
 
 var (
@@ -31,7 +31,7 @@ func (r *TransportToTransport) Advise(names dispatcher.Names) error {
 
 // adviseUnmapped points at transports without a route; where a mapping has keys
 // of other names, those may be what their messages have as transport_name.
-func adviseUnmapped(m config.Map[config.Names], names dispatcher.Names, option string) error {
+func adviseUnmapped(m options.Map[options.Names], names dispatcher.Names, option string) error {
 	var errs []error
 	for _, pair := range m {
 		if !slices.Contains(names.Transports, pair.Key) {
@@ -40,7 +40,7 @@ func adviseUnmapped(m config.Map[config.Names], names dispatcher.Names, option s
 	}
 	for _, name := range names.Transports {
 		if _, mapped := m.Get(name); !mapped {
-			errs = append(errs, config.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), option))
+			errs = append(errs, options.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), option))
 		}
 	}
 	return errors.Join(errs...)
@@ -52,7 +52,7 @@ func (r *ToAddr) Advise(dispatcher.Names) error {
 	for i, pair := range r.ToAddrMappings {
 		for _, above := range r.ToAddrMappings[:i] {
 			if above.Value == pair.Value {
-				errs = append(errs, config.Field(fmt.Errorf("has the pattern of %s; both get a copy of each message", above.Key),
+				errs = append(errs, options.Field(fmt.Errorf("has the pattern of %s; both get a copy of each message", above.Key),
 					"toaddr_mappings", pair.Key))
 				break
 			}
@@ -68,7 +68,7 @@ func (r *ContentKeyword) Advise(dispatcher.Names) error {
 	for i, k := range r.Rules {
 		for j, above := range r.Rules[:i] {
 			if above.covers(k) {
-				errs = append(errs, config.Field(fmt.Errorf("never decides: rules.%d above sends all that it matches to %s", j, k.App),
+				errs = append(errs, options.Field(fmt.Errorf("never decides: rules.%d above sends all that it matches to %s", j, k.App),
 					"rules", strconv.Itoa(i)))
 				break
 			}
@@ -78,7 +78,7 @@ func (r *ContentKeyword) Advise(dispatcher.Names) error {
 		k := KeywordRule{App: pair.Key, Keyword: pair.Value}
 		for j, above := range r.Rules {
 			if above.covers(k) {
-				errs = append(errs, config.Field(fmt.Errorf("never decides: rules.%d sends all that it matches to %s", j, k.App),
+				errs = append(errs, options.Field(fmt.Errorf("never decides: rules.%d sends all that it matches to %s", j, k.App),
 					"keyword_mappings", pair.Key))
 				break
 			}
@@ -97,7 +97,7 @@ func (r *RoutingTable) Advise(names dispatcher.Names) error {
 	var errs []error
 	for _, name := range slices.Concat(names.Transports, names.Exposed) {
 		if _, there := r.RoutingTable.Get(name); !there {
-			errs = append(errs, config.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), "routing_table"))
+			errs = append(errs, options.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), "routing_table"))
 		}
 	}
 	return errors.Join(errs...)

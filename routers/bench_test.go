@@ -4,9 +4,9 @@ import (
 	"log/slog"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/routers/routertest"
 	"switchboard/store/memory"
 	"switchboard/worker"
@@ -31,7 +31,7 @@ func BenchmarkRoute(b *testing.B) {
 }
 
 func benchmark(b *testing.B, s routertest.Subject, a dispatcher.Arrival) {
-	doc, err := config.Parse("router.yaml", []byte(s.Config), nil)
+	doc, err := options.Parse("router.yaml", []byte(s.Config), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

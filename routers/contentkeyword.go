@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // ContentKeyword routes inbound messages by their first word: Vumi's
@@ -20,7 +20,7 @@ import (
 type ContentKeyword struct {
 	// KeywordMappings gives exposed names one keyword each; they come after
 	// rules. Example: `{jokes: joke, surveys: join}`.
-	KeywordMappings config.Map[string] `yaml:"keyword_mappings"`
+	KeywordMappings options.Map[string] `yaml:"keyword_mappings"`
 	// Rules are keywords with conditions. Example:
 	// `[{app: jokes, keyword: joke, to_addr: "12345", prefix: "+27"}]`.
 	Rules []KeywordRule `yaml:"rules"`
@@ -29,7 +29,7 @@ type ContentKeyword struct {
 	FallbackApplication string `yaml:"fallback_application"`
 	// TransportMappings says which transport sends for a from_addr. Example:
 	// `{"12345": smpp_za}`.
-	TransportMappings config.Map[string] `yaml:"transport_mappings"`
+	TransportMappings options.Map[string] `yaml:"transport_mappings"`
 	// DispatcherName is Vumi's prefix for what it remembers. It is accepted and
 	// has no effect: the worker's own name takes its place.
 	DispatcherName string `yaml:"dispatcher_name"`
@@ -74,14 +74,14 @@ func (r *ContentKeyword) Validate() error {
 		errs = append(errs, checkWord(pair.Value, "keyword_mappings", pair.Key))
 	}
 	if len(r.Rules)+len(r.KeywordMappings) == 0 && r.FallbackApplication == "" {
-		errs = append(errs, config.Fieldf("keyword_mappings", "is missing, and so are rules and fallback_application; write at least one of them"))
+		errs = append(errs, options.Fieldf("keyword_mappings", "is missing, and so are rules and fallback_application; write at least one of them"))
 	}
 	return errors.Join(errs...)
 }
 
 func checkWord(keyword string, keys ...string) error {
 	if keyword == "" || firstWord(keyword) != strings.ToLower(keyword) {
-		return config.Field(fmt.Errorf("%q is not one word, so no message begins with it", keyword), keys...)
+		return options.Field(fmt.Errorf("%q is not one word, so no message begins with it", keyword), keys...)
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"regexp"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 )
 
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
@@ -24,7 +24,7 @@ func TestDocs(t *testing.T) {
 	}
 	classes := subjects()
 	for _, block := range blocks {
-		doc, err := config.Parse("docs/routers.md", block[1], nil)
+		doc, err := options.Parse("docs/routers.md", block[1], nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,13 +33,13 @@ func TestDocs(t *testing.T) {
 			t.Fatalf("no router %q", doc.Text("router_class"))
 		}
 		doc.Ignore("router_class")
-		options, router := dispatcher.DefaultOptions(), subject.New()
-		err = errors.Join(doc.Into(&options), doc.Into(router), doc.Rest(), doc.Locate(options.Validate()))
+		opts, router := dispatcher.DefaultOptions(), subject.New()
+		err = errors.Join(doc.Into(&opts), doc.Into(router), doc.Rest(), doc.Locate(opts.Validate()))
 		if v, validates := router.(interface{ Validate() error }); validates && err == nil {
 			err = doc.Locate(v.Validate())
 		}
 		if c, checks := router.(dispatcher.Checker); checks && err == nil {
-			err = doc.Locate(c.Check(options.Names()))
+			err = doc.Locate(c.Check(opts.Names()))
 		}
 		if err != nil {
 			t.Errorf("%v\nin\n%s", err, block[1])

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // FromAddrMultiplex makes several transports of one address each look like one
@@ -16,7 +16,7 @@ import (
 type FromAddrMultiplex struct {
 	// FromAddrMappings says which transport has which address. Required.
 	// Example: `{bot1@example.org: xmpp1, bot2@example.org: xmpp2}`.
-	FromAddrMappings config.Map[string] `yaml:"fromaddr_mappings"`
+	FromAddrMappings options.Map[string] `yaml:"fromaddr_mappings"`
 
 	exposed    string
 	transports map[string]string

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -17,7 +17,7 @@ var names = dispatcher.Names{Transports: []string{"smpp", "xmpp"}, Exposed: []st
 // load reads a router's options as a file has them, and makes it ready.
 func load[R dispatcher.Router](t *testing.T, r R, names dispatcher.Names, tools worker.Tools, yaml string) (R, error) {
 	t.Helper()
-	doc, err := config.Parse("w.yaml", []byte(yaml), nil)
+	doc, err := options.Parse("w.yaml", []byte(yaml), nil)
 	if err == nil {
 		err = doc.Into(r)
 	}

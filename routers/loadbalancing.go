@@ -8,9 +8,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // LoadBalancing spreads outbound messages over all transports in turn: Vumi's
@@ -26,7 +26,7 @@ type LoadBalancing struct {
 	RewriteTransportNames bool `yaml:"rewrite_transport_names"`
 	// InboundNames says which exposed names get inbound messages: one or a list.
 	// Default: the only one; required where there are several. Example: `sms`.
-	InboundNames config.Names `yaml:"inbound_names"`
+	InboundNames options.Names `yaml:"inbound_names"`
 
 	transports []string
 	exposed    exposed
@@ -51,10 +51,10 @@ func (r *LoadBalancing) Check(names dispatcher.Names) error {
 	r.transports, r.exposed = names.Transports, exposedOf(names)
 	if len(r.InboundNames) == 0 {
 		if len(names.Exposed) != 1 {
-			return config.Fieldf("inbound_names", "is missing; with %d exposed_names (%s) it must say which of them get inbound messages",
+			return options.Fieldf("inbound_names", "is missing; with %d exposed_names (%s) it must say which of them get inbound messages",
 				len(names.Exposed), strings.Join(names.Exposed, ", "))
 		}
-		r.InboundNames = config.Names(names.Exposed)
+		r.InboundNames = options.Names(names.Exposed)
 	}
 	var errs []error
 	for _, name := range r.InboundNames {

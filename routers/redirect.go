@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // Redirect joins names to names: Vumi's RedirectRouter. What comes in is given
@@ -15,11 +15,11 @@ import (
 type Redirect struct {
 	// RedirectInbound says which exposed name gets what comes from a transport.
 	// Example: `{smpp_za: sms}`.
-	RedirectInbound config.Map[string] `yaml:"redirect_inbound"`
+	RedirectInbound options.Map[string] `yaml:"redirect_inbound"`
 	// RedirectOutbound says which transport gets what goes out for a
 	// transport_name or, where a message has none, from an exposed name.
 	// Example: `{sms: smpp_za}`.
-	RedirectOutbound config.Map[string] `yaml:"redirect_outbound"`
+	RedirectOutbound options.Map[string] `yaml:"redirect_outbound"`
 
 	inbound, outbound map[string]string
 }
@@ -36,7 +36,7 @@ func NewRedirect() *Redirect { return &Redirect{} }
 // Validate checks the options by themselves.
 func (r *Redirect) Validate() error {
 	if len(r.RedirectInbound)+len(r.RedirectOutbound) == 0 {
-		return config.Fieldf("redirect_inbound", "and redirect_outbound are missing; write at least one of them")
+		return options.Fieldf("redirect_inbound", "and redirect_outbound are missing; write at least one of them")
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 package routers
 
 import (
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 )
 
 // RedirectOutbound is the old form of Redirect: Vumi's RedirectOutboundRouter.
@@ -23,7 +23,7 @@ func NewRedirectOutbound() *RedirectOutbound { return &RedirectOutbound{} }
 // Validate checks the options by themselves.
 func (r *RedirectOutbound) Validate() error {
 	if len(r.Redirect.RedirectOutbound) == 0 {
-		return config.Fieldf("redirect_outbound", "is missing; write a transport for each transport_name or exposed name")
+		return options.Fieldf("redirect_outbound", "is missing; write a transport for each transport_name or exposed name")
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 package routers
 
 import (
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 )
 
 // remapping sends outbound messages to the transport they name, or to the one
@@ -12,7 +12,7 @@ type remapping struct {
 	mapped     map[string]string
 }
 
-func newRemapping(m config.Map[string], names dispatcher.Names) (remapping, error) {
+func newRemapping(m options.Map[string], names dispatcher.Names) (remapping, error) {
 	r := remapping{transports: names.Transports, mapped: make(map[string]string, len(m))}
 	for _, pair := range m {
 		r.mapped[pair.Key] = pair.Value

@@ -13,9 +13,9 @@ import (
 	"slices"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // refuse makes the error of an arrival that trying again cannot help.
@@ -30,7 +30,7 @@ func rule(keys ...string) string { return strings.Join(keys, ".") }
 type table map[string][]dispatcher.Target
 
 // tableOf reads a mapping of names to connectors under an option.
-func tableOf(option string, m config.Map[config.Names]) table {
+func tableOf(option string, m options.Map[options.Names]) table {
 	t := make(table, len(m))
 	for _, pair := range m {
 		t[pair.Key] = ruled(rule(option, pair.Key), pair.Value...)
@@ -39,10 +39,10 @@ func tableOf(option string, m config.Map[config.Names]) table {
 }
 
 // singles makes a mapping of one connector each a mapping of several.
-func singles(m config.Map[string]) config.Map[config.Names] {
-	names := make(config.Map[config.Names], len(m))
+func singles(m options.Map[string]) options.Map[options.Names] {
+	names := make(options.Map[options.Names], len(m))
 	for i, pair := range m {
-		names[i] = config.Pair[config.Names]{Key: pair.Key, Value: config.Names{pair.Value}}
+		names[i] = options.Pair[options.Names]{Key: pair.Key, Value: options.Names{pair.Value}}
 	}
 	return names
 }
@@ -87,7 +87,7 @@ func toTransport(a *dispatcher.Arrival, name, why string, transports []string) (
 	case name == "":
 		return nil, refuse(a, "it names no transport; set its transport_name to one of %s", strings.Join(transports, ", "))
 	case !slices.Contains(transports, name):
-		return nil, refuse(a, "its transport %q is none of transport_names%s", name, config.DidYouMean(name, transports))
+		return nil, refuse(a, "its transport %q is none of transport_names%s", name, options.DidYouMean(name, transports))
 	}
 	return ruled(why, name), nil
 }

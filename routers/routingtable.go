@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // RoutingTable joins endpoints of connectors: Vumi's RoutingTableDispatcher.
@@ -19,7 +19,7 @@ type RoutingTable struct {
 	// RoutingTable says, for each connector and each of its endpoints, to which
 	// connector and endpoint messages from there go. Required. Example:
 	// `{smpp: {default: [jokes, default]}, jokes: {default: [smpp, default]}}`.
-	RoutingTable config.Map[config.Map[config.Names]] `yaml:"routing_table"`
+	RoutingTable options.Map[options.Map[options.Names]] `yaml:"routing_table"`
 
 	table   map[place]route
 	senders map[place][]route // exposed places whose messages go to a transport's
@@ -43,13 +43,13 @@ func NewRoutingTable() *RoutingTable { return &RoutingTable{} }
 // Validate checks the options by themselves.
 func (r *RoutingTable) Validate() error {
 	if len(r.RoutingTable) == 0 {
-		return config.Fieldf("routing_table", "is missing; write {connector: {endpoint: [connector, endpoint]}}")
+		return options.Fieldf("routing_table", "is missing; write {connector: {endpoint: [connector, endpoint]}}")
 	}
 	var errs []error
 	for _, from := range r.RoutingTable {
 		for _, endpoint := range from.Value {
 			if len(endpoint.Value) != 2 {
-				errs = append(errs, config.Field(errors.New("must be [connector, endpoint]"), "routing_table", from.Key, endpoint.Key))
+				errs = append(errs, options.Field(errors.New("must be [connector, endpoint]"), "routing_table", from.Key, endpoint.Key))
 			}
 		}
 	}
@@ -67,7 +67,7 @@ func (r *RoutingTable) Check(names dispatcher.Names) error {
 			known, list = names.Transports, "transport_names"
 		} else if !slices.Contains(names.Transports, from.Key) {
 			all := slices.Concat(names.Transports, names.Exposed)
-			errs = append(errs, config.Field(fmt.Errorf("%q is none of the dispatcher's connectors%s", from.Key, config.DidYouMean(from.Key, all)), "routing_table", from.Key))
+			errs = append(errs, options.Field(fmt.Errorf("%q is none of the dispatcher's connectors%s", from.Key, options.DidYouMean(from.Key, all)), "routing_table", from.Key))
 			continue
 		}
 		for _, to := range from.Value {

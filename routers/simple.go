@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // Simple joins transports to applications by name: Vumi's SimpleDispatchRouter.
@@ -16,11 +16,11 @@ type Simple struct {
 	// RouteMappings says which exposed names get the inbound messages of a
 	// transport: one name or a list of them. Required. Example:
 	// `{smpp_transport: my_application, xmpp_transport: [my_application, log]}`.
-	RouteMappings config.Map[config.Names] `yaml:"route_mappings"`
+	RouteMappings options.Map[options.Names] `yaml:"route_mappings"`
 	// TransportMappings sends outbound messages for one transport to another.
 	// Default: each goes to the transport it names. Example:
 	// `{old_smpp: new_smpp}`.
-	TransportMappings config.Map[string] `yaml:"transport_mappings"`
+	TransportMappings options.Map[string] `yaml:"transport_mappings"`
 
 	routes    table
 	remapping remapping

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 )
 
 // single is the exposed name of a router that allows only one.
 func single(names dispatcher.Names) (string, error) {
 	if len(names.Exposed) != 1 {
-		return "", config.Field(fmt.Errorf("must be one name for this router, not %d (%s)",
+		return "", options.Field(fmt.Errorf("must be one name for this router, not %d (%s)",
 			len(names.Exposed), strings.Join(names.Exposed, ", ")), "exposed_names")
 	}
 	return names.Exposed[0], nil
@@ -37,7 +37,7 @@ func renamed(a *dispatcher.Arrival, connector, transport, why string) dispatcher
 func one(t dispatcher.Target) []dispatcher.Target { return []dispatcher.Target{t} }
 
 // flat checks a mapping of names to single connectors of a list.
-func flat(m config.Map[string], known []string, list, option string) (map[string]string, error) {
+func flat(m options.Map[string], known []string, list, option string) (map[string]string, error) {
 	flat := make(map[string]string, len(m))
 	var errs []error
 	for _, pair := range m {

@@ -16,9 +16,9 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/routers"
 	"switchboard/routers/rules"
 	"switchboard/store"
@@ -57,7 +57,7 @@ func BenchmarkThroughRabbitMQ(b *testing.B) {
 	}
 }
 
-func throughput(b *testing.B, router dispatcher.Router, options string, remember bool) {
+func throughput(b *testing.B, router dispatcher.Router, opts string, remember bool) {
 	fleet := "bench_" + message.NewID()[:8]
 	mq, err := rabbitmq.Open(rabbitmq.Settings{URL: environment(b, "AMQP_URL"), Name: fleet})
 	if err != nil {
@@ -79,9 +79,9 @@ func throughput(b *testing.B, router dispatcher.Router, options string, remember
 	preload(b, mq, fleet, b.N)
 
 	settings := dispatcher.DefaultOptions()
-	settings.Transports, settings.Exposed = config.Names{fleet + "_sms"}, config.Names{fleet + "_app"}
+	settings.Transports, settings.Exposed = options.Names{fleet + "_sms"}, options.Names{fleet + "_app"}
 	settings.RememberOutbound = remember
-	doc, err := config.Parse("bench.yaml", fmt.Appendf(nil, options, fleet), nil)
+	doc, err := options.Parse("bench.yaml", fmt.Appendf(nil, opts, fleet), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"regexp"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // ToAddr routes inbound messages by the address they were sent to: Vumi's
@@ -18,10 +18,10 @@ type ToAddr struct {
 	// ToAddrMappings gives each exposed name a regular expression (RE2), which
 	// must match the to_addr from its start, not up to its end. Required.
 	// Example: `{jokes: "12345$", surveys: "\\+2782"}`.
-	ToAddrMappings config.Map[string] `yaml:"toaddr_mappings"`
+	ToAddrMappings options.Map[string] `yaml:"toaddr_mappings"`
 	// TransportMappings sends outbound messages for one transport to another.
 	// Default: each goes to the transport it names. Example: `{old: new}`.
-	TransportMappings config.Map[string] `yaml:"transport_mappings"`
+	TransportMappings options.Map[string] `yaml:"transport_mappings"`
 
 	patterns  []addrPattern
 	remapping remapping
@@ -44,7 +44,7 @@ func NewToAddr() *ToAddr { return &ToAddr{} }
 // Validate compiles the patterns.
 func (r *ToAddr) Validate() error {
 	if len(r.ToAddrMappings) == 0 {
-		return config.Fieldf("toaddr_mappings", "is missing; write a regular expression for each exposed name")
+		return options.Fieldf("toaddr_mappings", "is missing; write a regular expression for each exposed name")
 	}
 	var errs []error
 	r.patterns = nil
@@ -52,7 +52,7 @@ func (r *ToAddr) Validate() error {
 		// \A holds where (?m) in the pattern changes what ^ means.
 		compiled, err := regexp.Compile(`\A(?:` + pair.Value + `)`)
 		if err != nil {
-			errs = append(errs, config.Field(fmt.Errorf("%q is no regular expression of this kind (RE2, without look-around and back-references): %w", pair.Value, err), "toaddr_mappings", pair.Key))
+			errs = append(errs, options.Field(fmt.Errorf("%q is no regular expression of this kind (RE2, without look-around and back-references): %w", pair.Value, err), "toaddr_mappings", pair.Key))
 			continue
 		}
 		r.patterns = append(r.patterns, addrPattern{compiled, ruled(rule("toaddr_mappings", pair.Key), pair.Key)[0]})

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // TransportToTransport joins transports to each other: Vumi's
@@ -16,7 +16,7 @@ type TransportToTransport struct {
 	// RouteMappings says by which transports the inbound messages of a transport
 	// go out: one name or a list of them. Required. Example:
 	// `{telnet: xmpp, xmpp: [telnet, irc]}`.
-	RouteMappings config.Map[config.Names] `yaml:"route_mappings"`
+	RouteMappings options.Map[options.Names] `yaml:"route_mappings"`
 
 	routes table
 }

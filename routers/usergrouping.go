@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 )
 
@@ -19,14 +19,14 @@ import (
 type UserGrouping struct {
 	// GroupMappings says which exposed name serves each group. Groups take turns
 	// in the order of their names. Required. Example: `{a: current, b: new}`.
-	GroupMappings config.Map[string] `yaml:"group_mappings"`
+	GroupMappings options.Map[string] `yaml:"group_mappings"`
 	// DispatcherName is the name the groups are remembered under; dispatchers
 	// that give the same one share their users' groups. Default: the worker's
 	// name.
 	DispatcherName string `yaml:"dispatcher_name"`
 	// TransportMappings sends outbound messages for one transport to another.
 	// Default: each goes to the transport it names. Example: `{old: new}`.
-	TransportMappings config.Map[string] `yaml:"transport_mappings"`
+	TransportMappings options.Map[string] `yaml:"transport_mappings"`
 
 	groups    []string // sorted
 	apps      map[string]string

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -20,24 +20,24 @@ type Options struct {
 	TransportName string `yaml:"transport_name"`
 	// RememberSent is how long a message that was sent is remembered, so that
 	// it is not sent again when it is delivered again.
-	RememberSent config.Duration `yaml:"remember_sent"`
+	RememberSent options.Duration `yaml:"remember_sent"`
 }
 
 const defaultRememberSent = 24 * time.Hour
 
 // DefaultOptions are the options of a transport whose file names none.
 func DefaultOptions() Options {
-	return Options{Settings: worker.DefaultSettings(), RememberSent: config.Duration(defaultRememberSent)}
+	return Options{Settings: worker.DefaultSettings(), RememberSent: options.Duration(defaultRememberSent)}
 }
 
 // Validate checks the options.
 func (o *Options) Validate() error {
 	errs := []error{o.Settings.Validate()}
 	if err := worker.CheckConnector(o.TransportName); err != nil {
-		errs = append(errs, config.Field(err, "transport_name"))
+		errs = append(errs, options.Field(err, "transport_name"))
 	}
 	if o.RememberSent < 0 {
-		errs = append(errs, config.Fieldf("remember_sent", "must not be negative"))
+		errs = append(errs, options.Fieldf("remember_sent", "must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -54,9 +54,9 @@ type Frame struct {
 }
 
 // New makes the worker around a transport.
-func New(env worker.Env, options Options, t Transport) *Frame {
+func New(env worker.Env, opts Options, t Transport) *Frame {
 	f := &Frame{
-		core: worker.Core{Env: env, Settings: options.Settings}, options: options, transport: t, acks: true,
+		core: worker.Core{Env: env, Settings: opts.Settings}, options: opts, transport: t, acks: true,
 		bulk: newGatherer(t),
 	}
 	if a, ok := t.(Acknowledger); ok {

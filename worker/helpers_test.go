@@ -11,8 +11,8 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
 )
@@ -118,4 +118,4 @@ func (b *bench) settled(what string, queued, dead int) {
 	}
 }
 
-func seconds(n int) config.Duration { return config.Duration(time.Duration(n) * time.Second) }
+func seconds(n int) options.Duration { return options.Duration(time.Duration(n) * time.Second) }

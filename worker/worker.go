@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/broker"
-	"switchboard/config"
+	"switchboard/options"
 	"switchboard/store"
 )
 
@@ -99,7 +99,7 @@ type Settings struct {
 	// queues, at least 10 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// StopTimeout is how long a stop waits for what is in hand.
-	StopTimeout config.Duration `yaml:"stop_timeout"`
+	StopTimeout options.Duration `yaml:"stop_timeout"`
 	// QueueType is what queues are made: classic or quorum. All workers of a fleet
 	// must agree.
 	QueueType broker.QueueType `yaml:"queue_type"`
@@ -107,11 +107,11 @@ type Settings struct {
 	// aside in the dead letters.
 	MaxAttempts int `yaml:"max_attempts"`
 	// RetryInitialDelay is the wait before the second attempt.
-	RetryInitialDelay config.Duration `yaml:"retry_initial_delay"`
+	RetryInitialDelay options.Duration `yaml:"retry_initial_delay"`
 	// RetryDelayFactor is what each further wait is multiplied by.
 	RetryDelayFactor int `yaml:"retry_delay_factor"`
 	// RetryMaxDelay is the longest wait.
-	RetryMaxDelay config.Duration `yaml:"retry_max_delay"`
+	RetryMaxDelay options.Duration `yaml:"retry_max_delay"`
 }
 
 // The defaults: retries at 1, 3, 9, … s, at most 1 h apart, for about four hours.
@@ -128,12 +128,12 @@ const (
 // DefaultSettings are the settings of a worker whose file names none.
 func DefaultSettings() Settings {
 	return Settings{
-		StopTimeout:       config.Duration(defaultStopTimeout),
+		StopTimeout:       options.Duration(defaultStopTimeout),
 		QueueType:         broker.Classic,
 		MaxAttempts:       defaultAttempts,
-		RetryInitialDelay: config.Duration(defaultRetryDelay),
+		RetryInitialDelay: options.Duration(defaultRetryDelay),
 		RetryDelayFactor:  defaultRetryFactor,
-		RetryMaxDelay:     config.Duration(defaultRetryMax),
+		RetryMaxDelay:     options.Duration(defaultRetryMax),
 	}
 }
 
@@ -141,17 +141,17 @@ func DefaultSettings() Settings {
 func (s *Settings) Validate() error {
 	switch {
 	case s.Prefetch < 0 || s.Prefetch > maxPrefetch:
-		return config.Fieldf("amqp_prefetch_count", "must be between 1 and %d, or 0 for the worker's own choice", maxPrefetch)
+		return options.Fieldf("amqp_prefetch_count", "must be between 1 and %d, or 0 for the worker's own choice", maxPrefetch)
 	case s.QueueType != broker.Classic && s.QueueType != broker.Quorum:
-		return config.Fieldf("queue_type", "is %q; write classic or quorum", s.QueueType)
+		return options.Fieldf("queue_type", "is %q; write classic or quorum", s.QueueType)
 	case s.MaxAttempts < 1:
-		return config.Fieldf("max_attempts", "must be at least 1")
+		return options.Fieldf("max_attempts", "must be at least 1")
 	case s.RetryInitialDelay <= 0 || s.RetryMaxDelay < s.RetryInitialDelay:
-		return config.Fieldf("retry_max_delay", "must not be below retry_initial_delay, and both above 0")
+		return options.Fieldf("retry_max_delay", "must not be below retry_initial_delay, and both above 0")
 	case s.RetryDelayFactor < 1:
-		return config.Fieldf("retry_delay_factor", "must be at least 1")
+		return options.Fieldf("retry_delay_factor", "must be at least 1")
 	case s.StopTimeout < 0:
-		return config.Fieldf("stop_timeout", "must not be negative")
+		return options.Fieldf("stop_timeout", "must not be negative")
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 	"switchboard/applications"
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
 )
@@ -52,7 +52,7 @@ type seen struct {
 // Configure decodes the application's own part of a YAML file over app, and
 // checks it, as a fleet does: what is wrong is the error.
 func Configure(app applications.Application, yaml string) error {
-	doc, err := config.Parse("application.yaml", []byte(yaml), func(string) (string, bool) { return "", false })
+	doc, err := options.Parse("application.yaml", []byte(yaml), func(string) (string, bool) { return "", false })
 	if err != nil {
 		return err
 	}
@@ -72,8 +72,8 @@ func Start(t testing.TB, app applications.Application) *Worker {
 	t.Helper()
 	w := &Worker{t: t, broker: memory.New(memory.Settings{}), seen: make(chan seen, seenBuffer)}
 	state := statememory.New()
-	options := applications.DefaultOptions()
-	options.TransportName, options.MaxAttempts = Connector, 1
+	opts := applications.DefaultOptions()
+	opts.TransportName, opts.MaxAttempts = Connector, 1
 	env := worker.Env{
 		Name: Connector, Kind: worker.KindApplication, Broker: w.broker, State: state, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -87,7 +87,7 @@ func Start(t testing.TB, app applications.Application) *Worker {
 	background(t, func(ctx context.Context) error {
 		return w.broker.Consume(ctx, queueSeen(), seenBuffer, w.look)
 	})
-	background(t, applications.New(env, options, app).Run)
+	background(t, applications.New(env, opts, app).Run)
 	return w
 }
 

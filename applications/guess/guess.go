@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"switchboard/applications"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 )
 
@@ -26,7 +26,7 @@ type Application struct {
 	Highest int `yaml:"highest"`
 	// Remember is how long a person's game and best result are kept after the
 	// last guess; default 168h. Example: 30m.
-	Remember config.Duration `yaml:"remember"`
+	Remember options.Duration `yaml:"remember"`
 
 	state store.State
 	name  string
@@ -44,7 +44,7 @@ const (
 // New makes a game of 1 to 100.
 func New() *Application {
 	return &Application{
-		Lowest: 1, Highest: defaultHighest, Remember: config.Duration(defaultRemember),
+		Lowest: 1, Highest: defaultHighest, Remember: options.Duration(defaultRemember),
 		think: func(lowest, highest int) int { return lowest + rand.IntN(highest-lowest+1) },
 	}
 }
@@ -53,13 +53,13 @@ func New() *Application {
 func (a *Application) Validate() error {
 	var errs []error
 	if a.Lowest < 0 {
-		errs = append(errs, config.Fieldf("lowest", "must not be negative"))
+		errs = append(errs, options.Fieldf("lowest", "must not be negative"))
 	}
 	if a.Highest <= a.Lowest || a.Highest > maxHighest {
-		errs = append(errs, config.Fieldf("highest", "must be above lowest (%d) and at most %d", a.Lowest, maxHighest))
+		errs = append(errs, options.Fieldf("highest", "must be above lowest (%d) and at most %d", a.Lowest, maxHighest))
 	}
 	if a.Remember <= 0 {
-		errs = append(errs, config.Fieldf("remember", "must be above 0"))
+		errs = append(errs, options.Fieldf("remember", "must be above 0"))
 	}
 	return errors.Join(errs...)
 }

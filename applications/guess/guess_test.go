@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"switchboard/applications"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/store/memory"
 )
@@ -245,7 +245,7 @@ func TestOptions(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			a := New()
-			doc, err := config.Parse("guess.yaml", []byte(text), func(string) (string, bool) { return "", false })
+			doc, err := options.Parse("guess.yaml", []byte(text), func(string) (string, bool) { return "", false })
 			if err == nil {
 				err = errors.Join(doc.Into(a), doc.Rest())
 			}

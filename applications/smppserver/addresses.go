@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strings"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // addresses is a list of addresses as a file has it: an address, the beginning

@@ -10,8 +10,8 @@ import (
 
 	"switchboard/applications"
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // part is one of two parts of a message.

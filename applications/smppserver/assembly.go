@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
 )
 
 // assemble keeps a part; with the last one the message is published, and only

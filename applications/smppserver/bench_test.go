@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"switchboard/applications"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
 	"switchboard/store/memory"
-	"switchboard/transports/smpp/pdu"
 )
 
 // echo is a fleet that reports every message delivered at once.
@@ -35,7 +35,7 @@ func benchmark(b *testing.B, window int) {
 	app.SMPPPort, app.Interface = &port, "127.0.0.1"
 	c := acme()
 	c.Window, c.DeliverWindow = window, window
-	app.Customers = config.Map[Customer]{{Key: "acme", Value: c}}
+	app.Customers = options.Map[Customer]{{Key: "acme", Value: c}}
 	state := memory.New()
 	defer func() { _ = state.Close() }()
 	if err := app.Bind(b.Context(), applications.Tools{Name: "bench", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {

@@ -17,18 +17,18 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
 )
 
 func TestBinds(t *testing.T) {
 	b := begin(t, func(a *Application) {
 		elsewhere := acme()
-		elsewhere.AllowedIPs = config.Names{"192.0.2.0/24", "2001:db8::1"}
+		elsewhere.AllowedIPs = options.Names{"192.0.2.0/24", "2001:db8::1"}
 		here := acme()
-		here.AllowedIPs = config.Names{"192.0.2.0/24", "127.0.0.1"}
+		here.AllowedIPs = options.Names{"192.0.2.0/24", "127.0.0.1"}
 		a.Customers = append(a.Customers,
-			config.Pair[Customer]{Key: "elsewhere", Value: elsewhere}, config.Pair[Customer]{Key: "here", Value: here})
+			options.Pair[Customer]{Key: "elsewhere", Value: elsewhere}, options.Pair[Customer]{Key: "here", Value: here})
 	})
 	for name, s := range map[string]struct {
 		change func(*pdu.Bind)
@@ -81,7 +81,7 @@ func TestMaxBinds(t *testing.T) {
 
 func TestSilentAndIdleBinds(t *testing.T) {
 	b := begin(t, func(a *Application) {
-		a.EnquireLinkInterval, a.ResponseTimeout = config.Duration(20*time.Millisecond), config.Duration(100*time.Millisecond)
+		a.EnquireLinkInterval, a.ResponseTimeout = options.Duration(20*time.Millisecond), options.Duration(100*time.Millisecond)
 	})
 	c := b.bound(pdu.CmdBindTransceiver)
 	if p := c.next(); p.Command() != pdu.CmdEnquireLink {
@@ -96,7 +96,7 @@ func TestSilentAndIdleBinds(t *testing.T) {
 	}
 	b.eventually("it is forgotten", func() bool { return b.metric("switchboard_smpp_server_binds", nil) == 0 })
 	b.stop()
-	b.run(func(a *Application) { a.IdleTimeout = config.Duration(10 * time.Millisecond) })
+	b.run(func(a *Application) { a.IdleTimeout = options.Duration(10 * time.Millisecond) })
 	b.bound(pdu.CmdBindTransceiver).ended()
 }
 

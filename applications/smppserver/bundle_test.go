@@ -14,8 +14,8 @@ import (
 	"switchboard/applications"
 	"switchboard/broker"
 	"switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
@@ -62,16 +62,16 @@ const (
 
 // acme is a customer with a number of its own.
 func acme() Customer {
-	return Customer{Password: password, Addresses: config.Names{"9292", "2783*"}}
+	return Customer{Password: password, Addresses: options.Names{"9292", "2783*"}}
 }
 
 // begin runs a server with the customer acme, changed by the options, and is
 // the fleet behind it.
-func begin(t *testing.T, options ...func(*Application)) *bundle {
+func begin(t *testing.T, opts ...func(*Application)) *bundle {
 	t.Helper()
 	b := prepare(t)
 	b.collect()
-	b.run(options...)
+	b.run(opts...)
 	return b
 }
 
@@ -95,14 +95,14 @@ func prepare(t *testing.T) *bundle {
 }
 
 // run starts a server anew on what there is.
-func (b *bundle) run(options ...func(*Application)) {
+func (b *bundle) run(opts ...func(*Application)) {
 	b.Helper()
 	port := 0
 	b.app = New()
 	b.app.SMPPPort, b.app.Interface = &port, "127.0.0.1"
-	b.app.RefusedBindDelay = config.Duration(time.Millisecond)
-	b.app.Customers = config.Map[Customer]{{Key: "acme", Value: acme()}}
-	for _, option := range options {
+	b.app.RefusedBindDelay = options.Duration(time.Millisecond)
+	b.app.Customers = options.Map[Customer]{{Key: "acme", Value: acme()}}
+	for _, option := range opts {
 		option(b.app)
 	}
 	if err := b.app.Validate(); err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
 )
 
 // Every request is done or refused with what SMPP has for it, whatever the bind
@@ -70,7 +70,7 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 // up nobody; the operator is told in words.
 func TestGuessingIsSlow(t *testing.T) {
 	const delay = 300 * time.Millisecond
-	b := begin(t, func(a *Application) { a.RefusedBindDelay = config.Duration(delay) })
+	b := begin(t, func(a *Application) { a.RefusedBindDelay = options.Duration(delay) })
 	wrong := login(pdu.CmdBindTransceiver)
 	wrong.Password = "guess-01"
 	c := b.dial()
@@ -95,7 +95,7 @@ func TestGuessingIsSlow(t *testing.T) {
 
 // A stop waits for no answer that is held back.
 func TestStopDuringARefusal(t *testing.T) {
-	b := begin(t, func(a *Application) { a.RefusedBindDelay = config.Duration(time.Hour) })
+	b := begin(t, func(a *Application) { a.RefusedBindDelay = options.Duration(time.Hour) })
 	wrong := login(pdu.CmdBindTransceiver)
 	wrong.Password = "guess-01"
 	b.dial().send(wrong)

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
 )
 
 const (

@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/session"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
 )
 
 // customer is somebody who may bind, in one run.

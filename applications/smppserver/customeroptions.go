@@ -6,18 +6,18 @@ import (
 	"net/netip"
 	"strconv"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/options"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 )
 
 // Customer is somebody who may bind.
 type Customer struct {
 	// Password is what the customer binds with.
-	Password config.Secret `yaml:"password"`
+	Password options.Secret `yaml:"password"`
 	// AllowedIPs are the addresses and networks the customer may connect from;
 	// default any. Example: [192.0.2.7, 198.51.100.0/24].
-	AllowedIPs config.Names `yaml:"allowed_ips"`
+	AllowedIPs options.Names `yaml:"allowed_ips"`
 	// MaxBinds is how many binds the customer may have at once. Default 4.
 	MaxBinds int `yaml:"max_binds"`
 	// TPS is how many messages, or parts of one, the customer may submit in any
@@ -31,12 +31,12 @@ type Customer struct {
 	// AllowedSources are the senders the customer may use: an address, the
 	// beginning of some with * behind it, or a regular expression between
 	// slashes for the whole of one; default any. Example: [ACME, "2783*"].
-	AllowedSources config.Names `yaml:"allowed_sources"`
+	AllowedSources options.Names `yaml:"allowed_sources"`
 	// DefaultSource is the sender of messages that have none.
 	DefaultSource string `yaml:"default_source"`
 	// Addresses are those whose messages from people go to the customer, written
 	// like allowed_sources. Of several customers the first in the file counts.
-	Addresses config.Names `yaml:"addresses"`
+	Addresses options.Names `yaml:"addresses"`
 	// SendVia is the transport_name the customer's messages get, for routers
 	// that go by it; default none.
 	SendVia string `yaml:"send_via"`
@@ -77,7 +77,7 @@ func (c Customer) withDefaults() Customer {
 func (c Customer) problems(systemID string) (errs []error) {
 	add := func(key string, err error) {
 		if err != nil {
-			errs = append(errs, config.Field(err, key))
+			errs = append(errs, options.Field(err, key))
 		}
 	}
 	if systemID == "" || len(systemID) > maxSystemID {

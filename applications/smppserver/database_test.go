@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store/sqlite"
-	"switchboard/transports/smpp/pdu"
 )
 
 // What is kept in a database is still there when that is opened anew.

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"switchboard/broker"
-	"switchboard/config"
 	"switchboard/message"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/receipt"
+	"switchboard/options"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 )
 
 func TestReceipts(t *testing.T) {
@@ -175,7 +175,7 @@ func TestFullMailboxHoldsTheFleetBack(t *testing.T) {
 }
 
 func TestKeptForNoLongerThanSaid(t *testing.T) {
-	b := begin(t, func(a *Application) { a.KeepFor = config.Duration(time.Millisecond) })
+	b := begin(t, func(a *Application) { a.KeepFor = options.Duration(time.Millisecond) })
 	b.says("old news")
 	b.eventually("it is let go", func() bool {
 		return b.metric("switchboard_smpp_server_delivers_total", map[string]string{"outcome": "expired"}) == 1 && b.kept() == 0
@@ -185,8 +185,8 @@ func TestKeptForNoLongerThanSaid(t *testing.T) {
 func TestMessagesFromPeople(t *testing.T) {
 	b := begin(t, func(a *Application) {
 		other := acme()
-		other.Addresses = config.Names{"9*"}
-		a.Customers = append(a.Customers, config.Pair[Customer]{Key: "other", Value: other})
+		other.Addresses = options.Names{"9*"}
+		a.Customers = append(a.Customers, options.Pair[Customer]{Key: "other", Value: other})
 	})
 	c := b.bound(pdu.CmdBindReceiver)
 	b.says("for somebody else", func(m *message.Message) { m.To = "9999" })
@@ -318,7 +318,7 @@ func TestRefusedDeliveries(t *testing.T) {
 }
 
 func TestUnansweredDeliveryComesAgain(t *testing.T) {
-	b := begin(t, func(a *Application) { a.ResponseTimeout = config.Duration(50 * time.Millisecond) })
+	b := begin(t, func(a *Application) { a.ResponseTimeout = options.Duration(50 * time.Millisecond) })
 	c := b.bound(pdu.CmdBindTransceiver)
 	b.says("hi")
 	c.deliverSM()

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // mumbling is a state whose answer to a write of mail is lost once, whether the

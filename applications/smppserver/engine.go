@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"switchboard/applications"
+	"switchboard/smpp/session"
 	"switchboard/store"
-	"switchboard/transports/smpp/session"
 )
 
 // engine is one run of the server.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 )
 
 // esme is a client that does nothing of itself.

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
+	"switchboard/options"
 	"switchboard/routers"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/transports"
 	"switchboard/transports/smpp"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/worker"
 )
 
@@ -22,12 +22,12 @@ import (
 // simulated SMSC.
 type fleet struct {
 	*bundle
-	smsc *smsc.SMSC
+	smsc *simulator.SMSC
 }
 
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	v, err := smsc.Start(smsc.Settings{})
+	v, err := simulator.Start(simulator.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,13 +36,13 @@ func startFleet(t *testing.T) *fleet {
 	f.run(func(a *Application) { a.Customers[0].Value.SendVia = "smpp_out" })
 	f.work("join", worker.KindDispatcher, func(env worker.Env) worker.Worker {
 		router := routers.NewSimple()
-		router.RouteMappings = config.Map[config.Names]{{Key: "smpp_out", Value: config.Names{connector}}}
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names{"smpp_out"}, config.Names{connector}
-		if err := router.Check(dispatcher.Names{Transports: options.Transports, Exposed: options.Exposed}); err != nil {
+		router.RouteMappings = options.Map[options.Names]{{Key: "smpp_out", Value: options.Names{connector}}}
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names{"smpp_out"}, options.Names{connector}
+		if err := router.Check(dispatcher.Names{Transports: opts.Transports, Exposed: opts.Exposed}); err != nil {
 			t.Fatal(err)
 		}
-		return dispatcher.New(env, options, router)
+		return dispatcher.New(env, opts, router)
 	})
 	f.work("out", worker.KindTransport, func(env worker.Env) worker.Worker {
 		host, port, _ := net.SplitHostPort(v.Addr())
@@ -52,9 +52,9 @@ func startFleet(t *testing.T) *fleet {
 		if err := tr.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		options := transports.DefaultOptions()
-		options.TransportName = "smpp_out"
-		return transports.New(env, options, tr)
+		opts := transports.DefaultOptions()
+		opts.TransportName = "smpp_out"
+		return transports.New(env, opts, tr)
 	})
 	if err := v.WaitBound(within(t), 1); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestThroughTheFleet(t *testing.T) {
 	delivered := make(chan error, 1)
 	ctx := within(t)
 	go func() {
-		delivered <- f.smsc.Deliver(ctx, smsc.Incoming{From: "27831234567", To: "9292", Text: "naïve ☃"})
+		delivered <- f.smsc.Deliver(ctx, simulator.Incoming{From: "27831234567", To: "9292", Text: "naïve ☃"})
 	}()
 	if m := c.delivered(); text(t, m) != "naïve ☃" || m.Dest.Addr != "9292" || m.Source.Addr != "27831234567" {
 		t.Errorf("the customer got %+v", m)

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
 )
 
 // group is a long message's parts, as the state store has them: until all are

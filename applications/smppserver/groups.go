@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // groups are the long messages of which parts are missing, to be given up one

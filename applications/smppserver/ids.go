@@ -7,8 +7,8 @@ import (
 	"sync"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // shortIDLength is how many characters a message_id has in SMPP 3.3, where it is

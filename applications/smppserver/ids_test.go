@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/message"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/options"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 )
 
 // boundAs is a client of a version of SMPP that is bound as a customer.
@@ -78,7 +78,7 @@ func TestShortIDsAreACustomersOwn(t *testing.T) {
 	b := begin(t, func(a *Application) {
 		other := acme()
 		other.ShortIDs = true
-		a.Customers = append(a.Customers, config.Pair[Customer]{Key: "other", Value: other})
+		a.Customers = append(a.Customers, options.Pair[Customer]{Key: "other", Value: other})
 	})
 	one, two := b.boundAs("acme", pdu.Version33), b.boundAs("other", pdu.Version34)
 	own, others := one.submit(simple("mine")), two.submit(simple("yours"))

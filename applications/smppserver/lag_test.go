@@ -3,7 +3,7 @@ package smppserver
 import (
 	"testing"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // What a customer puts off again and again does not make every start look at

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"switchboard/applications"
-	"switchboard/config"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
 	"switchboard/store/memory"
-	"switchboard/transports/smpp/pdu"
 	"switchboard/worker"
 )
 
@@ -184,7 +184,7 @@ func TestStandby(t *testing.T) {
 	first := b.stop
 	second, port := New(), 0
 	second.SMPPPort, second.Interface = &port, "127.0.0.1"
-	second.Customers = config.Map[Customer]{{Key: "acme", Value: acme()}}
+	second.Customers = options.Map[Customer]{{Key: "acme", Value: acme()}}
 	env := worker.Env{Name: "server", Kind: worker.KindApplication, Broker: b.broker, State: b.state, Logger: b.logger()}
 	conf := applications.DefaultOptions()
 	conf.TransportName = connector
@@ -217,7 +217,7 @@ func TestTakenOver(t *testing.T) {
 	b.stop()
 	app, port := New(), 0
 	app.SMPPPort, app.Interface = &port, "127.0.0.1"
-	app.Customers = config.Map[Customer]{{Key: "acme", Value: acme()}}
+	app.Customers = options.Map[Customer]{{Key: "acme", Value: acme()}}
 	if err := app.Bind(t.Context(), applications.Tools{Name: "server", State: b.state, Logger: b.logger()}); err != nil {
 		t.Fatal(err)
 	}

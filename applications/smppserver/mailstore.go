@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // letter is a mail's content.

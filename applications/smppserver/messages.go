@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
 )
 
 // receivedKey is where the SMPP transport says, in transport_metadata, what a

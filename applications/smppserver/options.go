@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 // Options are the application's options.
@@ -30,7 +30,7 @@ type Options struct {
 	// Default switchboard.
 	SystemID string `yaml:"system_id"`
 	// Customers are those who may bind, by their system_id.
-	Customers config.Map[Customer] `yaml:"customers"`
+	Customers options.Map[Customer] `yaml:"customers"`
 
 	Patience `yaml:",inline"`
 	Keeping  `yaml:",inline"`
@@ -43,38 +43,38 @@ type Patience struct {
 	// closed. Default 1000.
 	MaxConnections int `yaml:"max_connections"`
 	// BindTimeout is how long a connection may take to bind. Default 30.
-	BindTimeout config.Duration `yaml:"bind_timeout"`
+	BindTimeout options.Duration `yaml:"bind_timeout"`
 	// RefusedBindDelay is how long the answer to a bind that is refused is held
 	// back, to slow down who guesses passwords. Default 1.
-	RefusedBindDelay config.Duration `yaml:"refused_bind_delay"`
+	RefusedBindDelay options.Duration `yaml:"refused_bind_delay"`
 	// EnquireLinkInterval is how long a bind may be silent before it is asked
 	// whether it is there. Default 30.
-	EnquireLinkInterval config.Duration `yaml:"enquire_link_interval"`
+	EnquireLinkInterval options.Duration `yaml:"enquire_link_interval"`
 	// ResponseTimeout is how long an answer to deliver_sm or enquire_link may
 	// take. Default 30.
-	ResponseTimeout config.Duration `yaml:"response_timeout"`
+	ResponseTimeout options.Duration `yaml:"response_timeout"`
 	// IdleTimeout is how long a bind may carry no message before it is unbound;
 	// default 0: for ever, as long as it answers enquire_link.
-	IdleTimeout config.Duration `yaml:"idle_timeout"`
+	IdleTimeout options.Duration `yaml:"idle_timeout"`
 	// SubmitTimeout is how long the broker may take for a message before the
 	// customer is asked to try again. Default 10.
-	SubmitTimeout config.Duration `yaml:"submit_timeout"`
+	SubmitTimeout options.Duration `yaml:"submit_timeout"`
 }
 
 // Keeping says what is kept, and how long.
 type Keeping struct {
 	// KeepFor is how long receipts and messages wait for a customer who is away.
 	// Default 72h.
-	KeepFor config.Duration `yaml:"keep_for"`
+	KeepFor options.Duration `yaml:"keep_for"`
 	// KeepMax is how many deliver_sm wait for one customer; with more of them the
 	// fleet's queues wait, and then the dead letters. Default 10000.
 	KeepMax int `yaml:"keep_max"`
 	// RememberFor is how long a submitted message is remembered for its receipt
 	// and query_sm. Default 168h.
-	RememberFor config.Duration `yaml:"remember_for"`
+	RememberFor options.Duration `yaml:"remember_for"`
 	// ReassemblyTTL is how long the parts of a long message wait for each other.
 	// Default 1h.
-	ReassemblyTTL config.Duration `yaml:"reassembly_ttl"`
+	ReassemblyTTL options.Duration `yaml:"reassembly_ttl"`
 }
 
 const (
@@ -88,8 +88,8 @@ const (
 )
 
 func defaultOptions() Options {
-	seconds := func(n int) config.Duration { return config.Duration(time.Duration(n) * time.Second) }
-	hours := func(n int) config.Duration { return config.Duration(time.Duration(n) * time.Hour) }
+	seconds := func(n int) options.Duration { return options.Duration(time.Duration(n) * time.Second) }
+	hours := func(n int) options.Duration { return options.Duration(time.Duration(n) * time.Hour) }
 	return Options{
 		SystemID: "switchboard",
 		Patience: Patience{
@@ -110,16 +110,16 @@ func (o *Options) Validate() error {
 		positive("keep_for", o.KeepFor), positive("remember_for", o.RememberFor), positive("reassembly_ttl", o.ReassemblyTTL),
 	}
 	if o.RefusedBindDelay < 0 || o.IdleTimeout < 0 {
-		errs = append(errs, config.Fieldf("idle_timeout", "and refused_bind_delay must not be negative"))
+		errs = append(errs, options.Fieldf("idle_timeout", "and refused_bind_delay must not be negative"))
 	}
 	if len(o.Customers) == 0 {
-		errs = append(errs, config.Fieldf("customers", "nobody may bind; write a system_id with its password"))
+		errs = append(errs, options.Fieldf("customers", "nobody may bind; write a system_id with its password"))
 	}
 	for _, pair := range o.Customers {
 		for _, err := range pair.Value.withDefaults().problems(pair.Key) {
-			var field *config.FieldError
+			var field *options.FieldError
 			if errors.As(err, &field) {
-				err = config.Field(field.Err, append([]string{"customers", pair.Key}, field.Keys...)...)
+				err = options.Field(field.Err, append([]string{"customers", pair.Key}, field.Keys...)...)
 			}
 			errs = append(errs, err)
 		}
@@ -129,7 +129,7 @@ func (o *Options) Validate() error {
 
 func (o *Options) validatePorts() error {
 	if o.SMPPPort == nil && o.TLSPort == nil {
-		return config.Fieldf("smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775")
+		return options.Fieldf("smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775")
 	}
 	var errs []error
 	for key, port := range map[string]*int{"smpp_port": o.SMPPPort, "tls_port": o.TLSPort} {
@@ -138,28 +138,28 @@ func (o *Options) validatePorts() error {
 		}
 	}
 	if o.TLSPort != nil && (o.TLSCertFile == "" || o.TLSKeyFile == "") {
-		errs = append(errs, config.Fieldf("tls_port", "needs tls_cert_file and tls_key_file"))
+		errs = append(errs, options.Fieldf("tls_port", "needs tls_cert_file and tls_key_file"))
 	}
 	return errors.Join(errs...)
 }
 
 func atMost(key, text string, most int) error {
 	if len(text) > most {
-		return config.Fieldf(key, "has %d characters, more than the %d SMPP allows", len(text), most)
+		return options.Fieldf(key, "has %d characters, more than the %d SMPP allows", len(text), most)
 	}
 	return nil
 }
 
 func between(key string, n, least, most int) error {
 	if n < least || n > most {
-		return config.Fieldf(key, "must be between %d and %d", least, most)
+		return options.Fieldf(key, "must be between %d and %d", least, most)
 	}
 	return nil
 }
 
-func positive(key string, d config.Duration) error {
+func positive(key string, d options.Duration) error {
 	if d <= 0 {
-		return config.Fieldf(key, "must be above 0")
+		return options.Fieldf(key, "must be above 0")
 	}
 	return nil
 }

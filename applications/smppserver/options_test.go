@@ -8,8 +8,8 @@ import (
 	"testing/quick"
 	"time"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
 )
 
 const fine = "smpp_port: 2775\ncustomers:\n  acme:\n    password: ${ACME}\n"
@@ -41,7 +41,7 @@ func TestOptions(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			a := New()
 			env := func(string) (string, bool) { return password, true }
-			doc, err := config.Parse("server.yaml", []byte(text), env)
+			doc, err := options.Parse("server.yaml", []byte(text), env)
 			if err == nil {
 				err = errors.Join(doc.Into(a), doc.Rest())
 			}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/session"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 )
 
 // takeEvent notes what became of a message, and keeps the receipts that were

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // record is what is remembered of a submitted message, under its message ID, for

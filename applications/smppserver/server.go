@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/session"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
 )
 
 // handler is the engine as its servers call it.

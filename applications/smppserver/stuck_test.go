@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/smpp/pdu"
 	"switchboard/store"
 	"switchboard/store/memory"
-	"switchboard/transports/smpp/pdu"
 )
 
 // stuck is a state that keeps those waiting who set certain keys, from a time on.

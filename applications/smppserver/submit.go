@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 )
 
 // submission is a submit_sm, data_sm or submit_multi.

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
 )
 
 func TestSubmitReachesTheFleet(t *testing.T) {
@@ -185,7 +185,7 @@ func TestPartsAgain(t *testing.T) {
 }
 
 func TestPartsThatNeverCome(t *testing.T) {
-	b := begin(t, func(a *Application) { a.ReassemblyTTL = config.Duration(time.Millisecond) })
+	b := begin(t, func(a *Application) { a.ReassemblyTTL = options.Duration(time.Millisecond) })
 	c := b.bound(pdu.CmdBindTransceiver)
 	alone := simple("", func(m *pdu.Message) { m.ESMClass, m.ShortMessage = pdu.ESMUDHI, []byte{5, 0, 3, 9, 2, 1, 'x'} })
 	id := c.submit(alone)
@@ -253,7 +253,9 @@ func TestDataSMAndSubmitMulti(t *testing.T) {
 }
 
 func TestRefusedSubmits(t *testing.T) {
-	b := begin(t, func(a *Application) { a.Customers[0].Value.AllowedSources = config.Names{"ACME", "92*", "/x[0-9]{3}/"} })
+	b := begin(t, func(a *Application) {
+		a.Customers[0].Value.AllowedSources = options.Names{"ACME", "92*", "/x[0-9]{3}/"}
+	})
 	c := b.bound(pdu.CmdBindTransceiver)
 	for name, s := range map[string]struct {
 		change func(*pdu.Message)
@@ -397,7 +399,7 @@ func TestWithoutAStoreCustomersAreAskedToWait(t *testing.T) {
 }
 
 func TestWithoutABrokerCustomersAreAskedToWait(t *testing.T) {
-	b := begin(t, func(a *Application) { a.SubmitTimeout = config.Duration(50 * time.Millisecond) })
+	b := begin(t, func(a *Application) { a.SubmitTimeout = options.Duration(50 * time.Millisecond) })
 	c := b.bound(pdu.CmdBindTransceiver)
 	c.submit(simple("hi"))
 	e, err := b.app.running(within(t))

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 // Struct is something whose fields are YAML keys.
@@ -158,7 +158,7 @@ func required(v any) map[string]bool {
 }
 
 func collect(err error, keys map[string]bool) {
-	var field *config.FieldError
+	var field *options.FieldError
 	switch joined, is := err.(interface{ Unwrap() []error }); {
 	case is:
 		for _, part := range joined.Unwrap() {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 // sample is what a class looks like.
@@ -16,11 +16,11 @@ type sample struct {
 	// Host is where it is. Required.
 	Host string `yaml:"host"`
 	// Wait is how long it waits. Default 1h.
-	Wait config.Duration `yaml:"wait"`
+	Wait options.Duration `yaml:"wait"`
 	// Password opens it.
-	Password config.Secret `yaml:"password"`
+	Password options.Secret `yaml:"password"`
 	// Names gives a|b.
-	Names config.Map[config.Names] `yaml:"names"`
+	Names options.Map[options.Names] `yaml:"names"`
 	more  `yaml:",inline"`
 
 	hidden int
@@ -40,13 +40,13 @@ type step struct {
 }
 
 func (s *sample) Validate() error {
-	return errors.Join(config.Fieldf("host", "is missing"), config.Fieldf("wait", "is fine"))
+	return errors.Join(options.Fieldf("host", "is missing"), options.Fieldf("wait", "is fine"))
 }
 
 func here() *Sources { return &Sources{Module: "switchboard", Root: "../.."} }
 
 func TestGroups(t *testing.T) {
-	s := Struct{Name: "sample", Value: &sample{Wait: config.Duration(time.Hour), Password: "s3cret", hidden: 1}, Except: []string{"names"}}
+	s := Struct{Name: "sample", Value: &sample{Wait: options.Duration(time.Hour), Password: "s3cret", hidden: 1}, Except: []string{"names"}}
 	got, err := s.Groups(here())
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestGroups(t *testing.T) {
 func TestMarkdown(t *testing.T) {
 	text, err := Page{Title: "Samples", Structs: []Struct{
 		{Name: "one", About: "the first", Value: &sample{}},
-		{Name: "two", About: "the second", Value: &sample{Wait: config.Duration(90 * time.Minute)}, Vumi: []string{"vumi.Two"}},
+		{Name: "two", About: "the second", Value: &sample{Wait: options.Duration(90 * time.Minute)}, Vumi: []string{"vumi.Two"}},
 	}}.Markdown(here())
 	if err != nil {
 		t.Fatal(err)

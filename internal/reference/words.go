@@ -7,13 +7,13 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 var (
-	durationType = reflect.TypeFor[config.Duration]()
-	secretType   = reflect.TypeFor[config.Secret]()
-	namesType    = reflect.TypeFor[config.Names]()
+	durationType = reflect.TypeFor[options.Duration]()
+	secretType   = reflect.TypeFor[options.Secret]()
+	namesType    = reflect.TypeFor[options.Names]()
 	unmarshaler  = reflect.TypeFor[yaml.Unmarshaler]()
 )
 
@@ -84,11 +84,11 @@ func defaultText(v reflect.Value) string {
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		return defaultText(v.Elem())
 	case v.Type() == durationType:
-		return shortDuration(config.Duration(v.Int()))
+		return shortDuration(options.Duration(v.Int()))
 	case v.Type() == secretType:
 		return ""
 	case v.Type() == namesType:
-		return strings.Join(v.Interface().(config.Names), ", ")
+		return strings.Join(v.Interface().(options.Names), ", ")
 	}
 	switch v.Kind() {
 	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64, reflect.Uint8, reflect.String:
@@ -98,7 +98,7 @@ func defaultText(v reflect.Value) string {
 }
 
 // shortDuration is 1h where time.Duration says 1h0m0s.
-func shortDuration(d config.Duration) string {
+func shortDuration(d options.Duration) string {
 	text := d.Std().String()
 	if cut, found := strings.CutSuffix(text, "m0s"); found {
 		text = cut + "m"

@@ -9,9 +9,9 @@ import (
 
 	"switchboard/broker"
 	brokermemory "switchboard/broker/memory"
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store/memory"
 	"switchboard/worker"
 )
@@ -33,12 +33,12 @@ func (s *Subject) inBubble(t *testing.T, test func(t *testing.T, d *running)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		options := dispatcher.DefaultOptions()
-		options.Transports, options.Exposed = config.Names(s.Names.Transports), config.Names(s.Names.Exposed)
+		opts := dispatcher.DefaultOptions()
+		opts.Transports, opts.Exposed = options.Names(s.Names.Transports), options.Names(s.Names.Exposed)
 		env := worker.Env{Name: "routertest", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- dispatcher.New(env, options, router).Run(ctx) }()
+		go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()
 		defer func() {
 			cancel()
 			if err := <-done; err != nil {

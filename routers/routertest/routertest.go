@@ -11,9 +11,9 @@ import (
 	"sync"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/store"
 	"switchboard/store/memory"
 	"switchboard/worker"
@@ -74,7 +74,7 @@ func Message(from, to, transport, content string) *message.Message {
 // load makes the router as a fleet does.
 func (s *Subject) load(t *testing.T, text string, state store.State) (dispatcher.Router, error) {
 	t.Helper()
-	doc, err := config.Parse("router.yaml", []byte(text), nil)
+	doc, err := options.Parse("router.yaml", []byte(text), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (s Subject) refusesMisnamed(t *testing.T) {
 	}
 	for _, text := range s.Misnamed {
 		_, err := s.load(t, text, newState(t))
-		var field *config.FieldError
+		var field *options.FieldError
 		if !errors.As(err, &field) || !strings.HasPrefix(err.Error(), "router.yaml:") {
 			t.Errorf("%s\ngives %v, which says no file and line", text, err)
 		}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // change sets one field of a message.
@@ -20,7 +20,7 @@ var fields = [...]string{"from_addr", "to_addr", "content", "transport_name", "t
 
 func (l *language) change(field, source string) (change, error) {
 	if !slices.Contains(fields[:], field) {
-		return change{}, fmt.Errorf("%s is no field that can be set%s (%s)", field, config.DidYouMean(field, fields[:]), strings.Join(fields[:], ", "))
+		return change{}, fmt.Errorf("%s is no field that can be set%s (%s)", field, options.DidYouMean(field, fields[:]), strings.Join(fields[:], ", "))
 	}
 	v, err := l.value(source)
 	return change{field, v}, err
@@ -32,7 +32,7 @@ type translation struct {
 	values map[string]string
 }
 
-func newTranslation(field string, m config.Map[string]) (translation, error) {
+func newTranslation(field string, m options.Map[string]) (translation, error) {
 	t := translation{field, make(map[string]string, len(m))}
 	for _, pair := range m {
 		t.values[pair.Key] = pair.Value

@@ -14,7 +14,7 @@ import (
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 // What bounds a condition: it has no loops, so its time follows from its size
@@ -253,7 +253,7 @@ var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
 func (l *language) explain(err error) error {
 	err = plain(err)
 	if m := unknownName.FindStringSubmatch(err.Error()); m != nil {
-		return fmt.Errorf("%w%s", err, config.DidYouMean(m[1], l.words))
+		return fmt.Errorf("%w%s", err, options.DidYouMean(m[1], l.words))
 	}
 	return err
 }

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // Rule is one of a list: where its condition holds, it acts. Values that begin
@@ -22,23 +22,23 @@ type Rule struct {
 	When string `yaml:"when"`
 	// To is where it goes: one connector, or several that each get a copy.
 	// Example: `[jokes, log]` or `=transport_name`.
-	To config.Names `yaml:"to"`
+	To options.Names `yaml:"to"`
 	// FirstHealthy is a list of which the first that is not down is chosen,
 	// those that are ok before those that are degraded. Example: `[main, spare]`.
-	FirstHealthy config.Names `yaml:"first_healthy"`
+	FirstHealthy options.Names `yaml:"first_healthy"`
 	// Balance chooses one connector in turn, by weight, of those that are not
 	// down. Example: `{old: 9, new: 1}`.
-	Balance config.Map[int] `yaml:"balance"`
+	Balance options.Map[int] `yaml:"balance"`
 	// Sticky makes balance choose the same for one person each time. Default
 	// false.
 	Sticky bool `yaml:"sticky"`
 	// Set gives fields of the message other values: from_addr, to_addr, content,
 	// transport_name, transport_type, provider, group. Example:
 	// `{from_addr: "12345", to_addr: '="+" + to'}`.
-	Set config.Map[string] `yaml:"set"`
+	Set options.Map[string] `yaml:"set"`
 	// Translate replaces values of from_addr or to_addr that it lists; others
 	// stay. Example: `{to_addr: {"8181": "+27820000000"}}`.
-	Translate config.Map[config.Map[string]] `yaml:"translate"`
+	Translate options.Map[options.Map[string]] `yaml:"translate"`
 	// Endpoint is the endpoint it goes to. Default: that it came from.
 	Endpoint string `yaml:"endpoint"`
 	// Reply answers an inbound message with this text.
@@ -77,7 +77,7 @@ func (l *language) compile(source *Rule, place ...string) (*rule, error) {
 	var errs []error
 	report := func(err error, keys ...string) {
 		if err != nil {
-			errs = append(errs, config.Field(err, append(slices.Clone(place), keys...)...))
+			errs = append(errs, options.Field(err, append(slices.Clone(place), keys...)...))
 		}
 	}
 	var err error
@@ -159,14 +159,14 @@ func (r *rule) check(names dispatcher.Names) error {
 	keys, targets := r.names()
 	for i, name := range targets {
 		if !slices.Contains(all, name) {
-			err := fmt.Errorf("%q is none of the dispatcher's connectors%s", name, config.DidYouMean(name, all))
-			errs = append(errs, config.Field(err, append(slices.Clone(r.place), keys[i], name)...))
+			err := fmt.Errorf("%q is none of the dispatcher's connectors%s", name, options.DidYouMean(name, all))
+			errs = append(errs, options.Field(err, append(slices.Clone(r.place), keys[i], name)...))
 		}
 	}
 	for _, name := range r.connectors {
 		if !slices.Contains(names.Transports, name) {
-			err := fmt.Errorf("asks for the health of %q, which is none of transport_names%s", name, config.DidYouMean(name, names.Transports))
-			errs = append(errs, config.Field(err, append(slices.Clone(r.place), "when")...))
+			err := fmt.Errorf("asks for the health of %q, which is none of transport_names%s", name, options.DidYouMean(name, names.Transports))
+			errs = append(errs, options.Field(err, append(slices.Clone(r.place), "when")...))
 		}
 	}
 	return errors.Join(errs...)
@@ -210,14 +210,14 @@ func (r *rule) answer(w *work) error {
 	if err != nil {
 		return fmt.Errorf("reply: %w", err)
 	}
-	var options []message.ReplyOption
+	var opts []message.ReplyOption
 	if r.EndSession {
-		options = append(options, message.EndSession)
+		opts = append(opts, message.EndSession)
 	}
 	// The rule's own name makes a second handling give the same message_id.
 	asked := w.arrival.Message.Clone()
 	asked.NameReplies(w.router.worker + "/" + strings.Join(r.place, "/"))
-	answer := &message.Envelope{Message: asked.Reply(content, options...)}
+	answer := &message.Envelope{Message: asked.Reply(content, opts...)}
 	w.targets = append(w.targets, dispatcher.Target{
 		Connector: w.arrival.Connector, Flow: message.Outbound, Envelope: answer, Rule: r.at,
 	})

@@ -14,9 +14,9 @@ import (
 	"time"
 	_ "time/tzdata" // rules name time zones, and a container may know none
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 )
 
 // Router routes by rules: the first whose condition holds decides, unless it
@@ -59,11 +59,11 @@ func New() *Router { return &Router{Timezone: "UTC", clock: time.Now} }
 func (r *Router) Validate() error {
 	var errs []error
 	if len(r.Rules) == 0 && r.Default == nil {
-		errs = append(errs, config.Fieldf("rules", "is missing; write a list of rules"))
+		errs = append(errs, options.Fieldf("rules", "is missing; write a list of rules"))
 	}
 	var err error
 	if r.zone, err = loadZone(r.Timezone); err != nil {
-		errs = append(errs, config.Field(err, "timezone"))
+		errs = append(errs, options.Field(err, "timezone"))
 	}
 	r.language, r.rules, r.standard, r.onEvents = newLanguage(), nil, nil, false
 	for i := range r.Rules {
@@ -73,7 +73,7 @@ func (r *Router) Validate() error {
 	}
 	if d := r.Default; d != nil {
 		if d.When != "" || d.Name != "" || d.Continue {
-			errs = append(errs, config.Fieldf("default", "is for all that no rule sends anywhere: it has no name, when or continue"))
+			errs = append(errs, options.Fieldf("default", "is for all that no rule sends anywhere: it has no name, when or continue"))
 		}
 		r.standard, err = r.language.compile(d, "default")
 		errs = append(errs, err)
@@ -89,7 +89,7 @@ func (r *Router) checkReach() (errs []error) {
 		when := strings.Join(strings.Fields(r.Rules[i].When), " ")
 		for _, above := range [...]string{"", when} {
 			if n, taken := ends[above]; taken {
-				errs = append(errs, config.Field(fmt.Errorf("can never match: rules.%d above takes all that it could", n), "rules", strconv.Itoa(i)))
+				errs = append(errs, options.Field(fmt.Errorf("can never match: rules.%d above takes all that it could", n), "rules", strconv.Itoa(i)))
 				break
 			}
 		}

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"switchboard/config"
 	"switchboard/dispatcher"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/worker"
 )
 
@@ -16,7 +16,7 @@ var names = dispatcher.Names{Transports: []string{"smpp", "xmpp", "spare"}, Expo
 
 func load(t testing.TB, text string) (*Router, error) {
 	t.Helper()
-	doc, err := config.Parse("w.yaml", []byte(text), nil)
+	doc, err := options.Parse("w.yaml", []byte(text), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/transports"
 	"switchboard/transports/internal/listen"
 )
@@ -66,13 +66,13 @@ func New() *Transport {
 func (t *Transport) Validate() error {
 	var errs []error
 	if t.WebPort < 0 || t.WebPort > maxPort {
-		errs = append(errs, config.Fieldf("web_port", "must be a port number, at most %d", maxPort))
+		errs = append(errs, options.Fieldf("web_port", "must be a port number, at most %d", maxPort))
 	}
 	if !strings.HasPrefix(t.WebPath, "/") || strings.ContainsAny(t.WebPath, "{} ?#%\\") || strings.Contains(t.WebPath, "//") {
-		errs = append(errs, config.Fieldf("web_path", "is %q; write a plain path such as /phone/", t.WebPath))
+		errs = append(errs, options.Fieldf("web_path", "is %q; write a plain path such as /phone/", t.WebPath))
 	}
 	if t.ToAddr == "" {
-		errs = append(errs, config.Fieldf("to_addr", "must not be empty: replies come from it"))
+		errs = append(errs, options.Fieldf("to_addr", "must not be empty: replies come from it"))
 	}
 	return errors.Join(errs...)
 }

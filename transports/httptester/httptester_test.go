@@ -14,18 +14,18 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/transports/transporttest"
 )
 
 // start runs a transport on a free port until the test ends and returns its
 // page's address.
-func start(t *testing.T, options ...func(*Transport)) (tr *Transport, line *transporttest.Line, page string) {
+func start(t *testing.T, opts ...func(*Transport)) (tr *Transport, line *transporttest.Line, page string) {
 	t.Helper()
 	tr, line = New(), transporttest.NewLine()
 	tr.TransportName, tr.WebHost, tr.WebPort = "phone", "127.0.0.1", 0
-	for _, option := range options {
+	for _, option := range opts {
 		option(tr)
 	}
 	if err := tr.Validate(); err != nil {
@@ -401,7 +401,7 @@ func TestOptions(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			tr := New()
-			doc, err := config.Parse("phone.yaml", []byte(text), func(string) (string, bool) { return "", false })
+			doc, err := options.Parse("phone.yaml", []byte(text), func(string) (string, bool) { return "", false })
 			if err == nil {
 				err = errors.Join(doc.Into(tr), doc.Rest())
 			}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 const (

@@ -3,7 +3,7 @@ package smpp
 import (
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // answer takes a submit_sm_resp, a query_sm_resp, or a generic_nack, which

@@ -11,9 +11,9 @@ import (
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
 	"switchboard/message"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
 	"switchboard/store/postgres"
-	"switchboard/transports/smpp/smsc"
 )
 
 // BenchmarkServices is a message from RabbitMQ to the SMSC and its ack back,
@@ -54,7 +54,7 @@ func need(b *testing.B, name string) string {
 }
 
 func benchmarkServices(b *testing.B, state store.State, window int) {
-	v := simulate(b, smsc.Settings{Keep: -1, Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	v := simulate(b, simulator.Settings{Keep: -1, Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	r, err := rabbitmq.Open(rabbitmq.Settings{URL: need(b, "AMQP_URL"), Name: "bench", Logger: logger(b)})
 	if err != nil {
 		b.Fatal(err)

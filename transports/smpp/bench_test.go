@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/smpp/simulator"
 	"switchboard/store/memory"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
@@ -23,8 +23,8 @@ func BenchmarkSend(b *testing.B) {
 }
 
 func benchmarkSend(b *testing.B, window int, rtt time.Duration) {
-	v := simulate(b, smsc.Settings{Keep: -1, Behaviour: smsc.Behaviour{
-		Receipts: &smsc.Receipts{Form: "none"}, Answers: &smsc.Answers{Delay: smsc.Fixed(rtt)},
+	v := simulate(b, simulator.Settings{Keep: -1, Behaviour: simulator.Behaviour{
+		Receipts: &simulator.Receipts{Form: "none"}, Answers: &simulator.Answers{Delay: simulator.Fixed(rtt)},
 	}})
 	state := memory.New()
 	defer func() { _ = state.Close() }()

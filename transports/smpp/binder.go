@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // binder keeps one bind: it connects, binds, serves, and begins again when the

@@ -11,12 +11,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
 	"switchboard/store/memory"
 	"switchboard/transports"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type bundle struct {
 	*testing.T
 	*Transport
-	smsc     *smsc.SMSC
+	smsc     *simulator.SMSC
 	line     *transporttest.Line
 	state    store.State
 	registry *prometheus.Registry
@@ -34,9 +34,9 @@ type bundle struct {
 }
 
 // simulate starts an SMSC that ends with the test.
-func simulate(t testing.TB, settings smsc.Settings) *smsc.SMSC {
+func simulate(t testing.TB, settings simulator.Settings) *simulator.SMSC {
 	t.Helper()
-	v, err := smsc.Start(settings)
+	v, err := simulator.Start(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,14 +45,14 @@ func simulate(t testing.TB, settings smsc.Settings) *smsc.SMSC {
 }
 
 // connected makes a transport for an address; it is not running yet.
-func connected(t testing.TB, address string, state store.State, reg prometheus.Registerer, options ...func(*Transport)) *Transport {
+func connected(t testing.TB, address string, state store.State, reg prometheus.Registerer, opts ...func(*Transport)) *Transport {
 	t.Helper()
 	tr := New()
 	host, port, _ := strings.Cut(address, ":")
 	tr.Host, tr.TransportName, tr.SystemID, tr.Password = host, "smpp_transport", "esme", "secret"
 	tr.Port, _ = strconv.Atoi(port)
-	tr.InitialReconnectDelay = config.Duration(10 * time.Millisecond)
-	for _, option := range options {
+	tr.InitialReconnectDelay = options.Duration(10 * time.Millisecond)
+	for _, option := range opts {
 		option(tr)
 	}
 	if err := tr.Validate(); err != nil {
@@ -79,10 +79,10 @@ func remember(t testing.TB) *memory.State {
 }
 
 // start runs a transport against an SMSC with these settings.
-func start(t *testing.T, settings smsc.Settings, options ...func(*Transport)) *bundle {
+func start(t *testing.T, settings simulator.Settings, opts ...func(*Transport)) *bundle {
 	t.Helper()
 	b := &bundle{T: t, smsc: simulate(t, settings), line: transporttest.NewLine(), state: remember(t), registry: prometheus.NewRegistry()}
-	b.Transport = connected(t, b.smsc.Addr(), b.state, b.registry, options...)
+	b.Transport = connected(t, b.smsc.Addr(), b.state, b.registry, opts...)
 	b.stop = transporttest.Start(t, b.Transport, b.line)
 	return b
 }

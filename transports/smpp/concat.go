@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
 )
 
 // concat puts long messages together. Their parts are in the state store, so

@@ -8,16 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
 // segment delivers one part of a long message of reference 77.
 func (b *bundle) segment(n, total int, text string) error {
 	return b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
-		Source: smsc.Number("27831234567"), Dest: smsc.Number("9292"), ESMClass: pdu.ESMUDHI,
+		Source: simulator.Number("27831234567"), Dest: simulator.Number("9292"), ESMClass: pdu.ESMUDHI,
 		ShortMessage: append([]byte{5, 0, 3, 77, byte(total), byte(n)}, text...),
 	}})
 }
@@ -55,7 +55,7 @@ func (s *stumbling) Increment(ctx context.Context, key string, by int64, ttl tim
 
 // A message whose beginning failed once is still given up in time.
 func TestGroupIsNotedOnTheSecondTry(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Delivery: &simulator.Delivery{Retries: -1}}})
 	state := &stumbling{State: remember(t)}
 	tr := connected(t, v.Addr(), state, nil, func(o *Transport) { o.ReassemblyTTL = quick })
 	line := transporttest.NewLine()
@@ -72,7 +72,7 @@ func TestGroupIsNotedOnTheSecondTry(t *testing.T) {
 // A reference that is used again before its message is whole does not mix two
 // messages.
 func TestReferenceIsTakenAnew(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	b.segments(3, map[int]string{1: "old one ", 2: "old two "}, 1, 2)
 	b.segments(3, map[int]string{1: "new one ", 2: "new two ", 3: "new three"}, 1, 2, 3)
 	b.hears("old one old two ", "new one new two new three")
@@ -81,7 +81,7 @@ func TestReferenceIsTakenAnew(t *testing.T) {
 // Messages that begin alike, with one reference, are both whole; what is only
 // sent again is no new message.
 func TestMessagesThatBeginAlike(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	first := map[int]string{1: "dear customer ", 2: "yes"}
 	b.segments(2, first, 1, 2, 1, 2, 1)
 	b.segments(2, map[int]string{1: "dear customer ", 2: "no"}, 1, 2)
@@ -95,14 +95,14 @@ func TestMessagesThatBeginAlike(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.says(smsc.Incoming{Text: "the last"})
+	b.says(simulator.Incoming{Text: "the last"})
 	b.hears("dear customer no", "the last")
 }
 
 // A part that was sent again is not taken for one of the next message, which has
 // its own.
 func TestPartOfTheMessageBefore(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	b.segments(2, map[int]string{1: "one ", 2: "two"}, 1, 2, 2)
 	b.segments(2, map[int]string{1: "three ", 2: "four"}, 1, 2)
 	b.hears("one two", "three four")
@@ -111,7 +111,7 @@ func TestPartOfTheMessageBefore(t *testing.T) {
 // A process whose group another has finished leaves the next one of that name
 // alone.
 func TestStaleGroupIsLeftAlone(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	e, err := b.running(within(t))
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func (s *reads) Get(ctx context.Context, keys ...string) (map[string]string, err
 
 // The last part costs one look at the others.
 func TestLastPartIsLookedUpOnce(t *testing.T) {
-	v := simulate(t, smsc.Settings{})
+	v := simulate(t, simulator.Settings{})
 	state := &reads{State: remember(t)}
 	tr := connected(t, v.Addr(), state, nil)
 	line := transporttest.NewLine()
@@ -160,7 +160,7 @@ func TestLastPartIsLookedUpOnce(t *testing.T) {
 
 // Of two replicas that know of a message whose parts never come, one receives it.
 func TestOneReplicaGivesUp(t *testing.T) {
-	v := simulate(t, smsc.Settings{})
+	v := simulate(t, simulator.Settings{})
 	state := remember(t)
 	one := connected(t, v.Addr(), state, nil)
 	line := transporttest.NewLine()

@@ -6,15 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/options"
+	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
 )
 
 func TestConformance(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) *transporttest.Outside {
-		v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{
-			Delivery: &smsc.Delivery{Retries: -1}, Receipts: &smsc.Receipts{Form: "none"},
+		v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{
+			Delivery: &simulator.Delivery{Retries: -1}, Receipts: &simulator.Receipts{Form: "none"},
 		}})
 		state := remember(t)
 		tr := connected(t, v.Addr(), state, nil, func(o *Transport) { o.SendLongMessages = true })
@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 
 // phone is a person at the SMSC's other side.
 type phone struct {
-	v    *smsc.SMSC
+	v    *simulator.SMSC
 	next uint64
 }
 
@@ -37,7 +37,7 @@ func (p *phone) say(ctx context.Context, text string) error {
 	if err := p.v.WaitBound(ctx, 1); err != nil {
 		return err
 	}
-	return p.v.Deliver(ctx, smsc.Incoming{From: "27831234567", To: "9292", Text: text})
+	return p.v.Deliver(ctx, simulator.Incoming{From: "27831234567", To: "9292", Text: text})
 }
 
 func (p *phone) hear(ctx context.Context) (string, error) {
@@ -57,4 +57,4 @@ func (p *phone) hear(ctx context.Context) (string, error) {
 }
 
 // quick is short enough to wait for, and long enough for a machine under load.
-const quick = config.Duration(100 * time.Millisecond)
+const quick = options.Duration(100 * time.Millisecond)

@@ -7,17 +7,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 )
 
 // While the broker is away the SMSC is told in time to send a message, or a
 // receipt, again; and when it does, it is the same message.
 func TestSilentBrokerMessageComesAgain(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Delivery: &simulator.Delivery{Retries: -1}}},
 		func(o *Transport) { o.DeliverTimeout = quick }).bound()
 	release := b.line.Hold()
-	hello := smsc.Incoming{From: "27831234567", To: "9292", Text: "hello"}
+	hello := simulator.Incoming{From: "27831234567", To: "9292", Text: "hello"}
 	began := time.Now()
 	for range 2 {
 		if err := b.smsc.Deliver(within(t), hello); err == nil || !strings.Contains(err.Error(), "ESME_RX_T_APPN") {
@@ -43,7 +43,7 @@ func TestSilentBrokerMessageComesAgain(t *testing.T) {
 
 // Many from one person need not be waited for one after the other.
 func TestSilentBrokerManyFromOne(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Delivery: &simulator.Delivery{Retries: -1}}},
 		func(o *Transport) { o.DeliverTimeout = 3 * quick }).bound()
 	defer b.line.Hold()()
 	const many = 20
@@ -52,7 +52,7 @@ func TestSilentBrokerManyFromOne(t *testing.T) {
 	began := time.Now()
 	for i := range many {
 		go func() {
-			told <- b.smsc.Deliver(ctx, smsc.Incoming{From: "27831234567", To: "9292", Text: strings.Repeat("a", i+1)})
+			told <- b.smsc.Deliver(ctx, simulator.Incoming{From: "27831234567", To: "9292", Text: strings.Repeat("a", i+1)})
 		}()
 	}
 	for range many {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"sync"
 
+	"switchboard/smpp/receipt"
 	"switchboard/store"
-	"switchboard/transports/smpp/receipt"
 )
 
 // ids knows how the SMSC spells its ids in answers and in receipts.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // deliveries are the deliver_sm of one link that are in hand: in parallel, those

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/store"
 	"switchboard/transports"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/receipt"
 )
 
 // engine is one run of a transport.

@@ -9,9 +9,9 @@ import (
 	"switchboard/broker"
 	brokermemory "switchboard/broker/memory"
 	"switchboard/message"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
 	"switchboard/transports"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/worker"
 )
 
@@ -90,9 +90,9 @@ func (f *fleet) next() *message.Event {
 }
 
 func TestFrameAcksAndReports(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Receipts: &smsc.Receipts{Delay: smsc.Fixed(20 * time.Millisecond)},
-		Rules:    []smsc.Rule{{To: smsc.Matching("9$"), Status: 0x0B}},
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Receipts: &simulator.Receipts{Delay: simulator.Fixed(20 * time.Millisecond)},
+		Rules:    []simulator.Rule{{To: simulator.Matching("9$"), Status: 0x0B}},
 	}})
 	state := remember(t)
 	f := employ(t, connected(t, v.Addr(), state, nil), state)
@@ -118,8 +118,8 @@ func TestFrameAcksAndReports(t *testing.T) {
 // A message whose answer was lost comes again, is not submitted again, and ends
 // as its late answer says.
 func TestFrameWaitsForTheUnknown(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(300 * time.Millisecond)}, Receipts: noReceipts(),
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Late: 1, LateBy: simulator.Fixed(300 * time.Millisecond)}, Receipts: noReceipts(),
 	}})
 	state := remember(t)
 	f := employ(t, connected(t, v.Addr(), state, nil, func(o *Transport) {
@@ -140,7 +140,7 @@ func TestFrameWaitsForTheUnknown(t *testing.T) {
 func BenchmarkFrame(b *testing.B) {
 	for _, window := range []int{10, 100} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
-			v := simulate(b, smsc.Settings{Keep: -1, Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+			v := simulate(b, simulator.Settings{Keep: -1, Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 			state := remember(b)
 			f := employ(b, connected(b, v.Addr(), state, nil, func(o *Transport) { o.Window = window }), state)
 			defer f.stop()

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store/memory"
-	"switchboard/transports/smpp/pdu"
 )
 
 // Whatever a deliver_sm holds, taking it ends without a panic, and what is

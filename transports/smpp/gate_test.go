@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 	"switchboard/worker"
 )
 

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/smpp/simulator"
 	"switchboard/transports"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
@@ -32,15 +32,15 @@ func (h trap) Handle(ctx context.Context, r slog.Record) error {
 func TestPanicCostsTheConnection(t *testing.T) {
 	for name, c := range map[string]struct {
 		word, at  string
-		behaviour smsc.Behaviour
+		behaviour simulator.Behaviour
 	}{
-		"reading": {"what it should not have", "reading from transceiver", smsc.Behaviour{Links: &smsc.Links{UnknownCommand: 1}}},
-		"tending": {"did not answer submit_sm", "tending transceiver", smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}}},
-		"binding": {"bind is up", "binding transceiver", smsc.Behaviour{}},
+		"reading": {"what it should not have", "reading from transceiver", simulator.Behaviour{Links: &simulator.Links{UnknownCommand: 1}}},
+		"tending": {"did not answer submit_sm", "tending transceiver", simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}}},
+		"binding": {"bind is up", "binding transceiver", simulator.Behaviour{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log lockedBuffer
-			v := simulate(t, smsc.Settings{Behaviour: c.behaviour})
+			v := simulate(t, simulator.Settings{Behaviour: c.behaviour})
 			tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick, unknownResend })
 			handler := trap{slog.NewTextHandler(&log, nil), c.word, new(atomic.Int64)}
 			if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: slog.New(handler)}); err != nil {
@@ -59,7 +59,7 @@ func TestPanicCostsTheConnection(t *testing.T) {
 					t.Fatalf("the trap was not sprung: %s", log.text())
 				}
 			}
-			v.SetBehaviour(smsc.Behaviour{})
+			v.SetBehaviour(simulator.Behaviour{})
 			if err := <-ended; err != nil {
 				t.Errorf("the message that was underway: %v", err)
 			}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // dial connects to the SMSC, within the bind timeout.

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/simulator"
 )
 
 // nextAbout is the next status of a type.
@@ -19,7 +19,7 @@ func (b *bundle) nextAbout(kind string) *message.Status {
 
 // One of several binds that is lost makes a transport degraded, not down.
 func TestHealthOfSeveralBinds(t *testing.T) {
-	b := start(t, smsc.Settings{}, func(o *Transport) { o.Binds = 2 })
+	b := start(t, simulator.Settings{}, func(o *Transport) { o.Binds = 2 })
 	if s := b.nextAbout("bound"); s.Health != message.Degraded {
 		t.Errorf("with one of two bound: %s", s.Encode())
 	}

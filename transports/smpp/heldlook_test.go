@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
 // The last word that came before its id is not displaced by an earlier one that
 // came after it.
 func TestHeldLastWordStays(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Receipts: noReceipts(), Answers: &smsc.Answers{Delay: smsc.Fixed(5 * quick.Std())},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Receipts: noReceipts(), Answers: &simulator.Answers{Delay: simulator.Fixed(5 * quick.Std())},
 	}}).bound()
 	m := outgoing("hello")
 	ctx := within(t)

@@ -8,8 +8,8 @@ import (
 	"fmt"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 )
 
 // receivedKey is where an inbound message's transport_metadata has what SMPP

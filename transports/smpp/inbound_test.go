@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
 )
 
 // says has a person say something and waits until the SMSC is told that it is
 // accepted.
-func (b *bundle) says(m smsc.Incoming) {
+func (b *bundle) says(m simulator.Incoming) {
 	b.Helper()
 	if m.From == "" {
 		m.From, m.To = "27831234567", "9292"
@@ -37,7 +37,7 @@ func (b *bundle) bound() *bundle {
 func TestLongMessagesComeTogether(t *testing.T) {
 	long := strings.Repeat("naïve ☃ 🎲 ", 40) + "end"
 	plain := strings.Repeat("a plain text {with} escapes ", 20) + "end"
-	for name, m := range map[string]smsc.Incoming{
+	for name, m := range map[string]simulator.Incoming{
 		"8 bits":            {Text: plain},
 		"16 bits":           {Text: plain, Method: "udh16"},
 		"sar":               {Text: plain, Method: "sar"},
@@ -56,7 +56,7 @@ func TestLongMessagesComeTogether(t *testing.T) {
 					o.DataCodingOverrides = map[string]string{"0": "gsm0338-packed"}
 				}
 			}
-			b := start(t, smsc.Settings{}, overrides).bound()
+			b := start(t, simulator.Settings{}, overrides).bound()
 			b.says(m)
 			if got := b.line.Next(t); got.Content != m.Text {
 				t.Errorf("received %q\nwant %q", got.Content, m.Text)
@@ -66,9 +66,9 @@ func TestLongMessagesComeTogether(t *testing.T) {
 }
 
 func TestBinaryIsKept(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	data := []byte{0, 1, 2, 0xFF, 0xFE}
-	b.says(smsc.Incoming{Data: data})
+	b.says(simulator.Incoming{Data: data})
 	m := b.line.Next(t)
 	meta := m.TransportMetadata.Object(receivedKey)
 	kept, err := base64.StdEncoding.DecodeString(meta.Text("payload"))
@@ -80,7 +80,7 @@ func TestBinaryIsKept(t *testing.T) {
 // Parts that different processes get, one of them after a restart of the other,
 // make one message.
 func TestPartsAcrossRestarts(t *testing.T) {
-	v := simulate(t, smsc.Settings{})
+	v := simulate(t, simulator.Settings{})
 	state := remember(t)
 	text := strings.Repeat("0123456789", 40)
 	one := func(order []int) *transporttest.Line {
@@ -106,7 +106,7 @@ func (b *bundle) sendParts(text string, order []int) {
 	for _, i := range order {
 		chunk := text[i*150 : min(len(text), (i+1)*150)]
 		err := b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
-			Source: smsc.Number("27831234567"), Dest: smsc.Number("9292"), ESMClass: pdu.ESMUDHI,
+			Source: simulator.Number("27831234567"), Dest: simulator.Number("9292"), ESMClass: pdu.ESMUDHI,
 			ShortMessage: append([]byte{5, 0, 3, 77, 3, byte(i + 1)}, chunk...),
 		}})
 		if err != nil {
@@ -117,10 +117,10 @@ func (b *bundle) sendParts(text string, order []int) {
 
 // A part that comes again after the whole is no new message.
 func TestPartComesAgain(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	text := strings.Repeat("0123456789", 40)
 	b.sendParts(text, []int{0, 1, 2, 2, 1})
-	b.says(smsc.Incoming{Text: "the last"})
+	b.says(simulator.Incoming{Text: "the last"})
 	if m := b.line.Next(t); m.Content != text {
 		t.Errorf("received %q", m.Content)
 	}
@@ -138,7 +138,7 @@ func TestPartComesAgain(t *testing.T) {
 
 // What never becomes whole is received as it is, also after a restart.
 func TestIncompleteMessageIsReceived(t *testing.T) {
-	v := simulate(t, smsc.Settings{})
+	v := simulate(t, simulator.Settings{})
 	state := remember(t)
 	short := func(o *Transport) { o.ReassemblyTTL = quick }
 	stop := transporttest.Start(t, connected(t, v.Addr(), state, nil, short), transporttest.NewLine())
@@ -157,12 +157,12 @@ func TestIncompleteMessageIsReceived(t *testing.T) {
 }
 
 func TestBrokerAwayMessageComesAgain(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}}).bound()
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Delivery: &simulator.Delivery{Retries: -1}}}).bound()
 	for want, refusal := range map[string]error{
 		"ESME_RX_T_APPN": errors.New("the broker is away"), "ESME_RX_P_APPN": message.Permanent(errors.New("never")),
 	} {
 		b.line.Refuse(refusal)
-		err := b.smsc.Deliver(within(t), smsc.Incoming{From: "27831234567", To: "9292", Text: "hello"})
+		err := b.smsc.Deliver(within(t), simulator.Incoming{From: "27831234567", To: "9292", Text: "hello"})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("with %v the SMSC was told %v, want %s", refusal, err, want)
 		}
@@ -170,7 +170,7 @@ func TestBrokerAwayMessageComesAgain(t *testing.T) {
 }
 
 func TestUSSDSession(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	call, err := b.smsc.Dial(within(t), "", "27831234567", "*120*1#")
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestUSSDSession(t *testing.T) {
 }
 
 func TestPersonHangsUp(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	call, err := b.smsc.Dial(within(t), "", "27831234567", "*120#")
 	if err != nil {
 		t.Fatal(err)
@@ -214,23 +214,23 @@ func TestPersonHangsUp(t *testing.T) {
 // As with Vumi an empty message is refused, unless it is allowed; what is empty
 // in a session, or is data, is taken.
 func TestEmptyMessages(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Delivery: &smsc.Delivery{Retries: -1}}}).bound()
-	err := b.smsc.DeliverPDU(within(t), "", &pdu.DeliverSM{Message: pdu.Message{Source: smsc.Number("27831234567"), Dest: smsc.Number("9292")}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Delivery: &simulator.Delivery{Retries: -1}}}).bound()
+	err := b.smsc.DeliverPDU(within(t), "", &pdu.DeliverSM{Message: pdu.Message{Source: simulator.Number("27831234567"), Dest: simulator.Number("9292")}})
 	if err == nil || !strings.Contains(err.Error(), "ESME_RX_P_APPN") {
 		t.Errorf("the SMSC was told %v", err)
 	}
-	b.says(smsc.Incoming{Data: []byte{0}})
+	b.says(simulator.Incoming{Data: []byte{0}})
 	m := b.line.Next(t)
 	if meta := m.TransportMetadata.Object(receivedKey); meta.Text("payload") != "AA==" {
 		t.Errorf("received %s", m.Encode())
 	}
 
-	b = start(t, smsc.Settings{}, func(o *Transport) { o.AllowEmptyMessages = true }).bound()
-	b.says(smsc.Incoming{Text: ""})
+	b = start(t, simulator.Settings{}, func(o *Transport) { o.AllowEmptyMessages = true }).bound()
+	b.says(simulator.Incoming{Text: ""})
 	if body := string(b.line.Next(t).Encode()); !strings.Contains(body, `"content": ""`) {
 		t.Errorf("received %s", body)
 	}
-	b.says(smsc.Incoming{Text: "hello"})
+	b.says(simulator.Incoming{Text: "hello"})
 	if m := b.line.Next(t); m.Content != "hello" {
 		t.Errorf("received %s", m.Encode())
 	}
@@ -239,7 +239,7 @@ func TestEmptyMessages(t *testing.T) {
 // A step's data coding scheme 0x0F is the default alphabet; elsewhere the value
 // means nothing.
 func TestUSSDInTheDefaultAlphabet(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	for _, c := range []struct {
 		tlvs pdu.TLVs
 		want string
@@ -248,7 +248,7 @@ func TestUSSDInTheDefaultAlphabet(t *testing.T) {
 		{nil, ""},
 	} {
 		err := b.smsc.DeliverPDU(within(t), "", &pdu.DeliverSM{Message: pdu.Message{
-			Source: smsc.Number("27831234567"), Dest: smsc.Number("9292"), DataCoding: 0x0F, ShortMessage: []byte("*120#\x00"), TLVs: c.tlvs,
+			Source: simulator.Number("27831234567"), Dest: simulator.Number("9292"), DataCoding: 0x0F, ShortMessage: []byte("*120#\x00"), TLVs: c.tlvs,
 		}})
 		if err != nil {
 			t.Fatal(err)

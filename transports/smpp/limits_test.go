@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
 )
 
@@ -25,7 +25,7 @@ func TestContentOfAnyLength(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := start(t, smsc.Settings{}, func(o *Transport) { o.Window, o.AllowEmptyMessages = 50, true }).bound()
+			b := start(t, simulator.Settings{}, func(o *Transport) { o.Window, o.AllowEmptyMessages = 50, true }).bound()
 			m := outgoing(c.text)
 			b.send(m)
 			got := map[int]string{}
@@ -46,7 +46,7 @@ func TestContentOfAnyLength(t *testing.T) {
 			if c.segments == 255 {
 				return // the parts of which are looked for at each other's coming: that takes its time
 			}
-			b.says(smsc.Incoming{Text: c.text})
+			b.says(simulator.Incoming{Text: c.text})
 			if in := b.line.Next(t); in.Content != c.text {
 				t.Errorf("received %.40q… of %d octets, want %d", in.Content, len(in.Content), len(c.text))
 			}
@@ -57,11 +57,11 @@ func TestContentOfAnyLength(t *testing.T) {
 // What no SMSC should send is answered by generic_nack, as §4.3 has it, and the
 // link stays.
 func TestUnknownCommandsAreNacked(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Links: &smsc.Links{UnknownCommand: 1}, Receipts: noReceipts()}}).bound()
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Links: &simulator.Links{UnknownCommand: 1}, Receipts: noReceipts()}}).bound()
 	for range 5 {
 		b.send(outgoing("hello"))
 	}
-	err := b.smsc.Wait(within(t), "five generic_nack", func(c smsc.Counters) bool { return c.Received["generic_nack"] >= 5 })
+	err := b.smsc.Wait(within(t), "five generic_nack", func(c simulator.Counters) bool { return c.Received["generic_nack"] >= 5 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestUnknownCommandsAreNacked(t *testing.T) {
 // An answer under a sequence_number that nobody used settles nothing: the submit
 // it was for is unknown, and the window is free again.
 func TestWrongSequenceNumbers(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{WrongSequence: 1}, Receipts: noReceipts()}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{WrongSequence: 1}, Receipts: noReceipts()}},
 		func(o *Transport) { o.Window, o.SubmitTimeout, o.UnknownPolicy = 1, quick, unknownFail })
 	if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) || !strings.Contains(err.Error(), "unknown") {
 		t.Errorf("Send = %v, want that it is unknown", err)
@@ -86,7 +86,7 @@ func TestWrongSequenceNumbers(t *testing.T) {
 	if n := b.metric("switchboard_smpp_oddities_total", "what", "answer to nothing"); n != 1 {
 		t.Errorf("%v answers to nothing, want one", n)
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{})
+	b.smsc.SetBehaviour(simulator.Behaviour{})
 	b.send(outgoing("afterwards"))
 }
 
@@ -101,8 +101,8 @@ func TestEveryRefusalOfABind(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(status), First: tries}}})
-			tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.InitialReconnectDelay = config.Duration(first) })
+			v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(status), First: tries}}})
+			tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.InitialReconnectDelay = options.Duration(first) })
 			b := &bundle{T: t, smsc: v, line: transporttest.NewLine()}
 			began := time.Now()
 			transporttest.Start(t, tr, b.line)

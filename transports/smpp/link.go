@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 const (

@@ -12,11 +12,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/transports"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
@@ -31,7 +31,7 @@ func (b *bundle) awaitStatus(kind string) *message.Status {
 }
 
 func TestStatusesTellTheStory(t *testing.T) {
-	b := start(t, smsc.Settings{}).bound()
+	b := start(t, simulator.Settings{}).bound()
 	for i, want := range []string{"starting down", "binding down", "bound ok"} {
 		s := b.line.NextStatus(t)
 		if got := s.Type + " " + string(s.Health); got != want || s.Component != "smpp" {
@@ -51,9 +51,9 @@ func TestStatusesTellTheStory(t *testing.T) {
 // A refused bind is told in words, tried again with growing pauses, and works
 // when it is granted.
 func TestRefusedBind(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusInvPaswd), First: 3},
-	}}, func(o *Transport) { o.MaxReconnectDelay = config.Duration(50 * time.Millisecond) })
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusInvPaswd), First: 3},
+	}}, func(o *Transport) { o.MaxReconnectDelay = options.Duration(50 * time.Millisecond) })
 	s := b.awaitStatus("bind_refused")
 	if s.Health != message.Down || !strings.Contains(s.Text, "ESME_RINVPASWD: password is wrong") {
 		t.Errorf("status = %s", s.Encode())
@@ -69,7 +69,7 @@ func TestRefusedBind(t *testing.T) {
 
 // However an SMSC refuses, the metric does not grow.
 func TestMadeUpRefusal(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: 0x4711}}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: 0x4711}}})
 	b.awaitStatus("bind_refused")
 	if n := b.metric("switchboard_smpp_bind_refused_total", "status", "other"); n == 0 {
 		t.Error("a status that SMPP does not know is none of the others")
@@ -77,8 +77,8 @@ func TestMadeUpRefusal(t *testing.T) {
 }
 
 func TestPausesGrow(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusBindFail)}}},
-		func(o *Transport) { o.MaxReconnectDelay = config.Duration(time.Hour) })
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusBindFail)}}},
+		func(o *Transport) { o.MaxReconnectDelay = options.Duration(time.Hour) })
 	b.awaitStatus("bind_refused")
 	time.Sleep(500 * time.Millisecond) // what must not happen: a loop
 	if n := b.smsc.Counters().Refused; n > 8 {
@@ -87,7 +87,7 @@ func TestPausesGrow(t *testing.T) {
 }
 
 func TestSilentSMSC(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Silent: true}}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Silent: true}}},
 		func(o *Transport) { o.BindTimeout = quick })
 	s := b.awaitStatus("bind_timeout")
 	if !strings.Contains(s.Text, "did not answer") {
@@ -108,26 +108,26 @@ func TestNobodyThere(t *testing.T) {
 }
 
 func TestUnansweredEnquireLinkDropsTheLink(t *testing.T) {
-	b := start(t, smsc.Settings{EnquireInterval: -1, Behaviour: smsc.Behaviour{Links: &smsc.Links{IgnoreEnquire: true}}},
+	b := start(t, simulator.Settings{EnquireInterval: -1, Behaviour: simulator.Behaviour{Links: &simulator.Links{IgnoreEnquire: true}}},
 		func(o *Transport) { o.EnquireLinkInterval = quick })
 	s := b.awaitStatus("connection_lost")
 	if !strings.Contains(s.Text, "enquire_link") {
 		t.Errorf("status = %s", s.Encode())
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{})
+	b.smsc.SetBehaviour(simulator.Behaviour{})
 	b.awaitStatus("bound")
 }
 
 func TestEnquireLinkIsAnswered(t *testing.T) {
-	b := start(t, smsc.Settings{EnquireInterval: config.Duration(10 * time.Millisecond), ResponseTimeout: quick}).bound()
-	err := b.smsc.Wait(within(t), "answers to enquire_link", func(c smsc.Counters) bool { return c.Received["enquire_link_resp"] >= 5 })
+	b := start(t, simulator.Settings{EnquireInterval: options.Duration(10 * time.Millisecond), ResponseTimeout: quick}).bound()
+	err := b.smsc.Wait(within(t), "answers to enquire_link", func(c simulator.Counters) bool { return c.Received["enquire_link_resp"] >= 5 })
 	if err != nil || b.smsc.Counters().Connections != 1 {
 		t.Errorf("%v, %d connections", err, b.smsc.Counters().Connections)
 	}
 }
 
 func TestTransmitterAndReceiver(t *testing.T) {
-	b := start(t, smsc.Settings{}, func(o *Transport) { o.BindMode, o.Binds = modeSplit, 2 })
+	b := start(t, simulator.Settings{}, func(o *Transport) { o.BindMode, o.Binds = modeSplit, 2 })
 	if err := b.smsc.WaitBound(within(t), 4); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestOutbind(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	_ = l.Close()
-	b := start(t, smsc.Settings{}, func(o *Transport) {
+	b := start(t, simulator.Settings{}, func(o *Transport) {
 		o.BindMode, o.OutbindEndpoint, o.OutbindSystemID = modeTransmitter, "tcp:"+port+":interface=127.0.0.1", "theirs"
 		o.OutbindPassword = "pass"
 	}).bound()
@@ -174,7 +174,7 @@ func TestOutbind(t *testing.T) {
 }
 
 func TestVersionIsAgreed(t *testing.T) {
-	b := start(t, smsc.Settings{Version: "3.3"}, func(o *Transport) {
+	b := start(t, simulator.Settings{Version: "3.3"}, func(o *Transport) {
 		o.BindMode, o.InterfaceVersion, o.SendMultipartSAR = modeSplit, 0x50, true
 	})
 	if err := b.smsc.WaitBound(within(t), 2); err != nil {
@@ -191,7 +191,7 @@ func TestVersionIsAgreed(t *testing.T) {
 // Two transports of one process share the registry and differ by their label.
 func TestTwoTransportsOneRegistry(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	for _, name := range []string{"one", "two"} {
 		tr := connected(t, v.Addr(), remember(t), reg, func(o *Transport) { o.TransportName = name })
 		transporttest.Start(t, tr, transporttest.NewLine())
@@ -227,7 +227,7 @@ func (b *lockedBuffer) text() string {
 
 func TestPasswordIsNeverShown(t *testing.T) {
 	var log lockedBuffer
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusInvPaswd), First: 1}}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusInvPaswd), First: 1}}})
 	tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.Password = "hunter2-hunter2" })
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: logger}); err != nil {
@@ -248,7 +248,7 @@ func TestPasswordIsNeverShown(t *testing.T) {
 // A receipt begins with what the person was sent; that is for debugging only.
 func TestAReceiptsTextIsNotLogged(t *testing.T) {
 	var log lockedBuffer
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Text: "unreadable: my diagnosis"}}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", Text: "unreadable: my diagnosis"}}})
 	tr := connected(t, v.Addr(), remember(t), nil)
 	if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
 		t.Fatal(err)
@@ -269,14 +269,14 @@ func TestAReceiptsTextIsNotLogged(t *testing.T) {
 
 // Messages that wait for a bind are sent once there is one.
 func TestSendWaitsForTheBind(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusSysErr)}}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusSysErr)}}})
 	b.awaitStatus("bind_refused")
 	ctx, cancel := context.WithTimeout(t.Context(), quick.Std())
 	defer cancel()
 	if _, err := b.Send(ctx, outgoing("too early")); err == nil || message.IsPermanent(err) {
 		t.Errorf("Send = %v, want to be asked again", err)
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{})
+	b.smsc.SetBehaviour(simulator.Behaviour{})
 	b.send(outgoing("in time"))
 	if list := b.smsc.Submitted(); len(list) != 1 || list[0].Text() != "in time" {
 		t.Errorf("submitted %d, want the one that waited", len(list))

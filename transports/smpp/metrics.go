@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // metrics are those of one transport; several in a process share the

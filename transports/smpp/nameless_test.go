@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 	"switchboard/transports/transporttest"
 )
 

@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"switchboard/config"
+	"switchboard/options"
 )
 
 // Options are the transport's options, those of Vumi's SMPP transports with
@@ -58,7 +58,7 @@ type Endpoint struct {
 	// OutbindSystemID is what an SMSC must name itself in outbind; default any.
 	OutbindSystemID string `yaml:"outbind_system_id"`
 	// OutbindPassword is the password it must give; default any.
-	OutbindPassword config.Secret `yaml:"outbind_password"`
+	OutbindPassword options.Secret `yaml:"outbind_password"`
 }
 
 // Identity is who we are to the SMSC.
@@ -66,7 +66,7 @@ type Identity struct {
 	// SystemID is our name at the SMSC, at most 15 characters (§5.2.1).
 	SystemID string `yaml:"system_id"`
 	// Password is at most 8 characters by the specification (§5.2.2).
-	Password config.Secret `yaml:"password"`
+	Password options.Secret `yaml:"password"`
 	// SystemType is what some SMSCs want, at most 12 characters (§5.2.3).
 	SystemType string `yaml:"system_type"`
 	// InterfaceVersion is the version to speak: 33, 34 or 50. The SMSC's answer
@@ -87,19 +87,19 @@ type Identity struct {
 // Link says when a connection is given up and made anew.
 type Link struct {
 	// BindTimeout is how long connecting and binding may take. Default 30s.
-	BindTimeout config.Duration `yaml:"smpp_bind_timeout"`
+	BindTimeout options.Duration `yaml:"smpp_bind_timeout"`
 	// EnquireLinkInterval is how often the SMSC is asked whether it is there;
 	// after twice as long without a word from it the link is dropped. Default
 	// 55s. With 0 it is never asked.
-	EnquireLinkInterval config.Duration `yaml:"smpp_enquire_link_interval"`
+	EnquireLinkInterval options.Duration `yaml:"smpp_enquire_link_interval"`
 	// InitialReconnectDelay is the wait after a connection is lost or refused;
 	// it doubles with each try. Default 1s.
-	InitialReconnectDelay config.Duration `yaml:"initial_reconnect_delay"`
+	InitialReconnectDelay options.Duration `yaml:"initial_reconnect_delay"`
 	// MaxReconnectDelay is the longest wait. Default 1m.
-	MaxReconnectDelay config.Duration `yaml:"max_reconnect_delay"`
+	MaxReconnectDelay options.Duration `yaml:"max_reconnect_delay"`
 	// StableAfter is how long a bind must have lasted for the wait to begin
 	// anew. Default 30s.
-	StableAfter config.Duration `yaml:"stable_after"`
+	StableAfter options.Duration `yaml:"stable_after"`
 }
 
 // Traffic bounds what is given to the SMSC.
@@ -111,16 +111,16 @@ type Traffic struct {
 	MTTPS int `yaml:"mt_tps"`
 	// ThrottleDelay is the pause after the SMSC said ESME_RTHROTTLED or
 	// ESME_RMSGQFUL; the rate is lowered too. Default 100ms.
-	ThrottleDelay config.Duration `yaml:"throttle_delay"`
+	ThrottleDelay options.Duration `yaml:"throttle_delay"`
 	// SubmitTimeout is how long a submit_sm may go unanswered before what became
 	// of it is unknown. Default 30s.
-	SubmitTimeout config.Duration `yaml:"submit_timeout"`
+	SubmitTimeout options.Duration `yaml:"submit_timeout"`
 	// UnknownPolicy is what follows: wait for a late answer or a receipt, and
 	// fail when none comes within unknown_wait; resend at once, which may send
 	// twice; or fail. Default wait.
 	UnknownPolicy unknownPolicy `yaml:"unknown_policy"`
 	// UnknownWait is how long wait waits. Default 10m.
-	UnknownWait config.Duration `yaml:"unknown_wait"`
+	UnknownWait options.Duration `yaml:"unknown_wait"`
 	// DeliverWindow is how many deliver_sm each bind takes before their
 	// predecessors are done; the SMSC is asked to try later with those beyond.
 	// Default 1000.
@@ -137,19 +137,19 @@ func defaultOptions() Options {
 			MaxReconnectDelay: seconds(60), StableAfter: seconds(30),
 		},
 		Traffic: Traffic{
-			Window: 10, ThrottleDelay: config.Duration(100 * time.Millisecond), SubmitTimeout: seconds(30),
-			UnknownPolicy: unknownWait, UnknownWait: config.Duration(10 * time.Minute), DeliverWindow: 1000,
+			Window: 10, ThrottleDelay: options.Duration(100 * time.Millisecond), SubmitTimeout: seconds(30),
+			UnknownPolicy: unknownWait, UnknownWait: options.Duration(10 * time.Minute), DeliverWindow: 1000,
 		},
 		Outgoing: Outgoing{DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400), UserMessageReference: true},
-		Incoming: Incoming{ReassemblyTTL: config.Duration(time.Hour), DeliverTimeout: config.Duration(10 * time.Second)},
+		Incoming: Incoming{ReassemblyTTL: options.Duration(time.Hour), DeliverTimeout: options.Duration(10 * time.Second)},
 		Reports: Reports{
 			DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),
-			HeldReceiptExpiry: config.Duration(time.Hour), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto, QueryTPS: 10,
+			HeldReceiptExpiry: options.Duration(time.Hour), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto, QueryTPS: 10,
 		},
 	}
 }
 
-func seconds(n int) config.Duration { return config.Duration(time.Duration(n) * time.Second) }
+func seconds(n int) options.Duration { return options.Duration(time.Duration(n) * time.Second) }
 
 // Validate checks the options, and puts those of Vumi's processors in their
 // place.
@@ -166,11 +166,11 @@ func (o *Options) validateEndpoint() error {
 	}
 	if o.OutbindEndpoint != "" {
 		if _, _, err := parseEndpoint(o.OutbindEndpoint); err != nil {
-			errs = append(errs, config.Field(err, "outbind_endpoint"))
+			errs = append(errs, options.Field(err, "outbind_endpoint"))
 		}
 	}
 	if (o.TLSCertFile == "") != (o.TLSKeyFile == "") {
-		errs = append(errs, config.Fieldf("tls_cert_file", "and tls_key_file are given together or not at all"))
+		errs = append(errs, options.Fieldf("tls_cert_file", "and tls_key_file are given together or not at all"))
 	}
 	return errors.Join(errs...)
 }
@@ -180,10 +180,10 @@ func (o *Options) validateIdentity() error {
 	errs = append(errs,
 		atMost("system_id", o.SystemID, 15), atMost("system_type", o.SystemType, 12), atMost("address_range", o.AddressRange, 40))
 	if o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34 {
-		errs = append(errs, config.Fieldf("bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"))
+		errs = append(errs, options.Fieldf("bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"))
 	}
 	if o.Binds < 1 || o.Binds > maxBinds {
-		errs = append(errs, config.Fieldf("binds", "must be between 1 and %d", maxBinds))
+		errs = append(errs, options.Fieldf("binds", "must be between 1 and %d", maxBinds))
 	}
 	return errors.Join(errs...)
 }
@@ -196,7 +196,7 @@ const (
 
 func atMost(key, text string, most int) error {
 	if len(text) > most {
-		return config.Fieldf(key, "has %d characters, more than the %d SMPP allows", len(text), most)
+		return options.Fieldf(key, "has %d characters, more than the %d SMPP allows", len(text), most)
 	}
 	return nil
 }
@@ -218,21 +218,21 @@ func (o *Options) validateTraffic() error {
 
 func between(key string, n, least, most int) error {
 	if n < least || n > most {
-		return config.Fieldf(key, "must be between %d and %d", least, most)
+		return options.Fieldf(key, "must be between %d and %d", least, most)
 	}
 	return nil
 }
 
-func positive(key string, d config.Duration) error {
+func positive(key string, d options.Duration) error {
 	if d <= 0 {
-		return config.Fieldf(key, "must be above 0")
+		return options.Fieldf(key, "must be above 0")
 	}
 	return nil
 }
 
-func notBelow(key string, d, least config.Duration) error {
+func notBelow(key string, d, least options.Duration) error {
 	if d < least {
-		return config.Fieldf(key, "must not be below %s", least.Std())
+		return options.Fieldf(key, "must not be below %s", least.Std())
 	}
 	return nil
 }

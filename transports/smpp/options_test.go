@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/gsm"
+	"switchboard/options"
+	"switchboard/smpp/gsm"
 )
 
 // load decodes YAML over a transport's defaults, as the fleet does.
 func load(t *testing.T, text string) (*Transport, []string, error) {
 	t.Helper()
-	doc, err := config.Parse("smpp.yaml", []byte(text), func(string) (string, bool) { return "", false })
+	doc, err := options.Parse("smpp.yaml", []byte(text), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,10 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"switchboard/config"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/transports/internal/endpoint"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/receipt"
 )
 
 // version is an interface_version (§5.2.4): 0x34 for 3.4.
@@ -117,29 +117,29 @@ func word[T ~string](node *yaml.Node, into *T, words ...T) error {
 		}
 		list[i] = string(w)
 	}
-	return fmt.Errorf("line %d: %q is none of %s%s", node.Line, node.Value, strings.Join(list, ", "), config.DidYouMean(node.Value, list))
+	return fmt.Errorf("line %d: %q is none of %s%s", node.Line, node.Value, strings.Join(list, ", "), options.DidYouMean(node.Value, list))
 }
 
 // address is host:port of the SMSC, and whether TLS is spoken there.
 func (o *Options) address() (hostPort string, tls bool, err error) {
 	if o.TwistedEndpoint != "" {
 		if o.Host != "" {
-			return "", false, config.Fieldf("host", "either host or twisted_endpoint is given, not both")
+			return "", false, options.Fieldf("host", "either host or twisted_endpoint is given, not both")
 		}
 		hostPort, tls, err = parseEndpoint(o.TwistedEndpoint)
 		if err == nil && strings.HasPrefix(hostPort, ":") {
 			err = fmt.Errorf("is %q; write tcp:host=HOST:port=PORT", o.TwistedEndpoint)
 		}
 		if err != nil {
-			return "", false, config.Field(err, "twisted_endpoint")
+			return "", false, options.Field(err, "twisted_endpoint")
 		}
 		return hostPort, tls || o.TLS, nil
 	}
 	if o.Host == "" {
-		return "", false, config.Fieldf("host", "is missing: host and port, or twisted_endpoint, say where the SMSC is")
+		return "", false, options.Fieldf("host", "is missing: host and port, or twisted_endpoint, say where the SMSC is")
 	}
 	if o.Port < 1 || o.Port > maxPort {
-		return "", false, config.Fieldf("port", "must be a port number, at most %d", maxPort)
+		return "", false, options.Fieldf("port", "must be a port number, at most %d", maxPort)
 	}
 	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.TLS, nil
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // maxOutbinds is how many SMSCs may have asked to be bound to at once.

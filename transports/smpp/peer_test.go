@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 	"switchboard/transports/transporttest"
 )
 

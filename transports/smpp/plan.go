@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
 )
 
 // submitted is what is kept of a message for its receipts.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 	"switchboard/transports/transporttest"
 )
 

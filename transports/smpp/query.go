@@ -4,8 +4,8 @@ import (
 	"context"
 	"strconv"
 
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/receipt"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 )
 
 // ask asks about one, reports what the SMSC says if it is the last word, and

@@ -8,24 +8,24 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
 	"switchboard/store/sqlite"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
-func lostReceipts() *smsc.Receipts { return &smsc.Receipts{Lost: 1} }
+func lostReceipts() *simulator.Receipts { return &simulator.Receipts{Lost: 1} }
 
 func asking(o *Transport) { o.QueryAfter = quick }
 
 // queried is how many query_sm the SMSC got.
-func queried(v *smsc.SMSC) uint64 { return v.Counters().Received["query_sm"] }
+func queried(v *simulator.SMSC) uint64 { return v.Counters().Received["query_sm"] }
 
 // awaitQueries waits until the SMSC got as many.
 func (b *bundle) awaitQueries(n uint64) {
 	b.Helper()
-	err := b.smsc.Wait(within(b), fmt.Sprint(n, " query_sm"), func(c smsc.Counters) bool { return c.Received["query_sm"] >= n })
+	err := b.smsc.Wait(within(b), fmt.Sprint(n, " query_sm"), func(c simulator.Counters) bool { return c.Received["query_sm"] >= n })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -33,9 +33,9 @@ func (b *bundle) awaitQueries(n uint64) {
 
 // Where no receipt comes, the SMSC's answer to query_sm says the same.
 func TestLostReceiptsAreAskedFor(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		IDs:      &smsc.IDs{Format: "upper_hex", Width: 8, Start: 0xBEEF},
-		Receipts: lostReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("bad"), Outcome: &smsc.Outcome{State: "UNDELIV", Error: "034"}}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		IDs:      &simulator.IDs{Format: "upper_hex", Width: 8, Start: 0xBEEF},
+		Receipts: lostReceipts(), Rules: []simulator.Rule{{Text: simulator.Matching("bad"), Outcome: &simulator.Outcome{State: "UNDELIV", Error: "034"}}},
 	}}, asking)
 	good, bad, long := outgoing("good"), outgoing("bad"), outgoing(strings.Repeat("0123456789", 31))
 	want := map[string]message.DeliveryStatus{good.ID: message.Delivered, bad.ID: message.Failed, long.ID: message.Delivered}
@@ -88,7 +88,7 @@ func TestInquiriesSurvive(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: lostReceipts()}})
+			v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: lostReceipts()}})
 			state := open(t)
 			first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.QueryAfter = 10 * quick })
 			stop := transporttest.Start(t, first, transporttest.NewLine())
@@ -114,7 +114,7 @@ func TestInquiriesSurvive(t *testing.T) {
 // Those of which the last word was said, and those nobody wants to know of, are
 // not asked about.
 func TestWhatIsKnownIsNotAsked(t *testing.T) {
-	b := start(t, smsc.Settings{}, asking)
+	b := start(t, simulator.Settings{}, asking)
 	b.send(outgoing("reported"))
 	b.line.NextEvent(t)
 	silent := outgoing("no receipt")
@@ -129,14 +129,14 @@ func TestWhatIsKnownIsNotAsked(t *testing.T) {
 // A message that is underway is asked about again, and what is not answered does
 // not hold up the window.
 func TestAskedAgain(t *testing.T) {
-	underway := []smsc.Rule{{Text: smsc.Matching("underway"), Outcome: &smsc.Outcome{State: "ACCEPTD"}}}
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: lostReceipts(), Rules: underway}}, asking,
+	underway := []simulator.Rule{{Text: simulator.Matching("underway"), Outcome: &simulator.Outcome{State: "ACCEPTD"}}}
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: lostReceipts(), Rules: underway}}, asking,
 		func(o *Transport) { o.Window, o.SubmitTimeout = 1, quick })
 	b.send(outgoing("underway"))
 	b.awaitQueries(2)
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: lostReceipts(), Queries: &smsc.Queries{Lost: 1}})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: lostReceipts(), Queries: &simulator.Queries{Lost: 1}})
 	b.until("a question goes unanswered", func() bool { return b.metric("switchboard_smpp_queries_total", "outcome", "unanswered") > 0 })
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: lostReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: lostReceipts()})
 	m := outgoing("the window is free")
 	b.send(m)
 	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Delivered {
@@ -152,8 +152,8 @@ func TestRefusedQueries(t *testing.T) {
 	for status, most := range map[pdu.Status]uint64{pdu.StatusQueryFail: maxRefusals, pdu.StatusInvCmdID: maxAsking} {
 		t.Run(status.String(), func(t *testing.T) {
 			t.Parallel()
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-				Receipts: lostReceipts(), Queries: &smsc.Queries{Refuse: smsc.Status(status)},
+			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+				Receipts: lostReceipts(), Queries: &simulator.Queries{Refuse: simulator.Status(status)},
 			}}, asking)
 			b.send(outgoing("hello"))
 			b.awaitQueries(1)
@@ -172,7 +172,7 @@ func TestRefusedQueries(t *testing.T) {
 // the whole of mt_tps holds; the others are asked later.
 func TestQueriesAreFew(t *testing.T) {
 	const many = 300
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: lostReceipts()}}, asking,
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: lostReceipts()}}, asking,
 		func(o *Transport) { o.Window, o.QueryTPS = 100, 20 })
 	for _, err := range b.sendMany(many) {
 		t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/store"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/receipt"
 )
 
 // heldReceipt is a receipt, and what is needed to use it later.

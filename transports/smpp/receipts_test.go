@@ -8,41 +8,41 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
 // Every way in which SMSCs spell ids and receipts finds its message.
 func TestReceiptsFindTheirMessage(t *testing.T) {
 	for name, c := range map[string]struct {
-		behaviour smsc.Behaviour
+		behaviour simulator.Behaviour
 		options   func(*Transport)
 	}{
-		"by parameters":            {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "tlv"}}, nil},
-		"by text":                  {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text"}}, nil},
-		"in lower case":            {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Style: "lower"}}, nil},
-		"with seconds":             {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Style: "seconds"}}, nil},
-		"minimal":                  {smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Style: "minimal"}}, nil},
-		"in data_sm":               {smsc.Behaviour{Receipts: &smsc.Receipts{ViaDataSM: true}}, nil},
-		"before the answer":        {smsc.Behaviour{Receipts: &smsc.Receipts{Early: 1}, Answers: &smsc.Answers{Delay: smsc.Fixed(100 * time.Millisecond)}}, nil},
-		"hex, then decimal":        {smsc.Behaviour{IDs: &smsc.IDs{Format: "hex", InReceipts: "decimal", Start: 0xBEEF}}, nil},
-		"decimal, then hex":        {smsc.Behaviour{IDs: &smsc.IDs{InReceipts: "hex", Start: 48879}}, nil},
-		"upper, then lower":        {smsc.Behaviour{IDs: &smsc.IDs{Format: "upper_uuid", InReceipts: "uuid"}}, nil},
-		"with leading zeros":       {smsc.Behaviour{IDs: &smsc.IDs{InReceipts: "decimal", ReceiptWidth: 10}}, nil},
-		"declared hex and decimal": {smsc.Behaviour{IDs: &smsc.IDs{Format: "upper_hex", InReceipts: "decimal", Start: 0x100}}, func(o *Transport) { o.SubmitIDFormat, o.ReceiptIDFormat = "hex", "decimal" }},
+		"by parameters":            {simulator.Behaviour{Receipts: &simulator.Receipts{Form: "tlv"}}, nil},
+		"by text":                  {simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text"}}, nil},
+		"in lower case":            {simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", Style: "lower"}}, nil},
+		"with seconds":             {simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", Style: "seconds"}}, nil},
+		"minimal":                  {simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", Style: "minimal"}}, nil},
+		"in data_sm":               {simulator.Behaviour{Receipts: &simulator.Receipts{ViaDataSM: true}}, nil},
+		"before the answer":        {simulator.Behaviour{Receipts: &simulator.Receipts{Early: 1}, Answers: &simulator.Answers{Delay: simulator.Fixed(100 * time.Millisecond)}}, nil},
+		"hex, then decimal":        {simulator.Behaviour{IDs: &simulator.IDs{Format: "hex", InReceipts: "decimal", Start: 0xBEEF}}, nil},
+		"decimal, then hex":        {simulator.Behaviour{IDs: &simulator.IDs{InReceipts: "hex", Start: 48879}}, nil},
+		"upper, then lower":        {simulator.Behaviour{IDs: &simulator.IDs{Format: "upper_uuid", InReceipts: "uuid"}}, nil},
+		"with leading zeros":       {simulator.Behaviour{IDs: &simulator.IDs{InReceipts: "decimal", ReceiptWidth: 10}}, nil},
+		"declared hex and decimal": {simulator.Behaviour{IDs: &simulator.IDs{Format: "upper_hex", InReceipts: "decimal", Start: 0x100}}, func(o *Transport) { o.SubmitIDFormat, o.ReceiptIDFormat = "hex", "decimal" }},
 		"without esm_class": {
-			smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", ESMClass: new(uint8)}},
+			simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", ESMClass: new(uint8)}},
 			func(o *Transport) { o.DeliveryReportUseESMClass = false },
 		},
 		"a regex of one's own": {
-			smsc.Behaviour{Receipts: &smsc.Receipts{Form: "text", Text: "<{id}|{stat}>"}},
+			simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", Text: "<{id}|{stat}>"}},
 			func(o *Transport) { o.DeliveryReportRegex = `<(?P<id>[^|]+)\|(?P<stat>\w+)>` },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, smsc.Settings{Behaviour: c.behaviour}, func(o *Transport) {
+			b := start(t, simulator.Settings{Behaviour: c.behaviour}, func(o *Transport) {
 				if c.options != nil {
 					c.options(o)
 				}
@@ -59,8 +59,8 @@ func TestReceiptsFindTheirMessage(t *testing.T) {
 }
 
 func TestFailedReceiptSaysWhy(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: &smsc.Receipts{
-		Form: "text", Outcomes: []smsc.Outcome{{State: "UNDELIV", Error: "034", Rate: 1}}, Intermediate: 1,
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: &simulator.Receipts{
+		Form: "text", Outcomes: []simulator.Outcome{{State: "UNDELIV", Error: "034", Rate: 1}}, Intermediate: 1,
 	}}})
 	b.send(outgoing("hello"))
 	if e := b.line.NextEvent(t); e.DeliveryStatus != message.Pending || e.TransportMetadata.Text("smpp_delivery_status") != "ENROUTE" {
@@ -86,7 +86,7 @@ func TestPartsMakeOneReport(t *testing.T) {
 		"all failed":    {[]string{"EXPIRED", "UNDELIV", "REJECTD"}, message.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 			m := outgoing(strings.Repeat("0123456789", 31))
 			b.send(m)
 			for range 2 {
@@ -104,7 +104,7 @@ func TestPartsMakeOneReport(t *testing.T) {
 }
 
 // receipt has the SMSC report a state, and waits until it is taken.
-func (b *bundle) receipt(r smsc.Received, state string) {
+func (b *bundle) receipt(r simulator.Received, state string) {
 	b.Helper()
 	if err := b.tryReceipt(r, state); err != nil {
 		b.Fatal(err)
@@ -126,7 +126,7 @@ func (b *bundle) noOtherEvent() {
 
 // States never go backwards, and what is said twice is reported once.
 func TestReportsOnlyGoForward(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	b.send(outgoing("hello"))
 	for _, state := range []string{"DELIVRD", "DELIVRD", "ENROUTE", "EXPIRED"} {
 		b.receipt(b.smsc.Submitted()[0], state)
@@ -142,7 +142,7 @@ func TestReportsOnlyGoForward(t *testing.T) {
 
 // A receipt finds its message also after a restart, and in another process.
 func TestReceiptAfterRestart(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := remember(t)
 	first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = modeTransmitter })
 	stop := transporttest.Start(t, first, transporttest.NewLine())
@@ -166,11 +166,11 @@ func TestReceiptAfterRestart(t *testing.T) {
 
 // A receipt that nobody waits for is taken, counted, and kept.
 func TestUnknownReceiptIsHeld(t *testing.T) {
-	b := start(t, smsc.Settings{})
+	b := start(t, simulator.Settings{})
 	if err := b.smsc.WaitBound(within(t), 1); err != nil {
 		t.Fatal(err)
 	}
-	b.receipt(smsc.Received{MessageID: "4711", PDU: &pdu.PDU{Body: &pdu.SubmitSM{}}}, "DELIVRD")
+	b.receipt(simulator.Received{MessageID: "4711", PDU: &pdu.PDU{Body: &pdu.SubmitSM{}}}, "DELIVRD")
 	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "held"); n != 1 {
 		t.Errorf("%v receipts are held, want 1", n)
 	}
@@ -182,7 +182,7 @@ func TestUnknownReceiptIsHeld(t *testing.T) {
 
 // The receipt of a submit that was never answered finds it by its people.
 func TestReceiptForUnansweredSubmit(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}},
 		func(o *Transport) { o.SubmitTimeout = quick })
 	m := outgoing("hello")
 	if _, err := b.Send(within(t), m); err == nil {
@@ -209,7 +209,7 @@ func TestReceiptForUnansweredSubmit(t *testing.T) {
 // A receipt whose holder has died is found by the message it is about, part by
 // part.
 func TestReceiptsHeldByADeadProcess(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}},
 		func(o *Transport) { o.SubmitTimeout = quick })
 	m := outgoing(strings.Repeat("0123456789", 20))
 	if _, err := b.Send(within(t), m); err == nil {

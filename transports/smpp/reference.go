@@ -8,8 +8,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // reference is the first of a message's user_message_references (§5.3.2.17);

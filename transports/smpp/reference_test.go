@@ -7,15 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 )
 
-func references(t *testing.T, m *message.Message, options ...func(*Transport)) (list []int) {
+func references(t *testing.T, m *message.Message, opts ...func(*Transport)) (list []int) {
 	t.Helper()
-	all, err := planned(t, m, options...)
+	all, err := planned(t, m, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +72,11 @@ func TestReferencesOfParts(t *testing.T) {
 // Where no answer ever comes, each receipt finds its message by the reference it
 // brings back, also among many to one person, and each is submitted once.
 func TestLostAnswersAreSettledByReference(t *testing.T) {
-	v := simulate(t, smsc.Settings{Seed: 5, Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Lost: 1},
-		Receipts: &smsc.Receipts{
-			Delay: smsc.Between(0, 300*time.Millisecond), Intermediate: 0.3, Duplicated: 0.2,
-			Outcomes: []smsc.Outcome{{State: "UNDELIV", Rate: 0.3}},
+	v := simulate(t, simulator.Settings{Seed: 5, Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Lost: 1},
+		Receipts: &simulator.Receipts{
+			Delay: simulator.Between(0, 300*time.Millisecond), Intermediate: 0.3, Duplicated: 0.2,
+			Outcomes: []simulator.Outcome{{State: "UNDELIV", Rate: 0.3}},
 		},
 	}})
 	state := remember(t)
@@ -119,7 +119,7 @@ func TestLostAnswersAreSettledByReference(t *testing.T) {
 // A receipt whose reference is another's is not taken for a submit without an
 // answer, and one whose reference fits is, whoever it says sent it.
 func TestReferenceBeforePeople(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}},
 		func(o *Transport) { o.SubmitTimeout = quick })
 	first, second := outgoing("first"), outgoing("second")
 	for _, m := range []*message.Message{first, second} {
@@ -160,9 +160,9 @@ func TestReferenceBeforePeople(t *testing.T) {
 
 // An intermediate notification tells the id too: the final one finds it.
 func TestIntermediateReceiptOfUnanswered(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Lost: 1}, Receipts: &smsc.Receipts{Intermediate: 1, Delay: smsc.Fixed(10 * quick.Std())},
-	}}, func(o *Transport) { o.SubmitTimeout = config.Duration(quick.Std() / 2) })
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Lost: 1}, Receipts: &simulator.Receipts{Intermediate: 1, Delay: simulator.Fixed(10 * quick.Std())},
+	}}, func(o *Transport) { o.SubmitTimeout = options.Duration(quick.Std() / 2) })
 	m := outgoing("hello")
 	if _, err := b.Send(within(t), m); !errors.Is(err, errUnknown) {
 		t.Fatalf("Send = %v", err)

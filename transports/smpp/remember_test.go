@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"switchboard/message"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
@@ -26,9 +26,9 @@ func (s *fragile) Set(ctx context.Context, entries ...store.Entry) error {
 	return s.State.Set(ctx, entries...)
 }
 
-func startFragile(t *testing.T, behaviour smsc.Behaviour, options ...func(*Transport)) (*bundle, *fragile) {
+func startFragile(t *testing.T, behaviour simulator.Behaviour, options ...func(*Transport)) (*bundle, *fragile) {
 	state := &fragile{State: remember(t)}
-	b := &bundle{T: t, smsc: simulate(t, smsc.Settings{Behaviour: behaviour}), line: transporttest.NewLine(), state: state}
+	b := &bundle{T: t, smsc: simulate(t, simulator.Settings{Behaviour: behaviour}), line: transporttest.NewLine(), state: state}
 	b.Transport = connected(t, b.smsc.Addr(), state, nil, options...)
 	b.stop = transporttest.Start(t, b.Transport, b.line)
 	return b.bound(), state
@@ -38,7 +38,7 @@ func startFragile(t *testing.T, behaviour smsc.Behaviour, options ...func(*Trans
 // store is away.
 func TestStoreOutage(t *testing.T) {
 	for _, text := range []string{"hello", strings.Repeat("0123456789", 31)} {
-		b, state := startFragile(t, smsc.Behaviour{Receipts: noReceipts()})
+		b, state := startFragile(t, simulator.Behaviour{Receipts: noReceipts()})
 		state.failures.Store(7)
 		m := outgoing(text)
 		b.send(m)
@@ -54,7 +54,7 @@ func TestStoreOutage(t *testing.T) {
 // When the store stays away until the transport ends, the message stays in its
 // queue.
 func TestStoreStaysAway(t *testing.T) {
-	b, state := startFragile(t, smsc.Behaviour{Receipts: noReceipts()})
+	b, state := startFragile(t, simulator.Behaviour{Receipts: noReceipts()})
 	state.failures.Store(1 << 30)
 	failed := make(chan error, 1)
 	go func() {
@@ -85,15 +85,15 @@ func (b *bundle) keptOf(m *message.Message, total int) (n int) {
 // A process that dies in the middle of a long message leaves behind which parts
 // the SMSC has, and the next one submits the others alone.
 func TestKilledInTheMiddle(t *testing.T) {
-	behaviour := smsc.Behaviour{Receipts: noReceipts(), Rules: []smsc.Rule{{To: smsc.Matching("7$"), Text: smsc.Matching("last"), Lost: true}}}
-	b := start(t, smsc.Settings{Behaviour: behaviour}).bound()
+	behaviour := simulator.Behaviour{Receipts: noReceipts(), Rules: []simulator.Rule{{To: simulator.Matching("7$"), Text: simulator.Matching("last"), Lost: true}}}
+	b := start(t, simulator.Settings{Behaviour: behaviour}).bound()
 	m := outgoing(strings.Repeat("0123456789", 50) + "last")
 	go func() { _, _ = b.Send(within(b), m) }()
 	b.until("three parts are written down", func() bool { return b.keptOf(m, 4) == 3 })
 
 	next := connected(t, b.smsc.Addr(), b.state, nil)
 	transporttest.Start(t, next, transporttest.NewLine())
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	if id, err := next.SendAgain(within(t), m); err != nil || id == "" {
 		t.Fatalf("SendAgain = %q, %v", id, err)
 	}
@@ -104,8 +104,8 @@ func TestKilledInTheMiddle(t *testing.T) {
 
 // The receipt of a part finds it while the others are underway.
 func TestReceiptBeforeTheOtherParts(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Receipts: noReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("last"), Lost: true}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Receipts: noReceipts(), Rules: []simulator.Rule{{Text: simulator.Matching("last"), Lost: true}},
 	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 4*quick, unknownResend }).bound()
 	m := outgoing(strings.Repeat("0123456789", 30) + "last")
 	sent := make(chan error, 1)
@@ -119,7 +119,7 @@ func TestReceiptBeforeTheOtherParts(t *testing.T) {
 	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Failed {
 		t.Errorf("event = %s", e.Encode())
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestReceiptBeforeTheOtherParts(t *testing.T) {
 // A broadcast's next attempt at a message is another message: what the SMSC has
 // of the one before is none of it.
 func TestAttemptsAreApart(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	m := outgoing(strings.Repeat("0123456789", 31))
 	for attempt := range 2 {
 		m.RoutingMetadata.Set("broadcast", map[string]any{"id": 1, "attempt": attempt + 1})

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"time"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/receipt"
+	"switchboard/options"
+	"switchboard/smpp/receipt"
 )
 
 // Reports says how receipts are read and matched.
@@ -23,12 +23,12 @@ type Reports struct {
 	DeliveryReportUseESMClass bool `yaml:"delivery_report_use_esm_class"`
 	// ThirdPartyIDExpiry is how long the SMSC's id of a message is remembered.
 	// Default 168h.
-	ThirdPartyIDExpiry config.Duration `yaml:"third_party_id_expiry"`
+	ThirdPartyIDExpiry options.Duration `yaml:"third_party_id_expiry"`
 	// FinalDRThirdPartyIDExpiry is how long after its last receipt. Default 1h.
-	FinalDRThirdPartyIDExpiry config.Duration `yaml:"final_dr_third_party_id_expiry"`
+	FinalDRThirdPartyIDExpiry options.Duration `yaml:"final_dr_third_party_id_expiry"`
 	// HeldReceiptExpiry is how long a receipt for an id not known is kept, in
 	// case the id comes after it. Default 1h.
-	HeldReceiptExpiry config.Duration `yaml:"held_receipt_expiry"`
+	HeldReceiptExpiry options.Duration `yaml:"held_receipt_expiry"`
 	// SubmitIDFormat is how submit_sm_resp spells ids: verbatim, which is the same
 	// as receipts do but for case and leading zeros; exact, the same octet by
 	// octet; hex; decimal; or auto to find out. Default auto.
@@ -39,7 +39,7 @@ type Reports struct {
 	// QueryAfter is how long a message's last receipt may be missing before the
 	// SMSC is asked by query_sm (§4.8) what became of it, and again after twice
 	// as long. Default 0: it is never asked.
-	QueryAfter config.Duration `yaml:"query_after"`
+	QueryAfter options.Duration `yaml:"query_after"`
 	// QueryTPS is how many query_sm are sent in a second at most, and never more
 	// than a tenth of mt_tps, in which they count. Default 10.
 	QueryTPS int `yaml:"query_tps"`
@@ -56,13 +56,13 @@ func (o *Reports) validate() error {
 		notBelow("query_after", o.QueryAfter, 0), between("query_tps", o.QueryTPS, 1, maxTPS),
 	}
 	if o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0 {
-		errs = append(errs, config.Fieldf("query_after", "must be below third_party_id_expiry, after which the id is forgotten"))
+		errs = append(errs, options.Fieldf("query_after", "must be below third_party_id_expiry, after which the id is forgotten"))
 	}
 	if o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto() {
-		errs = append(errs, config.Fieldf("receipt_id_format", "and submit_id_format are both auto, or both said"))
+		errs = append(errs, options.Fieldf("receipt_id_format", "and submit_id_format are both auto, or both said"))
 	}
 	if (o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact) {
-		errs = append(errs, config.Fieldf("receipt_id_format", "and submit_id_format are both exact, or neither is"))
+		errs = append(errs, options.Fieldf("receipt_id_format", "and submit_id_format are both exact, or neither is"))
 	}
 	if _, err := o.parser(); err != nil {
 		errs = append(errs, err)
@@ -74,14 +74,14 @@ func (o *Reports) validate() error {
 func (o *Reports) parser() (p receipt.Parser, err error) {
 	if o.DeliveryReportRegex != "" {
 		if p.Pattern, err = receipt.CompilePattern(o.DeliveryReportRegex); err != nil {
-			return p, config.Field(err, "delivery_report_regex")
+			return p, options.Field(err, "delivery_report_regex")
 		}
 	}
 	if p.Statuses, err = receipt.DefaultStatusMap().With(o.DeliveryReportStatusMapping); err != nil {
-		return p, config.Field(err, "delivery_report_status_mapping")
+		return p, options.Field(err, "delivery_report_status_mapping")
 	}
 	if p.Location, err = time.LoadLocation(o.ReceiptTimezone); err != nil {
-		return p, config.Field(err, "receipt_timezone")
+		return p, options.Field(err, "receipt_timezone")
 	}
 	return p, nil
 }

@@ -7,18 +7,18 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
 )
 
 // An id that can be read as two numbers is never given to the wrong person,
 // however early its receipt comes.
 func TestAmbiguousIDsFindTheRightPerson(t *testing.T) {
-	for name, ids := range map[string]*smsc.IDs{
+	for name, ids := range map[string]*simulator.IDs{
 		"decimal": {Start: 1}, "hex, then decimal": {Format: "hex", InReceipts: "decimal"}, "decimal, then hex": {InReceipts: "hex"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{IDs: ids, Receipts: &smsc.Receipts{Early: 0.5, EarlyBy: smsc.Fixed(time.Millisecond)}}},
+			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{IDs: ids, Receipts: &simulator.Receipts{Early: 0.5, EarlyBy: simulator.Fixed(time.Millisecond)}}},
 				func(o *Transport) { o.Window = 50 })
 			for _, err := range b.sendMany(300) {
 				t.Error(err)
@@ -65,7 +65,7 @@ func TestEventIDs(t *testing.T) {
 // Replicas that take the same receipt at the same moment may both report it:
 // under one event_id, by which the record counts it once.
 func TestReplicasReportAlike(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := remember(t)
 	line := transporttest.NewLine()
 	var engines []*engine

@@ -5,11 +5,11 @@ import (
 	"testing"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/simulator"
 )
 
 func TestSubmitAckReceipt(t *testing.T) {
-	b := start(t, smsc.Settings{})
+	b := start(t, simulator.Settings{})
 	m := outgoing("hello")
 	if id := b.send(m); id != "1" {
 		t.Errorf("Send = %q, want the SMSC's id", id)
@@ -27,14 +27,14 @@ func TestSubmitAckReceipt(t *testing.T) {
 }
 
 func TestMessageFromAPerson(t *testing.T) {
-	b := start(t, smsc.Settings{})
+	b := start(t, simulator.Settings{})
 	if err := b.smsc.WaitBound(within(t), 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"hello", "naïve ☃ سلام 🎲", strings.Repeat("long ", 200) + "end"} {
 		told := make(chan error, 1)
 		ctx := within(t)
-		go func() { told <- b.smsc.Deliver(ctx, smsc.Incoming{From: "27831234567", To: "9292", Text: text}) }()
+		go func() { told <- b.smsc.Deliver(ctx, simulator.Incoming{From: "27831234567", To: "9292", Text: text}) }()
 		if m := b.line.Next(t); m.Content != text || m.From != "+27831234567" || m.To != "9292" || m.TransportType != "sms" {
 			t.Errorf("received %s", m.Encode())
 		}
@@ -45,7 +45,7 @@ func TestMessageFromAPerson(t *testing.T) {
 }
 
 func TestLongMessageIsDeliveredWhenAllPartsAre(t *testing.T) {
-	b := start(t, smsc.Settings{})
+	b := start(t, simulator.Settings{})
 	m := outgoing(strings.Repeat("0123456789", 31))
 	b.send(m)
 	if n := len(b.smsc.Submitted()); n != 3 {

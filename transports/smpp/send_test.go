@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/options"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
 	"switchboard/worker"
 )
@@ -19,10 +19,10 @@ import (
 // A message that the SMSC has no room for, time and again, keeps nobody else's
 // waiting, and ends: the broker's delays take it over.
 func TestOneFullRecipient(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Delay: smsc.Fixed(5 * time.Millisecond)}, Receipts: noReceipts(),
-		Rules: []smsc.Rule{{To: smsc.Matching("666$"), Status: smsc.Status(pdu.StatusMsgQFul)}},
-	}}, func(o *Transport) { o.ThrottleDelay = config.Duration(20 * time.Millisecond) }).bound()
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Delay: simulator.Fixed(5 * time.Millisecond)}, Receipts: noReceipts(),
+		Rules: []simulator.Rule{{To: simulator.Matching("666$"), Status: simulator.Status(pdu.StatusMsgQFul)}},
+	}}, func(o *Transport) { o.ThrottleDelay = options.Duration(20 * time.Millisecond) }).bound()
 	full := make(chan error, 1)
 	go func() {
 		m := outgoing("hello")
@@ -50,8 +50,8 @@ func TestOneFullRecipient(t *testing.T) {
 func TestStopWithSubmitsInFlight(t *testing.T) {
 	for _, policy := range []unknownPolicy{unknownWait, unknownFail} {
 		t.Run(string(policy), func(t *testing.T) {
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-				Answers: &smsc.Answers{Delay: smsc.Fixed(3 * quick.Std())}, Receipts: noReceipts(),
+			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+				Answers: &simulator.Answers{Delay: simulator.Fixed(3 * quick.Std())}, Receipts: noReceipts(),
 			}}, func(o *Transport) { o.UnknownPolicy = policy }).bound()
 			m := outgoing("hello")
 			ctx, cancel := context.WithTimeout(context.Background(), quick.Std())
@@ -72,14 +72,14 @@ func TestStopWithSubmitsInFlight(t *testing.T) {
 
 // What waits when the time is over was never submitted, and is so the next time.
 func TestStopWithSubmitsWaiting(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts(), Binds: &smsc.Binds{Refuse: smsc.Status(pdu.StatusBindFail)}}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts(), Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusBindFail)}}})
 	m := outgoing(strings.Repeat("0123456789", 31))
 	ctx, cancel := context.WithTimeout(context.Background(), quick.Std())
 	defer cancel()
 	if _, err := b.Send(ctx, m); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errUnknown) {
 		t.Errorf("Send = %v", err)
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	if _, err := b.SendAgain(within(t), m); err != nil || b.smsc.Counters().Submits != 3 {
 		t.Errorf("SendAgain = %v after %d submits, want 3", err, b.smsc.Counters().Submits)
 	}
@@ -113,7 +113,7 @@ func TestAnswerAtTheLastMoment(t *testing.T) {
 
 // A transport that ends takes down what is unanswered.
 func TestTransportEndsWithSubmitsInFlight(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}}).bound()
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}}).bound()
 	m := outgoing("hello")
 	failed := make(chan error, 1)
 	go func() {
@@ -134,14 +134,14 @@ func TestTransportEndsWithSubmitsInFlight(t *testing.T) {
 // An answer that says "later", later, is no refusal for good.
 func TestLateTemporaryRefusal(t *testing.T) {
 	for status, permanent := range map[pdu.Status]bool{pdu.StatusThrottled: false, pdu.StatusInvBndSts: false, pdu.StatusInvDstAdr: true} {
-		b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-			Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(2 * quick.Std()), Errors: []smsc.ErrorRate{{Status: smsc.Status(status), Rate: 1}}},
+		b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+			Answers: &simulator.Answers{Late: 1, LateBy: simulator.Fixed(2 * quick.Std()), Errors: []simulator.ErrorRate{{Status: simulator.Status(status), Rate: 1}}},
 		}}, func(o *Transport) { o.SubmitTimeout = quick })
 		m := outgoing("hello")
 		if _, err := b.Send(within(t), m); !errors.Is(err, errUnknown) {
 			t.Fatalf("Send = %v", err)
 		}
-		b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+		b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 		var err error
 		b.until("the answer is known", func() bool {
 			_, err = b.SendAgain(within(t), m)
@@ -155,8 +155,8 @@ func TestLateTemporaryRefusal(t *testing.T) {
 
 // Each part is submitted again three times, and no more.
 func TestResendsOfOnePart(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Receipts: noReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("last"), Lost: true}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Receipts: noReceipts(), Rules: []simulator.Rule{{Text: simulator.Matching("last"), Lost: true}},
 	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick/2, unknownResend })
 	if _, err := b.Send(within(t), outgoing(strings.Repeat("0123456789", 50)+"last")); !message.IsPermanent(err) {
 		t.Errorf("Send = %v", err)
@@ -177,14 +177,14 @@ func TestPartsAreMarked(t *testing.T) {
 		}
 		last = next
 	}
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Receipts: noReceipts(), Rules: []smsc.Rule{{Text: smsc.Matching("last"), Status: smsc.Status(pdu.StatusSysErr)}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Receipts: noReceipts(), Rules: []simulator.Rule{{Text: simulator.Matching("last"), Status: simulator.Status(pdu.StatusSysErr)}},
 	}})
 	m := outgoing(strings.Repeat("0123456789", 30) + "last")
 	if _, err := b.Send(within(t), m); err == nil {
 		t.Fatal("the last part was to be refused for now")
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	b.send(outgoing(m.Content))
 	if _, err := b.SendAgain(within(t), m); err != nil {
 		t.Fatal(err)
@@ -206,7 +206,7 @@ func TestPartsAreMarked(t *testing.T) {
 func TestLooksEndWithUnknownWait(t *testing.T) {
 	for _, whole := range []time.Duration{time.Second, 10 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
 		e := &engine{options: &Options{}}
-		e.options.UnknownWait = config.Duration(whole)
+		e.options.UnknownWait = options.Duration(whole)
 		waited, attempts := time.Duration(0), 1
 		for ; waited <= whole; attempts++ {
 			waited += e.nextLook(waited)

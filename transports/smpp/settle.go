@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 const (

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/options"
+	"switchboard/smpp/simulator"
 )
 
 // In a storm of everything at once each message ends, with an ack or with a nack
@@ -15,22 +15,22 @@ import (
 // holds.
 func TestEveryMessageEnds(t *testing.T) {
 	const many, rate = 400, 200
-	v := simulate(t, smsc.Settings{Seed: 1, Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{
-			Delay: smsc.Between(0, 20*time.Millisecond), TPS: 150, QueueFull: 0.01, Lost: 0.02, Late: 0.02,
-			LateBy: smsc.Fixed(500 * time.Millisecond), Duplicated: 0.05, WrongSequence: 0.01, Nack: 0.01,
-			Errors: []smsc.ErrorRate{{Status: 0x0B, Rate: 0.02}},
+	v := simulate(t, simulator.Settings{Seed: 1, Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{
+			Delay: simulator.Between(0, 20*time.Millisecond), TPS: 150, QueueFull: 0.01, Lost: 0.02, Late: 0.02,
+			LateBy: simulator.Fixed(500 * time.Millisecond), Duplicated: 0.05, WrongSequence: 0.01, Nack: 0.01,
+			Errors: []simulator.ErrorRate{{Status: 0x0B, Rate: 0.02}},
 		},
-		Receipts: &smsc.Receipts{
-			Delay: smsc.Between(0, 100*time.Millisecond), Early: 0.2, Duplicated: 0.1, Unmatched: 0.05,
-			Outcomes: []smsc.Outcome{{State: "UNDELIV", Rate: 0.1}},
+		Receipts: &simulator.Receipts{
+			Delay: simulator.Between(0, 100*time.Millisecond), Early: 0.2, Duplicated: 0.1, Unmatched: 0.05,
+			Outcomes: []simulator.Outcome{{State: "UNDELIV", Rate: 0.1}},
 		},
-		Links: &smsc.Links{DropRate: 0.005, UnknownTLVs: true, UnknownCommand: 0.01, Malformed: 0.01, Garbage: 0.002},
+		Links: &simulator.Links{DropRate: 0.005, UnknownTLVs: true, UnknownCommand: 0.01, Malformed: 0.01, Garbage: 0.002},
 	}})
 	state := remember(t)
 	f := employ(t, connected(t, v.Addr(), state, nil, func(o *Transport) {
 		o.Window, o.MTTPS, o.SubmitTimeout, o.UnknownWait = 50, rate, 3*quick, 10*quick
-		o.ThrottleDelay = config.Duration(10 * time.Millisecond)
+		o.ThrottleDelay = options.Duration(10 * time.Millisecond)
 	}), state)
 	defer f.stop()
 	for i := range many {

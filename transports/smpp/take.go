@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 var errUnbound = errors.New("the SMSC unbound")

@@ -5,9 +5,9 @@ import (
 	"maps"
 	"strconv"
 
-	"switchboard/config"
-	"switchboard/transports/smpp/gsm"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/options"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
 )
 
 // Outgoing says how messages are written.
@@ -35,7 +35,7 @@ type Outgoing struct {
 	SubmitSMDataCoding *uint8 `yaml:"submit_sm_data_coding"`
 	// NationalLanguages are those whose shift tables may be written with.
 	// Default none. Example: [turkish, portuguese].
-	NationalLanguages config.Names `yaml:"national_languages"`
+	NationalLanguages options.Names `yaml:"national_languages"`
 	// SendLongMessages puts a long text into message_payload, uncut.
 	SendLongMessages bool `yaml:"send_long_messages"`
 	// SendMultipartSAR cuts a long text and numbers the parts by sar_ parameters.
@@ -47,7 +47,7 @@ type Outgoing struct {
 	MultipartReferenceBits int `yaml:"multipart_reference_bits"`
 	// SubmitSMExpiry is how long what was submitted of a message that is not done
 	// with is remembered. Default 24h.
-	SubmitSMExpiry config.Duration `yaml:"submit_sm_expiry"`
+	SubmitSMExpiry options.Duration `yaml:"submit_sm_expiry"`
 	// UserMessageReference gives every submit_sm a number of ours
 	// (user_message_reference, §5.3.2.17). Receipts bring it back, and by it that
 	// of a submit without an answer finds its message. Default true. It is
@@ -64,16 +64,16 @@ func (o *Outgoing) validate(v version) error {
 	}
 	if o.SubmitSMEncoding != "" {
 		if _, err := gsm.ParseCoding(o.SubmitSMEncoding); err != nil {
-			errs = append(errs, config.Field(err, "submit_sm_encoding"))
+			errs = append(errs, options.Field(err, "submit_sm_encoding"))
 		}
 	}
 	for _, name := range o.NationalLanguages {
 		if _, err := gsm.ParseLanguage(name); err != nil {
-			errs = append(errs, config.Field(err, "national_languages", name))
+			errs = append(errs, options.Field(err, "national_languages", name))
 		}
 	}
 	if b := o.MultipartReferenceBits; b != 8 && b != 16 {
-		errs = append(errs, config.Fieldf("multipart_reference_bits", "must be 8 or 16"))
+		errs = append(errs, options.Fieldf("multipart_reference_bits", "must be 8 or 16"))
 	}
 	ways := 0
 	for _, chosen := range [...]bool{o.SendLongMessages, o.SendMultipartSAR, o.SendMultipartUDH} {
@@ -82,10 +82,10 @@ func (o *Outgoing) validate(v version) error {
 		}
 	}
 	if ways > 1 {
-		errs = append(errs, config.Fieldf("send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"))
+		errs = append(errs, options.Fieldf("send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"))
 	}
 	if v < version(pdu.Version34) && (o.SendLongMessages || o.SendMultipartSAR) {
-		errs = append(errs, config.Fieldf("interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))
+		errs = append(errs, options.Fieldf("interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))
 	}
 	return errors.Join(errs...)
 }
@@ -137,11 +137,11 @@ type Incoming struct {
 	AllowEmptyMessages bool `yaml:"allow_empty_messages"`
 	// ReassemblyTTL is how long the parts of a long message wait for each other;
 	// then what is there is received as it is. Default 1h.
-	ReassemblyTTL config.Duration `yaml:"reassembly_ttl"`
+	ReassemblyTTL options.Duration `yaml:"reassembly_ttl"`
 	// DeliverTimeout is how long a message or a receipt may wait for the broker;
 	// then the SMSC is asked to send it again later. It is to be less than the
 	// SMSC waits for an answer. Default 10s.
-	DeliverTimeout config.Duration `yaml:"deliver_timeout"`
+	DeliverTimeout options.Duration `yaml:"deliver_timeout"`
 }
 
 func (o *Incoming) validate() error {
@@ -157,11 +157,11 @@ func (o *Incoming) overrides() (map[pdu.DataCoding]gsm.Coding, error) {
 	for number, name := range o.DataCodingOverrides {
 		n, err := strconv.ParseUint(number, 0, 8)
 		if err != nil {
-			return nil, config.Field(errors.New("is no data_coding: a number from 0 to 255"), "data_coding_overrides", number)
+			return nil, options.Field(errors.New("is no data_coding: a number from 0 to 255"), "data_coding_overrides", number)
 		}
 		coding, err := gsm.ParseCoding(name)
 		if err != nil {
-			return nil, config.Field(err, "data_coding_overrides", number)
+			return nil, options.Field(err, "data_coding_overrides", number)
 		}
 		all[pdu.DataCoding(n)] = coding
 	}

@@ -3,7 +3,7 @@ package smpp
 import (
 	"time"
 
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // ticket is one submit_sm, or query_sm, on its way: it waits in the gate, is written to a

@@ -14,19 +14,19 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/simulator"
 )
 
 func TestTLS(t *testing.T) {
 	certificate, file := selfSigned(t)
-	settings := smsc.Settings{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}
+	settings := simulator.Settings{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}
 	b := start(t, settings, func(o *Transport) { o.TLS, o.TLSCAFile = true, file })
 	b.send(outgoing("hello"))
 }
 
 func TestUntrustedCertificateIsRefused(t *testing.T) {
 	certificate, _ := selfSigned(t)
-	settings := smsc.Settings{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}
+	settings := simulator.Settings{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}
 	b := start(t, settings, func(o *Transport) { o.TLS = true })
 	b.awaitStatus("connection_lost")
 }

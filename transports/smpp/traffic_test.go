@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/options"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 )
 
 // sendMany sends n messages to n people at once, and says how each ended.
@@ -35,18 +35,18 @@ func (b *bundle) sendMany(n int) (failures []error) {
 	return failures
 }
 
-func noReceipts() *smsc.Receipts { return &smsc.Receipts{Form: "none"} }
+func noReceipts() *simulator.Receipts { return &simulator.Receipts{Form: "none"} }
 
 // The SMSC counts, and no answer of its changes the rate.
 func TestRateHoldsAtTheSMSC(t *testing.T) {
-	for name, answers := range map[string]*smsc.Answers{
+	for name, answers := range map[string]*simulator.Answers{
 		"quick answers":  {},
-		"uneven answers": {Delay: smsc.Between(0, 60*time.Millisecond)},
-		"late answers":   {Late: 0.1, LateBy: smsc.Fixed(200 * time.Millisecond)},
+		"uneven answers": {Delay: simulator.Between(0, 60*time.Millisecond)},
+		"late answers":   {Late: 0.1, LateBy: simulator.Fixed(200 * time.Millisecond)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: answers, Receipts: noReceipts()}},
+			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: answers, Receipts: noReceipts()}},
 				func(o *Transport) { o.MTTPS, o.Window = 50, 20 })
 			began := time.Now()
 			for _, err := range b.sendMany(120) {
@@ -64,8 +64,8 @@ func TestRateHoldsAtTheSMSC(t *testing.T) {
 }
 
 func TestWindowIsNeverExceeded(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Delay: smsc.Between(0, 5*time.Millisecond)}, Receipts: noReceipts(),
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Delay: simulator.Between(0, 5*time.Millisecond)}, Receipts: noReceipts(),
 	}}, func(o *Transport) { o.Window = 7 })
 	for _, err := range b.sendMany(200) {
 		t.Error(err)
@@ -76,9 +76,9 @@ func TestWindowIsNeverExceeded(t *testing.T) {
 }
 
 func TestThrottledMessagesAllArrive(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{TPS: 100, Burst: 10, QueueFull: 0.02}, Receipts: noReceipts(),
-	}}, func(o *Transport) { o.Window, o.ThrottleDelay = 20, config.Duration(20*time.Millisecond) })
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{TPS: 100, Burst: 10, QueueFull: 0.02}, Receipts: noReceipts(),
+	}}, func(o *Transport) { o.Window, o.ThrottleDelay = 20, options.Duration(20*time.Millisecond) })
 	for _, err := range b.sendMany(150) {
 		t.Error(err)
 	}
@@ -100,9 +100,9 @@ func (b *bundle) nextStatus() *message.Status {
 }
 
 func TestRefusalsAreInWords(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Rules: []smsc.Rule{
-		{To: smsc.Matching("1$"), Status: smsc.Status(pdu.StatusInvDstAdr)},
-		{To: smsc.Matching("2$"), Status: smsc.Status(pdu.StatusSysErr)},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Rules: []simulator.Rule{
+		{To: simulator.Matching("1$"), Status: simulator.Status(pdu.StatusInvDstAdr)},
+		{To: simulator.Matching("2$"), Status: simulator.Status(pdu.StatusSysErr)},
 	}}})
 	for to, permanent := range map[string]bool{"27831": true, "27832": false} {
 		m := outgoing("hello")
@@ -115,12 +115,12 @@ func TestRefusalsAreInWords(t *testing.T) {
 }
 
 func TestUnansweredSubmit(t *testing.T) {
-	lost := smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}
+	lost := simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}
 	unanswered := func(p unknownPolicy) func(*Transport) {
 		return func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy, o.UnknownWait = quick, p, quick }
 	}
 	t.Run("wait", func(t *testing.T) {
-		b := start(t, smsc.Settings{Behaviour: lost}, unanswered(unknownWait))
+		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(unknownWait))
 		m := outgoing("hello")
 		_, err := b.Send(within(t), m)
 		if _, again := message.RetryDelay(err); !again || !errors.Is(err, errUnknown) {
@@ -135,13 +135,13 @@ func TestUnansweredSubmit(t *testing.T) {
 		}
 	})
 	t.Run("fail", func(t *testing.T) {
-		b := start(t, smsc.Settings{Behaviour: lost}, unanswered(unknownFail))
+		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(unknownFail))
 		if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) || !errors.Is(err, errUnknown) {
 			t.Errorf("Send = %v", err)
 		}
 	})
 	t.Run("resend", func(t *testing.T) {
-		b := start(t, smsc.Settings{Behaviour: lost}, unanswered(unknownResend))
+		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(unknownResend))
 		if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) {
 			t.Errorf("Send = %v", err)
 		}
@@ -152,8 +152,8 @@ func TestUnansweredSubmit(t *testing.T) {
 }
 
 func TestLateAnswerIsTaken(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(400 * time.Millisecond)},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Late: 1, LateBy: simulator.Fixed(400 * time.Millisecond)},
 	}}, func(o *Transport) { o.SubmitTimeout = quick })
 	m := outgoing("hello")
 	if _, err := b.Send(within(t), m); !errors.Is(err, errUnknown) {
@@ -189,9 +189,9 @@ func (b *bundle) until(what string, condition func() bool) {
 // A window that loses its connection is not stuck, and nothing in it is lost
 // from sight.
 func TestCutConnection(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Delay: smsc.Between(0, 20*time.Millisecond)}, Receipts: noReceipts(),
-		Links: &smsc.Links{DropEvery: smsc.Between(50*time.Millisecond, 150*time.Millisecond)},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Delay: simulator.Between(0, 20*time.Millisecond)}, Receipts: noReceipts(),
+		Links: &simulator.Links{DropEvery: simulator.Between(50*time.Millisecond, 150*time.Millisecond)},
 	}}, func(o *Transport) { o.UnknownPolicy = unknownResend })
 	for _, err := range b.sendMany(300) {
 		if !errors.Is(err, errUnknown) {
@@ -205,25 +205,25 @@ func TestCutConnection(t *testing.T) {
 
 // Whatever an SMSC does wrong, every message ends and the transport lives on.
 func TestMisbehaviour(t *testing.T) {
-	for name, behaviour := range map[string]smsc.Behaviour{
-		"garbage":         {Links: &smsc.Links{Garbage: 0.05}},
-		"truncated":       {Links: &smsc.Links{Truncated: 0.05}},
-		"oversized":       {Links: &smsc.Links{Oversized: 0.05}},
-		"unknown command": {Links: &smsc.Links{UnknownCommand: 0.2}},
-		"malformed":       {Links: &smsc.Links{Malformed: 0.2}},
-		"unknown TLVs":    {Links: &smsc.Links{UnknownTLVs: true}},
-		"wrong sequence":  {Answers: &smsc.Answers{WrongSequence: 0.1}},
-		"duplicated":      {Answers: &smsc.Answers{Duplicated: 0.3}},
-		"early":           {Answers: &smsc.Answers{Early: 0.1}},
-		"nack":            {Answers: &smsc.Answers{Nack: 0.1}},
-		"no id":           {Answers: &smsc.Answers{EmptyID: 0.3}},
-		"drops":           {Links: &smsc.Links{DropRate: 0.03}},
-		"deaf":            {Links: &smsc.Links{Hang: "silent", HangAfter: 40}},
-		"unbinds":         {Links: &smsc.Links{UnbindAfter: 40}},
+	for name, behaviour := range map[string]simulator.Behaviour{
+		"garbage":         {Links: &simulator.Links{Garbage: 0.05}},
+		"truncated":       {Links: &simulator.Links{Truncated: 0.05}},
+		"oversized":       {Links: &simulator.Links{Oversized: 0.05}},
+		"unknown command": {Links: &simulator.Links{UnknownCommand: 0.2}},
+		"malformed":       {Links: &simulator.Links{Malformed: 0.2}},
+		"unknown TLVs":    {Links: &simulator.Links{UnknownTLVs: true}},
+		"wrong sequence":  {Answers: &simulator.Answers{WrongSequence: 0.1}},
+		"duplicated":      {Answers: &simulator.Answers{Duplicated: 0.3}},
+		"early":           {Answers: &simulator.Answers{Early: 0.1}},
+		"nack":            {Answers: &simulator.Answers{Nack: 0.1}},
+		"no id":           {Answers: &simulator.Answers{EmptyID: 0.3}},
+		"drops":           {Links: &simulator.Links{DropRate: 0.03}},
+		"deaf":            {Links: &simulator.Links{Hang: "silent", HangAfter: 40}},
+		"unbinds":         {Links: &simulator.Links{UnbindAfter: 40}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := start(t, smsc.Settings{Behaviour: behaviour}, func(o *Transport) {
+			b := start(t, simulator.Settings{Behaviour: behaviour}, func(o *Transport) {
 				o.SubmitTimeout, o.UnknownPolicy = 3*quick, unknownResend
 				o.EnquireLinkInterval = 2 * quick
 			})
@@ -232,7 +232,7 @@ func TestMisbehaviour(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			b.smsc.SetBehaviour(smsc.Behaviour{})
+			b.smsc.SetBehaviour(simulator.Behaviour{})
 			if b.send(outgoing("afterwards")) == "" {
 				t.Error("no id")
 			}

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/simulator"
 	"switchboard/store"
-	"switchboard/transports/smpp/smsc"
 	"switchboard/transports/transporttest"
 )
 
@@ -45,7 +45,7 @@ func (s *trips) Delete(ctx context.Context, keys ...string) error {
 
 // A receipt of a message of one part costs one read and one write.
 func TestReceiptIsTwoRoundTrips(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := &trips{State: remember(t)}
 	tr := connected(t, v.Addr(), state, nil)
 	line := transporttest.NewLine()

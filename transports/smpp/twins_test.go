@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/simulator"
 )
 
 // Of two messages with one id each gets its own state: by the person, and where
@@ -18,17 +18,17 @@ import (
 func TestRepeatedIDs(t *testing.T) {
 	for name, c := range map[string]struct {
 		to       func(i int) string
-		receipts smsc.Receipts
+		receipts simulator.Receipts
 	}{
-		"to two people, by text":   {func(i int) string { return fmt.Sprintf("2783%07d", i) }, smsc.Receipts{Form: "text", NoReference: true}},
-		"to two people, together":  {func(i int) string { return fmt.Sprintf("2783%07d", i) }, smsc.Receipts{}},
-		"to one person, reference": {func(int) string { return "27831234567" }, smsc.Receipts{}},
+		"to two people, by text":   {func(i int) string { return fmt.Sprintf("2783%07d", i) }, simulator.Receipts{Form: "text", NoReference: true}},
+		"to two people, together":  {func(i int) string { return fmt.Sprintf("2783%07d", i) }, simulator.Receipts{}},
+		"to one person, reference": {func(int) string { return "27831234567" }, simulator.Receipts{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.receipts.Delay = smsc.Fixed(quick.Std())
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-				IDs: &smsc.IDs{Repeated: 0.7}, Receipts: &c.receipts,
-				Rules: []smsc.Rule{{Text: smsc.Matching("odd"), Outcome: &smsc.Outcome{State: "UNDELIV"}}},
+			c.receipts.Delay = simulator.Fixed(quick.Std())
+			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+				IDs: &simulator.IDs{Repeated: 0.7}, Receipts: &c.receipts,
+				Rules: []simulator.Rule{{Text: simulator.Matching("odd"), Outcome: &simulator.Outcome{State: "UNDELIV"}}},
 			}})
 			const many = 40
 			want := map[string]message.DeliveryStatus{}
@@ -61,7 +61,7 @@ func TestRepeatedIDs(t *testing.T) {
 
 // What cannot be told apart is nobody's: no message gets another's state.
 func TestRepeatedIDsWithoutReference(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{IDs: &smsc.IDs{Repeated: 1}, Receipts: noReceipts()}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{IDs: &simulator.IDs{Repeated: 1}, Receipts: noReceipts()}},
 		func(o *Transport) { o.UserMessageReference = false })
 	b.send(outgoing("one"))
 	b.send(outgoing("another"))
@@ -74,9 +74,9 @@ func TestRepeatedIDsWithoutReference(t *testing.T) {
 // An SMSC that answers the second submit before its time, with the first one's
 // id, and then truly, mixes nothing up.
 func TestEarlyAnswers(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers:  &smsc.Answers{Early: 1, Delay: smsc.Fixed(quick.Std())},
-		Receipts: &smsc.Receipts{Delay: smsc.Fixed(2 * quick.Std()), NoReference: true},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers:  &simulator.Answers{Early: 1, Delay: simulator.Fixed(quick.Std())},
+		Receipts: &simulator.Receipts{Delay: simulator.Fixed(2 * quick.Std()), NoReference: true},
 	}}, func(o *Transport) { o.Window = 50 }).bound()
 	const many = 20
 	for _, err := range b.sendMany(many) {
@@ -114,8 +114,8 @@ func TestTwinsAreBounded(t *testing.T) {
 func TestOneIDForAllParts(t *testing.T) {
 	for name, reference := range map[string]bool{"with references": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-				IDs: &smsc.IDs{Repeated: 1}, Receipts: &smsc.Receipts{Delay: smsc.Fixed(quick.Std()), NoReference: !reference},
+			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+				IDs: &simulator.IDs{Repeated: 1}, Receipts: &simulator.Receipts{Delay: simulator.Fixed(quick.Std()), NoReference: !reference},
 			}})
 			m := outgoing(strings.Repeat("0123456789", 31))
 			b.send(m)
@@ -131,7 +131,7 @@ func TestOneIDForAllParts(t *testing.T) {
 
 // An SMSC that gives one id to all costs no more than its receipts.
 func TestOneIDForAllMessages(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{IDs: &smsc.IDs{Repeated: 1}, Receipts: noReceipts()}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{IDs: &simulator.IDs{Repeated: 1}, Receipts: noReceipts()}},
 		func(o *Transport) { o.Window = 50 })
 	for _, err := range b.sendMany(10 * maxSharers) {
 		t.Error(err)
@@ -156,7 +156,7 @@ func TestOneIDForAllMessages(t *testing.T) {
 // Two receipts of one id that both come before its messages are written down do
 // not displace each other; nor does the first that is written down get both.
 func TestReceiptsOfOneIDAreHeldApart(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	e, err := b.running(within(t))
 	if err != nil {
 		t.Fatal(err)
@@ -198,10 +198,10 @@ func TestReceiptsOfOneIDAreHeldApart(t *testing.T) {
 // Of an SMSC that brings references back, a receipt with another's waits for its
 // own message, and is only then taken for that of its id.
 func TestAnothersReferenceWaits(t *testing.T) {
-	b := start(t, smsc.Settings{})
+	b := start(t, simulator.Settings{})
 	b.send(outgoing("reported"))
 	b.line.NextEvent(t) // with its reference
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	m := outgoing("hello")
 	id := b.send(m)
 	e, err := b.running(within(t))

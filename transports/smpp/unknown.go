@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/pdu"
 )
 
 // What is written down of a part of a message that is not done with: "=ID" the

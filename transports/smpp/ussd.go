@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 const typeUSSD = "ussd"

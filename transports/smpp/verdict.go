@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"switchboard/smpp/receipt"
 	"switchboard/store"
-	"switchboard/transports/smpp/receipt"
 )
 
 // severalIDs: other receipts, of other ids, speak of the same message.

@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
-	"switchboard/transports/smpp/receipt"
-	"switchboard/transports/smpp/smsc"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
+	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
 )
 
@@ -46,7 +46,7 @@ func (l *busyLine) Report(ctx context.Context, e *message.Event) error {
 // A receipt that comes again while it is being reported, as one that was held
 // and whose id has just come, is reported once.
 func TestReceiptTakenTwiceAtOnce(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	line := &busyLine{Line: transporttest.NewLine(), begun: make(chan struct{}), finish: make(chan struct{})}
 	tr := connected(t, v.Addr(), remember(t), nil)
 	transporttest.Start(t, tr, line)
@@ -74,7 +74,7 @@ func TestReceiptTakenTwiceAtOnce(t *testing.T) {
 // A failed message of several parts is reported, once, also when the broker was
 // away for its first receipt.
 func TestFailedPartsAreReportedLater(t *testing.T) {
-	v := simulate(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts(), Delivery: &smsc.Delivery{Retries: -1}}})
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts(), Delivery: &simulator.Delivery{Retries: -1}}})
 	line := &lameLine{Line: transporttest.NewLine()}
 	tr := connected(t, v.Addr(), remember(t), nil)
 	transporttest.Start(t, tr, line)
@@ -97,7 +97,7 @@ func TestFailedPartsAreReportedLater(t *testing.T) {
 // Of two parts that end at the same time, in two replicas say, one speaks for
 // the message.
 func TestPartsEndAtOnce(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	e, err := b.running(within(t))
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestPartsEndAtOnce(t *testing.T) {
 
 // After a part has failed, nothing more is said of the message.
 func TestNothingAfterAFailedPart(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Receipts: noReceipts()}})
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	m := outgoing(strings.Repeat("0123456789", 20))
 	b.send(m)
 	parts := b.smsc.Submitted()
@@ -143,8 +143,8 @@ func TestNothingAfterAFailedPart(t *testing.T) {
 
 // A message that was submitted twice has two ids, and one last word.
 func TestResentMessageEndsOnce(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{
-		Answers: &smsc.Answers{Late: 1, LateBy: smsc.Fixed(4 * quick.Std())}, Receipts: noReceipts(),
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Late: 1, LateBy: simulator.Fixed(4 * quick.Std())}, Receipts: noReceipts(),
 	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 2*quick, unknownResend }).bound()
 	m := outgoing("hello")
 	sent := make(chan error, 1)
@@ -154,7 +154,7 @@ func TestResentMessageEndsOnce(t *testing.T) {
 		sent <- err
 	}()
 	b.until("it is submitted", func() bool { return b.smsc.Counters().Submits == 1 })
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +179,12 @@ func TestResentMessageEndsOnce(t *testing.T) {
 // A message that the SMSC has although it refused it is submitted again; its
 // two receipts, of which one finds it by reference, are one last word.
 func TestRefusedMessageEndsOnce(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Nack: 1}, Receipts: noReceipts()}}).bound()
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Nack: 1}, Receipts: noReceipts()}}).bound()
 	m := outgoing("hello")
 	if _, err := b.Send(within(t), m); err == nil || message.IsPermanent(err) {
 		t.Fatalf("Send = %v, want to be tried again", err)
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{Answers: &smsc.Answers{Delay: smsc.Fixed(10 * quick.Std())}, Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Answers: &simulator.Answers{Delay: simulator.Fixed(10 * quick.Std())}, Receipts: noReceipts()})
 	ctx, cancel := context.WithTimeout(within(t), quick.Std())
 	defer cancel()
 	if _, err := b.SendAgain(ctx, m); !errors.Is(err, errUnknown) {
@@ -196,7 +196,7 @@ func TestRefusedMessageEndsOnce(t *testing.T) {
 // So are those of a message that a stopped process has left unanswered, and the
 // next one has submitted again.
 func TestLeftMessageEndsOnce(t *testing.T) {
-	b := start(t, smsc.Settings{Behaviour: smsc.Behaviour{Answers: &smsc.Answers{Lost: 1}, Receipts: noReceipts()}},
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}},
 		func(o *Transport) { o.UnknownPolicy = unknownResend }).bound()
 	m := outgoing("hello")
 	ctx, cancel := context.WithTimeout(within(t), quick.Std())
@@ -204,7 +204,7 @@ func TestLeftMessageEndsOnce(t *testing.T) {
 	if _, err := b.Send(ctx, m); !errors.Is(err, errUnknown) {
 		t.Fatalf("Send, without time = %v", err)
 	}
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	if _, err := b.SendAgain(within(t), m); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestLeftMessageEndsOnce(t *testing.T) {
 
 // endsOnce has the SMSC report both submits of a message: the first is told by
 // its reference, the second, in other words, by its id.
-func (b *bundle) endsOnce(m *message.Message, both []smsc.Received) {
+func (b *bundle) endsOnce(m *message.Message, both []simulator.Received) {
 	b.Helper()
 	e, err := b.running(within(b))
 	if err != nil {
@@ -230,13 +230,13 @@ func (b *bundle) endsOnce(m *message.Message, both []smsc.Received) {
 		found, err := b.state.Get(b.Context(), e.keys.id(both[1].MessageID))
 		return err == nil && len(found) == 1
 	})
-	b.smsc.SetBehaviour(smsc.Behaviour{Receipts: noReceipts()})
+	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	b.receipt(both[1], "REJECTD")
 	b.noOtherEvent()
 }
 
 // tryReceipt has the SMSC report a state, and returns what it is told.
-func (b *bundle) tryReceipt(r smsc.Received, state string) error {
+func (b *bundle) tryReceipt(r simulator.Received, state string) error {
 	m := r.Message()
 	return b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
 		Source: m.Dest, Dest: m.Source, ESMClass: pdu.ESMReceipt,

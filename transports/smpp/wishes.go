@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/transports/smpp/pdu"
+	"switchboard/smpp/pdu"
 )
 
 // wishesKey is where in transport_metadata a message says what is meant for

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"switchboard/config"
+	"switchboard/options"
 	"switchboard/transports/internal/endpoint"
 )
 
@@ -17,12 +17,12 @@ func (t *Transport) listenAddress() (string, error) {
 	if t.TwistedEndpoint != "" {
 		address, err := parseEndpoint(t.TwistedEndpoint)
 		if err != nil {
-			return "", config.Field(err, "twisted_endpoint")
+			return "", options.Field(err, "twisted_endpoint")
 		}
 		return address, nil
 	}
 	if t.TelnetPort == nil || *t.TelnetPort < 0 || *t.TelnetPort > maxPort {
-		return "", config.Fieldf("telnet_port", "must be a port number, at most %d", maxPort)
+		return "", options.Fieldf("telnet_port", "must be a port number, at most %d", maxPort)
 	}
 	return net.JoinHostPort("", strconv.Itoa(*t.TelnetPort)), nil
 }

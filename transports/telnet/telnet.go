@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/transports"
 	"switchboard/transports/internal/listen"
 )
@@ -62,17 +62,17 @@ func New() *Transport {
 func (t *Transport) Validate() error {
 	errs := []error{t.validatePort()}
 	if t.ToAddr == "" {
-		errs = append(errs, config.Fieldf("to_addr", "must not be empty: replies come from it"))
+		errs = append(errs, options.Fieldf("to_addr", "must not be empty: replies come from it"))
 	}
 	if t.MaxConnections < 1 {
-		errs = append(errs, config.Fieldf("max_connections", "must be at least 1"))
+		errs = append(errs, options.Fieldf("max_connections", "must be at least 1"))
 	}
 	return errors.Join(errs...)
 }
 
 func (t *Transport) validatePort() error {
 	if (t.TelnetPort == nil) == (t.TwistedEndpoint == "") {
-		return config.Fieldf("telnet_port", "either telnet_port or twisted_endpoint must be given, for example telnet_port: 9010")
+		return options.Fieldf("telnet_port", "either telnet_port or twisted_endpoint must be given, for example telnet_port: 9010")
 	}
 	_, err := t.listenAddress()
 	return err

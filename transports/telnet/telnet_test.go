@@ -12,26 +12,26 @@ import (
 	"testing/synctest"
 	"time"
 
-	"switchboard/config"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/transports/transporttest"
 )
 
 // open makes a transport on a free port of the loopback interface.
-func open(options ...func(*Transport)) *Transport {
+func open(opts ...func(*Transport)) *Transport {
 	t := New()
 	t.TwistedEndpoint = "tcp:0:interface=127.0.0.1"
 	t.ToAddr = "9292"
-	for _, option := range options {
+	for _, option := range opts {
 		option(t)
 	}
 	return t
 }
 
 // start runs a transport until the test ends.
-func start(t *testing.T, options ...func(*Transport)) (*Transport, *transporttest.Line) {
+func start(t *testing.T, opts ...func(*Transport)) (*Transport, *transporttest.Line) {
 	t.Helper()
-	tr, line := open(options...), transporttest.NewLine()
+	tr, line := open(opts...), transporttest.NewLine()
 	transporttest.Start(t, tr, line)
 	return tr, line
 }
@@ -349,7 +349,7 @@ func TestOptions(t *testing.T) {
 // configured is the address a file listens on, or what is wrong with it.
 func configured(text string) string {
 	tr := New()
-	doc, err := config.Parse("telnet.yaml", []byte(text), func(string) (string, bool) { return "", false })
+	doc, err := options.Parse("telnet.yaml", []byte(text), func(string) (string, bool) { return "", false })
 	if err == nil {
 		err = errors.Join(doc.Into(tr), doc.Rest())
 	}

@@ -1,0 +1,143 @@
+package options
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// FieldError is an error about one place in a file, given by the keys that
+// lead there. Validate methods return it; Document.Locate finds the line.
+type FieldError struct {
+	Keys []string // keys, and numbers for list items, from the top level down
+	Err  error
+}
+
+// Field makes a FieldError: Field(err, "route_mappings", "smpp").
+func Field(err error, keys ...string) error { return &FieldError{Keys: keys, Err: err} }
+
+// Fieldf makes a FieldError with a formatted text about one top-level key.
+func Fieldf(key, format string, args ...any) error {
+	return &FieldError{Keys: []string{key}, Err: fmt.Errorf(format, args...)}
+}
+
+func (e *FieldError) Error() string { return strings.Join(e.Keys, ".") + ": " + e.Err.Error() }
+
+func (e *FieldError) Unwrap() error { return e.Err }
+
+type lineError struct {
+	line int
+	text string
+}
+
+// Linef makes an error about a line, for types that decode themselves;
+// Document.Locate puts the file before it.
+func Linef(line int, format string, args ...any) error {
+	return &lineError{line, fmt.Sprintf(format, args...)}
+}
+
+func (e *lineError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.text) }
+
+// Locate puts file and line before an error of a Validate method; each part of
+// a joined error gets its own. Below a section (a middleware's, say) the keys
+// are looked up under prefix.
+func (d *Document) Locate(err error, prefix ...string) error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, part := range joined.Unwrap() {
+			errs = append(errs, d.Locate(part, prefix...))
+		}
+		return errors.Join(errs...)
+	}
+	var field *FieldError
+	var line *lineError
+	switch {
+	case errors.As(err, &field):
+		keys := append(append([]string(nil), prefix...), field.Keys...)
+		return fmt.Errorf("%s: %w", d.Position(keys...), err)
+	case errors.As(err, &line):
+		return fmt.Errorf("%s:%d: %s", d.Path, line.line, line.text)
+	}
+	return fmt.Errorf("%s: %w", d.Position(prefix...), err)
+}
+
+// Position is "file:line" of the deepest of keys that is there.
+func (d *Document) Position(keys ...string) string {
+	if len(keys) == 0 {
+		return d.Path
+	}
+	e := d.entry(keys[0])
+	if e == nil {
+		return d.Path
+	}
+	at, node := e.key, resolve(e.value)
+	for _, key := range keys[1:] {
+		next, value := child(node, key)
+		if next == nil {
+			break
+		}
+		at, node = next, resolve(value)
+	}
+	return d.position(at)
+}
+
+// child finds a key of a mapping, an item of a list by number, or an item of a
+// list by its text.
+func child(node *yaml.Node, key string) (at, value *yaml.Node) {
+	switch node.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == key {
+				return node.Content[i], node.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		for i, item := range node.Content {
+			if fmt.Sprint(i) == key || resolve(item).Value == key {
+				return item, item
+			}
+		}
+	}
+	return nil, nil
+}
+
+// DidYouMean is `; did you mean "x"?` for the nearest of the known words, or
+// "" when none is near.
+func DidYouMean(word string, known []string) string {
+	best, distance := "", 1+(len(word)+2)/3
+	for _, k := range known {
+		if d := editDistance(strings.ToLower(word), strings.ToLower(k)); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,152 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"switchboard/broker"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/worker/deadletter"
+)
+
+// depths are how many bodies each queue can hold, by its name: those that wait
+// and those in workers' hands.
+type depths map[string]int64
+
+// look asks for every queue a message may be in.
+func (a *Auditor) look(ctx context.Context) (depths, error) {
+	if a.Depths != nil {
+		return a.Depths(ctx)
+	}
+	holds := depths{}
+	for _, queue := range a.queues() {
+		info, err := inspect(ctx, a.Broker, queue)
+		if err != nil {
+			return nil, err
+		}
+		holds[queue] = int64(info.Messages)
+		// What recorders have in hand is recorded within moments, as the record
+		// answers: the second look would find it there.
+		if !a.isTap(queue) {
+			holds[queue] += int64(info.Consumers * a.inHand())
+		}
+	}
+	return holds, nil
+}
+
+func (a *Auditor) inHand() int { return max(a.Fleet.InHand, defaultInHand) }
+
+// queues are the queues in the order in which messages pass them.
+func (a *Auditor) queues() (names []string) {
+	for _, way := range [...]message.Flow{message.Inbound, message.Outbound} {
+		for _, connector := range a.Fleet.Connectors {
+			names = append(names, message.Key(connector, way))
+		}
+	}
+	return append(names, a.Fleet.Taps...)
+}
+
+func (a *Auditor) isTap(queue string) bool {
+	for _, tap := range a.Fleet.Taps {
+		if tap == queue {
+			return true
+		}
+	}
+	return false
+}
+
+// inspect takes a queue that nobody has made yet for an empty one.
+func inspect(ctx context.Context, b broker.Admin, queue string) (broker.Info, error) {
+	info, err := b.Inspect(ctx, queue)
+	if errors.Is(err, broker.ErrNoQueue) {
+		return broker.Info{}, nil
+	}
+	return info, err
+}
+
+// subtract finds what it can in the queues: first each flow's own, then those
+// that flows share, each body once.
+func (a *Auditor) subtract(ctx context.Context, open unseen, holds depths) error {
+	var elsewhere, unrecorded int64
+	own := map[string]bool{}
+	for w := range open {
+		own[w.queue()] = true
+		open.take(holds[w.queue()], func(o flow) bool { return o == w })
+	}
+	for _, connector := range a.Fleet.Connectors {
+		if queue := message.Key(connector, message.Inbound); !own[queue] {
+			elsewhere += holds[queue]
+		}
+	}
+	open.take(elsewhere, func(w flow) bool { return w.direction == store.Inbound })
+	for _, tap := range a.Fleet.Taps {
+		unrecorded += holds[tap]
+	}
+	open.take(unrecorded, anyFlow)
+	if open.total() == 0 {
+		return nil
+	}
+	delayed, err := a.Broker.Delayed(ctx)
+	open.take(int64(delayed), anyFlow)
+	return err
+}
+
+func anyFlow(flow) bool { return true }
+
+// findSetAside finds stuck messages among the dead letters, by their IDs; where
+// there are more stuck messages than names, every letter may be one of them.
+func (a *Auditor) findSetAside(ctx context.Context, f *Finding, holds depths, open unseen) error {
+	stuck := map[string]store.Record{}
+	for _, r := range f.Stuck {
+		stuck[r.ID] = r
+	}
+	var all int64
+	for _, c := range f.StuckCounts {
+		all += c.N
+	}
+	nameless := all > int64(len(f.Stuck))
+	for _, queue := range a.queues() {
+		if a.Depths != nil && holds[queue+broker.DeadSuffix] == 0 {
+			continue
+		}
+		found, lie, err := deadletter.List(ctx, a.Broker, queue, letters, deadletter.Filter{})
+		if err != nil && !errors.Is(err, broker.ErrNoQueue) {
+			return err
+		}
+		matched := 0
+		for _, letter := range found {
+			r, is := stuck[letter.MessageID]
+			if _, known := f.SetAside[r.ID]; !is || known || !passes(queue, r) {
+				continue
+			}
+			matched++
+			f.setAside(r.ID, queue+broker.DeadSuffix)
+			open.take(1, func(w flow) bool { return w == flow{r.Backend, r.Direction} })
+		}
+		if nameless || lie > letters {
+			open.take(int64(lie-matched), anyFlow)
+		}
+	}
+	return nil
+}
+
+// passes says whether a message of r's direction goes through queue; what is
+// to be recorded may speak of either.
+func passes(queue string, r store.Record) bool {
+	switch {
+	case strings.HasSuffix(queue, "."+string(message.Inbound)):
+		return r.Direction == store.Inbound
+	case strings.HasSuffix(queue, "."+string(message.Outbound)):
+		return r.Direction == store.Outbound
+	}
+	return true
+}
+
+func (f *Finding) setAside(id, queue string) {
+	if f.SetAside == nil {
+		f.SetAside = map[string]string{}
+	}
+	f.SetAside[id] = queue
+}

@@ -1,0 +1,82 @@
+package session
+
+import (
+	"time"
+
+	"switchboard/smpp/pdu"
+)
+
+// enquiry is the enquire_link that is on its way. Only keep's goroutine uses it.
+type enquiry struct{ sent time.Time }
+
+// keep looks after the session's clocks until it stops.
+func (s *Session) keep() {
+	ticker := time.NewTicker(s.tick())
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			s.expire(now)
+			if reason := s.overdue(now); reason != nil {
+				s.stop(reason)
+				return
+			}
+		case <-s.stopping:
+			return
+		}
+	}
+}
+
+// tick is how often to look: often enough for the shortest of the time-outs.
+func (s *Session) tick() time.Duration {
+	d := longestTick
+	for _, timeout := range []time.Duration{
+		s.settings.BindTimeout, s.settings.ResponseTimeout, s.settings.EnquireInterval, s.settings.Inactivity,
+	} {
+		if timeout > 0 {
+			d = min(d, timeout/10)
+		}
+	}
+	return max(d, shortestTick)
+}
+
+// overdue says why the session must end now, nil when it need not.
+func (s *Session) overdue(now time.Time) error {
+	switch {
+	case s.frozen.Load():
+		return nil
+	case !s.Peer().bound():
+		if now.Sub(s.opened) > s.settings.BindTimeout {
+			return ErrBindTimeout
+		}
+		return nil
+	case s.settings.Inactivity > 0 && now.UnixNano()-s.asked.Load() > int64(s.settings.Inactivity):
+		return ErrInactive
+	}
+	return s.enquire(now)
+}
+
+// enquire asks a silent peer whether it is there (§4.11). Whatever comes is an
+// answer.
+func (s *Session) enquire(now time.Time) error {
+	heard := time.Unix(0, s.heard.Load())
+	q := &s.keeperState
+	if !q.sent.IsZero() {
+		if heard.After(q.sent) {
+			q.sent = time.Time{}
+		} else if now.Sub(q.sent) > s.settings.ResponseTimeout {
+			return ErrSilent
+		}
+		return nil
+	}
+	if s.settings.EnquireInterval < 0 || now.Sub(heard) < s.settings.EnquireInterval {
+		return nil
+	}
+	q.sent = now
+	_ = s.send(new(pdu.EnquireLink), false, func(*pdu.PDU, error) {})
+	return nil
+}
+
+// Freeze stops the session's clocks: it asks for no sign of life any more, and
+// is never overdue. It is for simulators of peers that died without a word.
+func (s *Session) Freeze() { s.frozen.Store(true) }

@@ -1,0 +1,242 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"switchboard/smpp/pdu"
+	"switchboard/worker"
+)
+
+// Peer is who is bound.
+type Peer struct {
+	Bind       pdu.CommandID // pdu.CmdBindTransmitter, CmdBindReceiver or CmdBindTransceiver
+	SystemID   string
+	SystemType string
+	Version    uint8 // the lower of the peer's and ours
+	TON        pdu.TON
+	NPI        pdu.NPI
+	Range      string // address_range
+}
+
+// Transmits reports whether the peer may submit.
+func (p Peer) Transmits() bool { return p.Bind != 0 && p.Bind != pdu.CmdBindReceiver }
+
+// Receives reports whether the peer takes deliver_sm.
+func (p Peer) Receives() bool { return p.Bind != 0 && p.Bind != pdu.CmdBindTransmitter }
+
+// Session is one connection.
+type Session struct {
+	// Tag is the Handler's own, for it to set in Opened or Bind.
+	Tag any
+
+	handler  Handler
+	observer Observer // nil when the handler is none
+	settings Settings
+	conn     net.Conn
+	out      *outbox
+	log      *slog.Logger
+
+	calls      calls
+	peer       atomic.Pointer[Peer]
+	rate       *rate.Limiter // nil without a limit
+	unanswered atomic.Int64
+	limit      int64 // of unanswered, 0 without
+
+	opened      time.Time
+	heard       atomic.Int64 // when anything came, in Unix nanoseconds
+	asked       atomic.Int64 // when a request other than enquire_link came
+	outbound    *pdu.Outbind // what the session began with
+	stopOnce    sync.Once
+	stopping    chan struct{}
+	done        chan struct{}
+	reason      error // set before stopping is closed
+	keeperState enquiry
+	frozen      atomic.Bool
+}
+
+func newSession(conn net.Conn, h Handler, settings Settings) *Session {
+	s := &Session{
+		handler: h, settings: settings, conn: conn,
+		out:      newOutbox(conn, settings.WriteTimeout),
+		log:      settings.Logger.With("peer", conn.RemoteAddr().String()),
+		calls:    calls{waiting: map[uint32]*call{}},
+		opened:   time.Now(),
+		stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+	s.observer, _ = h.(Observer)
+	s.heard.Store(s.opened.UnixNano())
+	s.asked.Store(s.opened.UnixNano())
+	return s
+}
+
+// Peer says who is bound; the zero Peer before anybody is.
+func (s *Session) Peer() Peer {
+	if p := s.peer.Load(); p != nil {
+		return *p
+	}
+	return Peer{}
+}
+
+// RemoteAddr is the peer's address.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
+// Stopping is closed when the session begins to end.
+func (s *Session) Stopping() <-chan struct{} { return s.stopping }
+
+// Done is closed when the session is over.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Answer sends the answer to a request that Handler.Request was given.
+func (s *Session) Answer(p *pdu.PDU) error {
+	s.Forgo()
+	return s.Write(p)
+}
+
+// Forgo says that a request will never be answered: it no longer counts against
+// Limits.Unanswered.
+func (s *Session) Forgo() { s.unanswered.Add(-1) }
+
+// Unanswered returns how many of the peer's requests wait for Answer or Forgo.
+func (s *Session) Unanswered() int { return int(s.unanswered.Load()) }
+
+// Write sends a PDU as it is. It does not block; the session ends when
+// the peer takes nothing for too long.
+func (s *Session) Write(p *pdu.PDU) error {
+	if s.stopped() {
+		return ErrClosed
+	}
+	if err := s.out.append(p); err != nil {
+		return s.unwritable(err)
+	}
+	return nil
+}
+
+// WriteRaw sends octets that need be no PDU, for simulators and tests.
+func (s *Session) WriteRaw(b []byte) error {
+	if s.stopped() {
+		return ErrClosed
+	}
+	if err := s.out.appendRaw(b); err != nil {
+		return s.unwritable(err)
+	}
+	return nil
+}
+
+func (s *Session) unwritable(err error) error {
+	if err == ErrStuck {
+		s.Abort(err)
+	}
+	return fmt.Errorf("sending to %s: %w", s.conn.RemoteAddr(), err)
+}
+
+func (s *Session) stopped() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// Unbind asks the peer to agree to the end of the session (§4.2), waits until it
+// does or ctx ends, and closes the connection. What was answered before still
+// leaves.
+func (s *Session) Unbind(ctx context.Context) {
+	if !s.Peer().bound() {
+		s.stop(ErrShutdown)
+		return
+	}
+	agreed := make(chan struct{})
+	if err := s.send(new(pdu.Unbind), false, func(*pdu.PDU, error) { close(agreed) }); err == nil {
+		select {
+		case <-agreed:
+		case <-ctx.Done():
+		case <-s.stopping:
+		}
+	}
+	s.stop(ErrShutdown)
+}
+
+func (p Peer) bound() bool { return p.Bind != 0 }
+
+// Close ends the session without unbind, after writing what is to be written.
+func (s *Session) Close(reason error) { s.stop(reason) }
+
+// Abort ends the session at once; what was not yet written is lost. Over TCP the
+// peer sees a reset.
+func (s *Session) Abort(reason error) {
+	s.stopOnce.Do(func() {
+		s.reason = reason
+		if tcp, ok := s.conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = s.conn.Close()
+		close(s.stopping)
+	})
+	_ = s.conn.Close()
+}
+
+func (s *Session) stop(reason error) {
+	s.stopOnce.Do(func() {
+		s.reason = reason
+		close(s.stopping)
+	})
+}
+
+// run serves the session until it is over.
+func (s *Session) run() {
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := s.out.run(s.stopping); err != nil {
+			s.stop(fmt.Errorf("writing: %w", err))
+		}
+	})
+	group.Go(func() {
+		if err := s.guarded(s.keep); err != nil {
+			s.stop(err)
+		}
+	})
+	if s.outbound != nil {
+		_ = s.Write(&pdu.PDU{Sequence: s.sequence(), Body: s.outbound})
+	}
+	var reason error
+	if err := s.guarded(func() { reason = s.read() }); err != nil {
+		reason = err
+	}
+	s.stop(reason)
+	group.Wait()
+	_ = s.guarded(s.failAll)
+	_ = s.guarded(func() { s.handler.Closed(s, s.reason) })
+	close(s.done)
+}
+
+// guarded does work of the session. A panic of its handler's is logged, and ends
+// the session alone.
+func (s *Session) guarded(work func()) error {
+	err := worker.Protect(func() error {
+		work()
+		return nil
+	})
+	var panicked *worker.PanicError
+	if errors.As(err, &panicked) {
+		s.log.Error("a session panicked and is dropped; please report this", "error", err, "stack", string(panicked.Stack))
+	}
+	return err
+}
+
+// sequence takes the next sequence_number for a request without an answer.
+func (s *Session) sequence() uint32 {
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+	s.calls.next = s.calls.next%pdu.MaxSequence + 1
+	return s.calls.next
+}

@@ -1,0 +1,292 @@
+package deadletter_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/broker/memory"
+	"switchboard/message"
+	statememory "switchboard/store/memory"
+	"switchboard/worker"
+	"switchboard/worker/deadletter"
+)
+
+func TestOnMemory(t *testing.T) {
+	b := memory.New(memory.Settings{})
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	run(t, func(*testing.T) broker.Broker { return b.Connect() })
+}
+
+// run runs the suite; connect opens one more connection to the same queues.
+func run(t *testing.T, connect func(*testing.T) broker.Broker) {
+	for name, test := range map[string]func(*bench){
+		"list": testList, "list is bounded": testListBounded, "retry": testRetry, "retry some": testRetrySome, "drop": testDrop,
+		"nothing there": testNothing, "no queue to go back to": testNoQueue, "killed in between": testKilled,
+	} {
+		t.Run(name, func(t *testing.T) { test(newBench(t, connect)) })
+	}
+}
+
+// bench is a connector with a name of its own.
+type bench struct {
+	*testing.T
+	ctx     context.Context
+	connect func() broker.Broker
+	broker  broker.Broker
+	queue   string
+	source  worker.Source
+}
+
+func newBench(t *testing.T, connect func(*testing.T) broker.Broker) *bench {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	open := func() broker.Broker {
+		b := connect(t)
+		t.Cleanup(func() { closeBroker(b) })
+		return b
+	}
+	name := "dead." + strings.ToLower(rand.Text()[:10])
+	b := &bench{T: t, ctx: ctx, connect: open, queue: name + ".inbound", source: worker.Source{Connector: name, Flow: message.Inbound}}
+	b.broker = open()
+	t.Cleanup(func() {
+		closing := connect(t)
+		defer closeBroker(closing)
+		for _, queue := range []string{b.queue, b.queue + broker.DeadSuffix} {
+			if err := closing.Delete(context.Background(), queue); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return b
+}
+
+func closeBroker(b broker.Broker) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = b.Close(ctx)
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// serve runs a real worker until n items were handled by it, one after the
+// other.
+func (b *bench) serve(n int, handle func(*worker.Item) error) {
+	b.Helper()
+	conn := b.connect()
+	state := statememory.New()
+	defer func() { _ = state.Close() }()
+	core := &worker.Core{
+		Env:      worker.Env{Name: "w", Broker: conn, State: state, Logger: slog.New(slog.DiscardHandler)},
+		Settings: worker.DefaultSettings(),
+	}
+	ctx, cancel := context.WithCancel(b.ctx)
+	source := b.source
+	handled := 0
+	source.Handle = func(_ context.Context, item *worker.Item) {
+		item.Done(handle(item))
+		if handled++; handled == n {
+			cancel()
+		}
+	}
+	b.must(core.Serve(ctx, source))
+	closeBroker(conn)
+	if handled < n {
+		b.Fatalf("%d of %d were handled", handled, n)
+	}
+}
+
+func (b *bench) publish(ids ...string) {
+	b.Helper()
+	b.must(b.broker.Declare(b.ctx, broker.Queue{Name: b.queue, Keys: []string{b.queue}}))
+	for _, id := range ids {
+		m := message.New()
+		m.ID, m.From, m.To, m.Content = id, "+27821234567", "12345", "secret "+id
+		b.must(b.broker.Publish(b.ctx, broker.Publication{Key: b.queue, Body: m.Encode()}))
+	}
+}
+
+// bury makes dead letters of messages.
+func (b *bench) bury(ids ...string) {
+	b.Helper()
+	b.publish(ids...)
+	b.serve(len(ids), func(item *worker.Item) error {
+		return message.Permanent(fmt.Errorf("no number %s", item.ID()))
+	})
+}
+
+func (b *bench) list(f deadletter.Filter) []deadletter.Letter {
+	b.Helper()
+	letters, _, err := deadletter.List(b.ctx, b.broker, b.queue, 1000, f)
+	b.must(err)
+	return letters
+}
+
+// expect says which messages are dead, and how many wait in the queue itself.
+func (b *bench) expect(queued int, dead ...string) {
+	b.Helper()
+	var ids []string
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		ids = nil
+		for _, l := range b.list(deadletter.Filter{}) {
+			ids = append(ids, l.MessageID)
+		}
+		info, err := b.broker.Inspect(b.ctx, b.queue)
+		b.must(err)
+		slices.Sort(ids)
+		if info.Messages == queued && slices.Equal(ids, dead) {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("dead are %v, want %v; %d are queued, want %d", ids, dead, info.Messages, queued)
+		}
+		time.Sleep(10 * time.Millisecond) // nothing announces what other connections gave back
+	}
+}
+
+func testList(b *bench) {
+	before := time.Now().Add(-time.Second)
+	b.bury("a", "b")
+	b.must(b.broker.Publish(b.ctx, broker.Publication{Key: b.queue, Body: []byte("rubbish")}))
+	b.publish("c")
+	b.serve(1, func(*worker.Item) error { return nil }) // the rubbish never gets there
+	b.expect(0, "", "a", "b")
+	letters := b.list(deadletter.Filter{})
+	a := letters[slices.IndexFunc(letters, func(l deadletter.Letter) bool { return l.MessageID == "a" })]
+	if a.Queue != b.queue || a.Reason != worker.ReasonPermanent || a.Error != "no number a" || a.Attempts != 1 || a.Worker != "w" ||
+		a.FirstFailed.Before(before.Truncate(time.Second)) || a.LastFailed.Before(a.FirstFailed) || !strings.Contains(string(a.Body), "secret a") {
+		b.Errorf("got %+v", a)
+	}
+	for name, c := range map[string]struct {
+		filter deadletter.Filter
+		want   int
+	}{
+		"all":               {deadletter.Filter{}, 3},
+		"by reason":         {deadletter.Filter{Reason: worker.ReasonInvalid}, 1},
+		"by another reason": {deadletter.Filter{Reason: worker.ReasonPanic}, 0},
+		"by letter":         {deadletter.Filter{IDs: []string{a.ID}}, 1},
+		"by message":        {deadletter.Filter{IDs: []string{"b", "x"}}, 1},
+		"by no message":     {deadletter.Filter{IDs: []string{""}}, 0},
+		"by error":          {deadletter.Filter{Error: "no number"}, 2},
+		"by all":            {deadletter.Filter{IDs: []string{"a"}, Reason: worker.ReasonPermanent, Error: "number a"}, 1},
+		"by too much":       {deadletter.Filter{IDs: []string{"a"}, Reason: worker.ReasonPermanent, Error: "number b"}, 0},
+	} {
+		if got := b.list(c.filter); len(got) != c.want {
+			b.Errorf("%s: %d letters, want %d", name, len(got), c.want)
+		}
+	}
+}
+
+func testListBounded(b *bench) {
+	b.bury("a", "b", "c")
+	b.expect(0, "a", "b", "c")
+	letters, all, err := deadletter.List(b.ctx, b.broker, b.queue+broker.DeadSuffix, 2, deadletter.Filter{})
+	b.must(err)
+	if len(letters) != 2 || all != 3 {
+		b.Errorf("%d of %d", len(letters), all)
+	}
+	b.expect(0, "a", "b", "c")
+}
+
+func testRetry(b *bench) {
+	b.bury("a", "b")
+	b.expect(0, "a", "b")
+	n, err := deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{})
+	if err != nil || n != 2 {
+		b.Fatalf("%d, %v", n, err)
+	}
+	b.expect(2)
+	b.serve(2, func(item *worker.Item) error {
+		if item.Attempts() != 0 || item.Message.Content != "secret "+item.ID() {
+			b.Errorf("message %s comes with %d attempts and content %q", item.ID(), item.Attempts(), item.Message.Content)
+		}
+		return message.Permanent(errors.New("still no number"))
+	})
+	b.expect(0, "a", "b")
+	if l := b.list(deadletter.Filter{})[0]; l.Error != "still no number" || l.Attempts != 1 || l.Headers[worker.HeaderKey] != b.queue {
+		b.Errorf("after failing again: %+v", l)
+	}
+}
+
+func testRetrySome(b *bench) {
+	b.bury("a", "b", "c")
+	b.expect(0, "a", "b", "c")
+	n, err := deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{IDs: []string{"b"}})
+	if err != nil || n != 1 {
+		b.Fatalf("%d, %v", n, err)
+	}
+	b.expect(1, "a", "c")
+}
+
+func testDrop(b *bench) {
+	b.bury("a", "b", "c")
+	b.expect(0, "a", "b", "c")
+	n, err := deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{Error: "number c"})
+	if err != nil || n != 1 {
+		b.Fatalf("%d, %v", n, err)
+	}
+	b.expect(0, "a", "b")
+}
+
+func testNothing(b *bench) {
+	b.publish("a")
+	b.expect(1)
+	for _, act := range []func() (int, error){
+		func() (int, error) { return deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{}) },
+		func() (int, error) { return deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{}) },
+	} {
+		if n, err := act(); n != 0 || err != nil {
+			b.Errorf("%d, %v", n, err)
+		}
+	}
+}
+
+// A queue that was deleted meanwhile: the letter stays.
+func testNoQueue(b *bench) {
+	b.bury("a")
+	b.expect(0, "a")
+	b.must(b.broker.Delete(b.ctx, b.queue))
+	n, err := deadletter.Retry(b.ctx, b.connect(), b.queue, deadletter.Filter{})
+	if n != 0 || !errors.Is(err, broker.ErrUnroutable) || !strings.Contains(err.Error(), "start the worker") {
+		b.Errorf("%d, %v", n, err)
+	}
+	b.publish()
+	b.expect(0, "a")
+}
+
+// killed is a connection that dies right after the broker has confirmed.
+type killed struct{ broker.Broker }
+
+func (k killed) Publish(ctx context.Context, p broker.Publication) error {
+	err := k.Broker.Publish(ctx, p)
+	closeBroker(k.Broker)
+	if err != nil {
+		return err
+	}
+	return broker.ErrLost
+}
+
+// Killed after the first was confirmed on its queue and before it was taken
+// away: it is in both places, and the others where they were.
+func testKilled(b *bench) {
+	b.bury("a", "b")
+	b.expect(0, "a", "b")
+	n, err := deadletter.Retry(b.ctx, killed{b.connect()}, b.queue, deadletter.Filter{})
+	if n != 0 || err == nil {
+		b.Fatalf("%d, %v", n, err)
+	}
+	b.expect(1, "a", "b")
+}
