@@ -118,7 +118,7 @@ func TestWrongScripts(t *testing.T) {
 
 // The scripts that come with the program load.
 func TestScriptsThatShip(t *testing.T) {
-	files, err := filepath.Glob("../../../configs/simulators/*.yaml")
+	files, err := filepath.Glob("../../configs/simulators/*.yaml")
 	if err != nil || len(files) < 3 {
 		t.Fatalf("found %d: %v", len(files), err)
 	}
@@ -131,7 +131,7 @@ func TestScriptsThatShip(t *testing.T) {
 
 // Every block of YAML in the documentation loads.
 func TestScriptsInTheDocs(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/simulator.md")
+	page, err := os.ReadFile("../../docs/simulator.md")
 	if err != nil {
 		t.Fatal(err)
 	}
