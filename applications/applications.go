@@ -34,8 +34,8 @@ type EventReceiver interface {
 	ReceiveEvent(ctx context.Context, e *message.Event) error
 }
 
-// Speaker is the optional ability to speak first. Run lasts until ctx ends.
-type Speaker interface {
+// Runner is the optional ability to speak first. Run lasts until ctx ends.
+type Runner interface {
 	Run(ctx context.Context, out Sender) error
 }
 
@@ -45,6 +45,6 @@ type Sender interface {
 	Send(ctx context.Context, m *message.Message) error
 }
 
-// Tools are what an application may use; it asks for them by a method
-// Bind(context.Context, Tools) error.
-type Tools = worker.Tools
+// Env are what an application may use; it asks for them by a method
+// Provision(context.Context, Env) error.
+type Env = worker.Env

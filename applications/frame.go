@@ -34,19 +34,19 @@ func (o *Options) Validate() error {
 
 // Frame is the worker around an application.
 type Frame struct {
-	core    worker.Core
+	core    worker.Runtime
 	options Options
 	app     Application
 }
 
 // New makes the worker around an application.
-func New(env worker.Env, opts Options, app Application) *Frame {
-	return &Frame{core: worker.Core{Env: env, Settings: opts.Settings}, options: opts, app: app}
+func New(env worker.Dependencies, opts Options, app Application) *Frame {
+	return &Frame{core: worker.Runtime{Dependencies: env, Settings: opts.Settings}, options: opts, app: app}
 }
 
 // Run answers messages until ctx ends.
 func (f *Frame) Run(ctx context.Context) error {
-	if err := worker.Bind(ctx, f.app, f.core.Tools()); err != nil {
+	if err := worker.Provision(ctx, f.app, f.core.Env()); err != nil {
 		return fmt.Errorf("starting application: %w", err)
 	}
 	if err := f.core.Declare(ctx, f.options.TransportName, message.Outbound); err != nil {
@@ -56,15 +56,15 @@ func (f *Frame) Run(ctx context.Context) error {
 	defer stop()
 	failed := f.speak(ctx, stop)
 	err := f.core.Serve(ctx,
-		worker.Source{
+		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.Inbound,
-			Handle: worker.Lanes(func(it *worker.Item) string { return it.Message.From }, f.receive),
-			Failed: f.failed,
-			LetGo:  f.letGo,
+			Handle:    worker.Lanes(func(it *worker.Delivery) string { return it.Message.From }, f.receive),
+			OnFailure: f.failed,
+			OnDiscard: f.letGo,
 		},
-		worker.Source{
+		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.EventFlow,
-			Handle: worker.Lanes(func(it *worker.Item) string { return it.Event.MessageID }, f.receiveEvent),
+			Handle: worker.Lanes(func(it *worker.Delivery) string { return it.Event.MessageID }, f.receiveEvent),
 		})
 	stop()
 	return errors.Join(err, <-failed)
@@ -73,7 +73,7 @@ func (f *Frame) Run(ctx context.Context) error {
 // speak runs an application that speaks first beside its queues.
 func (f *Frame) speak(ctx context.Context, stop func()) <-chan error {
 	failed := make(chan error, 1)
-	speaker, speaks := f.app.(Speaker)
+	speaker, speaks := f.app.(Runner)
 	if !speaks {
 		close(failed)
 		return failed
@@ -89,7 +89,7 @@ func (f *Frame) speak(ctx context.Context, stop func()) <-chan error {
 	return failed
 }
 
-func (f *Frame) receive(ctx context.Context, item *worker.Item) error {
+func (f *Frame) receive(ctx context.Context, item *worker.Delivery) error {
 	m := item.Message
 	m.NameReplies(f.options.TransportName)
 	if m.SessionEvent == message.SessionClose {
@@ -121,18 +121,18 @@ func (f *Frame) endSession(ctx context.Context, m *message.Message) error {
 	return f.receipt(ctx, m, message.ReceiptProcessed, "")
 }
 
-func (f *Frame) receiveEvent(ctx context.Context, item *worker.Item) error {
+func (f *Frame) receiveEvent(ctx context.Context, item *worker.Delivery) error {
 	if receiver, wants := f.app.(EventReceiver); wants {
 		return receiver.ReceiveEvent(ctx, item.Event)
 	}
 	return nil
 }
 
-func (f *Frame) failed(ctx context.Context, item *worker.Item, reason error) error {
+func (f *Frame) failed(ctx context.Context, item *worker.Delivery, reason error) error {
 	return f.receipt(ctx, item.Message, message.ReceiptErrored, reason.Error())
 }
 
-func (f *Frame) letGo(ctx context.Context, item *worker.Item, reason error) error {
+func (f *Frame) letGo(ctx context.Context, item *worker.Delivery, reason error) error {
 	return f.receipt(ctx, item.Message, message.ReceiptProcessed, "let go on purpose: "+reason.Error())
 }
 
@@ -161,7 +161,7 @@ func (f *Frame) send(ctx context.Context, m *message.Message) (refused string, e
 	err = f.core.Publish(ctx, &message.Envelope{Flow: message.Outbound, Connector: f.options.TransportName, Message: m})
 	reason, discarded := message.DiscardReason(err)
 	switch {
-	case message.IsRefusal(err):
+	case message.IsRejection(err):
 		f.core.Logger.Info("refused", "connector", f.options.TransportName, "message_id", m.ID, "error", err)
 		nack := message.NewNack(m, reason)
 		return reason, f.core.PublishBack(ctx, &message.Envelope{Flow: message.EventFlow, Connector: f.options.TransportName, Event: nack})

@@ -20,7 +20,7 @@ import (
 // one queue that all replicas of the dispatcher share, so each replica hears a
 // part only; the state store carries the rest.
 type board struct {
-	core  *worker.Core
+	core  *worker.Runtime
 	begin sync.Once
 	ears  chan struct{} // closed when there is something to listen to
 
@@ -48,7 +48,7 @@ const (
 	boardMemory = 7 * 24 * time.Hour
 )
 
-func newBoard(core *worker.Core) *board {
+func newBoard(core *worker.Runtime) *board {
 	return &board{
 		core: core, ears: make(chan struct{}),
 		said: map[string]map[string]word{}, overall: map[string]message.Health{}, served: map[string]bool{},

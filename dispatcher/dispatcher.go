@@ -127,20 +127,20 @@ type plan struct {
 	names   Names
 	router  Router
 	// core publishes through the plan's own middleware.
-	core worker.Core
+	core worker.Runtime
 }
 
-func newPlan(env worker.Env, opts Options, router Router) *plan {
+func newPlan(env worker.Dependencies, opts Options, router Router) *plan {
 	return &plan{
 		options: opts, names: opts.Names(), router: router,
-		core: worker.Core{Env: env, Settings: opts.Settings},
+		core: worker.Runtime{Dependencies: env, Settings: opts.Settings},
 	}
 }
 
 // bind gives the router and the middleware what they need; ctx ends with the
 // dispatcher.
 func (p *plan) bind(ctx context.Context) error {
-	if err := worker.Bind(ctx, p.router, p.core.Tools()); err != nil {
+	if err := worker.Provision(ctx, p.router, p.core.Env()); err != nil {
 		return fmt.Errorf("starting router: %w", err)
 	}
 	return nil
@@ -215,7 +215,7 @@ func (p *plan) address(t *Target, e *message.Envelope, shared bool) {
 }
 
 // nack tells the application that its message goes nowhere.
-func (d *Dispatcher) nack(ctx context.Context, item *worker.Item, reason error) error {
+func (d *Dispatcher) nack(ctx context.Context, item *worker.Delivery, reason error) error {
 	if item.Message == nil {
 		return nil
 	}
@@ -229,7 +229,7 @@ func (d *Dispatcher) nack(ctx context.Context, item *worker.Item, reason error) 
 }
 
 // letGo tells the record that nobody will answer an inbound message, and why.
-func (d *Dispatcher) letGo(ctx context.Context, item *worker.Item, reason error) error {
+func (d *Dispatcher) letGo(ctx context.Context, item *worker.Delivery, reason error) error {
 	r := message.Receipt{
 		MessageID: item.ID(), Outcome: message.ReceiptProcessed, Reason: "let go on purpose: " + reason.Error(),
 		Timestamp: message.FormatTime(time.Now()), Routing: item.Message.RoutingMetadata,

@@ -45,7 +45,7 @@ func startWith(t *testing.T, opts dispatcher.Options, router dispatcher.Router) 
 	}
 	state := statememory.New()
 	b := memory.New(memory.Settings{})
-	env := worker.Env{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
+	env := worker.Dependencies{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()

@@ -31,7 +31,7 @@ func replicas(t *testing.T, n int) *bench {
 		if err := router.Check(opts.Names()); err != nil {
 			t.Fatal(err)
 		}
-		env := worker.Env{Name: "join", Broker: mem, State: state, Logger: slog.New(slog.DiscardHandler)}
+		env := worker.Dependencies{Name: "join", Broker: mem, State: state, Logger: slog.New(slog.DiscardHandler)}
 		go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()
 	}
 	synctest.Wait()

@@ -19,7 +19,7 @@ type lane struct {
 
 // taken is an item with the plan it was taken with, which finishes it.
 type taken struct {
-	*worker.Item
+	*worker.Delivery
 	plan *plan
 }
 
@@ -37,7 +37,7 @@ func (d *Dispatcher) newLane() *lane {
 }
 
 // handle takes a message.
-func (l *lane) handle(ctx context.Context, item *worker.Item) {
+func (l *lane) handle(ctx context.Context, item *worker.Delivery) {
 	it, ok := l.take(ctx, item)
 	if !ok {
 		return
@@ -54,7 +54,7 @@ func (l *lane) handle(ctx context.Context, item *worker.Item) {
 func (l *lane) dispatch(ctx context.Context, it taken) {
 	targets, err := l.d.decide(ctx, it.plan, it.Envelope, "")
 	if err != nil {
-		it.Done(err)
+		it.Settle(err)
 		return
 	}
 	memory := l.d.memoryOf(it.plan, it.Envelope, targets)
@@ -66,7 +66,7 @@ func (l *lane) dispatch(ctx context.Context, it taken) {
 }
 
 // handleEvent takes an event, which may need memory to be decided.
-func (l *lane) handleEvent(ctx context.Context, item *worker.Item) {
+func (l *lane) handleEvent(ctx context.Context, item *worker.Delivery) {
 	it, ok := l.take(ctx, item)
 	if !ok {
 		return
@@ -80,10 +80,10 @@ func (l *lane) handleEvent(ctx context.Context, item *worker.Item) {
 
 // take gives an item the plan of this moment, and passes it through the plan's
 // middleware.
-func (l *lane) take(ctx context.Context, item *worker.Item) (taken, bool) {
+func (l *lane) take(ctx context.Context, item *worker.Delivery) (taken, bool) {
 	it := taken{item, l.d.plan.Load()}
 	if err := it.plan.consumed(ctx, item.Envelope); err != nil {
-		item.Done(err)
+		item.Settle(err)
 		return it, false
 	}
 	return it, true
@@ -93,14 +93,14 @@ func (l *lane) take(ctx context.Context, item *worker.Item) (taken, bool) {
 func (d *Dispatcher) route(ctx context.Context, it taken, known home) {
 	targets, err := d.decide(ctx, it.plan, it.Envelope, known)
 	if err != nil {
-		it.Done(err)
+		it.Settle(err)
 		return
 	}
 	publish(ctx, it, targets)
 }
 
 func publish(ctx context.Context, it taken, targets []Target) {
-	done := gather(len(targets), it.Done)
+	done := gather(len(targets), it.Settle)
 	for _, t := range targets {
 		it.plan.core.PublishAsync(ctx, t.Envelope, done)
 	}

@@ -174,7 +174,7 @@ func TestMemoryOutOfReach(t *testing.T) {
 		b := memory.New(memory.Settings{})
 		opts := dispatcher.DefaultOptions()
 		opts.Transports, opts.Exposed = options.Names{"sms"}, options.Names{"app", "log"}
-		env := worker.Env{Name: "join", Broker: b, State: forgetful{}, Logger: slog.New(slog.DiscardHandler)}
+		env := worker.Dependencies{Name: "join", Broker: b, State: forgetful{}, Logger: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		r := routerFunc(func(dispatcher.Arrival) ([]dispatcher.Target, error) { return dispatcher.To("sms"), nil })
@@ -208,7 +208,7 @@ func benchmarkOutbound(b *testing.B, remember bool) {
 	opts := dispatcher.DefaultOptions()
 	opts.Transports, opts.Exposed = options.Names{"sms"}, options.Names{"app", "log"}
 	opts.RememberOutbound = remember
-	env := worker.Env{Name: "join", Broker: mem, State: state, Logger: slog.New(slog.DiscardHandler)}
+	env := worker.Dependencies{Name: "join", Broker: mem, State: state, Logger: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	arrived := make(chan struct{}, 1<<20)

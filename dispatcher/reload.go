@@ -33,7 +33,7 @@ type reload struct {
 // started with; where they differ, start it again instead (CanReload). ctx
 // bounds the wait for a broker that is out of reach.
 func (d *Dispatcher) Reload(ctx context.Context, stack worker.Stack, options Options, router Router) error {
-	env := d.core.Env
+	env := d.core.Dependencies
 	env.Stack = stack
 	r := reload{ctx, newPlan(env, options, router), make(chan error, 1)}
 	select {
@@ -55,9 +55,9 @@ func (d *Dispatcher) Reload(ctx context.Context, stack worker.Stack, options Opt
 // second without a stop.
 func CanReload(from, to Options) bool { return from.Settings == to.Settings }
 
-func (d *Dispatcher) swap(ctx context.Context, session *worker.Session, lanes lanes, r reload) error {
+func (d *Dispatcher) swap(ctx context.Context, session *worker.ConsumerGroup, lanes lanes, r reload) error {
 	next := r.next
-	if err := next.core.Stack.Bind(ctx, next.core.Tools()); err != nil {
+	if err := next.core.Stack.Provision(ctx, next.core.Env()); err != nil {
 		return err
 	}
 	if err := next.bind(ctx); err != nil {

@@ -79,7 +79,7 @@ func startReloading(t *testing.T) *reloading {
 	b := memory.New(memory.Settings{})
 	state := statememory.New()
 	opts, router := stageOptions(0)
-	env := worker.Env{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler), Stack: stackOf(0)}
+	env := worker.Dependencies{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler), Stack: stackOf(0)}
 	d := dispatcher.New(env, opts, router)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -211,7 +211,7 @@ func TestAFailedReloadChangesNothing(t *testing.T) {
 
 type unwilling struct{ dispatcher.Router }
 
-func (unwilling) Bind(context.Context, dispatcher.Tools) error { return errors.New("no table") }
+func (unwilling) Provision(context.Context, dispatcher.Env) error { return errors.New("no table") }
 
 // A reload of a dispatcher that has ended says so, and does not wait.
 func TestReloadAfterTheEnd(t *testing.T) {

@@ -66,13 +66,13 @@ type Checker interface {
 	Check(names Names) error
 }
 
-// Adviser is the optional ability of a router to point at what stops nothing and
+// Linter is the optional ability of a router to point at what stops nothing and
 // is probably not meant: a transport without a route, a route that is never
 // taken. It is called after Check; its errors are made with config.Field.
-type Adviser interface {
-	Advise(names Names) error
+type Linter interface {
+	Lint(names Names) error
 }
 
-// Tools are what a router may use; it asks for them by a method
-// Bind(context.Context, Tools) error.
-type Tools = worker.Tools
+// Env are what a router may use; it asks for them by a method
+// Provision(context.Context, Env) error.
+type Env = worker.Env

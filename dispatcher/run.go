@@ -11,7 +11,7 @@ import (
 // Dispatcher is a running dispatcher.
 type Dispatcher struct {
 	// core consumes. It has no middleware: each plan has its own.
-	core    worker.Core
+	core    worker.Runtime
 	plan    atomic.Pointer[plan]
 	reloads chan reload
 	ended   chan struct{} // closed when Run returns
@@ -19,7 +19,7 @@ type Dispatcher struct {
 }
 
 // New makes a dispatcher that routes by router.
-func New(env worker.Env, options Options, router Router) *Dispatcher {
+func New(env worker.Dependencies, options Options, router Router) *Dispatcher {
 	d := &Dispatcher{reloads: make(chan reload), ended: make(chan struct{})}
 	p := newPlan(env, options, router)
 	d.plan.Store(p)
@@ -42,7 +42,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.offerHealth(ctx, p); err != nil {
 		return err
 	}
-	session := d.core.Session(ctx)
+	session := d.core.Consumers(ctx)
 	defer d.hearHealth(ctx)()
 	lanes := lanes{}
 	for _, at := range p.names.places() {
@@ -97,16 +97,16 @@ func (d *Dispatcher) declare(ctx context.Context, names Names) error {
 	return nil
 }
 
-func (d *Dispatcher) source(at place, names Names) worker.Source {
+func (d *Dispatcher) source(at place, names Names) worker.Subscription {
 	l := d.newLane()
-	s := worker.Source{Connector: at.connector, Flow: at.flow, Handle: l.handle, Prefetch: names.prefetch()}
+	s := worker.Subscription{Connector: at.connector, Flow: at.flow, Handle: l.handle, Prefetch: names.prefetch()}
 	switch at.flow {
 	case message.EventFlow:
 		s.Handle = l.handleEvent
 	case message.Outbound:
-		s.Failed = d.nack
+		s.OnFailure = d.nack
 	case message.Inbound:
-		s.LetGo = d.letGo
+		s.OnDiscard = d.letGo
 	}
 	return s
 }

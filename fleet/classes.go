@@ -32,7 +32,7 @@ type Standalone interface {
 	// Common are the settings every worker has, within the standalone's own.
 	Common() *worker.Settings
 	// Worker makes the worker.
-	Worker(env worker.Env) (worker.Worker, error)
+	Worker(env worker.Dependencies) (worker.Worker, error)
 }
 
 // Classes are all a binary knows. main.go builds the value; nothing registers

@@ -30,7 +30,7 @@ type Definition struct {
 	doc    *options.Document
 	plugin any // the router, transport, application or standalone worker
 	layers []worker.Layer
-	build  func(worker.Env) (worker.Worker, error)
+	build  func(worker.Dependencies) (worker.Worker, error)
 }
 
 // The kinds of workers.
@@ -103,10 +103,10 @@ func (c Classes) decodeDispatcher(d *Definition) error {
 			return d.doc.Locate(err)
 		}
 	}
-	if adviser, can := router.(dispatcher.Adviser); can {
-		d.warn(adviser.Advise(d.Names))
+	if adviser, can := router.(dispatcher.Linter); can {
+		d.warn(adviser.Lint(d.Names))
 	}
-	d.build = func(env worker.Env) (worker.Worker, error) { return dispatcher.New(env, opts, router), nil }
+	d.build = func(env worker.Dependencies) (worker.Worker, error) { return dispatcher.New(env, opts, router), nil }
 	return nil
 }
 
@@ -128,7 +128,7 @@ func (c Classes) decodeTransport(d *Definition) error {
 		return err
 	}
 	d.Kind, d.Settings, d.Connector, d.plugin = KindTransport, &opts.Settings, opts.TransportName, transport
-	d.build = func(env worker.Env) (worker.Worker, error) { return transports.New(env, opts, transport), nil }
+	d.build = func(env worker.Dependencies) (worker.Worker, error) { return transports.New(env, opts, transport), nil }
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (c Classes) decodeApplication(d *Definition) error {
 		return err
 	}
 	d.Kind, d.Settings, d.Connector, d.plugin = KindApplication, &opts.Settings, opts.TransportName, app
-	d.build = func(env worker.Env) (worker.Worker, error) { return applications.New(env, opts, app), nil }
+	d.build = func(env worker.Dependencies) (worker.Worker, error) { return applications.New(env, opts, app), nil }
 	return nil
 }
 

@@ -14,16 +14,16 @@ func (c Classes) Renew(d *Definition) (*Definition, error) { return c.Define(d.d
 
 // Decider decides as the dispatcher of this definition does. env needs State
 // and Logger.
-func (d *Definition) Decider(ctx context.Context, env worker.Env, world dispatcher.World) (*dispatcher.Decider, error) {
+func (d *Definition) Decider(ctx context.Context, env worker.Dependencies, world dispatcher.Conditions) (*dispatcher.Simulator, error) {
 	env.Name, env.Kind, env.Stack = d.Name, d.Kind, worker.NewStack(d.layers...)
 	return dispatcher.NewDecider(ctx, env, d.Options, d.Router, world)
 }
 
 // Stack is the worker's middleware, ready to be passed through.
-func (d *Definition) Stack(ctx context.Context, env worker.Env) (worker.Stack, error) {
+func (d *Definition) Stack(ctx context.Context, env worker.Dependencies) (worker.Stack, error) {
 	env.Name, env.Kind = d.Name, d.Kind
 	stack := worker.NewStack(d.layers...)
-	return stack, stack.Bind(ctx, env.Tools())
+	return stack, stack.Provision(ctx, env.Env())
 }
 
 // RuleAt is file:line of a rule as routers name it: the keys that lead to it,

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves what operators and their tools ask a process: /metrics,
+// Handler serves what operators and their env ask a process: /metrics,
 // /healthz, /readyz, /status, POST /-/reload, and with profiling /debug/pprof/.
 func (p *Process) Handler(profiling bool) http.Handler {
 	mux := http.NewServeMux()

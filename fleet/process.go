@@ -209,13 +209,13 @@ func hopeless(err error) bool {
 }
 
 func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
-	env := worker.Env{
+	env := worker.Dependencies{
 		Name: def.Name, Kind: def.Kind, Broker: attended{p.Broker, &r.queues}, State: p.State, Record: p.Record, Depths: p.Depths, Metrics: p.metrics,
 		Logger:     p.Logger.With("worker", def.Name),
 		Stack:      worker.NewStack(def.layers...),
 		Registerer: p.Registry,
 	}
-	if err := env.Stack.Bind(ctx, env.Tools()); err != nil {
+	if err := env.Stack.Provision(ctx, env.Env()); err != nil {
 		return err
 	}
 	w, err := def.build(env)

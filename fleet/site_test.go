@@ -36,7 +36,7 @@ type quiet struct {
 	starts   *atomic.Int32
 }
 
-func (q *quiet) Bind(context.Context, applications.Tools) error {
+func (q *quiet) Provision(context.Context, applications.Env) error {
 	time.Sleep(time.Duration(q.Late) * time.Second)
 	q.starts.Add(1)
 	return nil
@@ -52,7 +52,7 @@ type wire struct {
 	Broken bool `yaml:"broken"` // it fails as if its port were in use
 }
 
-func (w *wire) Run(ctx context.Context, _ transports.Line) error {
+func (w *wire) Run(ctx context.Context, _ transports.Publisher) error {
 	if w.Broken {
 		return message.Permanent(errors.New("the port is in use"))
 	}

@@ -62,12 +62,12 @@ func (e discardError) Error() string { return fmt.Sprintf("discarded: %s", e.rea
 // Discard lets go of a message on purpose; reason is counted and logged.
 func Discard(reason string) error { return discardError{reason: reason} }
 
-// Refuse is Discard for a message whose sender must know: an outbound message's
+// Reject is Discard for a message whose sender must know: an outbound message's
 // application gets a nack with the reason.
-func Refuse(reason string) error { return discardError{reason: reason, tell: true} }
+func Reject(reason string) error { return discardError{reason: reason, tell: true} }
 
-// IsRefusal says whether err, or one it wraps, was made by Refuse.
-func IsRefusal(err error) bool {
+// IsRejection says whether err, or one it wraps, was made by Refuse.
+func IsRejection(err error) bool {
 	var d discardError
 	return errors.As(err, &d) && d.tell
 }

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	_ worker.Middleware = (*middleware.Dedupe)(nil)
-	_ worker.Binder     = (*middleware.Dedupe)(nil)
+	_ worker.Middleware  = (*middleware.Dedupe)(nil)
+	_ worker.Provisioner = (*middleware.Dedupe)(nil)
 )
 
 func TestAddressTranslation(t *testing.T) {
@@ -149,7 +149,7 @@ func TestMSISDNChoices(t *testing.T) {
 	}
 	nobody := func(m *message.Message) { m.From = "nobody" }
 	drop := mustLoad(t, middleware.NewMSISDN(), "unparsable: discard")
-	if err := drop.Consumed(t.Context(), envelope(message.Inbound, nobody)); !message.IsRefusal(err) {
+	if err := drop.Consumed(t.Context(), envelope(message.Inbound, nobody)); !message.IsRejection(err) {
 		t.Errorf("discard: %v", err)
 	}
 	fail := mustLoad(t, middleware.NewMSISDN(), "unparsable: fail")

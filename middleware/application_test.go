@@ -35,11 +35,11 @@ func TestOptOutOnAnApplication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, state := memory.New(memory.Settings{}), statememory.New()
 		stop := mustLoad(t, middleware.NewOptOut(), "")
-		env := worker.Env{
+		env := worker.Dependencies{
 			Name: "app", Kind: worker.KindApplication, Broker: b, State: state, Logger: slog.New(slog.DiscardHandler),
 			Stack: worker.NewStack(worker.Layer{Name: "stop", Middleware: stop}),
 		}
-		if err := env.Stack.Bind(t.Context(), env.Tools()); err != nil {
+		if err := env.Stack.Provision(t.Context(), env.Env()); err != nil {
 			t.Fatal(err)
 		}
 		for _, key := range []string{"app.outbound", "app.event", "app.receipt"} {

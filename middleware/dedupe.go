@@ -65,12 +65,12 @@ func (d *Dedupe) Validate() error {
 	return nil
 }
 
-// Bind takes the worker's state and name.
-func (d *Dedupe) Bind(_ context.Context, tools worker.Tools) error {
-	if tools.Kind == worker.KindTransport {
+// Provision takes the worker's state and name.
+func (d *Dedupe) Provision(_ context.Context, env worker.Env) error {
+	if env.Kind == worker.KindTransport {
 		return message.Permanent(errors.New("dedupe does not work on a transport; put it on the dispatcher behind it"))
 	}
-	d.state, d.name = tools.State, tools.Name
+	d.state, d.name = env.State, env.Name
 	return nil
 }
 

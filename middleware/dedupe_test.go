@@ -67,7 +67,7 @@ func TestDedupe(t *testing.T) {
 
 func TestDedupeIsNotForTransports(t *testing.T) {
 	m := mustLoad(t, middleware.NewDedupe(), "")
-	err := m.Bind(t.Context(), worker.Tools{Name: "sms", Kind: worker.KindTransport, Logger: slog.New(slog.DiscardHandler)})
+	err := m.Provision(t.Context(), worker.Env{Name: "sms", Kind: worker.KindTransport, Logger: slog.New(slog.DiscardHandler)})
 	if !message.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}

@@ -30,11 +30,11 @@ func around(t *testing.T, m worker.Middleware, test func(f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b, state := memory.New(memory.Settings{}), statememory.New()
-		env := worker.Env{
+		env := worker.Dependencies{
 			Name: "join", Kind: worker.KindDispatcher, Broker: b, State: state, Logger: slog.New(slog.DiscardHandler),
 			Stack: worker.NewStack(worker.Layer{Name: "m", Middleware: m}),
 		}
-		if err := env.Stack.Bind(t.Context(), env.Tools()); err != nil {
+		if err := env.Stack.Provision(t.Context(), env.Env()); err != nil {
 			t.Fatal(err)
 		}
 		opts := dispatcher.DefaultOptions()

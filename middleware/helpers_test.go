@@ -38,18 +38,18 @@ func mustLoad[M any](t *testing.T, fresh M, yaml string) M {
 	return m
 }
 
-// bind gives m tools of a worker of a kind, with a state of its own.
-func bind(t *testing.T, m worker.Binder, kind string) {
+// bind gives m env of a worker of a kind, with a state of its own.
+func bind(t *testing.T, m worker.Provisioner, kind string) {
 	t.Helper()
 	state := statememory.New()
 	t.Cleanup(func() { _ = state.Close() })
 	bindTo(t, m, kind, state)
 }
 
-func bindTo(t *testing.T, m worker.Binder, kind string, state *statememory.State) {
+func bindTo(t *testing.T, m worker.Provisioner, kind string, state *statememory.State) {
 	t.Helper()
-	tools := worker.Tools{Name: "w", Kind: kind, State: state, Logger: slog.New(slog.DiscardHandler)}
-	if err := m.Bind(t.Context(), tools); err != nil {
+	env := worker.Env{Name: "w", Kind: kind, State: state, Logger: slog.New(slog.DiscardHandler)}
+	if err := m.Provision(t.Context(), env); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -58,9 +58,9 @@ func level(name string) (slog.Level, error) {
 	return 0, fmt.Errorf("is %q; write debug, info, warning or error", name)
 }
 
-// Bind takes the worker's logger.
-func (l *Logging) Bind(_ context.Context, tools worker.Tools) error {
-	l.logger = tools.Logger
+// Provision takes the worker's logger.
+func (l *Logging) Provision(_ context.Context, env worker.Env) error {
+	l.logger = env.Logger
 	return nil
 }
 

@@ -33,7 +33,7 @@ func TestLogging(t *testing.T) {
 			var out bytes.Buffer
 			m := mustLoad(t, middleware.NewLogging(), c.yaml)
 			logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: c.least}))
-			if err := m.Bind(t.Context(), worker.Tools{Logger: logger}); err != nil {
+			if err := m.Provision(t.Context(), worker.Env{Logger: logger}); err != nil {
 				t.Fatal(err)
 			}
 			if err := both(t, m, c.envelope); err != nil {
@@ -51,7 +51,7 @@ func TestLogging(t *testing.T) {
 func TestStoring(t *testing.T) {
 	m := mustLoad(t, middleware.NewStoring(), "{store_prefix: x, store_on_consume: false, redis_manager: {host: h}, riak_manager: {bucket_prefix: b}}")
 	var out bytes.Buffer
-	if err := m.Bind(t.Context(), worker.Tools{Logger: slog.New(slog.NewTextHandler(&out, nil))}); err != nil {
+	if err := m.Provision(t.Context(), worker.Env{Logger: slog.New(slog.NewTextHandler(&out, nil))}); err != nil {
 		t.Fatal(err)
 	}
 	e := envelope(message.Inbound, nil)

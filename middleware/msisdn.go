@@ -125,7 +125,7 @@ func (m *MSISDN) normalize(address *string) error {
 	}
 	switch m.Unparsable {
 	case unparsableDiscard:
-		return message.Refuse(fmt.Sprintf("%q is no telephone number", *address))
+		return message.Reject(fmt.Sprintf("%q is no telephone number", *address))
 	case unparsableFail:
 		return message.Permanent(fmt.Errorf("%q is no telephone number", *address))
 	}

@@ -82,9 +82,9 @@ func plain(text string) string {
 	return strings.ToUpper(strings.Trim(text, " \t\r\n.,;:!?\"'"))
 }
 
-// Bind takes the worker's state, and the record's people.
-func (o *OptOut) Bind(_ context.Context, tools worker.Tools) error {
-	o.state, o.people, o.place = tools.State, tools.People, placeOf(tools)
+// Provision takes the worker's state, and the record's people.
+func (o *OptOut) Provision(_ context.Context, env worker.Env) error {
+	o.state, o.people, o.place = env.State, env.People, placeOf(env)
 	return nil
 }
 
@@ -164,5 +164,5 @@ func (o *OptOut) guard(ctx context.Context, e *message.Envelope) error {
 	if !listed || o.Confirm && e.Message.InReplyTo != "" && e.Message.InReplyTo == stopped {
 		return nil
 	}
-	return message.Refuse(fmt.Sprintf("%s has opted out (list %s)", e.Person(), o.List))
+	return message.Reject(fmt.Sprintf("%s has opted out (list %s)", e.Person(), o.List))
 }

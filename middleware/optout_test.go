@@ -52,7 +52,7 @@ func (o optOut) says(content string) *message.Message {
 func (o optOut) wantsMail(what string, want bool, change func(*message.Message)) {
 	o.t.Helper()
 	err := o.pass(envelope(message.Outbound, change))
-	if want && err != nil || !want && !message.IsRefusal(err) {
+	if want && err != nil || !want && !message.IsRejection(err) {
 		o.t.Errorf("%s: got %v, want it sent: %v", what, err, want)
 	}
 	if err != nil && !strings.Contains(err.Error(), "opted out") {
@@ -95,8 +95,8 @@ func TestOptOutEndsBroadcasts(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := optOut{t, mustLoad(t, middleware.NewOptOut(), ""), kind}
-			tools := worker.Env{Name: "w", Kind: kind, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)}.Tools()
-			if err := o.Bind(t.Context(), tools); err != nil {
+			env := worker.Dependencies{Name: "w", Kind: kind, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)}.Env()
+			if err := o.Provision(t.Context(), env); err != nil {
 				t.Fatal(err)
 			}
 			o.says("hello")

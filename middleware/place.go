@@ -12,7 +12,7 @@ import (
 // through a transport or an application once.
 type place struct{ dispatcher bool }
 
-func placeOf(tools worker.Tools) place { return place{tools.Kind == worker.KindDispatcher} }
+func placeOf(env worker.Env) place { return place{env.Kind == worker.KindDispatcher} }
 
 // isCopy says that a published message was seen when it was consumed.
 func (p place) isCopy() bool { return p.dispatcher }

@@ -94,9 +94,9 @@ func (r *RateLimit) Validate() error {
 	)
 }
 
-// Bind takes the worker's state and name.
-func (r *RateLimit) Bind(_ context.Context, tools worker.Tools) error {
-	r.state, r.place, r.name = tools.State, placeOf(tools), tools.Name
+// Provision takes the worker's state and name.
+func (r *RateLimit) Provision(_ context.Context, env worker.Env) error {
+	r.state, r.place, r.name = env.State, placeOf(env), env.Name
 	return nil
 }
 
@@ -145,7 +145,7 @@ func (r *RateLimit) take(ctx context.Context, key string) (time.Duration, error)
 func (r *RateLimit) over(e *message.Envelope, wait time.Duration) error {
 	reason := fmt.Sprintf("%s has more than %d messages in %s", e.Person(), r.Limit, r.Per.Std())
 	if r.OverLimit == overDiscard {
-		return message.Refuse(reason)
+		return message.Reject(reason)
 	}
 	return message.RetryAfter(min(wait, maxWait), errors.New(reason))
 }

@@ -28,7 +28,7 @@ func passed(t *testing.T, m worker.Middleware, n int, flow message.Flow, change 
 		_, retry := message.RetryDelay(err)
 		if err == nil {
 			passed++
-		} else if !retry && !message.IsRefusal(err) {
+		} else if !retry && !message.IsRejection(err) {
 			t.Fatal(err)
 		}
 	}
@@ -81,7 +81,7 @@ func TestRateLimitOutcomes(t *testing.T) {
 		if err := drop.Consumed(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
-		if err := drop.Consumed(t.Context(), e); !message.IsRefusal(err) {
+		if err := drop.Consumed(t.Context(), e); !message.IsRejection(err) {
 			t.Errorf("got %v, want a refusal", err)
 		}
 		if err := both(t, drop, event()); err != nil {

@@ -66,9 +66,9 @@ func (s *SessionLength) Validate() error {
 	return nil
 }
 
-// Bind takes the worker's state and logger.
-func (s *SessionLength) Bind(_ context.Context, tools worker.Tools) error {
-	s.state, s.place, s.logger = tools.State, placeOf(tools), tools.Logger
+// Provision takes the worker's state and logger.
+func (s *SessionLength) Provision(_ context.Context, env worker.Env) error {
+	s.state, s.place, s.logger = env.State, placeOf(env), env.Logger
 	if s.RedisManager != nil {
 		s.logger.Warn("redis_manager is of no use here and ignored: the state store takes its place", "middleware", "session_length")
 	}

@@ -27,9 +27,9 @@ var _ worker.Middleware = (*Storing)(nil)
 // NewStoring makes the middleware with its defaults.
 func NewStoring() *Storing { return &Storing{} }
 
-// Bind warns.
-func (s *Storing) Bind(_ context.Context, tools worker.Tools) error {
-	tools.Logger.Warn("the storing middleware does nothing here; run a persistence worker, which records every message")
+// Provision warns.
+func (s *Storing) Provision(_ context.Context, env worker.Env) error {
+	env.Logger.Warn("the storing middleware does nothing here; run a persistence worker, which records every message")
 	return nil
 }
 

@@ -72,7 +72,7 @@ func TestAuditMetrics(t *testing.T) {
 	p := New()
 	p.Name, p.Transports = "keep", options.Names{"sms"}
 	reg := prometheus.NewRegistry()
-	r := &recorder{Persistence: p, core: worker.Core{Env: worker.Env{Name: "keep", Broker: b, Registerer: reg}}, db: db}
+	r := &recorder{Persistence: p, core: worker.Runtime{Dependencies: worker.Dependencies{Name: "keep", Broker: b, Registerer: reg}}, db: db}
 	metrics, err := newAuditMetrics(reg)
 	must(err)
 	found, err := r.look(t.Context())

@@ -189,7 +189,7 @@ type destinations struct {
 
 // prepare makes the transport's queue exist: one that has never run has none
 // yet, and what is handed over to it must wait in one.
-func (d *destinations) prepare(ctx context.Context, core *worker.Core, transport string) error {
+func (d *destinations) prepare(ctx context.Context, core *worker.Runtime, transport string) error {
 	d.mu.Lock()
 	since := time.Since(d.known[transport])
 	d.mu.Unlock()

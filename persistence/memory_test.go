@@ -61,7 +61,7 @@ func TestNewerSchema(t *testing.T) {
 	b := memory.New(memory.Settings{})
 	defer func() { _ = b.Close(context.Background()) }()
 	bench := &bench{T: t, id: "newer", sms: "sms", app: "app"}
-	w, err := bench.worker().Worker(worker.Env{Name: "p", Broker: b, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)})
+	w, err := bench.worker().Worker(worker.Dependencies{Name: "p", Broker: b, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestMigratedWhileItRuns(t *testing.T) {
 		broker, db := openEmbedded(t)
 		bench := &bench{T: t, id: "running", broker: broker, db: db, sms: "sms", app: "app"}
 		shared := &migratable{Database: db}
-		w, err := bench.worker().Worker(worker.Env{Name: "p", Broker: broker, State: db, Record: shared, Logger: slog.New(slog.DiscardHandler)})
+		w, err := bench.worker().Worker(worker.Dependencies{Name: "p", Broker: broker, State: db, Record: shared, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestMigratedWhileItRuns(t *testing.T) {
 
 func TestNeedsDatabase(t *testing.T) {
 	bench := &bench{T: t, id: "none", sms: "sms", app: "app"}
-	if _, err := bench.worker().Worker(worker.Env{Name: "p"}); !message.IsPermanent(err) {
+	if _, err := bench.worker().Worker(worker.Dependencies{Name: "p"}); !message.IsPermanent(err) {
 		t.Errorf("without a database: %v", err)
 	}
 }

@@ -92,18 +92,18 @@ func (p *Persistence) Validate() error {
 }
 
 // Worker makes the worker.
-func (p *Persistence) Worker(env worker.Env) (worker.Worker, error) {
+func (p *Persistence) Worker(env worker.Dependencies) (worker.Worker, error) {
 	if env.Record == nil {
 		return nil, message.Permanent(errors.New(
 			"worker_class persistence needs a database: set DATABASE_URL to postgres://… or sqlite:PATH"))
 	}
-	return &recorder{Persistence: p, core: worker.Core{Env: env, Settings: p.Settings}, db: env.Record}, nil
+	return &recorder{Persistence: p, core: worker.Runtime{Dependencies: env, Settings: p.Settings}, db: env.Record}, nil
 }
 
 // recorder is the running worker.
 type recorder struct {
 	*Persistence
-	core         worker.Core
+	core         worker.Runtime
 	db           store.Database
 	destinations destinations
 }

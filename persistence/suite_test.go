@@ -74,7 +74,7 @@ func (b *bench) start(p *persistence.Persistence, db store.Database) (stop func(
 	if err := p.Validate(); err != nil {
 		b.Fatal(err)
 	}
-	w, err := p.Worker(worker.Env{
+	w, err := p.Worker(worker.Dependencies{
 		Name: p.Name, Kind: worker.KindWorker, Broker: b.broker, State: db, Record: db, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -210,7 +210,7 @@ func (r *recorder) letGo(ctx context.Context, batch []tapped, rejected []store.R
 }
 
 func (r *recorder) setAside(ctx context.Context, d *broker.Delivery, reason string, cause error) {
-	if err := r.core.Bury(ctx, d, reason, cause); err != nil {
+	if err := r.core.DeadLetter(ctx, d, reason, cause); err != nil {
 		if !errors.Is(err, context.Canceled) {
 			r.core.Logger.Warn("setting a body aside failed; it returns to its queue", "queue", d.Queue, "error", err)
 		}

@@ -12,20 +12,20 @@ import (
 )
 
 var (
-	_ dispatcher.Adviser = (*Simple)(nil)
-	_ dispatcher.Adviser = (*TransportToTransport)(nil)
-	_ dispatcher.Adviser = (*ToAddr)(nil)
-	_ dispatcher.Adviser = (*ContentKeyword)(nil)
-	_ dispatcher.Adviser = (*RoutingTable)(nil)
+	_ dispatcher.Linter = (*Simple)(nil)
+	_ dispatcher.Linter = (*TransportToTransport)(nil)
+	_ dispatcher.Linter = (*ToAddr)(nil)
+	_ dispatcher.Linter = (*ContentKeyword)(nil)
+	_ dispatcher.Linter = (*RoutingTable)(nil)
 )
 
-// Advise points at transports without a route.
-func (r *Simple) Advise(names dispatcher.Names) error {
+// Lint points at transports without a route.
+func (r *Simple) Lint(names dispatcher.Names) error {
 	return adviseUnmapped(r.RouteMappings, names, "route_mappings")
 }
 
-// Advise points at transports without a route.
-func (r *TransportToTransport) Advise(names dispatcher.Names) error {
+// Lint points at transports without a route.
+func (r *TransportToTransport) Lint(names dispatcher.Names) error {
 	return adviseUnmapped(r.RouteMappings, names, "route_mappings")
 }
 
@@ -46,8 +46,8 @@ func adviseUnmapped(m options.Map[options.Names], names dispatcher.Names, option
 	return errors.Join(errs...)
 }
 
-// Advise points at patterns that are there twice: two applications get a copy.
-func (r *ToAddr) Advise(dispatcher.Names) error {
+// Lint points at patterns that are there twice: two applications get a copy.
+func (r *ToAddr) Lint(dispatcher.Names) error {
 	var errs []error
 	for i, pair := range r.ToAddrMappings {
 		for _, above := range r.ToAddrMappings[:i] {
@@ -61,9 +61,9 @@ func (r *ToAddr) Advise(dispatcher.Names) error {
 	return errors.Join(errs...)
 }
 
-// Advise points at keywords that change nothing, because a rule above sends all
+// Lint points at keywords that change nothing, because a rule above sends all
 // that they match to the same name.
-func (r *ContentKeyword) Advise(dispatcher.Names) error {
+func (r *ContentKeyword) Lint(dispatcher.Names) error {
 	var errs []error
 	for i, k := range r.Rules {
 		for j, above := range r.Rules[:i] {
@@ -92,8 +92,8 @@ func (k KeywordRule) covers(other KeywordRule) bool {
 		(k.ToAddr == nil || other.ToAddr != nil && *k.ToAddr == *other.ToAddr)
 }
 
-// Advise points at connectors without a row in the table.
-func (r *RoutingTable) Advise(names dispatcher.Names) error {
+// Lint points at connectors without a row in the table.
+func (r *RoutingTable) Lint(names dispatcher.Names) error {
 	var errs []error
 	for _, name := range slices.Concat(names.Transports, names.Exposed) {
 		if _, there := r.RoutingTable.Get(name); !there {

@@ -49,7 +49,7 @@ func benchmark(b *testing.B, s routertest.Subject, a dispatcher.Arrival) {
 	}
 	state := memory.New()
 	defer func() { _ = state.Close() }()
-	if err := worker.Bind(b.Context(), r, worker.Tools{Name: "bench", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if err := worker.Provision(b.Context(), r, worker.Env{Name: "bench", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

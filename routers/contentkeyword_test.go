@@ -16,7 +16,7 @@ func says(content, from, to string) dispatcher.Arrival {
 
 func TestContentKeyword(t *testing.T) {
 	three := dispatcher.Names{Transports: []string{"smpp", "xmpp"}, Exposed: []string{"jokes", "news", "rest"}}
-	r := mustLoad(t, NewContentKeyword(), three, worker.Tools{}, `
+	r := mustLoad(t, NewContentKeyword(), three, worker.Env{}, `
 rules:
   - {app: jokes, keyword: JOKE, to_addr: "8181", prefix: "+27"}
   - {app: news, keyword: joke, prefix: "+44"}
@@ -46,7 +46,7 @@ dispatcher_name: keywords
 }
 
 func TestContentKeywordWithoutFallback(t *testing.T) {
-	r := mustLoad(t, NewContentKeyword(), names, worker.Tools{}, "keyword_mappings: {app: 123}")
+	r := mustLoad(t, NewContentKeyword(), names, worker.Env{}, "keyword_mappings: {app: 123}")
 	checkAll(t, r, []routed{
 		{name: "a number", arrival: says("123 go", "+1", "1"), want: "app"},
 		{name: "nothing matches", arrival: says("124 go", "+1", "1"), err: "no keyword matches it, and there is no fallback_application"},

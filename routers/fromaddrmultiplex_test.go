@@ -10,7 +10,7 @@ import (
 
 func TestFromAddrMultiplex(t *testing.T) {
 	muxed := dispatcher.Names{Transports: []string{"smpp", "xmpp"}, Exposed: []string{"muxed"}}
-	r := mustLoad(t, NewFromAddrMultiplex(), muxed, worker.Tools{}, "fromaddr_mappings: {'12345': xmpp, bot@example.org: smpp}")
+	r := mustLoad(t, NewFromAddrMultiplex(), muxed, worker.Env{}, "fromaddr_mappings: {'12345': xmpp, bot@example.org: smpp}")
 	stranger := userMessage(message.Outbound, "muxed", "muxed", "hi")
 	stranger.Message.From = "999"
 	for _, c := range []struct {

@@ -15,7 +15,7 @@ import (
 var names = dispatcher.Names{Transports: []string{"smpp", "xmpp"}, Exposed: []string{"app", "other"}}
 
 // load reads a router's options as a file has them, and makes it ready.
-func load[R dispatcher.Router](t *testing.T, r R, names dispatcher.Names, tools worker.Tools, yaml string) (R, error) {
+func load[R dispatcher.Router](t *testing.T, r R, names dispatcher.Names, env worker.Env, yaml string) (R, error) {
 	t.Helper()
 	doc, err := options.Parse("w.yaml", []byte(yaml), nil)
 	if err == nil {
@@ -31,14 +31,14 @@ func load[R dispatcher.Router](t *testing.T, r R, names dispatcher.Names, tools 
 		err = doc.Locate(c.Check(names))
 	}
 	if err == nil {
-		err = worker.Bind(t.Context(), r, tools)
+		err = worker.Provision(t.Context(), r, env)
 	}
 	return r, err
 }
 
-func mustLoad[R dispatcher.Router](t *testing.T, r R, names dispatcher.Names, tools worker.Tools, yaml string) R {
+func mustLoad[R dispatcher.Router](t *testing.T, r R, names dispatcher.Names, env worker.Env, yaml string) R {
 	t.Helper()
-	r, err := load(t, r, names, tools, yaml)
+	r, err := load(t, r, names, env, yaml)
 	if err != nil {
 		t.Fatalf("loading the router: %v", err)
 	}
@@ -122,7 +122,7 @@ func checkRefused[R dispatcher.Router](t *testing.T, make func() R, cases []refu
 	t.Helper()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := load(t, make(), names, worker.Tools{}, c.yaml)
+			_, err := load(t, make(), names, worker.Env{}, c.yaml)
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("got %v\nwant an error with %q", err, c.err)
 			}

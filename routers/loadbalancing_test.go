@@ -34,7 +34,7 @@ func sendOn(t *testing.T, r dispatcher.Router, a dispatcher.Arrival) dispatcher.
 }
 
 func TestLoadBalancingTakesTurns(t *testing.T) {
-	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Tools{}, "")
+	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Env{}, "")
 	var went []string
 	for range 6 {
 		target := sendOn(t, r, userMessage(message.Outbound, "app", "app", "hi"))
@@ -49,7 +49,7 @@ func TestLoadBalancingTakesTurns(t *testing.T) {
 }
 
 func TestLoadBalancingRepliesReturn(t *testing.T) {
-	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Tools{}, "")
+	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Env{}, "")
 	in := userMessage(message.Inbound, "t2", "t2", "hi")
 	in.Message.TransportType = "sms"
 	in.Message.HelperMetadata = message.NewObject(map[string]any{"load_balancer": map[string]any{"transport_names": []string{"far"}}})
@@ -81,7 +81,7 @@ func TestLoadBalancingRepliesReturn(t *testing.T) {
 }
 
 func TestLoadBalancingPassesOverWhatIsDown(t *testing.T) {
-	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Tools{}, "rewrite_transport_names: false")
+	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Env{}, "rewrite_transport_names: false")
 	well := healths{"t2": message.Down, "t3": message.Degraded}
 	r.UseHealth(well)
 	count := func() map[string]int {
@@ -105,7 +105,7 @@ func TestLoadBalancingPassesOverWhatIsDown(t *testing.T) {
 }
 
 func TestLoadBalancingWithoutAffinity(t *testing.T) {
-	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Tools{}, "reply_affinity: false\nrewrite_transport_names: false")
+	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Env{}, "reply_affinity: false\nrewrite_transport_names: false")
 	in := userMessage(message.Inbound, "t2", "t2", "hi")
 	if target, err := r.Route(t.Context(), in); err != nil || target[0].Envelope != nil {
 		t.Errorf("changed the message although nothing asks for it: %v, %v", target, err)
@@ -118,10 +118,10 @@ func TestLoadBalancingWithoutAffinity(t *testing.T) {
 
 func TestLoadBalancingWithSeveralApplications(t *testing.T) {
 	two := dispatcher.Names{Transports: []string{"t1", "t2"}, Exposed: []string{"app", "log"}}
-	if _, err := load(t, NewLoadBalancing(), two, worker.Tools{}, ""); err == nil || !strings.Contains(err.Error(), "inbound_names: is missing") {
+	if _, err := load(t, NewLoadBalancing(), two, worker.Env{}, ""); err == nil || !strings.Contains(err.Error(), "inbound_names: is missing") {
 		t.Errorf("got %v", err)
 	}
-	r := mustLoad(t, NewLoadBalancing(), two, worker.Tools{}, "inbound_names: app")
+	r := mustLoad(t, NewLoadBalancing(), two, worker.Env{}, "inbound_names: app")
 	checkAll(t, r, []routed{
 		{name: "inbound", arrival: userMessage(message.Inbound, "t2", "t2", "hi"), want: "app"},
 		{name: "event", arrival: event("t1", "t1"), err: "it can be any of app, log"},
@@ -133,7 +133,7 @@ func TestLoadBalancingWithSeveralApplications(t *testing.T) {
 }
 
 func TestLoadBalancingStaysWithSpoiltMetadata(t *testing.T) {
-	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Tools{}, "")
+	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Env{}, "")
 	reply := userMessage(message.Outbound, "app", "app", "hi")
 	reply.Message.InReplyTo = "1"
 	reply.Message.HelperMetadata = message.NewObject(map[string]any{"load_balancer": "t2"})

@@ -8,7 +8,7 @@ import (
 )
 
 func TestRedirect(t *testing.T) {
-	r := mustLoad(t, NewRedirect(), names, worker.Tools{}, `
+	r := mustLoad(t, NewRedirect(), names, worker.Env{}, `
 redirect_inbound: {smpp: app}
 redirect_outbound: {app: smpp, other: xmpp}
 `)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestRedirectOutbound(t *testing.T) {
-	r := mustLoad(t, NewRedirectOutbound(), names, worker.Tools{}, "redirect_outbound: {app: smpp}")
+	r := mustLoad(t, NewRedirectOutbound(), names, worker.Env{}, "redirect_outbound: {app: smpp}")
 	checkAll(t, r, []routed{
 		{name: "outbound", arrival: userMessage(message.Outbound, "app", "app", "hi"), want: "smpp"},
 		{name: "outbound unmapped", arrival: userMessage(message.Outbound, "other", "other", "hi"), err: "redirect_outbound has no other"},

@@ -3,7 +3,7 @@
 // share. Each router's struct is its configuration.
 //
 // A router is made by its New function, decoded over, Validated, told the
-// dispatcher's connectors (Check) and given its tools (Bind), in this order;
+// dispatcher's connectors (Check) and provisioned (Provision), in this order;
 // only then it routes. What it cannot route is an error for that message, with
 // a text for the operator, and never silence.
 package routers

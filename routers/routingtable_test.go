@@ -14,7 +14,7 @@ func at(a dispatcher.Arrival, endpoint string) dispatcher.Arrival {
 }
 
 func TestRoutingTable(t *testing.T) {
-	r := mustLoad(t, NewRoutingTable(), names, worker.Tools{}, `
+	r := mustLoad(t, NewRoutingTable(), names, worker.Env{}, `
 routing_table:
   smpp:
     default: [app, default]

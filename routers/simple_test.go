@@ -8,7 +8,7 @@ import (
 )
 
 func TestSimple(t *testing.T) {
-	r := mustLoad(t, NewSimple(), names, worker.Tools{}, `
+	r := mustLoad(t, NewSimple(), names, worker.Env{}, `
 route_mappings:
   smpp: app
   xmpp: [app, other]
@@ -31,7 +31,7 @@ transport_mappings:
 }
 
 func TestSimpleBehindAnotherDispatcher(t *testing.T) {
-	r := mustLoad(t, NewSimple(), names, worker.Tools{}, "route_mappings: {far_away: app}")
+	r := mustLoad(t, NewSimple(), names, worker.Env{}, "route_mappings: {far_away: app}")
 	checkAll(t, r, []routed{
 		{name: "inbound", arrival: userMessage(message.Inbound, "smpp", "far_away", "hi"), want: "app"},
 		{name: "event", arrival: event("smpp", "far_away"), want: "app"},

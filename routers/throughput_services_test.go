@@ -91,7 +91,7 @@ func throughput(b *testing.B, router dispatcher.Router, opts string, remember bo
 	if err := errors.Join(router.(interface{ Validate() error }).Validate(), router.(dispatcher.Checker).Check(settings.Names())); err != nil {
 		b.Fatal(err)
 	}
-	env := worker.Env{Name: fleet, Broker: mq, State: stateFor(b, fleet, remember), Logger: slog.New(slog.DiscardHandler)}
+	env := worker.Dependencies{Name: fleet, Broker: mq, State: stateFor(b, fleet, remember), Logger: slog.New(slog.DiscardHandler)}
 	done := make(chan error, 1)
 	b.ResetTimer()
 	go func() { done <- dispatcher.New(env, settings, router).Run(ctx) }()

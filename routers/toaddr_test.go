@@ -15,7 +15,7 @@ func to(addr string) dispatcher.Arrival {
 }
 
 func TestToAddr(t *testing.T) {
-	r := mustLoad(t, NewToAddr(), names, worker.Tools{}, `
+	r := mustLoad(t, NewToAddr(), names, worker.Env{}, `
 toaddr_mappings:
   other: 'to:.*:1|^9'
   app: 'to:app'
@@ -37,7 +37,7 @@ transport_mappings: {old: xmpp}
 
 func TestToAddrWithOneApplication(t *testing.T) {
 	only := dispatcher.Names{Transports: []string{"smpp"}, Exposed: []string{"app"}}
-	r := mustLoad(t, NewToAddr(), only, worker.Tools{}, "toaddr_mappings: {app: '1'}")
+	r := mustLoad(t, NewToAddr(), only, worker.Env{}, "toaddr_mappings: {app: '1'}")
 	routed{arrival: event("smpp", "smpp"), want: "app"}.check(t, r)
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 func TestTransportToTransport(t *testing.T) {
-	r := mustLoad(t, NewTransportToTransport(), names, worker.Tools{}, `
+	r := mustLoad(t, NewTransportToTransport(), names, worker.Env{}, `
 route_mappings:
   smpp: xmpp
   xmpp: [smpp, xmpp]

@@ -65,15 +65,15 @@ func (r *UserGrouping) Check(names dispatcher.Names) error {
 	return errors.Join(errApps, errMap)
 }
 
-// Bind takes the state store the groups are remembered in.
-func (r *UserGrouping) Bind(_ context.Context, tools dispatcher.Tools) error {
-	if tools.State == nil {
+// Provision takes the state store the groups are remembered in.
+func (r *UserGrouping) Provision(_ context.Context, env dispatcher.Env) error {
+	if env.State == nil {
 		return message.Permanent(errors.New("user_grouping remembers users in the state store, and there is none"))
 	}
 	if r.DispatcherName == "" {
-		r.DispatcherName = tools.Name
+		r.DispatcherName = env.Name
 	}
-	r.state, r.prefix = tools.State, "groups/"+r.DispatcherName+"/"
+	r.state, r.prefix = env.State, "groups/"+r.DispatcherName+"/"
 	return nil
 }
 

@@ -22,8 +22,8 @@ func newState(t *testing.T) store.State {
 	return s
 }
 
-func toolsWith(s store.State) worker.Tools {
-	return worker.Tools{Name: "grouping", State: s, Logger: slog.New(slog.DiscardHandler)}
+func toolsWith(s store.State) worker.Env {
+	return worker.Env{Name: "grouping", State: s, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func from(user string) dispatcher.Arrival {

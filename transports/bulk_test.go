@@ -30,7 +30,7 @@ type post struct {
 
 var _ transports.BulkSender = (*post)(nil)
 
-func (p *post) Run(ctx context.Context, _ transports.Line) error {
+func (p *post) Run(ctx context.Context, _ transports.Publisher) error {
 	<-ctx.Done()
 	return nil
 }
@@ -108,7 +108,7 @@ func sendAll(t *testing.T, p *post, messages []*message.Message) map[string]*mes
 	options := transports.DefaultOptions()
 	options.TransportName = "post"
 	state := statememory.New()
-	frame := transports.New(worker.Env{Name: "post", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}, options, p)
+	frame := transports.New(worker.Dependencies{Name: "post", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}, options, p)
 	go func() { done <- frame.Run(ctx) }()
 	defer func() {
 		stop()

@@ -44,7 +44,7 @@ func (o *Options) Validate() error {
 
 // Frame is the worker around a transport.
 type Frame struct {
-	core      worker.Core
+	core      worker.Runtime
 	options   Options
 	transport Transport
 	state     store.State // while it runs
@@ -54,9 +54,9 @@ type Frame struct {
 }
 
 // New makes the worker around a transport.
-func New(env worker.Env, opts Options, t Transport) *Frame {
+func New(env worker.Dependencies, opts Options, t Transport) *Frame {
 	f := &Frame{
-		core: worker.Core{Env: env, Settings: opts.Settings}, options: opts, transport: t, acks: true,
+		core: worker.Runtime{Dependencies: env, Settings: opts.Settings}, options: opts, transport: t, acks: true,
 		bulk: newGatherer(t),
 	}
 	if a, ok := t.(Acknowledger); ok {
@@ -68,7 +68,7 @@ func New(env worker.Env, opts Options, t Transport) *Frame {
 
 // Run carries messages until ctx ends or the transport fails.
 func (f *Frame) Run(ctx context.Context) error {
-	if err := worker.Bind(ctx, f.transport, f.core.Tools()); err != nil {
+	if err := worker.Provision(ctx, f.transport, f.core.Env()); err != nil {
 		return fmt.Errorf("starting transport: %w", err)
 	}
 	for _, flow := range [...]message.Flow{message.Inbound, message.EventFlow} {
@@ -95,11 +95,11 @@ func (f *Frame) serve(ctx context.Context) error {
 		failed <- worker.Protect(func() error { return f.transport.Run(outside, f.line) })
 		stop()
 	}()
-	err := f.core.Serve(ctx, worker.Source{
+	err := f.core.Serve(ctx, worker.Subscription{
 		Connector: f.options.TransportName, Flow: message.Outbound,
-		Handle:   worker.Lanes(func(it *worker.Item) string { return it.Message.To }, f.send),
-		Prefetch: f.prefetch(),
-		Failed:   f.fail,
+		Handle:    worker.Lanes(func(it *worker.Delivery) string { return it.Message.To }, f.send),
+		Prefetch:  f.prefetch(),
+		OnFailure: f.fail,
 	})
 	hangUp()
 	return errors.Join(err, f.awaitTransport(failed))
@@ -120,7 +120,7 @@ func (f *Frame) awaitTransport(failed <-chan error) error {
 	}
 }
 
-func (f *Frame) send(ctx context.Context, item *worker.Item) error {
+func (f *Frame) send(ctx context.Context, item *worker.Delivery) error {
 	providerID, sent, err := f.alreadySent(ctx, item)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (f *Frame) send(ctx context.Context, item *worker.Item) error {
 	if !f.acks {
 		return nil
 	}
-	return f.line.Report(ctx, message.NewAck(item.Message, providerID))
+	return f.line.Event(ctx, message.NewAck(item.Message, providerID))
 }
 
 // prefetch is the transport's choice; 0 is the worker's own.
@@ -148,7 +148,7 @@ func (f *Frame) prefetch() int {
 	return 0
 }
 
-func (f *Frame) hand(ctx context.Context, item *worker.Item) (providerID string, err error) {
+func (f *Frame) hand(ctx context.Context, item *worker.Delivery) (providerID string, err error) {
 	if r, can := f.transport.(Resender); can && item.Redelivered() {
 		return r.SendAgain(ctx, item.Message)
 	}
@@ -169,7 +169,7 @@ func (f *Frame) sentKey(m *message.Message) string {
 }
 
 // alreadySent asks whether a message that was handed out before has been sent.
-func (f *Frame) alreadySent(ctx context.Context, item *worker.Item) (providerID string, sent bool, err error) {
+func (f *Frame) alreadySent(ctx context.Context, item *worker.Delivery) (providerID string, sent bool, err error) {
 	if !item.Redelivered() || f.options.RememberSent == 0 {
 		return "", false, nil
 	}
@@ -197,8 +197,8 @@ func (f *Frame) remember(ctx context.Context, m *message.Message, providerID str
 
 // fail tells the application, and whoever listens for failures, that a message
 // will not be sent.
-func (f *Frame) fail(ctx context.Context, item *worker.Item, reason error) error {
-	if err := f.line.Report(ctx, message.NewNack(item.Message, reason.Error())); err != nil {
+func (f *Frame) fail(ctx context.Context, item *worker.Delivery, reason error) error {
+	if err := f.line.Event(ctx, message.NewNack(item.Message, reason.Error())); err != nil {
 		return err
 	}
 	failure := message.NewFailure(item.Message, message.FailurePermanent, reason.Error())
@@ -208,14 +208,14 @@ func (f *Frame) fail(ctx context.Context, item *worker.Item, reason error) error
 // line is the transport's way into the fleet.
 type line struct{ f *Frame }
 
-var _ Line = line{}
+var _ Publisher = line{}
 
-func (l line) Receive(ctx context.Context, m *message.Message) error {
+func (l line) Inbound(ctx context.Context, m *message.Message) error {
 	m.TransportName = l.f.options.TransportName
 	return l.publish(ctx, &message.Envelope{Flow: message.Inbound, Message: m})
 }
 
-func (l line) Report(ctx context.Context, e *message.Event) error {
+func (l line) Event(ctx context.Context, e *message.Event) error {
 	e.TransportName = l.f.options.TransportName
 	return l.publish(ctx, &message.Envelope{Flow: message.EventFlow, Event: e})
 }

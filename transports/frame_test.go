@@ -21,7 +21,7 @@ import (
 // wire is a transport that counts what it sends, and refuses "bad" texts.
 type wire struct{ sent atomic.Int64 }
 
-func (w *wire) Run(ctx context.Context, _ transports.Line) error {
+func (w *wire) Run(ctx context.Context, _ transports.Publisher) error {
 	<-ctx.Done()
 	return nil
 }
@@ -39,7 +39,7 @@ func onWire(t *testing.T, do func(publish func(*message.Message), events func() 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b, state, w := memory.New(memory.Settings{}), statememory.New(), &wire{}
-		env := worker.Env{Name: "wire", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
+		env := worker.Dependencies{Name: "wire", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
 		options := transports.DefaultOptions()
 		options.TransportName = "wire"
 		ctx, stop := context.WithCancel(t.Context())

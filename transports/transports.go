@@ -11,12 +11,12 @@ import (
 )
 
 // Transport speaks one outside protocol. Its methods are called from several
-// goroutines; Bind (see Tools) comes before them.
+// goroutines, after Provision (see Env).
 type Transport interface {
 	// Run speaks with the outside until ctx ends. It gives what people send to
 	// line, and answers the outside only after line has returned: then the
 	// broker has the message.
-	Run(ctx context.Context, line Line) error
+	Run(ctx context.Context, line Publisher) error
 	// Send hands a message to the outside and returns the identifier the
 	// outside gave it, or "". Messages to one address come one after the other.
 	//
@@ -26,20 +26,20 @@ type Transport interface {
 	Send(ctx context.Context, m *message.Message) (providerID string, err error)
 }
 
-// Line is how a transport speaks to its fleet. Each method returns when the
+// Publisher is how a transport speaks to its fleet. Each method returns when the
 // broker has what it was given.
-type Line interface {
-	// Receive takes a message from a person. transport_name is filled in.
-	Receive(ctx context.Context, m *message.Message) error
-	// Report takes an event about an outbound message (NewDeliveryReport, …).
-	Report(ctx context.Context, e *message.Event) error
+type Publisher interface {
+	// Inbound takes a message from a person. transport_name is filled in.
+	Inbound(ctx context.Context, m *message.Message) error
+	// Event takes an event about an outbound message (NewDeliveryReport, …).
+	Event(ctx context.Context, e *message.Event) error
 	// Status takes word of how the transport is.
 	Status(ctx context.Context, s *message.Status) error
 }
 
-// Tools are what a transport may use; it asks for them by a method
-// Bind(context.Context, Tools) error.
-type Tools = worker.Tools
+// Env are what a transport may use; it asks for them by a method
+// Provision(context.Context, Env) error.
+type Env = worker.Env
 
 // Acknowledger is the optional ability of a transport to tell when the frame
 // should not publish an ack after Send: the transport reports by itself.

@@ -21,7 +21,7 @@ import (
 type bench struct {
 	t      *testing.T
 	broker *memory.Broker
-	core   *worker.Core
+	core   *worker.Runtime
 }
 
 // inBubble runs a test with a bench under synthetic time.
@@ -36,25 +36,25 @@ func inBubble(t *testing.T, test func(b *bench)) {
 	})
 }
 
-func newCore(b broker.Broker, state *statememory.State) *worker.Core {
-	return &worker.Core{
-		Env:      worker.Env{Name: "w", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)},
-		Settings: worker.DefaultSettings(),
+func newCore(b broker.Broker, state *statememory.State) *worker.Runtime {
+	return &worker.Runtime{
+		Dependencies: worker.Dependencies{Name: "w", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)},
+		Settings:     worker.DefaultSettings(),
 	}
 }
 
 type (
-	handler = func(ctx context.Context, item *worker.Item)
-	failed  = func(ctx context.Context, item *worker.Item, reason error) error
+	handler = func(ctx context.Context, item *worker.Delivery)
+	failed  = func(ctx context.Context, item *worker.Delivery, reason error) error
 )
 
 // serve consumes until stop, which waits for the end.
 func (b *bench) serve(handle handler, tell failed) (stop func()) {
 	b.t.Helper()
-	return b.serveSource(worker.Source{Connector: "sms", Flow: message.Inbound, Handle: handle, Failed: tell})
+	return b.serveSource(worker.Subscription{Connector: "sms", Flow: message.Inbound, Handle: handle, OnFailure: tell})
 }
 
-func (b *bench) serveSource(source worker.Source) (stop func()) {
+func (b *bench) serveSource(source worker.Subscription) (stop func()) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error, 1)
@@ -70,7 +70,9 @@ func (b *bench) serveSource(source worker.Source) (stop func()) {
 }
 
 // answer handles every item with one outcome.
-func answer(err error) handler { return func(_ context.Context, item *worker.Item) { item.Done(err) } }
+func answer(err error) handler {
+	return func(_ context.Context, item *worker.Delivery) { item.Settle(err) }
+}
 
 // publish puts n messages into sms.inbound, named 0, 1, 2, …
 func (b *bench) publish(n int, change func(i int, m *message.Message)) {

@@ -8,19 +8,19 @@ import (
 // Lanes lets a frame that waits for the outside work on several items at once,
 // while items of one key (a person's address) are handled one after the other
 // in their order. It holds no more than is in hand, which the prefetch bounds.
-func Lanes(key func(*Item) string, handle func(ctx context.Context, item *Item) error) func(context.Context, *Item) {
-	l := &lanes{waiting: map[string][]*Item{}, key: key, handle: handle}
+func Lanes(key func(*Delivery) string, handle func(ctx context.Context, item *Delivery) error) func(context.Context, *Delivery) {
+	l := &lanes{waiting: map[string][]*Delivery{}, key: key, handle: handle}
 	return l.add
 }
 
 type lanes struct {
 	mu      sync.Mutex
-	waiting map[string][]*Item // keys being worked on, and what waits behind
-	key     func(*Item) string
-	handle  func(context.Context, *Item) error
+	waiting map[string][]*Delivery // keys being worked on, and what waits behind
+	key     func(*Delivery) string
+	handle  func(context.Context, *Delivery) error
 }
 
-func (l *lanes) add(ctx context.Context, item *Item) {
+func (l *lanes) add(ctx context.Context, item *Delivery) {
 	key := l.key(item)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -32,14 +32,14 @@ func (l *lanes) add(ctx context.Context, item *Item) {
 	go l.work(ctx, key, item)
 }
 
-func (l *lanes) work(ctx context.Context, key string, item *Item) {
+func (l *lanes) work(ctx context.Context, key string, item *Delivery) {
 	for item != nil {
-		item.Done(Protect(func() error { return l.handle(ctx, item) }))
+		item.Settle(Protect(func() error { return l.handle(ctx, item) }))
 		item = l.next(key)
 	}
 }
 
-func (l *lanes) next(key string) *Item {
+func (l *lanes) next(key string) *Delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	behind := l.waiting[key]

@@ -26,7 +26,7 @@ func TestLogTellsOfMessagesLetGoNotOfEvents(t *testing.T) {
 			t.Errorf("%d lines about a message:\n%s", n, log.String())
 		}
 		log.Reset()
-		stop = b.serveSource(worker.Source{Connector: "sms", Flow: message.EventFlow, Handle: handle})
+		stop = b.serveSource(worker.Subscription{Connector: "sms", Flow: message.EventFlow, Handle: handle})
 		ack := message.NewAck(message.New(), "")
 		if err := b.broker.Publish(t.Context(), broker.Publication{Key: "sms.event", Body: ack.Encode()}); err != nil {
 			t.Fatal(err)

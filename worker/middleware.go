@@ -38,10 +38,10 @@ func NewStack(layers ...Layer) Stack {
 	return s
 }
 
-// Bind gives the layers their tools.
-func (s Stack) Bind(ctx context.Context, tools Tools) error {
+// Bind gives the layers their env.
+func (s Stack) Provision(ctx context.Context, env Env) error {
 	for _, l := range s.consume {
-		if err := Bind(ctx, l.Middleware, tools); err != nil {
+		if err := Provision(ctx, l.Middleware, env); err != nil {
 			return fmt.Errorf("middleware %s: %w", l.Name, err)
 		}
 	}

@@ -16,10 +16,10 @@ type recorder struct {
 	name  string
 	calls *[]string
 	fails error
-	tools worker.Tools
+	tools worker.Env
 }
 
-func (r *recorder) Bind(_ context.Context, tools worker.Tools) error {
+func (r *recorder) Provision(_ context.Context, tools worker.Env) error {
 	r.tools = tools
 	return r.fails
 }
@@ -114,15 +114,15 @@ func TestStackBind(t *testing.T) {
 	var calls []string
 	r := &recorder{name: "a", calls: &calls}
 	stack := worker.NewStack(worker.Layer{Name: "plain", Middleware: plain{}}, worker.Layer{Name: "r", Middleware: r})
-	env := worker.Env{Name: "w", Kind: worker.KindTransport}
-	if err := stack.Bind(t.Context(), env.Tools()); err != nil {
+	env := worker.Dependencies{Name: "w", Kind: worker.KindTransport}
+	if err := stack.Provision(t.Context(), env.Env()); err != nil {
 		t.Fatal(err)
 	}
 	if r.tools.Name != "w" || r.tools.Kind != worker.KindTransport {
 		t.Errorf("got tools %+v", r.tools)
 	}
 	r.fails = errors.New("no")
-	if err := stack.Bind(t.Context(), env.Tools()); !errors.Is(err, r.fails) || !strings.Contains(err.Error(), "r: no") {
+	if err := stack.Provision(t.Context(), env.Env()); !errors.Is(err, r.fails) || !strings.Contains(err.Error(), "r: no") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -19,9 +19,9 @@ func TestLanesKeepOrderAndDoNotWait(t *testing.T) {
 		const people, each = 5, 40
 		b.core.Settings.Prefetch = people * each
 		blocked := make(chan struct{})
-		handled := make(chan *worker.Item, people*each)
-		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.Message.From },
-			func(_ context.Context, item *worker.Item) error {
+		handled := make(chan *worker.Delivery, people*each)
+		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.Message.From },
+			func(_ context.Context, item *worker.Delivery) error {
 				if item.Message.From == "0" {
 					<-blocked
 				}
@@ -56,8 +56,8 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 		release := make(chan struct{})
 		var second []string
 		taken := make(chan string, 8)
-		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() },
-			func(_ context.Context, item *worker.Item) error {
+		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() },
+			func(_ context.Context, item *worker.Delivery) error {
 				taken <- item.ID()
 				<-release
 				return nil
@@ -75,12 +75,12 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 		close(release)
 		<-stopped
 		b.settled("after the stop", 5, 0)
-		stop = b.serve(func(_ context.Context, item *worker.Item) {
+		stop = b.serve(func(_ context.Context, item *worker.Delivery) {
 			if item.Redelivered() {
 				t.Errorf("message %s was handed out before", item.ID())
 			}
 			second = append(second, item.ID())
-			item.Done(nil)
+			item.Settle(nil)
 		}, nil)
 		synctest.Wait()
 		stop()
@@ -109,8 +109,8 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.StopTimeout = seconds(7)
 		began := make(chan time.Time, 1)
-		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() },
-			func(ctx context.Context, item *worker.Item) error {
+		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() },
+			func(ctx context.Context, item *worker.Delivery) error {
 				<-ctx.Done()
 				began <- time.Now()
 				return ctx.Err()
@@ -124,9 +124,9 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 		}
 		b.settled("after the stop", 1, 0)
 		again := false
-		stop = b.serve(func(_ context.Context, item *worker.Item) {
+		stop = b.serve(func(_ context.Context, item *worker.Delivery) {
 			again = item.Redelivered()
-			item.Done(nil)
+			item.Settle(nil)
 		}, nil)
 		synctest.Wait()
 		stop()
@@ -141,8 +141,8 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.StopTimeout = seconds(1)
 		deaf := make(chan struct{})
-		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() },
-			func(context.Context, *worker.Item) error { <-deaf; return nil }), nil)
+		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() },
+			func(context.Context, *worker.Delivery) error { <-deaf; return nil }), nil)
 		b.publish(1, nil)
 		synctest.Wait()
 		stopping := time.Now()
@@ -160,8 +160,8 @@ func TestLostConnectionRedelivers(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		release := make(chan struct{})
 		redelivered := make(chan bool, 3)
-		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.ID() + fmt.Sprint(it.Redelivered()) },
-			func(_ context.Context, item *worker.Item) error {
+		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() + fmt.Sprint(it.Redelivered()) },
+			func(_ context.Context, item *worker.Delivery) error {
 				redelivered <- item.Redelivered()
 				if !item.Redelivered() {
 					<-release

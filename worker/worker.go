@@ -25,8 +25,8 @@ type Worker interface {
 	Run(ctx context.Context) error
 }
 
-// Env is what a worker is given to live in.
-type Env struct {
+// Dependencies is what a worker is given to live in.
+type Dependencies struct {
 	Name    string // the worker's name in logs, metrics and dead letters
 	Kind    string // one of the Kind constants
 	Broker  broker.Broker
@@ -52,8 +52,8 @@ const (
 	KindWorker      = "worker" // none of the others: it stands alone
 )
 
-// Tools is what a plugin may use besides what its methods are given.
-type Tools struct {
+// Env is what a plugin may use besides what its methods are given.
+type Env struct {
 	Name   string // the worker's name
 	Kind   string // one of the Kind constants
 	State  store.State
@@ -65,21 +65,21 @@ type Tools struct {
 	Registerer prometheus.Registerer
 }
 
-// Tools are the tools for a plugin of this worker.
-func (e Env) Tools() Tools {
-	return Tools{Name: e.Name, Kind: e.Kind, State: e.State, People: e.Record, Logger: e.Logger, Registerer: e.Registerer}
+// Env are the env for a plugin of this worker.
+func (e Dependencies) Env() Env {
+	return Env{Name: e.Name, Kind: e.Kind, State: e.State, People: e.Record, Logger: e.Logger, Registerer: e.Registerer}
 }
 
-// Binder is the optional ability of a plugin to be given tools; Bind is called
+// Provisioner is the optional ability of a plugin to be given env; Bind is called
 // once, before anything else.
-type Binder interface {
-	Bind(ctx context.Context, tools Tools) error
+type Provisioner interface {
+	Provision(ctx context.Context, env Env) error
 }
 
-// Bind gives tools to a plugin that wants them.
-func Bind(ctx context.Context, plugin any, tools Tools) error {
-	if b, wants := plugin.(Binder); wants {
-		return b.Bind(ctx, tools)
+// Provision gives env to a plugin that wants them.
+func Provision(ctx context.Context, plugin any, env Env) error {
+	if b, wants := plugin.(Provisioner); wants {
+		return b.Provision(ctx, env)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func Start(t testing.TB, app applications.Application) *Worker {
 	state := statememory.New()
 	opts := applications.DefaultOptions()
 	opts.TransportName, opts.MaxAttempts = Connector, 1
-	env := worker.Env{
+	env := worker.Dependencies{
 		Name: Connector, Kind: worker.KindApplication, Broker: w.broker, State: state, Logger: slog.New(slog.DiscardHandler),
 	}
 	t.Cleanup(func() {

@@ -64,9 +64,9 @@ func (a *Application) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Bind takes the state the games live in.
-func (a *Application) Bind(_ context.Context, tools applications.Tools) error {
-	a.state, a.name = tools.State, tools.Name
+// Provision takes the state the games live in.
+func (a *Application) Provision(_ context.Context, env applications.Env) error {
+	a.state, a.name = env.State, env.Name
 	return nil
 }
 

@@ -30,7 +30,7 @@ func open(t *testing.T, state store.State, numbers ...int) *Application {
 		numbers = numbers[1:]
 		return number
 	}
-	if err := a.Bind(t.Context(), applications.Tools{Name: "guess", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if err := a.Provision(t.Context(), applications.Env{Name: "guess", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -216,7 +216,7 @@ func TestAStateOutOfReachIsTriedAgain(t *testing.T) {
 func TestEveryNumberCanBeFound(t *testing.T) {
 	a := New()
 	a.Lowest, a.Highest = 3, 6
-	if err := a.Bind(t.Context(), applications.Tools{State: newState(t)}); err != nil {
+	if err := a.Provision(t.Context(), applications.Env{State: newState(t)}); err != nil {
 		t.Fatal(err)
 	}
 	for range 200 {

@@ -38,7 +38,7 @@ func benchmark(b *testing.B, window int) {
 	app.Customers = options.Map[Customer]{{Key: "acme", Value: c}}
 	state := memory.New()
 	defer func() { _ = state.Close() }()
-	if err := app.Bind(b.Context(), applications.Tools{Name: "bench", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if err := app.Provision(b.Context(), applications.Env{Name: "bench", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

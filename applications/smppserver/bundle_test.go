@@ -108,7 +108,7 @@ func (b *bundle) run(opts ...func(*Application)) {
 	if err := b.app.Validate(); err != nil {
 		b.Fatal(err)
 	}
-	env := worker.Env{
+	env := worker.Dependencies{
 		Name: "server", Kind: worker.KindApplication, Broker: b.broker, State: b.state, Registerer: b.registry,
 		Logger: b.logger(),
 	}

@@ -44,8 +44,8 @@ func keyPrefix(name string) string { return "smppserver/" + name + "/" }
 
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e := &engine{
-		options: &a.Options, log: a.tools.Logger, metrics: a.metrics, out: out,
-		lease: a.lease, prefix: keyPrefix(a.tools.Name), customers: map[string]*customer{},
+		options: &a.Options, log: a.env.Logger, metrics: a.metrics, out: out,
+		lease: a.lease, prefix: keyPrefix(a.env.Name), customers: map[string]*customer{},
 	}
 	for _, pair := range a.Customers {
 		c, err := newCustomer(pair.Key, pair.Value)
@@ -55,7 +55,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		e.customers[c.systemID] = c
 		e.inOrder = append(e.inOrder, c)
 	}
-	e.state = store.NewBatcher(fenced{a.tools.State, a.lease}, store.BatchSettings{})
+	e.state = store.NewBatcher(fenced{a.env.State, a.lease}, store.BatchSettings{})
 	for _, c := range e.inOrder {
 		c.ids = &shortIDs{state: e.state, key: e.prefix + "ids/" + c.systemID}
 		c.box = newMailbox(e.state, e.prefix+"mail/"+c.systemID+"/", e.options, func(n int) { e.metrics.kept(c.systemID, n) })

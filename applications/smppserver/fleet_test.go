@@ -34,7 +34,7 @@ func startFleet(t *testing.T) *fleet {
 	t.Cleanup(func() { _ = v.Close() })
 	f := &fleet{smsc: v, bundle: prepare(t)}
 	f.run(func(a *Application) { a.Customers[0].Value.SendVia = "smpp_out" })
-	f.work("join", worker.KindDispatcher, func(env worker.Env) worker.Worker {
+	f.work("join", worker.KindDispatcher, func(env worker.Dependencies) worker.Worker {
 		router := routers.NewSimple()
 		router.RouteMappings = options.Map[options.Names]{{Key: "smpp_out", Value: options.Names{connector}}}
 		opts := dispatcher.DefaultOptions()
@@ -44,7 +44,7 @@ func startFleet(t *testing.T) *fleet {
 		}
 		return dispatcher.New(env, opts, router)
 	})
-	f.work("out", worker.KindTransport, func(env worker.Env) worker.Worker {
+	f.work("out", worker.KindTransport, func(env worker.Dependencies) worker.Worker {
 		host, port, _ := net.SplitHostPort(v.Addr())
 		tr := smpp.New()
 		tr.Host, tr.SystemID, tr.Password = host, "esme", "secret"
@@ -62,8 +62,8 @@ func startFleet(t *testing.T) *fleet {
 	return f
 }
 
-func (f *fleet) work(name, kind string, newWorker func(worker.Env) worker.Worker) {
-	env := worker.Env{Name: name, Kind: kind, Broker: f.broker, State: f.state, Logger: f.logger()}
+func (f *fleet) work(name, kind string, newWorker func(worker.Dependencies) worker.Worker) {
+	env := worker.Dependencies{Name: name, Kind: kind, Broker: f.broker, State: f.state, Logger: f.logger()}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- newWorker(env).Run(ctx) }()

@@ -185,7 +185,7 @@ func TestStandby(t *testing.T) {
 	second, port := New(), 0
 	second.SMPPPort, second.Interface = &port, "127.0.0.1"
 	second.Customers = options.Map[Customer]{{Key: "acme", Value: acme()}}
-	env := worker.Env{Name: "server", Kind: worker.KindApplication, Broker: b.broker, State: b.state, Logger: b.logger()}
+	env := worker.Dependencies{Name: "server", Kind: worker.KindApplication, Broker: b.broker, State: b.state, Logger: b.logger()}
 	conf := applications.DefaultOptions()
 	conf.TransportName = connector
 	ctx, cancel := context.WithCancel(context.Background())
@@ -218,7 +218,7 @@ func TestTakenOver(t *testing.T) {
 	app, port := New(), 0
 	app.SMPPPort, app.Interface = &port, "127.0.0.1"
 	app.Customers = options.Map[Customer]{{Key: "acme", Value: acme()}}
-	if err := app.Bind(t.Context(), applications.Tools{Name: "server", State: b.state, Logger: b.logger()}); err != nil {
+	if err := app.Provision(t.Context(), applications.Env{Name: "server", State: b.state, Logger: b.logger()}); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)

@@ -19,7 +19,7 @@ import (
 type Application struct {
 	Options `yaml:",inline"`
 
-	tools   applications.Tools
+	env     applications.Env
 	metrics *metrics
 	lease   *lease
 
@@ -30,7 +30,7 @@ type Application struct {
 
 var (
 	_ applications.Application   = (*Application)(nil)
-	_ applications.Speaker       = (*Application)(nil)
+	_ applications.Runner        = (*Application)(nil)
 	_ applications.SessionEnder  = (*Application)(nil)
 	_ applications.EventReceiver = (*Application)(nil)
 )
@@ -38,26 +38,26 @@ var (
 // New makes a server with its defaults, that nobody may bind to yet.
 func New() *Application { return &Application{Options: defaultOptions()} }
 
-// Bind takes the state store, the logger and the registry of metrics. It waits
+// Provision takes the state store, the logger and the registry of metrics. It waits
 // while another process serves the customers of the server of this name, so
 // that this one takes nothing from the queues meanwhile.
-func (a *Application) Bind(ctx context.Context, tools applications.Tools) error {
-	if tools.State == nil {
+func (a *Application) Provision(ctx context.Context, env applications.Env) error {
+	if env.State == nil {
 		return message.Permanent(errors.New("the SMPP server needs a state store; set DATABASE_URL"))
 	}
-	m, err := newMetrics(tools.Registerer, tools.Name)
+	m, err := newMetrics(env.Registerer, env.Name)
 	if err != nil {
 		return err
 	}
-	a.tools, a.metrics = tools, m
-	a.lease = newLease(tools.State, keyPrefix(tools.Name)+"lease", tools.Logger, m.activate)
+	a.env, a.metrics = env, m
+	a.lease = newLease(env.State, keyPrefix(env.Name)+"lease", env.Logger, m.activate)
 	return a.lease.acquire(ctx)
 }
 
 // Run serves customers until ctx ends, or another process has taken over; then
 // it answers what is in hand, and unbinds them.
 func (a *Application) Run(ctx context.Context, out applications.Sender) error {
-	if a.tools.State == nil {
+	if a.env.State == nil {
 		return message.Permanent(errors.New("starting the SMPP server: Bind was not called"))
 	}
 	e, err := newEngine(a, out)

@@ -25,7 +25,7 @@ import (
 // idle is a transport and an application that does nothing.
 type idle struct{}
 
-func (idle) Run(context.Context, transports.Line) error             { return nil }
+func (idle) Run(context.Context, transports.Publisher) error        { return nil }
 func (idle) Send(context.Context, *message.Message) (string, error) { return "", nil }
 
 func (idle) Receive(context.Context, *message.Message) ([]*message.Message, error) { return nil, nil }

@@ -31,8 +31,8 @@ type Fleet struct {
 // member is a worker as it is asked.
 type member struct {
 	*fleet.Definition
-	decider *dispatcher.Decider // of a dispatcher
-	stack   worker.Stack        // of the others
+	decider *dispatcher.Simulator // of a dispatcher
+	stack   worker.Stack          // of the others
 }
 
 // health is how transports are taken to be.
@@ -48,7 +48,7 @@ func (h health) Of(connector string) message.Health {
 // New makes a fleet of definitions, which it makes anew. Close it after use.
 func New(ctx context.Context, classes fleet.Classes, defs []*fleet.Definition) (*Fleet, error) {
 	f := &Fleet{state: statememory.New(), health: health{}, now: time.Now}
-	env := worker.Env{State: f.state, Logger: slog.New(slog.DiscardHandler)}
+	env := worker.Dependencies{State: f.state, Logger: slog.New(slog.DiscardHandler)}
 	var errs []error
 	for _, def := range defs {
 		m, err := f.hire(ctx, classes, def, env)
@@ -64,14 +64,14 @@ func New(ctx context.Context, classes fleet.Classes, defs []*fleet.Definition) (
 	return f, nil
 }
 
-func (f *Fleet) hire(ctx context.Context, classes fleet.Classes, def *fleet.Definition, env worker.Env) (*member, error) {
+func (f *Fleet) hire(ctx context.Context, classes fleet.Classes, def *fleet.Definition, env worker.Dependencies) (*member, error) {
 	def, err := classes.Renew(def)
 	if err != nil {
 		return nil, err
 	}
 	m := &member{Definition: def}
 	if def.Kind == fleet.KindDispatcher {
-		m.decider, err = def.Decider(ctx, env, dispatcher.World{Health: f.health, Now: func() time.Time { return f.now() }})
+		m.decider, err = def.Decider(ctx, env, dispatcher.Conditions{Health: f.health, Now: func() time.Time { return f.now() }})
 	} else {
 		m.stack, err = def.Stack(ctx, env)
 	}

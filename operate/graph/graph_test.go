@@ -22,7 +22,7 @@ import (
 
 type idle struct{}
 
-func (idle) Run(context.Context, transports.Line) error             { return nil }
+func (idle) Run(context.Context, transports.Publisher) error        { return nil }
 func (idle) Send(context.Context, *message.Message) (string, error) { return "", nil }
 
 func (idle) Receive(context.Context, *message.Message) ([]*message.Message, error) { return nil, nil }

@@ -35,7 +35,7 @@ func (s *Subject) inBubble(t *testing.T, test func(t *testing.T, d *running)) {
 		}
 		opts := dispatcher.DefaultOptions()
 		opts.Transports, opts.Exposed = options.Names(s.Names.Transports), options.Names(s.Names.Exposed)
-		env := worker.Env{Name: "routertest", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
+		env := worker.Dependencies{Name: "routertest", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()

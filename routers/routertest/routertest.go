@@ -92,8 +92,8 @@ func (s *Subject) load(t *testing.T, text string, state store.State) (dispatcher
 			return nil, err
 		}
 	}
-	tools := worker.Tools{Name: "routertest", State: state, Logger: slog.New(slog.DiscardHandler)}
-	return r, worker.Bind(t.Context(), r, tools)
+	env := worker.Env{Name: "routertest", State: state, Logger: slog.New(slog.DiscardHandler)}
+	return r, worker.Provision(t.Context(), r, env)
 }
 
 func newState(t *testing.T) store.State {

@@ -117,9 +117,9 @@ func (r *Router) all() []*rule {
 	return append(slices.Clone(r.rules), r.standard)
 }
 
-// Bind takes the worker's name, which replies' identifiers follow from.
-func (r *Router) Bind(_ context.Context, tools dispatcher.Tools) error {
-	r.worker = tools.Name
+// Provision takes the worker's name, which replies' identifiers follow from.
+func (r *Router) Provision(_ context.Context, env dispatcher.Env) error {
+	r.worker = env.Name
 	return nil
 }
 

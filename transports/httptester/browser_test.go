@@ -136,8 +136,8 @@ type echoLine struct {
 	answers sync.WaitGroup
 }
 
-func (l *echoLine) Receive(ctx context.Context, m *message.Message) error {
-	if err := l.Line.Receive(ctx, m); err != nil {
+func (l *echoLine) Inbound(ctx context.Context, m *message.Message) error {
+	if err := l.Line.Inbound(ctx, m); err != nil {
 		return err
 	}
 	if m.SessionEvent != message.SessionClose {

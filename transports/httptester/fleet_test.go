@@ -43,7 +43,7 @@ func start(t *testing.T, w worker.Worker) {
 func TestThereAndBackAgain(t *testing.T) {
 	b, s := memory.New(memory.Settings{}), state.New()
 	t.Cleanup(func() { _ = b.Close(context.Background()); _ = s.Close() })
-	env := worker.Env{Name: "phone", Broker: b, State: s, Logger: slog.New(slog.DiscardHandler)}
+	env := worker.Dependencies{Name: "phone", Broker: b, State: s, Logger: slog.New(slog.DiscardHandler)}
 	page := httptester.New()
 	page.WebHost, page.WebPort = "127.0.0.1", 0
 	ours, theirs := transports.DefaultOptions(), applications.DefaultOptions()

@@ -77,9 +77,9 @@ func (t *Transport) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Bind takes the logger.
-func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
-	t.logger = tools.Logger
+// Provision takes the logger.
+func (t *Transport) Provision(_ context.Context, env transports.Env) error {
+	t.logger = env.Logger
 	return nil
 }
 
@@ -97,7 +97,7 @@ const (
 )
 
 // Run serves the page until ctx ends.
-func (t *Transport) Run(ctx context.Context, line transports.Line) error {
+func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	listener, err := t.port.Open(ctx, net.JoinHostPort(t.WebHost, strconv.Itoa(t.WebPort)), "web_port")
 	if err != nil {
 		return err

@@ -30,13 +30,13 @@ const (
 // site is the transport's page.
 type site struct {
 	*Transport
-	line     transports.Line
+	line     transports.Publisher
 	stopping <-chan struct{} // events end when it is closed
 	streams  chan struct{}   // one for each stream of events
 	page     *template.Template
 }
 
-func newSite(t *Transport, line transports.Line, stopping <-chan struct{}) http.Handler {
+func newSite(t *Transport, line transports.Publisher, stopping <-chan struct{}) http.Handler {
 	s := &site{
 		Transport: t, line: line, stopping: stopping, streams: make(chan struct{}, maxStreams),
 		page: template.Must(template.ParseFS(assets, "assets/page.html")),
@@ -130,7 +130,7 @@ func (s *site) deliver(r *http.Request, m *message.Message) error {
 	}
 	defer done()
 	shown := entry{Flow: message.Inbound, Phone: m.From, Other: m.To, Content: shorten(m.Content), Session: m.SessionEvent}
-	if err := s.line.Receive(r.Context(), m); err != nil {
+	if err := s.line.Inbound(r.Context(), m); err != nil {
 		s.logger.Warn("receiving a message from the page failed", "phone", m.From, "error", err)
 		return err
 	}

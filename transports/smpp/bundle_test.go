@@ -58,8 +58,8 @@ func connected(t testing.TB, address string, state store.State, reg prometheus.R
 	if err := tr.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	tools := transports.Tools{Name: "worker", State: state, Logger: logger(t), Registerer: reg}
-	if err := tr.Bind(t.Context(), tools); err != nil {
+	env := transports.Env{Name: "worker", State: state, Logger: logger(t), Registerer: reg}
+	if err := tr.Provision(t.Context(), env); err != nil {
 		t.Fatal(err)
 	}
 	return tr

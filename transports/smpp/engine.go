@@ -21,7 +21,7 @@ type engine struct {
 	options *Options
 	logger  *slog.Logger
 	metrics *metrics
-	line    transports.Line
+	line    transports.Publisher
 	state   *store.Batcher
 	keys    keys
 
@@ -48,7 +48,7 @@ type engine struct {
 	storeAway atomic.Int64 // when the log last told of a write that failed, UnixNano
 }
 
-func newEngine(t *Transport, line transports.Line) (*engine, error) {
+func newEngine(t *Transport, line transports.Publisher) (*engine, error) {
 	parser, err := t.parser()
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func employAt(t testing.TB, tr *Transport, state store.State, at broker.Broker) 
 	f := &fleet{TB: t, broker: at, name: tr.TransportName, events: make(chan *message.Event, 1<<16)}
 	o := transports.DefaultOptions()
 	o.TransportName, o.RetryInitialDelay = tr.TransportName, quick
-	w := transports.New(worker.Env{Name: "smpp", Kind: worker.KindTransport, Broker: f.broker, State: state, Logger: logger(t)}, o, tr)
+	w := transports.New(worker.Dependencies{Name: "smpp", Kind: worker.KindTransport, Broker: f.broker, State: state, Logger: logger(t)}, o, tr)
 	ctx, cancel := context.WithCancel(context.Background())
 	worked, listened := make(chan error, 1), make(chan error, 1)
 	go func() { worked <- w.Run(ctx) }()

@@ -56,12 +56,12 @@ func FuzzDeliver(f *testing.F) {
 // strictLine takes what can be read again.
 type strictLine struct{}
 
-func (strictLine) Receive(_ context.Context, m *message.Message) error {
+func (strictLine) Inbound(_ context.Context, m *message.Message) error {
 	_, err := message.Decode(m.Encode())
 	return err
 }
 
-func (strictLine) Report(_ context.Context, e *message.Event) error {
+func (strictLine) Event(_ context.Context, e *message.Event) error {
 	_, err := message.DecodeEvent(e.Encode())
 	return err
 }

@@ -43,7 +43,7 @@ func TestPanicCostsTheConnection(t *testing.T) {
 			v := simulate(t, simulator.Settings{Behaviour: c.behaviour})
 			tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick, unknownResend })
 			handler := trap{slog.NewTextHandler(&log, nil), c.word, new(atomic.Int64)}
-			if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: slog.New(handler)}); err != nil {
+			if err := tr.Provision(t.Context(), transports.Env{State: remember(t), Logger: slog.New(handler)}); err != nil {
 				t.Fatal(err)
 			}
 			b := &bundle{T: t, Transport: tr, smsc: v, line: transporttest.NewLine()}

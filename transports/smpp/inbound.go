@@ -119,7 +119,7 @@ func (e *engine) receive(ctx context.Context, m *pdu.Message, r received) error 
 	if r.empty {
 		in = withEmptyText(in)
 	}
-	if err := e.line.Receive(ctx, in); err != nil {
+	if err := e.line.Inbound(ctx, in); err != nil {
 		return fmt.Errorf("receiving a message from %s: %w", in.From, err)
 	}
 	return nil

@@ -230,7 +230,7 @@ func TestPasswordIsNeverShown(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusInvPaswd), First: 1}}})
 	tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.Password = "hunter2-hunter2" })
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: logger}); err != nil {
+	if err := tr.Provision(t.Context(), transports.Env{State: remember(t), Logger: logger}); err != nil {
 		t.Fatal(err)
 	}
 	b := &bundle{T: t, line: transporttest.NewLine()}
@@ -250,7 +250,7 @@ func TestAReceiptsTextIsNotLogged(t *testing.T) {
 	var log lockedBuffer
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", Text: "unreadable: my diagnosis"}}})
 	tr := connected(t, v.Addr(), remember(t), nil)
-	if err := tr.Bind(t.Context(), transports.Tools{State: remember(t), Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+	if err := tr.Provision(t.Context(), transports.Env{State: remember(t), Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
 		t.Fatal(err)
 	}
 	b := &bundle{T: t, Transport: tr, smsc: v, line: transporttest.NewLine()}

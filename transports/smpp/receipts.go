@@ -119,7 +119,7 @@ func (e *engine) reportNow(ctx context.Context, m match, h heldReceipt) error {
 		return err
 	}
 	if worth && !e.options.DisableDeliveryReport {
-		if err := e.line.Report(ctx, e.event(m, h, status)); err != nil {
+		if err := e.line.Event(ctx, e.event(m, h, status)); err != nil {
 			return fmt.Errorf("publishing delivery report: %w", err)
 		}
 	}

@@ -97,7 +97,7 @@ func TestReplicasReportAlike(t *testing.T) {
 	}
 	group.Wait()
 	last := &message.Event{ID: "last"}
-	if err := line.Report(t.Context(), last); err != nil {
+	if err := line.Event(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
 	first := line.NextEvent(t)

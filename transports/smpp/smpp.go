@@ -70,16 +70,16 @@ func NewReceiver() *Transport {
 	return t
 }
 
-// Bind takes the state store, the logger and the registry of metrics.
-func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
-	if tools.State == nil {
+// Provision takes the state store, the logger and the registry of metrics.
+func (t *Transport) Provision(_ context.Context, env transports.Env) error {
+	if env.State == nil {
 		return message.Permanent(errors.New("the SMPP transport needs a state store; set DATABASE_URL"))
 	}
-	t.state, t.logger, t.registerer = tools.State, tools.Logger, tools.Registerer
+	t.state, t.logger, t.registerer = env.State, env.Logger, env.Registerer
 	if t.TransportName == "" {
-		t.TransportName = tools.Name
+		t.TransportName = env.Name
 	}
-	m, err := newMetrics(tools.Registerer, t.TransportName)
+	m, err := newMetrics(env.Registerer, t.TransportName)
 	t.metrics = m
 	return err
 }
@@ -115,7 +115,7 @@ func (t *Transport) Listens() []string {
 }
 
 // Run keeps the binds until ctx ends, then unbinds.
-func (t *Transport) Run(ctx context.Context, line transports.Line) error {
+func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	if t.state == nil {
 		return message.Permanent(errors.New("starting SMPP: Bind was not called"))
 	}

@@ -21,11 +21,11 @@ type lameLine struct {
 	refuse atomic.Int32
 }
 
-func (l *lameLine) Report(ctx context.Context, e *message.Event) error {
+func (l *lameLine) Event(ctx context.Context, e *message.Event) error {
 	if l.refuse.Add(-1) >= 0 {
 		return errors.New("the broker is away")
 	}
-	return l.Line.Report(ctx, e)
+	return l.Line.Event(ctx, e)
 }
 
 // busyLine is long about its next report.
@@ -35,12 +35,12 @@ type busyLine struct {
 	reports       atomic.Int32
 }
 
-func (l *busyLine) Report(ctx context.Context, e *message.Event) error {
+func (l *busyLine) Event(ctx context.Context, e *message.Event) error {
 	if l.reports.Add(1) == 1 {
 		close(l.begun)
 		<-l.finish
 	}
-	return l.Line.Report(ctx, e)
+	return l.Line.Event(ctx, e)
 }
 
 // A receipt that comes again while it is being reported, as one that was held

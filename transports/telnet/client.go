@@ -110,7 +110,7 @@ func (t *Transport) hangUpAll() {
 
 // serve is a person's session: new, a message a line, close. It ends soon after
 // ctx; work lasts long enough to finish what is in hand.
-func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transports.Line) {
+func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transports.Publisher) {
 	c := &client{addr: conn.RemoteAddr().String(), conn: conn}
 	defer c.close(work)
 	if !t.add(c) {
@@ -121,21 +121,21 @@ func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transpo
 	if ctx.Err() != nil { // hangUpAll may have come before add
 		return
 	}
-	if err := line.Receive(work, t.message(c, message.SessionNew, "")); err != nil {
+	if err := line.Inbound(work, t.message(c, message.SessionNew, "")); err != nil {
 		t.logger.Warn("opening a session failed", "client", c.addr, "error", err)
 		_ = c.tell(work, notSentText)
 		return
 	}
 	t.converse(work, c, line)
 	t.remove(c)
-	if err := line.Receive(work, t.message(c, message.SessionClose, "")); err != nil {
+	if err := line.Inbound(work, t.message(c, message.SessionClose, "")); err != nil {
 		t.logger.Warn("closing a session failed; the application does not know that it is over", "client", c.addr, "error", err)
 	}
 }
 
 // converse takes lines until the person says /quit, or either side hangs up.
 // The next line is read when the broker has the one before.
-func (t *Transport) converse(ctx context.Context, c *client, line transports.Line) {
+func (t *Transport) converse(ctx context.Context, c *client, line transports.Publisher) {
 	parser := parser{limit: maxLine}
 	buffer := make([]byte, readBuffer)
 	for {
@@ -156,7 +156,7 @@ func (t *Transport) converse(ctx context.Context, c *client, line transports.Lin
 }
 
 // take handles one token of the byte stream; more is false when it was the last.
-func (t *Transport) take(ctx context.Context, c *client, line transports.Line, token token) (more bool) {
+func (t *Transport) take(ctx context.Context, c *client, line transports.Publisher, token token) (more bool) {
 	var err error
 	switch token.kind {
 	case answer:
@@ -168,7 +168,7 @@ func (t *Transport) take(ctx context.Context, c *client, line transports.Line, t
 		if strings.EqualFold(strings.TrimSpace(text), quitCommand) {
 			return false
 		}
-		if failed := line.Receive(ctx, t.message(c, message.SessionResume, text)); failed != nil {
+		if failed := line.Inbound(ctx, t.message(c, message.SessionResume, text)); failed != nil {
 			t.logger.Warn("receiving a line failed", "client", c.addr, "error", failed)
 			err = c.tell(ctx, notSentText)
 		}

@@ -25,7 +25,7 @@ import (
 // fleet is a telnet transport and, directly on its connector, a game.
 type fleet struct {
 	t      *testing.T
-	env    worker.Env
+	env    worker.Dependencies
 	telnet *telnet.Transport
 }
 
@@ -35,7 +35,7 @@ func startFleet(t *testing.T) *fleet {
 	t.Cleanup(func() { _ = b.Close(context.Background()); _ = s.Close() })
 	f := &fleet{
 		t: t, telnet: telnet.New(),
-		env: worker.Env{Name: "telnet", Broker: b, State: s, Logger: slog.New(slog.DiscardHandler)},
+		env: worker.Dependencies{Name: "telnet", Broker: b, State: s, Logger: slog.New(slog.DiscardHandler)},
 	}
 	f.telnet.TwistedEndpoint, f.telnet.ToAddr = "tcp:0:interface=127.0.0.1", "9292"
 	options := transports.DefaultOptions()

@@ -78,9 +78,9 @@ func (t *Transport) validatePort() error {
 	return err
 }
 
-// Bind takes the logger.
-func (t *Transport) Bind(_ context.Context, tools transports.Tools) error {
-	t.logger = tools.Logger
+// Provision takes the logger.
+func (t *Transport) Provision(_ context.Context, env transports.Env) error {
+	t.logger = env.Logger
 	return nil
 }
 
@@ -93,7 +93,7 @@ const stopGrace = 3 * time.Second
 
 // Run serves people until ctx ends; then it hangs up on each of them and says
 // that their sessions are over.
-func (t *Transport) Run(ctx context.Context, line transports.Line) error {
+func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	listener, err := t.listen(ctx)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ type Line struct {
 	statuses chan *message.Status
 }
 
-var _ transports.Line = (*Line)(nil)
+var _ transports.Publisher = (*Line)(nil)
 
 // lineBuffer is how much a Line keeps; a test that needs more must look.
 const lineBuffer = 4096
@@ -70,8 +70,8 @@ func (l *Line) verdict() (held <-chan struct{}, refusal error) {
 	return l.held, l.refusal
 }
 
-// Receive keeps a message, once it is neither held nor refused.
-func (l *Line) Receive(ctx context.Context, m *message.Message) error {
+// Inbound keeps a message, once it is neither held nor refused.
+func (l *Line) Inbound(ctx context.Context, m *message.Message) error {
 	held, refusal := l.verdict()
 	l.asked <- m.Clone()
 	if held != nil {
@@ -90,8 +90,8 @@ func (l *Line) Receive(ctx context.Context, m *message.Message) error {
 	return nil
 }
 
-// Report keeps an event.
-func (l *Line) Report(_ context.Context, e *message.Event) error {
+// Event keeps an event.
+func (l *Line) Event(_ context.Context, e *message.Event) error {
 	l.events <- e.Clone()
 	return nil
 }
@@ -143,7 +143,7 @@ func await[T any](t testing.TB, from <-chan T, what string) T {
 
 // Start runs a transport until the test ends or stop is called, and checks that
 // it then ends cleanly and in time.
-func Start(t testing.TB, tr transports.Transport, line transports.Line) (stop func()) {
+func Start(t testing.TB, tr transports.Transport, line transports.Publisher) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -8,13 +8,13 @@ import (
 	"switchboard/worker"
 )
 
-// Decider decides as a dispatcher of the same configuration does, and publishes
+// Simulator decides as a dispatcher of the same configuration does, and publishes
 // nothing: for `switchboard route` and routing tests. It needs no broker. It is
 // not safe for use from several goroutines at once.
-type Decider struct{ d *Dispatcher }
+type Simulator struct{ d *Dispatcher }
 
-// World is what routers ask of the world around them.
-type World struct {
+// Conditions is what routers ask of the world around them.
+type Conditions struct {
 	// Health is how transports are.
 	Health Health
 	// Now is the time.
@@ -30,10 +30,10 @@ type ClockUser interface {
 
 // NewDecider makes a decider. What router and middleware remember goes to
 // env.State.
-func NewDecider(ctx context.Context, env worker.Env, options Options, router Router, world World) (*Decider, error) {
+func NewDecider(ctx context.Context, env worker.Dependencies, options Options, router Router, world Conditions) (*Simulator, error) {
 	d := New(env, options, router)
 	p := d.plan.Load()
-	if err := p.core.Stack.Bind(ctx, p.core.Tools()); err != nil {
+	if err := p.core.Stack.Provision(ctx, p.core.Env()); err != nil {
 		return nil, err
 	}
 	if err := p.bind(ctx); err != nil {
@@ -45,7 +45,7 @@ func NewDecider(ctx context.Context, env worker.Env, options Options, router Rou
 	if user, wants := router.(ClockUser); wants {
 		user.UseClock(world.Now)
 	}
-	return &Decider{d}, nil
+	return &Simulator{d}, nil
 }
 
 // Decision is what becomes of an arrival.
@@ -58,7 +58,7 @@ type Decision struct {
 
 // Decide says where e goes. The error is what a dispatcher would handle it as:
 // message.Discard lets e go, any other sets it aside sooner or later.
-func (d *Decider) Decide(ctx context.Context, e *message.Envelope) (Decision, error) {
+func (d *Simulator) Decide(ctx context.Context, e *message.Envelope) (Decision, error) {
 	p := d.d.plan.Load()
 	arrival := e.Clone()
 	decision := Decision{Arrival: arrival}
@@ -88,7 +88,7 @@ func (d *Decider) Decide(ctx context.Context, e *message.Envelope) (Decision, er
 	return decision, nil
 }
 
-func (d *Decider) recall(ctx context.Context, p *plan, e *message.Envelope) (home, error) {
+func (d *Simulator) recall(ctx context.Context, p *plan, e *message.Envelope) (home, error) {
 	if e.Flow != message.EventFlow || !d.d.mustRecall(p, e) {
 		return "", nil
 	}

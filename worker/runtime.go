@@ -12,56 +12,56 @@ import (
 	"switchboard/message"
 )
 
-// Core is the machinery under a frame: it takes bodies from queues, hands them
+// Runtime is the machinery under a frame: it takes bodies from queues, hands them
 // out as Items, and publishes envelopes.
-type Core struct {
-	Env
+type Runtime struct {
+	Dependencies
 	Settings Settings
 }
 
-// Source is a flow of a connector that a frame consumes.
-type Source struct {
+// Subscription is a flow of a connector that a frame consumes.
+type Subscription struct {
 	Connector string
 	Flow      message.Flow
 	// Handle is called with one item at a time, in the queue's order. It may
 	// block, which holds the queue back, and must see to it that every item is
 	// Done sooner or later.
-	Handle func(ctx context.Context, item *Item)
+	Handle func(ctx context.Context, item *Delivery)
 	// Prefetch is the frame's choice of how many items are in hand at once,
 	// where the settings leave it open.
 	Prefetch int
-	// Failed, where set, is called before an item is set aside for good, to
+	// OnFailure, where set, is called before an item is set aside for good, to
 	// tell whoever should know. When it fails the item is tried again later.
-	Failed func(ctx context.Context, item *Item, reason error) error
-	// LetGo, where set, is called before an item is let go on purpose
+	OnFailure func(ctx context.Context, item *Delivery, reason error) error
+	// OnDiscard, where set, is called before an item is let go on purpose
 	// (message.Discard, and message.Refuse without Failed), likewise.
-	LetGo func(ctx context.Context, item *Item, reason error) error
+	OnDiscard func(ctx context.Context, item *Delivery, reason error) error
 }
 
-func (s Source) queue(t broker.QueueType) broker.Queue {
+func (s Subscription) queue(t broker.QueueType) broker.Queue {
 	key := message.Key(s.Connector, s.Flow)
 	return broker.Queue{Name: key, Keys: []string{key}, Type: t}
 }
 
 // Declare makes the queue of a connector's flow exist, so that what is
 // published to it before its consumer starts is kept.
-func (c *Core) Declare(ctx context.Context, connector string, flow message.Flow) error {
-	return c.Broker.Declare(ctx, Source{Connector: connector, Flow: flow}.queue(c.Settings.QueueType))
+func (c *Runtime) Declare(ctx context.Context, connector string, flow message.Flow) error {
+	return c.Broker.Declare(ctx, Subscription{Connector: connector, Flow: flow}.queue(c.Settings.QueueType))
 }
 
 // Serve consumes the sources until ctx ends, then waits for what is in hand, at
 // most StopTimeout. Handlers get a context that lives that long.
-func (c *Core) Serve(ctx context.Context, sources ...Source) error {
-	s := c.Session(ctx)
+func (c *Runtime) Serve(ctx context.Context, sources ...Subscription) error {
+	s := c.Consumers(ctx)
 	for _, source := range sources {
 		s.Start(source)
 	}
 	return s.Wait()
 }
 
-// Session is a set of sources being consumed that may change while it runs.
-type Session struct {
-	core  *Core
+// ConsumerGroup is a set of sources being consumed that may change while it runs.
+type ConsumerGroup struct {
+	core  *Runtime
 	fetch context.Context // ends when nothing more is to be taken
 	work  context.Context // ends when what is in hand must be let go
 	group sync.WaitGroup
@@ -71,9 +71,9 @@ type Session struct {
 	quit  context.CancelFunc
 }
 
-// Session begins a session that lasts until ctx ends.
-func (c *Core) Session(ctx context.Context) *Session {
-	s := &Session{core: c}
+// Consumers begins a session that lasts until ctx ends.
+func (c *Runtime) Consumers(ctx context.Context) *ConsumerGroup {
+	s := &ConsumerGroup{core: c}
 	s.fetch, s.fail = context.WithCancelCause(ctx)
 	s.work, s.quit = context.WithCancel(context.WithoutCancel(ctx))
 	return s
@@ -81,7 +81,7 @@ func (c *Core) Session(ctx context.Context) *Session {
 
 // Start consumes one more source; stop takes nothing more from it and waits
 // until what is in hand is done.
-func (s *Session) Start(source Source) (stop func()) {
+func (s *ConsumerGroup) Start(source Subscription) (stop func()) {
 	ctx, cancel := context.WithCancel(s.fetch)
 	done := make(chan struct{})
 	s.group.Go(func() {
@@ -100,7 +100,7 @@ func (s *Session) Start(source Source) (stop func()) {
 	}
 }
 
-func (s *Session) consume(ctx context.Context, source Source) error {
+func (s *ConsumerGroup) consume(ctx context.Context, source Subscription) error {
 	queue := source.queue(s.core.Settings.QueueType)
 	prefetch := cmp.Or(s.core.Settings.Prefetch, source.Prefetch, defaultPrefetch)
 	err := s.core.Broker.Consume(ctx, queue, prefetch, func(d *broker.Delivery) {
@@ -114,11 +114,11 @@ func (s *Session) consume(ctx context.Context, source Source) error {
 
 // Done is closed when nothing more is taken: the session's context has ended,
 // or a source has failed.
-func (s *Session) Done() <-chan struct{} { return s.fetch.Done() }
+func (s *ConsumerGroup) Done() <-chan struct{} { return s.fetch.Done() }
 
 // Wait blocks until the session's context ends and all that is in hand is done,
 // at most StopTimeout later; then what is left returns to its queue.
-func (s *Session) Wait() error {
+func (s *ConsumerGroup) Wait() error {
 	defer s.quit()
 	<-s.fetch.Done()
 	finished := make(chan struct{})
@@ -144,7 +144,7 @@ func (s *Session) Wait() error {
 // letGoTimeout is how long handlers whose context ended may take to notice.
 const letGoTimeout = 2 * time.Second
 
-func (s *Session) awaitLetGo(finished <-chan struct{}) {
+func (s *ConsumerGroup) awaitLetGo(finished <-chan struct{}) {
 	select {
 	case <-finished:
 	case <-time.After(letGoTimeout):
@@ -153,12 +153,12 @@ func (s *Session) awaitLetGo(finished <-chan struct{}) {
 
 // take turns a delivery into an item and hands it to its source, or sets aside
 // what is no envelope at all.
-func (c *Core) take(ctx context.Context, source Source, d *broker.Delivery) {
-	item := &Item{core: c, ctx: ctx, source: source, delivery: d, began: time.Now()}
+func (c *Runtime) take(ctx context.Context, source Subscription, d *broker.Delivery) {
+	item := &Delivery{core: c, ctx: ctx, source: source, delivery: d, began: time.Now()}
 	c.Metrics.inFlight(c.Name, source.Connector, source.Flow, 1)
 	envelope, err := message.DecodeEnvelope(source.Flow, source.Connector, d.Body)
 	if err != nil {
-		item.Done(invalidError{err})
+		item.Settle(invalidError{err})
 		return
 	}
 	item.Envelope = envelope
@@ -166,7 +166,7 @@ func (c *Core) take(ctx context.Context, source Source, d *broker.Delivery) {
 		envelope.Routing().Set(message.AgainKey, true) // for all that follows from it
 	}
 	if err := Protect(func() error { return c.Stack.Consumed(ctx, envelope) }); err != nil {
-		item.Done(err)
+		item.Settle(err)
 		return
 	}
 	source.Handle(ctx, item)
@@ -174,7 +174,7 @@ func (c *Core) take(ctx context.Context, source Source, d *broker.Delivery) {
 
 // Publish passes the envelope through the middleware and blocks until the
 // broker has it.
-func (c *Core) Publish(ctx context.Context, e *message.Envelope) error {
+func (c *Runtime) Publish(ctx context.Context, e *message.Envelope) error {
 	if err := Protect(func() error { return c.Stack.Published(ctx, e) }); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (c *Core) Publish(ctx context.Context, e *message.Envelope) error {
 }
 
 // PublishAsync is Publish without waiting: done is called with the outcome.
-func (c *Core) PublishAsync(ctx context.Context, e *message.Envelope, done func(error)) {
+func (c *Runtime) PublishAsync(ctx context.Context, e *message.Envelope, done func(error)) {
 	if err := Protect(func() error { return c.Stack.Published(ctx, e) }); err != nil {
 		done(err)
 		return
@@ -198,7 +198,7 @@ func (c *Core) PublishAsync(ctx context.Context, e *message.Envelope, done func(
 // PublishBack gives an envelope to the consumer of this connector's flow and to
 // nobody else who listens there, past the middleware, and blocks until the
 // broker has it.
-func (c *Core) PublishBack(ctx context.Context, e *message.Envelope) error {
+func (c *Runtime) PublishBack(ctx context.Context, e *message.Envelope) error {
 	if err := c.Declare(ctx, e.Connector, e.Flow); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (c *Core) PublishBack(ctx context.Context, e *message.Envelope) error {
 
 // PublishBody publishes a body that is no envelope (a failure, a status, a
 // receipt) for whoever wants it; that nobody does is no error.
-func (c *Core) PublishBody(ctx context.Context, key string, body []byte) error {
+func (c *Runtime) PublishBody(ctx context.Context, key string, body []byte) error {
 	err := c.Broker.Publish(ctx, broker.Publication{Key: key, Body: body})
 	if errors.Is(err, broker.ErrUnroutable) {
 		return nil

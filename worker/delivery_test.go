@@ -25,7 +25,7 @@ func TestOutcomes(t *testing.T) {
 		"done":                {nil, 0, "", 0},
 		"discarded":           {message.Discard("spam"), 0, "", 0},
 		"discarded, wrapped":  {fmt.Errorf("rule 3: %w", message.Discard("spam")), 0, "", 0},
-		"refused":             {message.Refuse("opted out"), 0, "", 1},
+		"refused":             {message.Reject("opted out"), 0, "", 1},
 		"permanent":           {message.Permanent(errors.New("no such number")), 1, worker.ReasonPermanent, 1},
 		"permanent, wrapped":  {fmt.Errorf("sending: %w", message.Permanent(errors.New("no"))), 1, worker.ReasonPermanent, 1},
 		"permanent and later": {message.Permanent(message.RetryAfter(time.Hour, errors.New("no"))), 1, worker.ReasonPermanent, 1},
@@ -33,7 +33,7 @@ func TestOutcomes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(b *bench) {
 				told := 0
-				stop := b.serve(answer(c.err), func(context.Context, *worker.Item, error) error { told++; return nil })
+				stop := b.serve(answer(c.err), func(context.Context, *worker.Delivery, error) error { told++; return nil })
 				b.publish(1, nil)
 				b.settled(name, 0, c.dead)
 				for _, d := range b.queue("sms.inbound.dead") {
@@ -53,8 +53,8 @@ func TestOutcomes(t *testing.T) {
 func TestRefusalTellsItsReasonAlone(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var told error
-		stop := b.serve(answer(fmt.Errorf("middleware x: %w", message.Refuse("has opted out"))),
-			func(_ context.Context, _ *worker.Item, reason error) error { told = reason; return nil })
+		stop := b.serve(answer(fmt.Errorf("middleware x: %w", message.Reject("has opted out"))),
+			func(_ context.Context, _ *worker.Delivery, reason error) error { told = reason; return nil })
 		b.publish(1, nil)
 		b.settled("refused", 0, 0)
 		if told == nil || told.Error() != "has opted out" {
@@ -66,11 +66,11 @@ func TestRefusalTellsItsReasonAlone(t *testing.T) {
 
 // When whoever should know cannot be told, the item is not let go of.
 func TestUntoldItemsComeAgain(t *testing.T) {
-	for name, outcome := range map[string]error{"refused": message.Refuse("no"), "permanent": message.Permanent(errors.New("no"))} {
+	for name, outcome := range map[string]error{"refused": message.Reject("no"), "permanent": message.Permanent(errors.New("no"))} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(b *bench) {
 				var tries atomic.Int32
-				stop := b.serve(answer(outcome), func(context.Context, *worker.Item, error) error {
+				stop := b.serve(answer(outcome), func(context.Context, *worker.Delivery, error) error {
 					if tries.Add(1) < 3 {
 						return errors.New("the broker is away")
 					}
@@ -99,12 +99,12 @@ func TestRetriesEndInTheDeadLetters(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.MaxAttempts = 4
 		var tries []time.Time
-		stop := b.serve(func(_ context.Context, item *worker.Item) {
+		stop := b.serve(func(_ context.Context, item *worker.Delivery) {
 			if item.Attempts() != len(tries) || item.Redelivered() != (len(tries) > 0) {
 				t.Errorf("try %d: %d attempts, redelivered %v", len(tries), item.Attempts(), item.Redelivered())
 			}
 			tries = append(tries, time.Now())
-			item.Done(errors.New("the outside is away"))
+			item.Settle(errors.New("the outside is away"))
 		}, nil)
 		began := time.Now()
 		b.publish(1, nil)
@@ -136,13 +136,13 @@ func TestRetriesEndInTheDeadLetters(t *testing.T) {
 func TestRetryAfterIsNotBefore(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var tries []time.Time
-		stop := b.serve(func(_ context.Context, item *worker.Item) {
+		stop := b.serve(func(_ context.Context, item *worker.Delivery) {
 			tries = append(tries, time.Now())
 			if len(tries) == 1 {
-				item.Done(fmt.Errorf("sending: %w", message.RetryAfter(10*time.Minute, errors.New("throttled"))))
+				item.Settle(fmt.Errorf("sending: %w", message.RetryAfter(10*time.Minute, errors.New("throttled"))))
 				return
 			}
-			item.Done(nil)
+			item.Settle(nil)
 		}, nil)
 		b.publish(1, nil)
 		time.Sleep(2 * time.Hour)
@@ -158,8 +158,8 @@ func TestRetryAfterIsNotBefore(t *testing.T) {
 func TestPanicsAreIsolated(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var handled []string
-		stop := b.serve(worker.Lanes(func(it *worker.Item) string { return it.Message.From },
-			func(_ context.Context, item *worker.Item) error {
+		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.Message.From },
+			func(_ context.Context, item *worker.Delivery) error {
 				if item.Message.Content == "bomb" {
 					panic("boom")
 				}
@@ -188,7 +188,7 @@ func TestPanicOfMiddlewareIsIsolated(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Stack = worker.NewStack(worker.Layer{Name: "bad", Middleware: panicking{}})
 		n := 0
-		stop := b.serve(func(_ context.Context, item *worker.Item) { n++; item.Done(nil) }, nil)
+		stop := b.serve(func(_ context.Context, item *worker.Delivery) { n++; item.Settle(nil) }, nil)
 		b.publish(2, func(i int, m *message.Message) { m.Content = []string{"bomb", "fine"}[i] })
 		b.settled("a bomb and a message", 0, 1)
 		if n != 1 {
@@ -221,8 +221,8 @@ func TestInvalidBodies(t *testing.T) {
 	bad := []string{"", "not json", "[]", `{"message_type":"user_message"}`, `{"message_type":"event","message_id":"1"}`, "\xff\xfe", `{"message_id":`}
 	inBubble(t, func(b *bench) {
 		n, told := 0, 0
-		stop := b.serve(func(_ context.Context, item *worker.Item) { n++; item.Done(nil) },
-			func(context.Context, *worker.Item, error) error { told++; return nil })
+		stop := b.serve(func(_ context.Context, item *worker.Delivery) { n++; item.Settle(nil) },
+			func(context.Context, *worker.Delivery, error) error { told++; return nil })
 		for _, body := range bad {
 			b.publishBody([]byte(body))
 		}

@@ -42,7 +42,7 @@ type bench struct {
 	connect func() broker.Broker
 	broker  broker.Broker
 	queue   string
-	source  worker.Source
+	source  worker.Subscription
 }
 
 func newBench(t *testing.T, connect func(*testing.T) broker.Broker) *bench {
@@ -54,7 +54,7 @@ func newBench(t *testing.T, connect func(*testing.T) broker.Broker) *bench {
 		return b
 	}
 	name := "dead." + strings.ToLower(rand.Text()[:10])
-	b := &bench{T: t, ctx: ctx, connect: open, queue: name + ".inbound", source: worker.Source{Connector: name, Flow: message.Inbound}}
+	b := &bench{T: t, ctx: ctx, connect: open, queue: name + ".inbound", source: worker.Subscription{Connector: name, Flow: message.Inbound}}
 	b.broker = open()
 	t.Cleanup(func() {
 		closing := connect(t)
@@ -83,20 +83,20 @@ func (b *bench) must(err error) {
 
 // serve runs a real worker until n items were handled by it, one after the
 // other.
-func (b *bench) serve(n int, handle func(*worker.Item) error) {
+func (b *bench) serve(n int, handle func(*worker.Delivery) error) {
 	b.Helper()
 	conn := b.connect()
 	state := statememory.New()
 	defer func() { _ = state.Close() }()
-	core := &worker.Core{
-		Env:      worker.Env{Name: "w", Broker: conn, State: state, Logger: slog.New(slog.DiscardHandler)},
-		Settings: worker.DefaultSettings(),
+	core := &worker.Runtime{
+		Dependencies: worker.Dependencies{Name: "w", Broker: conn, State: state, Logger: slog.New(slog.DiscardHandler)},
+		Settings:     worker.DefaultSettings(),
 	}
 	ctx, cancel := context.WithCancel(b.ctx)
 	source := b.source
 	handled := 0
-	source.Handle = func(_ context.Context, item *worker.Item) {
-		item.Done(handle(item))
+	source.Handle = func(_ context.Context, item *worker.Delivery) {
+		item.Settle(handle(item))
 		if handled++; handled == n {
 			cancel()
 		}
@@ -122,7 +122,7 @@ func (b *bench) publish(ids ...string) {
 func (b *bench) bury(ids ...string) {
 	b.Helper()
 	b.publish(ids...)
-	b.serve(len(ids), func(item *worker.Item) error {
+	b.serve(len(ids), func(item *worker.Delivery) error {
 		return message.Permanent(fmt.Errorf("no number %s", item.ID()))
 	})
 }
@@ -162,7 +162,7 @@ func testList(b *bench) {
 	b.bury("a", "b")
 	b.must(b.broker.Publish(b.ctx, broker.Publication{Key: b.queue, Body: []byte("rubbish")}))
 	b.publish("c")
-	b.serve(1, func(*worker.Item) error { return nil }) // the rubbish never gets there
+	b.serve(1, func(*worker.Delivery) error { return nil }) // the rubbish never gets there
 	b.expect(0, "", "a", "b")
 	letters := b.list(deadletter.Filter{})
 	a := letters[slices.IndexFunc(letters, func(l deadletter.Letter) bool { return l.MessageID == "a" })]
@@ -209,7 +209,7 @@ func testRetry(b *bench) {
 		b.Fatalf("%d, %v", n, err)
 	}
 	b.expect(2)
-	b.serve(2, func(item *worker.Item) error {
+	b.serve(2, func(item *worker.Delivery) error {
 		if item.Attempts() != 0 || item.Message.Content != "secret "+item.ID() {
 			b.Errorf("message %s comes with %d attempts and content %q", item.ID(), item.Attempts(), item.Message.Content)
 		}

@@ -14,24 +14,24 @@ import (
 	"switchboard/message"
 )
 
-// Item is an envelope in hand. It stays in its queue until Done.
-type Item struct {
+// Delivery is an envelope in hand. It stays in its queue until Done.
+type Delivery struct {
 	*message.Envelope
-	core     *Core
+	core     *Runtime
 	ctx      context.Context
-	source   Source
+	source   Subscription
 	delivery *broker.Delivery
 	began    time.Time
 }
 
 // Redelivered says that the item, or what it follows from, was in somebody's
 // hand before, and the work may have been done.
-func (it *Item) Redelivered() bool {
+func (it *Delivery) Redelivered() bool {
 	return it.delivery.Redelivered || it.Attempts() > 0 || it.Envelope != nil && message.Again(it.Routing())
 }
 
 // Attempts is how often handling the item has failed so far.
-func (it *Item) Attempts() int { return attempts(it.delivery) }
+func (it *Delivery) Attempts() int { return attempts(it.delivery) }
 
 func attempts(d *broker.Delivery) int {
 	n, _ := strconv.Atoi(d.Headers[HeaderAttempts])
@@ -82,15 +82,15 @@ func Protect(call func() error) (err error) {
 	return call()
 }
 
-// Done lets go of the item as the outcome says: nil and message.Discard are
+// Settle lets go of the item as the outcome says: nil and message.Discard are
 // done with, message.Refuse too once the sender has been told; message.Permanent
 // and a panic are set aside, a lost broker puts it back, and any other error is
 // tried again later. It may be called from any goroutine, once, and does not
 // block.
-func (it *Item) Done(err error) {
+func (it *Delivery) Settle(err error) {
 	switch reason, dead := it.verdict(err); {
 	case dead:
-		go it.setAside(reason, err)
+		go it.deadLetterAfterTelling(reason, err)
 	case err == nil:
 		it.finish("ok")
 		it.delivery.Ack()
@@ -105,7 +105,7 @@ func (it *Item) Done(err error) {
 }
 
 // verdict says whether err sends the item to the dead letters, and why.
-func (it *Item) verdict(err error) (reason string, dead bool) {
+func (it *Delivery) verdict(err error) (reason string, dead bool) {
 	var invalid invalidError
 	var panicked *PanicError
 	switch {
@@ -138,10 +138,10 @@ func notOurFault(err error) bool {
 	return errors.Is(err, broker.ErrLost) || errors.Is(err, broker.ErrClosed) || errors.Is(err, context.Canceled)
 }
 
-func (it *Item) setAside(reason string, cause error) {
+func (it *Delivery) deadLetterAfterTelling(reason string, cause error) {
 	err := it.tellFailure(cause)
 	if err == nil {
-		err = it.bury(reason, cause)
+		err = it.deadLetter(reason, cause)
 	}
 	if err != nil {
 		it.core.Logger.Warn("setting a message aside failed; it returns to its queue",
@@ -155,12 +155,12 @@ func (it *Item) setAside(reason string, cause error) {
 }
 
 // discard lets go of an item on purpose, once those know who are to be told.
-func (it *Item) discard(err error) {
-	tell, what := it.source.LetGo, "let go on purpose"
-	if message.IsRefusal(err) {
+func (it *Delivery) discard(err error) {
+	tell, what := it.source.OnDiscard, "let go on purpose"
+	if message.IsRejection(err) {
 		what = "refused"
-		if it.source.Failed != nil {
-			tell = it.source.Failed
+		if it.source.OnFailure != nil {
+			tell = it.source.OnFailure
 		}
 	}
 	if tell == nil || it.Envelope == nil {
@@ -179,7 +179,7 @@ func (it *Item) discard(err error) {
 	}()
 }
 
-func (it *Item) discarded(what string, err error) {
+func (it *Delivery) discarded(what string, err error) {
 	level := slog.LevelInfo
 	if it.Envelope != nil && it.Envelope.Event != nil {
 		level = slog.LevelDebug // a broadcast to a million has a million that nobody waits for
@@ -189,20 +189,20 @@ func (it *Item) discarded(what string, err error) {
 	it.delivery.Ack()
 }
 
-func (it *Item) tellFailure(cause error) error {
-	if it.source.Failed == nil || it.Envelope == nil {
+func (it *Delivery) tellFailure(cause error) error {
+	if it.source.OnFailure == nil || it.Envelope == nil {
 		return nil
 	}
-	return Protect(func() error { return it.source.Failed(it.ctx, it, cause) })
+	return Protect(func() error { return it.source.OnFailure(it.ctx, it, cause) })
 }
 
-func (it *Item) bury(reason string, cause error) error {
-	return it.core.Bury(it.ctx, it.delivery, reason, cause)
+func (it *Delivery) deadLetter(reason string, cause error) error {
+	return it.core.DeadLetter(it.ctx, it.delivery, reason, cause)
 }
 
-// Bury copies a delivery to the dead letters of its queue, with the reason and
-// the error that brought it there; Ack it when Bury has returned nil.
-func (c *Core) Bury(ctx context.Context, d *broker.Delivery, reason string, cause error) error {
+// DeadLetter copies a delivery to the dead letters of its queue, with the reason and
+// the error that brought it there; Ack it when DeadLetter has returned nil.
+func (c *Runtime) DeadLetter(ctx context.Context, d *broker.Delivery, reason string, cause error) error {
 	queue := d.Queue + broker.DeadSuffix
 	if err := c.Broker.Declare(ctx, broker.Queue{Name: queue, Type: c.Settings.QueueType}); err != nil {
 		return fmt.Errorf("declaring %s: %w", queue, err)
@@ -212,7 +212,7 @@ func (c *Core) Bury(ctx context.Context, d *broker.Delivery, reason string, caus
 	return c.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.Body, Headers: headers})
 }
 
-func (it *Item) retryLater(cause error) {
+func (it *Delivery) retryLater(cause error) {
 	delay := it.core.Settings.retryDelay(it.Attempts(), cause)
 	err := it.core.Broker.Publish(it.ctx, broker.Publication{
 		Queue: it.delivery.Queue, Body: it.delivery.Body, Headers: it.core.failureHeaders(it.delivery, cause), Delay: delay,
@@ -230,7 +230,7 @@ func (it *Item) retryLater(cause error) {
 // from going round and round at full speed.
 const requeueDelay = time.Second
 
-func (it *Item) requeueSlowly() {
+func (it *Delivery) requeueSlowly() {
 	select {
 	case <-it.ctx.Done():
 	case <-time.After(requeueDelay):
@@ -259,7 +259,7 @@ func (s *Settings) backOff(attempts int) time.Duration {
 	return delay
 }
 
-func (c *Core) failureHeaders(d *broker.Delivery, cause error) broker.Headers {
+func (c *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers {
 	now := time.Now().UTC().Format(time.RFC3339)
 	first := d.Headers[HeaderFirstFailed]
 	if first == "" {
@@ -279,13 +279,13 @@ func (c *Core) failureHeaders(d *broker.Delivery, cause error) broker.Headers {
 	}
 }
 
-func (it *Item) finish(outcome string) {
+func (it *Delivery) finish(outcome string) {
 	m := it.core.Metrics
 	m.inFlight(it.core.Name, it.source.Connector, it.source.Flow, -1)
 	m.handled(it.core.Name, it.source.Connector, it.source.Flow, outcome, time.Since(it.began))
 }
 
-func (it *Item) log(level slog.Level, what string, cause error) {
+func (it *Delivery) log(level slog.Level, what string, cause error) {
 	id := ""
 	if it.Envelope != nil {
 		id = it.ID()
