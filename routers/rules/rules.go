@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 	_ "time/tzdata" // rules name time zones, and a container may know none
@@ -47,6 +46,7 @@ type Router struct {
 var (
 	_ dispatcher.Router     = (*Router)(nil)
 	_ dispatcher.Checker    = (*Router)(nil)
+	_ dispatcher.Linter     = (*Router)(nil)
 	_ dispatcher.HealthUser = (*Router)(nil)
 	_ dispatcher.ClockUser  = (*Router)(nil)
 	_ dispatcher.Returner   = (*Router)(nil)
@@ -79,25 +79,6 @@ func (r *Router) Validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(append(errs, r.checkReach()...)...)
-}
-
-// checkReach refuses rules that can never match: below one that always holds,
-// or below another of the same condition, where that ends the list.
-func (r *Router) checkReach() (errs []error) {
-	ends := map[string]int{}
-	for i := range r.Rules {
-		when := strings.Join(strings.Fields(r.Rules[i].When), " ")
-		for _, above := range [...]string{"", when} {
-			if n, taken := ends[above]; taken {
-				errs = append(errs, options.Field(fmt.Errorf("can never match: rules.%d above takes all that it could", n), "rules", strconv.Itoa(i)))
-				break
-			}
-		}
-		if _, taken := ends[when]; !taken && !r.Rules[i].Continue {
-			ends[when] = i
-		}
-	}
-	return errs
 }
 
 // Check checks the rules against the dispatcher's connectors.
