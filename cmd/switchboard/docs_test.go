@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -17,13 +20,17 @@ func TestDocsAreLinked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reference, err := filepath.Glob(filepath.Join(referenceDir, "*.md"))
-	if err != nil {
-		t.Fatal(err)
+	all := slices.Clone(pages)
+	for _, pattern := range []string{"*.md", "docs/*/*.md", "e2e/*.md", "configs/*/*.md", "configs/*.md"} {
+		more, err := filepath.Glob(filepath.Join("../..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, more...)
 	}
 	index := "../../docs/README.md"
 	linked := map[string]bool{index: true}
-	for _, page := range append(append(pages, reference...), "../../README.md") {
+	for _, page := range all {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -41,6 +48,34 @@ func TestDocsAreLinked(t *testing.T) {
 	for _, page := range pages {
 		if !linked[page] {
 			t.Errorf("docs/README.md does not link to %s", filepath.Base(page))
+		}
+	}
+}
+
+// Decisions are numbered without gaps, under a title with their number, and the
+// index lists each.
+func TestDecisionsAreNumbered(t *testing.T) {
+	files, err := filepath.Glob("../../docs/decisions/[0-9]*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %v, %v", files, err)
+	}
+	index, err := os.ReadFile("../../docs/decisions/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(file)
+		title, _, _ := strings.Cut(string(text), "\n")
+		number, title, _ := strings.Cut(strings.TrimPrefix(title, "# "), ". ")
+		if !strings.HasPrefix(name, fmt.Sprintf("%02d-", i+1)) || number != strconv.Itoa(i+1) {
+			t.Errorf("%s is decision %s and should be number %d", name, number, i+1)
+		}
+		if entry := fmt.Sprintf("%d. [%s](%s)", i+1, title, name); !strings.Contains(string(index), entry) {
+			t.Errorf("docs/decisions/README.md lacks: %s", entry)
 		}
 	}
 }
