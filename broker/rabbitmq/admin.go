@@ -8,6 +8,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 )
 
 // onChannel runs op on a channel of its own of the consuming connection, again
@@ -29,7 +30,7 @@ func (b *Broker) onChannel(ctx context.Context, op func(*amqp.Channel) error) er
 		if err == nil || ctx.Err() != nil || !lost(s, err) {
 			return err
 		}
-		if !sleep(ctx, jitter(firstRetry)) {
+		if !backoff.Sleep(ctx, backoff.Jitter(firstRetry)) {
 			return ctx.Err()
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 )
 
 // consumer is one running Consume, through any number of connections.
@@ -51,12 +52,13 @@ func (b *Broker) Consume(ctx context.Context, q broker.Queue, prefetch int, hand
 
 // run consumes through connection after connection. It returns nil when ctx ends.
 func (c *consumer) run(ctx context.Context) error {
-	for delay := firstRetry; ; delay = min(2*delay, longestRetry) {
+	retry := backoff.Backoff{Min: firstRetry, Max: longestRetry}
+	for {
 		s, err := c.broker.consume.get(ctx, true)
 		if err == nil {
 			var some bool
 			if some, err = c.once(ctx, s); some {
-				delay = firstRetry
+				retry.Reset()
 			}
 			if c.hopeless(err) {
 				return err
@@ -71,7 +73,7 @@ func (c *consumer) run(ctx context.Context) error {
 			return err
 		case s != nil && !s.conn.IsClosed():
 			c.broker.log.Warn("consuming again", "component", "broker", "queue", c.spec.Name, "error", err)
-			sleep(ctx, jitter(delay))
+			retry.Wait(ctx)
 		}
 	}
 }

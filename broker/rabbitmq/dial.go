@@ -3,15 +3,15 @@ package rabbitmq
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"switchboard/internal/tlsfiles"
 )
 
 // handshakeTimeout bounds TCP connect, TLS and AMQP handshakes together.
@@ -41,23 +41,9 @@ func (d *dialer) tlsConfig() (*tls.Config, error) {
 	if files == (TLS{}) {
 		return nil, nil // the library's own: the URL's parameters and the system's authorities
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: files.ServerName}
-	if files.CAFile != "" {
-		pem, err := os.ReadFile(files.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading RabbitMQ's certificate authority: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading RabbitMQ's certificate authority: no PEM certificate in %s", files.CAFile)
-		}
-	}
-	if files.CertFile != "" || files.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading the client certificate for RabbitMQ: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
+	cfg, err := tlsfiles.Files{CA: files.CAFile, Cert: files.CertFile, Key: files.KeyFile}.Client(files.ServerName)
+	if err != nil {
+		return nil, fmt.Errorf("the TLS files for RabbitMQ: %w", err)
 	}
 	return cfg, nil
 }

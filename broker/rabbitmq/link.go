@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 )
 
 // How soon a lost connection is tried again: the delay doubles from the first to
@@ -89,13 +89,12 @@ func (s *session) wait(ctx context.Context) error {
 // run connects again and again until ctx ends. serve uses the connection and
 // returns when it cannot be used any more.
 func (l *link) run(ctx context.Context, serve func(context.Context, *session) error) {
-	for delay := firstRetry; ctx.Err() == nil; delay = min(2*delay, longestRetry) {
+	retry := backoff.Backoff{Min: firstRetry, Max: longestRetry}
+	for ctx.Err() == nil {
 		if l.down(ctx, l.once(ctx, serve)) {
-			delay = firstRetry
+			retry.Reset()
 		}
-		if !sleep(ctx, jitter(delay)) {
-			return
-		}
+		retry.Wait(ctx)
 	}
 }
 
@@ -267,19 +266,5 @@ func (l *link) pause(ctx context.Context, changed <-chan struct{}) error {
 			return fmt.Errorf("waiting until RabbitMQ takes bodies again (%s): %w", st.blocked, ctx.Err())
 		}
 		return ctx.Err()
-	}
-}
-
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2) }
-
-// sleep waits for d and says whether ctx has not ended meanwhile.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

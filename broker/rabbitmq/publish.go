@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 )
 
 // publisher hands publications to the channel that is up, and waits while none is.
@@ -169,7 +170,7 @@ func (u *publisher) serve(ctx context.Context, s *session) error {
 			return s.wait(ctx)
 		}
 		u.broker.log.Warn("RabbitMQ closed the publishing channel, opening another", "component", "broker", "error", o.reason)
-		if time.Since(began) < lasted && !sleep(ctx, jitter(firstRetry)) {
+		if time.Since(began) < lasted && !backoff.Sleep(ctx, backoff.Jitter(firstRetry)) {
 			return ctx.Err()
 		}
 	}

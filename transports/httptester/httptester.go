@@ -13,10 +13,10 @@ import (
 	"sync"
 	"time"
 
+	"switchboard/internal/listen"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/transports"
-	"switchboard/transports/internal/listen"
 )
 
 // Transport serves a page where one types as any phone number and sees the
@@ -100,7 +100,7 @@ const (
 func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	listener, err := t.port.Open(ctx, net.JoinHostPort(t.WebHost, strconv.Itoa(t.WebPort)), "web_port")
 	if err != nil {
-		return err
+		return message.Permanent(err)
 	}
 	defer t.port.Forget()
 	t.logger.Info("serving phones", "url", "http://"+listener.Addr().String()+t.path())

@@ -8,10 +8,10 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"switchboard/internal/endpoint"
 	"switchboard/options"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/receipt"
-	"switchboard/transports/internal/endpoint"
 )
 
 // version is an interface_version (§5.2.4): 0x34 for 3.4.

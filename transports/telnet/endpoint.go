@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"switchboard/internal/endpoint"
 	"switchboard/options"
-	"switchboard/transports/internal/endpoint"
 )
 
 const maxPort = 65535

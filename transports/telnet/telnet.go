@@ -11,10 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"switchboard/internal/listen"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/transports"
-	"switchboard/transports/internal/listen"
 )
 
 // Transport is a telnet server. A person's address is the host:port of the
@@ -115,7 +115,7 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 		}
 	}()
 	var group sync.WaitGroup
-	t.accept(ctx, listener, func(conn net.Conn) {
+	listen.Accept(ctx, listener, t.logger, func(conn net.Conn) {
 		group.Go(func() { t.protect(conn, func() { t.serve(ctx, work, conn, line) }) })
 	})
 	group.Wait()
@@ -129,7 +129,7 @@ func (t *Transport) listen(ctx context.Context) (net.Listener, error) {
 	}
 	listener, err := t.port.Open(ctx, address, "telnet_port")
 	if err != nil {
-		return nil, err
+		return nil, message.Permanent(err)
 	}
 	t.logger.Info("listening for telnet", "address", listener.Addr().String())
 	return listener, nil
@@ -145,25 +145,6 @@ func (t *Transport) protect(conn net.Conn, serve func()) {
 		}
 	}()
 	serve()
-}
-
-// acceptPause keeps a shortage (of file descriptors, say) from being a busy loop.
-const acceptPause = 100 * time.Millisecond
-
-// accept hands connections to serve until ctx ends, which closes the listener.
-func (t *Transport) accept(ctx context.Context, listener net.Listener, serve func(net.Conn)) {
-	for ctx.Err() == nil {
-		conn, err := listener.Accept()
-		if err == nil {
-			serve(conn)
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(acceptPause):
-			t.logger.Warn("accepting a telnet connection failed", "error", err)
-		}
-	}
 }
 
 // unknownAddress is, word for word, the nack_reason of Vumi's transport.
