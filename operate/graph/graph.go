@@ -21,7 +21,8 @@ const (
 	Missing     Kind = "missing"
 )
 
-// Node is a worker, or a connector's end where one is missing.
+// Node is a worker, or the one that is missing at a connector: its Name is the
+// connector's then, and its Class says what is missing.
 type Node struct {
 	ID    string `json:"id"` // n0, n1, …
 	Kind  Kind   `json:"kind"`
@@ -109,7 +110,7 @@ func (b *builder) left(d *fleet.Definition, name string, defs []*fleet.Definitio
 		}
 	}
 	if !found {
-		b.join(b.add(Node{Kind: Missing, Name: "no transport"}), b.ids[d], name, false, true)
+		b.join(b.add(Node{Kind: Missing, Name: name, Class: "no transport"}), b.ids[d], name, false, true)
 	}
 }
 
@@ -123,7 +124,7 @@ func (b *builder) right(d *fleet.Definition, name string, defs []*fleet.Definiti
 		}
 	}
 	if !found {
-		b.join(b.ids[d], b.add(Node{Kind: Missing, Name: "no application"}), name, true, true)
+		b.join(b.ids[d], b.add(Node{Kind: Missing, Name: name, Class: "no application"}), name, true, true)
 	}
 }
 

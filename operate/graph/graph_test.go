@@ -5,10 +5,14 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -111,15 +115,57 @@ func TestMermaid(t *testing.T) {
 	}
 }
 
+// missingPart is what a red box says is missing.
+func missingPart(n Node) string {
+	if n.Kind == Missing {
+		return n.Class
+	}
+	return ""
+}
+
+// Forty transports at one dispatcher: every label stands level beside its own
+// transport, and meets no other label.
+func TestLabelsOfManyTransportsStayApart(t *testing.T) {
+	files := map[string]string{}
+	var names []string
+	for i := range 40 {
+		name := fmt.Sprintf("smpp_%02d", i)
+		names = append(names, name)
+		files[name] = "transport_class: line\ntransport_name: " + name + "\n"
+	}
+	files["join"] = "router_class: simple\ntransport_names: [" + strings.Join(names, ", ") + "]\nexposed_names: [app]\nroute_mappings: {smpp_00: app}\n"
+	files["app"] = "application_class: answer\ntransport_name: app\n"
+	var out bytes.Buffer
+	if err := load(t, files).SVG(&out, Light); err != nil {
+		t.Fatal(err)
+	}
+	labels := regexp.MustCompile(`class="label tn" x="([0-9.]+)" y="([0-9.]+)"`).FindAllStringSubmatch(out.String(), -1)
+	if len(labels) != 40 || strings.Contains(out.String(), "rotate(") {
+		t.Fatalf("%d labels of 40, all level", len(labels))
+	}
+	const lineHeight = 14.0
+	var rows []float64
+	for _, l := range labels {
+		y, _ := strconv.ParseFloat(l[2], 64)
+		rows = append(rows, y)
+	}
+	slices.Sort(rows)
+	for i := 1; i < len(rows); i++ {
+		if rows[i]-rows[i-1] < lineHeight {
+			t.Errorf("labels at %g and %g overlap", rows[i-1], rows[i])
+		}
+	}
+}
+
 func TestWhatIsNotConnectedIsRed(t *testing.T) {
 	g := load(t, tangle)
 	var reds []string
 	for _, n := range g.Nodes {
 		if n.red() {
-			reds = append(reds, n.Name)
+			reds = append(reds, strings.TrimSpace(n.Name+" "+missingPart(n)))
 		}
 	}
-	if got := strings.Join(reds, ", "); got != `alone, <lonely> & "x", no transport, no application, no application` {
+	if got := strings.Join(reds, ", "); got != `alone, <lonely> & "x", missing no transport, gone no application, other no application` {
 		t.Errorf("red are %s", got)
 	}
 	loose := 0

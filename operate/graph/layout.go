@@ -1,14 +1,20 @@
 package graph
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Sizes of the drawing, in pixels.
 const (
 	nodeHeight = 44
 	dummyH     = 22 // the room an edge needs that passes a column
 	rowGap     = 34
+	denseGap   = 12 // in place of rowGap in columns of more than denseRows boxes
+	denseRows  = 10
 	margin     = 28
-	minGap     = 110 // between two columns, at least; long labels make it wider
+	slopeRoom  = 60 // between two columns, beside the labels
+	labelPad   = 24 // what a label's level stretch is longer than the label
 )
 
 // box is a node with its place, or a bend of an edge that passes a column.
@@ -18,6 +24,7 @@ type box struct {
 	order  float64
 	x, y   float64 // of its centre
 	w, h   float64
+	dense  bool // it stands in a long column
 	left   []*box
 	right  []*box
 }
@@ -28,6 +35,9 @@ type wire struct {
 	boxes []*box
 	// outY and inY are where it leaves its first box and enters its last.
 	outY, inY float64
+	// labelLast: the label stands at its last box, where fewer wires meet.
+	labelLast bool
+	stub      float64 // the length of the level stretch that carries the label
 	low       float64 // how far down it goes round, where it closes a circle
 }
 
@@ -60,6 +70,7 @@ func place(g Graph) *layout {
 		l.wire(e, l.nodes[index(g, e.From)], l.nodes[index(g, e.To)])
 	}
 	l.sortColumns()
+	l.stretch()
 	l.spread()
 	l.fan()
 	l.measure(g)
@@ -191,14 +202,36 @@ func (l *layout) circle() {
 	}
 }
 
+// steepness is how much wider two columns stand apart for each pixel that a wire
+// between them climbs.
+const steepness = 0.12
+
 func (l *layout) gap(column int) float64 {
-	gap := float64(minGap)
+	label, climb := 0.0, 0.0
 	for _, w := range l.wires {
-		if w.boxes[0].column == column {
-			gap = max(gap, labelWidth(w.edge.Connector)+60)
+		if w.labelColumn() == column {
+			label = max(label, labelWidth(w.edge.Connector)+labelPad)
+		}
+		for i, b := range w.boxes[1:] {
+			if from := w.boxes[i]; from.column == column {
+				climb = max(climb, math.Abs(b.y-from.y))
+			}
 		}
 	}
-	return gap
+	for _, w := range l.wires {
+		if w.labelColumn() == column {
+			w.stub = label // all bend at one place, and cross no label
+		}
+	}
+	return label + slopeRoom + climb*steepness
+}
+
+// labelColumn is the column that the label stands to the right of.
+func (w *wire) labelColumn() int {
+	if w.labelLast {
+		return w.boxes[len(w.boxes)-1].column - 1
+	}
+	return w.boxes[0].column
 }
 
 // apart puts the workers that meet nobody on connectors into a row of their own.

@@ -44,12 +44,20 @@ func mean(boxes []*box, of func(*box) float64, otherwise float64) float64 {
 	return sum / float64(len(boxes))
 }
 
+// stretch makes a box high enough for the wires at its sides.
+func (l *layout) stretch() {
+	for _, b := range l.nodes {
+		b.h = max(nodeHeight, fanStep*float64(max(len(b.left), len(b.right))))
+	}
+}
+
 // spread gives the boxes their height: near what they are joined to, in their
 // order, none on another.
 func (l *layout) spread() {
 	for _, column := range l.columns {
 		for i, b := range column {
 			b.y = float64(i) * (nodeHeight + rowGap)
+			b.dense = len(column) > denseRows
 		}
 	}
 	for range sweeps {
@@ -107,6 +115,9 @@ func (l *layout) fan() {
 		first, last := w.boxes[0], w.boxes[len(w.boxes)-1]
 		out[first], in[last] = append(out[first], w), append(in[last], w)
 	}
+	for _, w := range l.wires {
+		w.labelLast = !w.back() && len(in[w.boxes[len(w.boxes)-1]]) < len(out[w.boxes[0]])
+	}
 	for b, wires := range out {
 		fanSide(b, wires, func(w *wire) float64 { return w.boxes[1].y }, func(w *wire, y float64) { w.outY = y })
 	}
@@ -123,4 +134,9 @@ func fanSide(b *box, wires []*wire, other func(*wire) float64, set func(*wire, f
 	}
 }
 
-func apart(a, b *box) float64 { return (a.h+b.h)/2 + rowGap }
+func apart(a, b *box) float64 {
+	if a.dense {
+		return (a.h+b.h)/2 + denseGap
+	}
+	return (a.h+b.h)/2 + rowGap
+}

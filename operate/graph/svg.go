@@ -103,7 +103,7 @@ func (d *drawing) node(n Node, b *box) {
 	for i := last; i >= 0; i-- {
 		off := float64(i) * copies
 		d.add(`<rect class="%s" x="%s" y="%s" width="%s" height="%s" rx="%s"/>`,
-			shape, num(b.x-b.w/2+off), num(b.y-b.h/2+off), num(b.w), num(b.h), num(b.h/2))
+			shape, num(b.x-b.w/2+off), num(b.y-b.h/2+off), num(b.w), num(b.h), num(nodeHeight/2))
 	}
 	if n.Class == "" {
 		d.add(`<text class="name" x="%s" y="%s">%s</text></g>`, num(b.x), num(b.y+4.5), html.EscapeString(n.Name))
@@ -116,7 +116,7 @@ func (d *drawing) node(n Node, b *box) {
 func (n Node) describe() string {
 	switch {
 	case n.Kind == Missing:
-		return "nobody of these files is here"
+		return fmt.Sprintf("%s %s: no file here serves it", n.Class, n.Name)
 	case n.Alone:
 		return fmt.Sprintf("%s %s (%s): connected to nothing", n.Kind, n.Name, n.File)
 	}
@@ -144,18 +144,27 @@ func (w *wire) points() []point {
 			{right + 2, w.outY}, {right + detour, w.outY}, {right + detour, w.low}, {left - detour, w.low}, {left - detour, w.inY}, {left - 2, w.inY},
 		}
 	}
-	ps := []point{{first.x + first.w/2 + 2 + inset(w.outY-first.y, first.h), w.outY}}
+	start := point{first.x + first.w/2 + 2 + inset(w.outY-first.y, first.h), w.outY}
+	end := point{last.x - last.w/2 - 2 - inset(w.inY-last.y, last.h), w.inY}
+	ps := []point{start}
+	if !w.labelLast {
+		ps = append(ps, point{first.x + first.w/2 + w.stub, start.y})
+	}
 	for _, b := range w.boxes[1 : len(w.boxes)-1] {
 		ps = append(ps, point{b.x, b.y})
 	}
-	return append(ps, point{last.x - last.w/2 - 2 - inset(w.inY-last.y, last.h), w.inY})
+	if w.labelLast {
+		ps = append(ps, point{last.x - last.w/2 - w.stub, end.y})
+	}
+	return append(ps, end)
 }
 
-// inset is how far the round end of a box lies behind its tip at a height; it
-// is not positive.
+// inset is how far the round corner of a box lies behind its side at a height
+// above or below its centre; it is not positive.
 func inset(dy, h float64) float64 {
-	r := h / 2
-	return math.Sqrt(max(0, r*r-dy*dy)) - r
+	r := nodeHeight / 2.0
+	over := max(0, math.Abs(dy)-(h/2-r))
+	return math.Sqrt(max(0, r*r-over*over)) - r
 }
 
 // bendRadius is how early a wire begins to turn.
@@ -197,15 +206,16 @@ func toward(a, b point, distance float64) point {
 	return point{a.x + (b.x-a.x)*distance/length, a.y + (b.y-a.y)*distance/length}
 }
 
-// label writes a wire's connector along its first stretch, just above it.
+// label writes a wire's connector above its level stretch.
 func (d *drawing) label(w *wire) {
 	ps := w.points()
 	a, b := ps[0], ps[1]
-	if w.back() {
+	switch {
+	case w.back():
 		a, b = ps[3], ps[2]
+	case w.labelLast:
+		a, b = ps[len(ps)-2], ps[len(ps)-1]
 	}
-	angle := math.Atan2(b.y-a.y, b.x-a.x) * 180 / math.Pi
-	x, y := (a.x+b.x)/2, (a.y+b.y)/2
-	d.add(`<text class="label %s" transform="translate(%s %s) rotate(%s)" y="-5">%s</text>`,
-		w.edge.class(), num(x), num(y), num(angle), html.EscapeString(w.edge.Connector))
+	d.add(`<text class="label %s" x="%s" y="%s">%s</text>`,
+		w.edge.class(), num((a.x+b.x)/2), num(a.y-5), html.EscapeString(w.edge.Connector))
 }
