@@ -120,7 +120,7 @@ func TestExamine(t *testing.T) {
 		"an unknown key of a middleware": {
 			[]string{"sms.yaml", transport, "one.yaml", app, "join.yaml", route("one") + "middleware:\n  - log: {class: nothing, consume_prio: 3}\n"},
 			[]string{
-				`join.yaml:6: unknown key "consume_prio" in middleware log; did you mean "consume_priority"?; its options stand under log: at the top level`,
+				`join.yaml:6: unknown key "consume_prio" in middleware.0.log; did you mean "consume_priority"?; its options stand under log: at the top level`,
 			},
 		},
 	} {

@@ -1,15 +1,14 @@
-// Package config reads YAML strictly: a key nobody knows is refused with its
-// file, line and the key it was probably meant to be. Plugins are configured by
-// decoding over their defaults; none of them reads a file itself.
+// Package options turns YAML files into checked structs. It is strict: an unknown
+// key is refused with its file, its line and the nearest known key. Plugins are
+// configured by decoding over their defaults; none of them reads a file itself.
 package options
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
-	"regexp"
+	"reflect"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -18,13 +17,15 @@ import (
 // Document is one YAML file whose top level is a mapping. Several structs take
 // their share of its keys (Into, Section); Rest refuses what nobody took.
 type Document struct {
-	Path     string
-	hash     string
-	root     *yaml.Node
-	entries  []entry
-	expanded map[*yaml.Node]bool // values that came from the environment
-	known    []string            // keys somebody could have taken, for "did you mean"
-	warnings []string
+	Path       string
+	hash       string
+	entries    []entry
+	index      map[string]int      // of entries, by key
+	expanded   map[*yaml.Node]bool // values that came from the environment
+	unresolved map[*yaml.Node]bool // values whose variable is not set; see Inspect
+	inspected  bool
+	known      []string // keys somebody could have taken, for "did you mean"
+	warnings   []string
 }
 
 type entry struct {
@@ -44,22 +45,40 @@ func Read(path string) (*Document, error) {
 
 // Parse reads the text of a file; path is for errors, env looks variables up.
 func Parse(path string, text []byte, env func(string) (string, bool)) (*Document, error) {
+	return parse(&Document{Path: path}, text, env)
+}
+
+// Inspect is Parse for a file whose worker is not to run here: it reads no
+// secret's file, and a variable that is not set is no error; values that are
+// made of it keep their defaults, and texts their ${NAME}.
+func Inspect(path string, text []byte, env func(string) (string, bool)) (*Document, error) {
+	return parse(&Document{Path: path, inspected: true}, text, env)
+}
+
+func parse(d *Document, text []byte, env func(string) (string, bool)) (*Document, error) {
 	var file yaml.Node
 	if err := yaml.Unmarshal(text, &file); err != nil {
-		return nil, syntaxError(path, err)
+		return nil, syntaxError(d.Path, err)
 	}
-	d := &Document{Path: path, hash: hashOf(text), expanded: map[*yaml.Node]bool{}}
+	d.hash, d.index, d.expanded, d.unresolved = hashOf(text), map[string]int{}, map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
 	if len(file.Content) == 0 {
 		return d, nil
 	}
-	d.root = file.Content[0]
-	if d.root.Kind != yaml.MappingNode {
-		return nil, d.errorAt(d.root, "the file must be a mapping of keys to values")
+	root := file.Content[0]
+	if root.Kind != yaml.MappingNode {
+		return nil, d.errorAt(root, "the file must be a mapping of keys to values")
 	}
-	if err := d.expand(d.root, env); err != nil {
+	if err := d.expand(root, env); err != nil {
 		return nil, err
 	}
-	return d, d.split(d.root)
+	split := decoder{doc: d}
+	split.pairs(root, nil, func(key, value *yaml.Node) { d.put(entry{key: key, value: value}) })
+	return d, split.errs.err()
+}
+
+func (d *Document) put(e entry) {
+	d.index[e.key.Value] = len(d.entries)
+	d.entries = append(d.entries, e)
 }
 
 // Hash is a short hash of the file's text, before ${NAME} is expanded, so that
@@ -71,38 +90,21 @@ func hashOf(text []byte) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-func (d *Document) split(mapping *yaml.Node) error {
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		key, value := mapping.Content[i], mapping.Content[i+1]
-		if key.Tag == "!!merge" {
-			if err := d.split(resolve(value)); err != nil {
-				return err
-			}
-			continue
-		}
-		if was := d.entry(key.Value); was != nil {
-			return d.errorAt(key, "%s is there twice; the first is in line %d", key.Value, was.key.Line)
-		}
-		d.entries = append(d.entries, entry{key: key, value: value})
-	}
-	return nil
-}
-
-var syntaxErrorLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-
-// syntaxError puts yaml's line where all our errors have it.
+// syntaxError puts yaml's line, which it only writes into the text of its errors,
+// where all our errors have it.
 func syntaxError(path string, err error) error {
-	if m := syntaxErrorLine.FindStringSubmatch(err.Error()); m != nil {
-		return fmt.Errorf("%s:%s: this is no YAML: %s", path, m[1], m[2])
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	var line int
+	if n, _ := fmt.Sscanf(text, "line %d:", &line); n == 1 {
+		_, text, _ = strings.Cut(text, ": ")
+		path = fmt.Sprintf("%s:%d", path, line)
 	}
-	return fmt.Errorf("%s: this is no YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+	return fmt.Errorf("%s: this is no YAML: %s", path, text)
 }
 
 func (d *Document) entry(key string) *entry {
-	for i := range d.entries {
-		if d.entries[i].key.Value == key {
-			return &d.entries[i]
-		}
+	if i, is := d.index[key]; is {
+		return &d.entries[i]
 	}
 	return nil
 }
@@ -154,7 +156,7 @@ func (d *Document) Section(key string, v any) error {
 		return nil
 	}
 	e.used = true
-	return d.decode(resolve(e.value), v)
+	return d.decode(e.value, v, key)
 }
 
 // Ignore takes a key without using it, and says whether it was there.
@@ -168,13 +170,13 @@ func (d *Document) Ignore(key string) bool {
 
 // Rest refuses the keys nobody has taken.
 func (d *Document) Rest() error {
-	var errs []error
+	var errs errorList
 	for _, e := range d.entries {
-		if !e.used {
-			errs = append(errs, d.errorAt(e.key, "unknown key %q%s", e.key.Value, DidYouMean(e.key.Value, d.known)))
+		if !e.used && !errs.full() {
+			errs.add(d.errorAt(e.key, "unknown key %q%s", e.key.Value, DidYouMean(e.key.Value, d.known)))
 		}
 	}
-	return errors.Join(errs...)
+	return errs.err()
 }
 
 // Set puts a value over a top-level key, as `--set-option key:value` does; the
@@ -187,29 +189,24 @@ func (d *Document) Set(key, text string) error {
 	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
 	if len(value.Content) > 0 {
 		node = value.Content[0]
+		node.Line = 0 // of the text, not of the file
 	}
 	if e := d.entry(key); e != nil {
 		e.value = node
 		return nil
 	}
 	name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}
-	d.entries = append(d.entries, entry{key: name, value: node})
+	d.put(entry{key: name, value: node})
 	return nil
 }
 
 // Warnings are things to mend that stop nothing, such as a secret in clear.
 func (d *Document) Warnings() []string { return d.warnings }
 
-func (d *Document) decode(node *yaml.Node, v any) error {
-	w := walker{doc: d}
-	w.walk(node, typeOf(v), nil)
-	if len(w.errs) > 0 {
-		return errors.Join(w.errs...)
-	}
-	if err := node.Decode(v); err != nil {
-		return d.Locate(yamlError(err))
-	}
-	return nil
+func (d *Document) decode(node *yaml.Node, v any, path ...string) error {
+	w := decoder{doc: d}
+	w.decode(node, reflect.ValueOf(v).Elem(), path)
+	return w.errs.err()
 }
 
 func (d *Document) errorAt(node *yaml.Node, format string, args ...any) error {
@@ -221,11 +218,4 @@ func (d *Document) position(node *yaml.Node) string {
 		return d.Path
 	}
 	return fmt.Sprintf("%s:%d", d.Path, node.Line)
-}
-
-func resolve(node *yaml.Node) *yaml.Node {
-	for node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
-	return node
 }

@@ -3,6 +3,7 @@ package options
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -27,18 +28,23 @@ func (e *FieldError) Error() string { return strings.Join(e.Keys, ".") + ": " + 
 
 func (e *FieldError) Unwrap() error { return e.Err }
 
-type lineError struct {
-	line int
-	text string
+// errorList joins errors, of which it keeps the first maxErrors.
+type errorList []error
+
+func (l *errorList) add(err error) {
+	if !l.full() {
+		*l = append(*l, err)
+	}
 }
 
-// Linef makes an error about a line, for types that decode themselves;
-// Document.Locate puts the file before it.
-func Linef(line int, format string, args ...any) error {
-	return &lineError{line, fmt.Sprintf(format, args...)}
-}
+func (l *errorList) full() bool { return len(*l) >= maxErrors }
 
-func (e *lineError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.text) }
+func (l *errorList) err() error {
+	if l.full() {
+		return errors.Join(append(*l, errors.New("there may be more errors; correct these first"))...)
+	}
+	return errors.Join(*l...)
+}
 
 // Locate puts file and line before an error of a Validate method; each part of
 // a joined error gets its own. Below a section (a middleware's, say) the keys
@@ -48,22 +54,20 @@ func (d *Document) Locate(err error, prefix ...string) error {
 		return nil
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var errs []error
+		var errs errorList
 		for _, part := range joined.Unwrap() {
-			errs = append(errs, d.Locate(part, prefix...))
+			if !errs.full() {
+				errs.add(d.Locate(part, prefix...))
+			}
 		}
-		return errors.Join(errs...)
+		return errs.err()
 	}
+	keys := prefix
 	var field *FieldError
-	var line *lineError
-	switch {
-	case errors.As(err, &field):
-		keys := append(append([]string(nil), prefix...), field.Keys...)
-		return fmt.Errorf("%s: %w", d.Position(keys...), err)
-	case errors.As(err, &line):
-		return fmt.Errorf("%s:%d: %s", d.Path, line.line, line.text)
+	if errors.As(err, &field) {
+		keys = slices.Concat(prefix, field.Keys)
 	}
-	return fmt.Errorf("%s: %w", d.Position(prefix...), err)
+	return fmt.Errorf("%s: %w", d.Position(keys...), err)
 }
 
 // Position is "file:line" of the deepest of keys that is there.

@@ -9,7 +9,7 @@ import (
 
 var variable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`)
 
-// expand replaces ${NAME} and ${NAME:-default} in every value; $${ stays ${.
+// expand replaces ${NAME} and ${NAME:-default} in every value; $${ is a plain ${.
 // It works on the parsed tree, so that no variable can add structure.
 func (d *Document) expand(node *yaml.Node, env func(string) (string, bool)) error {
 	for i, child := range node.Content {
@@ -37,6 +37,10 @@ func (d *Document) expand(node *yaml.Node, env func(string) (string, bool)) erro
 		}
 		return part[3]
 	})
+	if missing != "" && d.inspected {
+		d.unresolved[node] = true
+		return nil
+	}
 	if missing != "" {
 		return d.errorAt(node, "the environment variable %s is not set; set it, or write ${%s:-default}", missing, missing)
 	}

@@ -3,6 +3,7 @@ package options
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"reflect"
 	"strconv"
@@ -15,15 +16,17 @@ import (
 // Duration is written as 90s, 5m, 1h30m, or as a number of seconds.
 type Duration time.Duration
 
-// UnmarshalYAML reads a Duration.
-func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
-	if seconds, err := strconv.ParseFloat(node.Value, 64); err == nil {
-		*d = Duration(seconds * float64(time.Second))
-		return nil
+// UnmarshalText reads a Duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if seconds, notSeconds := strconv.ParseFloat(string(text), 64); notSeconds == nil {
+		parsed, err = time.Duration(seconds*float64(time.Second)), nil
+		if !(math.Abs(seconds) < math.MaxInt64/float64(time.Second)) {
+			return fmt.Errorf("%q is too long a duration", text)
+		}
 	}
-	parsed, err := time.ParseDuration(node.Value)
 	if err != nil {
-		return &lineError{node.Line, fmt.Sprintf("%q is no duration; write seconds, or 90s, 5m, 1h30m", node.Value)}
+		return fmt.Errorf("%q is no duration; write seconds, or 90s, 5m, 1h30m", text)
 	}
 	*d = Duration(parsed)
 	return nil
@@ -38,18 +41,12 @@ func (d Duration) Std() time.Duration { return time.Duration(d) }
 // Names is written as one name or a list of names.
 type Names []string
 
-// UnmarshalYAML reads Names.
-func (n *Names) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind == yaml.ScalarNode && node.Tag != "!!null" {
+func (n *Names) decodeNode(d *decoder, node *yaml.Node, path []string) {
+	if node.Kind == yaml.ScalarNode {
 		*n = Names{node.Value}
-		return nil
+		return
 	}
-	var list []string
-	if err := node.Decode(&list); err != nil {
-		return yamlError(err)
-	}
-	*n = list
-	return nil
+	d.decode(node, reflect.ValueOf((*[]string)(n)).Elem(), path)
 }
 
 const filePrefix = "file:"
@@ -58,19 +55,24 @@ const filePrefix = "file:"
 // shown again.
 type Secret string
 
-// UnmarshalYAML reads a Secret, from its file where it names one.
-func (s *Secret) UnmarshalYAML(node *yaml.Node) error {
-	path, inFile := strings.CutPrefix(node.Value, filePrefix)
-	if !inFile {
+func (s *Secret) decodeNode(d *decoder, node *yaml.Node, path []string) {
+	name, inFile := strings.CutPrefix(node.Value, filePrefix)
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		d.wanted(node, path, "a text")
+	case !inFile || d.doc.inspected:
 		*s = Secret(node.Value)
-		return nil
+	default:
+		text, err := os.ReadFile(name)
+		if err != nil {
+			d.fail(node, path, "is a secret that cannot be read: %v", err)
+		}
+		*s = Secret(strings.TrimRight(string(text), "\r\n"))
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return &lineError{node.Line, fmt.Sprintf("reading a secret: %v", err)}
+	if clear := node.Value != "" && !inFile && !d.doc.expanded[node] && !d.doc.unresolved[node]; clear {
+		d.doc.warnings = append(d.doc.warnings, fmt.Sprintf("%s: %s is a secret in clear; write ${%s} or file:PATH instead",
+			d.doc.position(node), strings.Join(path, "."), strings.ToUpper(strings.Join(path, "_"))))
 	}
-	*s = Secret(strings.TrimRight(string(text), "\r\n"))
-	return nil
 }
 
 const hidden = "******"
@@ -99,24 +101,13 @@ type Pair[V any] struct {
 	Value V
 }
 
-// UnmarshalYAML reads a Map.
-func (m *Map[V]) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind != yaml.MappingNode {
-		return &lineError{node.Line, "must be a mapping of keys to values"}
-	}
-	read := make(Map[V], 0, len(node.Content)/2)
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		pair := Pair[V]{Key: node.Content[i].Value}
-		if err := node.Content[i+1].Decode(&pair.Value); err != nil {
-			return yamlError(err)
-		}
-		if _, twice := read.Get(pair.Key); twice {
-			return &lineError{node.Content[i].Line, fmt.Sprintf("%q is there twice", pair.Key)}
-		}
-		read = append(read, pair)
-	}
-	*m = read
-	return nil
+func (m *Map[V]) decodeNode(d *decoder, node *yaml.Node, path []string) {
+	*m = nil
+	d.pairs(node, path, func(key, value *yaml.Node) {
+		pair := Pair[V]{Key: key.Value}
+		d.decode(value, reflect.ValueOf(&pair.Value).Elem(), append(path, key.Value))
+		*m = append(*m, pair)
+	})
 }
 
 // Get is the value of a key.
@@ -128,5 +119,3 @@ func (m Map[V]) Get(key string) (value V, found bool) {
 	}
 	return value, false
 }
-
-func (m *Map[V]) walkAs() reflect.Type { return reflect.TypeFor[map[string]V]() }

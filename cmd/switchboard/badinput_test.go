@@ -36,7 +36,7 @@ func TestBadFiles(t *testing.T) {
 		},
 		"no class":        {map[string]string{"x.yaml": "transport_names: [sms]\n"}, []string{"x.yaml: one of router_class"}},
 		"no YAML":         {map[string]string{"x.yaml": "a: [\n"}, []string{"x.yaml:1: this is no YAML"}},
-		"another type":    {map[string]string{"x.yaml": "transport_class: telnet\ntransport_name: a\ntelnet_port: many\n"}, []string{`x.yaml:3: here must be a whole number, not "many"`}},
+		"another type":    {map[string]string{"x.yaml": "transport_class: telnet\ntransport_name: a\ntelnet_port: many\n"}, []string{`x.yaml:3: telnet_port must be a whole number, not "many"`}},
 		"no variable":     {map[string]string{"x.yaml": "transport_class: telnet\ntransport_name: ${NOBODY_SETS_THIS}\n"}, []string{"x.yaml:2: the environment variable NOBODY_SETS_THIS is not set"}},
 		"middleware":      {map[string]string{"x.yaml": good + "middleware:\n  - log: vumi.middleware.LogginMiddleware\n"}, []string{"x.yaml:7: middleware log: unknown class"}},
 		"two of one name": {map[string]string{"x.yaml": good + "worker_name: a\n", "y.yaml": "application_class: echo\ntransport_name: app\nworker_name: a\n"}, []string{`y.yaml:3: the worker's name "a" is taken by`}},

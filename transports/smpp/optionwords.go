@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
 	"switchboard/internal/endpoint"
 	"switchboard/options"
 	"switchboard/smpp/pdu"
@@ -17,9 +15,9 @@ import (
 // version is an interface_version (§5.2.4): 0x34 for 3.4.
 type version uint8
 
-// UnmarshalYAML reads 34, "34" and "3.4".
-func (v *version) UnmarshalYAML(node *yaml.Node) error {
-	switch strings.ReplaceAll(strings.TrimPrefix(node.Value, "0x"), ".", "") {
+// UnmarshalText reads 34, "34" and "3.4".
+func (v *version) UnmarshalText(text []byte) error {
+	switch strings.ReplaceAll(strings.TrimPrefix(string(text), "0x"), ".", "") {
 	case "33":
 		*v = version(pdu.Version33)
 	case "34":
@@ -27,7 +25,7 @@ func (v *version) UnmarshalYAML(node *yaml.Node) error {
 	case "50", "5":
 		*v = version(pdu.Version50)
 	default:
-		return fmt.Errorf("line %d: interface_version is %q; write 33, 34 or 50", node.Line, node.Value)
+		return fmt.Errorf("%q is no version; write 33, 34 or 50", text)
 	}
 	return nil
 }
@@ -45,9 +43,9 @@ const (
 	modeReceiver    bindMode = "receiver"
 )
 
-// UnmarshalYAML reads one of the modes.
-func (m *bindMode) UnmarshalYAML(node *yaml.Node) error {
-	return word(node, m, modeTransceiver, modeSplit, modeTransmitter, modeReceiver)
+// UnmarshalText reads one of the modes.
+func (m *bindMode) UnmarshalText(text []byte) error {
+	return word(text, m, modeTransceiver, modeSplit, modeTransmitter, modeReceiver)
 }
 
 func (m bindMode) sends() bool { return m != modeReceiver }
@@ -74,9 +72,9 @@ const (
 	unknownFail   unknownPolicy = "fail"
 )
 
-// UnmarshalYAML reads one of the policies.
-func (p *unknownPolicy) UnmarshalYAML(node *yaml.Node) error {
-	return word(node, p, unknownWait, unknownResend, unknownFail)
+// UnmarshalText reads one of the policies.
+func (p *unknownPolicy) UnmarshalText(text []byte) error {
+	return word(text, p, unknownWait, unknownResend, unknownFail)
 }
 
 // idFormat says how ids are spelt in one place; "auto" finds out.
@@ -87,14 +85,14 @@ const (
 	formatExact idFormat = "exact"
 )
 
-// UnmarshalYAML reads a format.
-func (f *idFormat) UnmarshalYAML(node *yaml.Node) error {
-	if node.Value != string(formatAuto) {
-		if _, err := receipt.ParseIDFormat(node.Value); err != nil {
-			return fmt.Errorf("line %d: %w, and auto", node.Line, err)
+// UnmarshalText reads a format.
+func (f *idFormat) UnmarshalText(text []byte) error {
+	if string(text) != string(formatAuto) {
+		if _, err := receipt.ParseIDFormat(string(text)); err != nil {
+			return fmt.Errorf("%w, and auto", err)
 		}
 	}
-	*f = idFormat(node.Value)
+	*f = idFormat(text)
 	return nil
 }
 
@@ -108,16 +106,16 @@ func (f idFormat) normal(id string) string {
 	return format.Normal(id)
 }
 
-func word[T ~string](node *yaml.Node, into *T, words ...T) error {
+func word[T ~string](text []byte, into *T, words ...T) error {
 	list := make([]string, len(words))
 	for i, w := range words {
-		if node.Value == string(w) {
+		if string(text) == string(w) {
 			*into = w
 			return nil
 		}
 		list[i] = string(w)
 	}
-	return fmt.Errorf("line %d: %q is none of %s%s", node.Line, node.Value, strings.Join(list, ", "), options.DidYouMean(node.Value, list))
+	return fmt.Errorf("%q is none of %s%s", text, strings.Join(list, ", "), options.DidYouMean(string(text), list))
 }
 
 // address is host:port of the SMSC, and whether TLS is spoken there.
