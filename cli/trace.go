@@ -70,7 +70,7 @@ func printTrace(cmd *cobra.Command, trace *store.Trace) error {
 		return err
 	}
 	for _, r := range trace.Records {
-		cmd.Printf("%s %s is %s (%s)%s%s\n", direction(r.Direction), r.ID, r.Status, r.Fact, attempts(&r), because(r.Reason))
+		cmd.Printf("%s %s is %s (%s)%s%s\n", direction(r.Direction), r.ID, r.Status, r.Progress, attempts(&r), because(r.Reason))
 	}
 	for _, missing := range trace.Missing {
 		cmd.Println("missing: " + missing)

@@ -18,7 +18,7 @@ type Record struct {
 	MessageID    string    `json:"message_id,omitempty"` // the message it is of; differs from ID in a broadcast
 	Direction    Direction `json:"direction"`
 	Status       Status    `json:"state"`
-	Fact         string    `json:"fact"` // the Fact's name
+	Progress     string    `json:"progress"` // the Progress's name
 	Reason       string    `json:"reason,omitempty"`
 	Backend      string    `json:"transport"`
 	Address      string    `json:"address"`               // the person's

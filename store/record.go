@@ -70,8 +70,8 @@ type Recorder interface {
 	Record(ctx context.Context, batch []Envelope) (rejected []Rejected, err error)
 }
 
-// Janitor keeps the record in bounds.
-type Janitor interface {
+// Retention keeps the record in bounds.
+type Retention interface {
 	// Retention forgets what is older than the present month and the
 	// keepMonths months before it, and says how many months (PostgreSQL, by
 	// dropping partitions) or rows (SQLite) it dropped.

@@ -28,62 +28,62 @@ const (
 	StatusError     Status = "E" // an error occurred; there is always a reason
 )
 
-// Fact is the most telling thing known of a transmission. Facts of a direction
+// Progress is the most telling thing known of a transmission. Facts of a direction
 // are ordered, by their place in the table of stages: a greater one was learned
-// later, or says more. What is known never depends on the order in which facts
+// later, or says more. What is known never depends on the order in which progress values
 // arrive, because only the greatest counts.
 //
 // The numbers are stored, and programs of different ages share a database: a
 // number means the same for ever, and a new fact takes a new one.
-type Fact int
+type Progress int
 
-// The facts of an outbound transmission.
+// The progress values of an outbound transmission.
 const (
-	Queued      Fact = 0  // stored, not handed to its transport yet
-	Cancelled   Fact = 1  // withdrawn before it was handed over
-	Handed      Fact = 2  // on its transport's queue
-	Underway    Fact = 12 // a delivery report: pending
-	Refused     Fact = 3  // nack: the transport or the outside would not have it
-	Sent        Fact = 4  // ack
-	Undelivered Fact = 5  // a delivery report: failed
-	Delivered   Fact = 6  // a delivery report: delivered
+	Queued      Progress = 0  // stored, not handed to its transport yet
+	Cancelled   Progress = 1  // withdrawn before it was handed over
+	HandedOver  Progress = 2  // on its transport's queue
+	Pending     Progress = 12 // a delivery report: pending
+	Refused     Progress = 3  // nack: the transport or the outside would not have it
+	Sent        Progress = 4  // ack
+	Undelivered Progress = 5  // a delivery report: failed
+	Delivered   Progress = 6  // a delivery report: delivered
 )
 
-// The facts of an inbound transmission.
+// The progress values of an inbound transmission.
 const (
-	Received  Fact = 8  // on the transport's inbound queue
-	Replied   Fact = 9  // somebody answered it
-	Errored   Fact = 10 // an application gave up on it
-	Processed Fact = 11 // an application has done with it
+	Received  Progress = 8  // on the transport's inbound queue
+	Replied   Progress = 9  // somebody answered it
+	Errored   Progress = 10 // an application gave up on it
+	Processed Progress = 11 // an application has done with it
 )
 
 // Stage is one row of the state table.
 type Stage struct {
-	Fact      Fact
+	Progress  Progress
 	Direction Direction
 	Status    Status
-	Name      string // as stored in reasons and shown to people
-	Cause     string // what makes it true
-	After     []Fact // what usually comes before; any lesser fact may
-	Retry     []Fact // what a new attempt leads back to
+	Name      string     // as stored in reasons and shown to people
+	Cause     string     // what makes it true
+	After     []Progress // what usually comes before; any lesser fact may
+	Retry     []Progress // what a new attempt leads back to
 }
 
 // stages is the state machine: the code, the SQL and docs/states.md are all
-// made from it. Within a direction it is ordered as the facts are.
+// made from it. Within a direction it is ordered as the progress values are.
 var stages = [...]Stage{
-	{Fact: Queued, Direction: Outbound, Status: StatusQueued, Name: "queued", Cause: "stored by a broadcast"},
-	{Fact: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled, or opted out", After: []Fact{Queued}},
-	{Fact: Handed, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Fact{Queued}},
-	{Fact: Underway, Direction: Outbound, Status: StatusSent, Name: "underway", Cause: "delivery report pending", After: []Fact{Handed}},
-	{Fact: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Fact{Handed, Underway}, Retry: []Fact{Queued}},
-	{Fact: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack", After: []Fact{Handed, Underway, Refused}},
-	{Fact: Undelivered, Direction: Outbound, Status: StatusError, Name: "undelivered", Cause: "delivery report failed", After: []Fact{Underway, Sent}, Retry: []Fact{Queued}},
-	{Fact: Delivered, Direction: Outbound, Status: StatusDelivered, Name: "delivered", Cause: "delivery report delivered", After: []Fact{Underway, Sent, Undelivered}},
+	{Progress: Queued, Direction: Outbound, Status: StatusQueued, Name: "queued", Cause: "stored by a broadcast"},
+	{Progress: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled, or opted out", After: []Progress{Queued}},
+	{Progress: HandedOver, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Progress{Queued}},
+	{Progress: Pending, Direction: Outbound, Status: StatusSent, Name: "underway", Cause: "delivery report pending", After: []Progress{HandedOver}},
+	{Progress: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Progress{HandedOver, Pending}, Retry: []Progress{Queued}},
+	{Progress: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack", After: []Progress{HandedOver, Pending, Refused}},
+	{Progress: Undelivered, Direction: Outbound, Status: StatusError, Name: "undelivered", Cause: "delivery report failed", After: []Progress{Pending, Sent}, Retry: []Progress{Queued}},
+	{Progress: Delivered, Direction: Outbound, Status: StatusDelivered, Name: "delivered", Cause: "delivery report delivered", After: []Progress{Pending, Sent, Undelivered}},
 
-	{Fact: Received, Direction: Inbound, Status: StatusQueued, Name: "received", Cause: "on the transport's inbound queue"},
-	{Fact: Replied, Direction: Inbound, Status: StatusProcessed, Name: "replied", Cause: "a reply names it", After: []Fact{Received}},
-	{Fact: Errored, Direction: Inbound, Status: StatusError, Name: "errored", Cause: "receipt errored", After: []Fact{Received, Replied}},
-	{Fact: Processed, Direction: Inbound, Status: StatusProcessed, Name: "processed", Cause: "receipt processed", After: []Fact{Received, Replied, Errored}},
+	{Progress: Received, Direction: Inbound, Status: StatusQueued, Name: "received", Cause: "on the transport's inbound queue"},
+	{Progress: Replied, Direction: Inbound, Status: StatusProcessed, Name: "replied", Cause: "a reply names it", After: []Progress{Received}},
+	{Progress: Errored, Direction: Inbound, Status: StatusError, Name: "errored", Cause: "receipt errored", After: []Progress{Received, Replied}},
+	{Progress: Processed, Direction: Inbound, Status: StatusProcessed, Name: "processed", Cause: "receipt processed", After: []Progress{Received, Replied, Errored}},
 }
 
 // Stages is the state table.
@@ -91,59 +91,59 @@ func Stages() []Stage { return slices.Clone(stages[:]) }
 
 // place is a fact's row in the table, which says how much it counts; -1 when
 // this program does not know it.
-func (f Fact) place() int {
+func (f Progress) place() int {
 	for i := range stages {
-		if stages[i].Fact == f {
+		if stages[i].Progress == f {
 			return i
 		}
 	}
 	return -1
 }
 
-func (f Fact) stage() Stage {
+func (f Progress) stage() Stage {
 	if i := f.place(); i >= 0 {
 		return stages[i]
 	}
-	return Stage{Fact: f, Name: "unknown"}
+	return Stage{Progress: f, Name: "unknown"}
 }
 
-// Compare orders the facts of a direction: negative when f says less than o.
-func (f Fact) Compare(o Fact) int { return cmp.Compare(f.place(), o.place()) }
+// Compare orders the progress values of a direction: negative when f says less than o.
+func (f Progress) Compare(o Progress) int { return cmp.Compare(f.place(), o.place()) }
 
 // Known says whether this program knows the fact; a newer one may store others.
-func (f Fact) Known() bool { return f.place() >= 0 }
+func (f Progress) Known() bool { return f.place() >= 0 }
 
 // Status is the letter of a transmission of which f is known.
-func (f Fact) Status() Status { return f.stage().Status }
+func (f Progress) Status() Status { return f.stage().Status }
 
 // String is the fact's name.
-func (f Fact) String() string { return f.stage().Name }
+func (f Progress) String() string { return f.stage().Name }
 
-// Progress is how far a transmission has come: facts count within an attempt,
+// AttemptProgress is how far a transmission has come: progress values count within an attempt,
 // and a later attempt outweighs what is known of an earlier one.
-type Progress struct {
-	Attempt int // from 1
-	Fact    Fact
+type AttemptProgress struct {
+	Attempt  int // from 1
+	Progress Progress
 }
 
 // Compare orders progress: negative when p is behind o.
-func (p Progress) Compare(o Progress) int {
-	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), p.Fact.Compare(o.Fact))
+func (p AttemptProgress) Compare(o AttemptProgress) int {
+	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), p.Progress.Compare(o.Progress))
 }
 
-// Learn is the progress when f becomes known of an attempt, 0 for the present
+// Advance is the progress when f becomes known of an attempt, 0 for the present
 // one. What is said of an earlier attempt changes nothing: this one is for its
 // failure. Only a message that arrived has arrived, whichever attempt it was.
-func (p Progress) Learn(attempt int, f Fact) Progress {
+func (p AttemptProgress) Advance(attempt int, f Progress) AttemptProgress {
 	was := p
 	if attempt > p.Attempt {
-		p = Progress{attempt, f}
+		p = AttemptProgress{attempt, f}
 	}
-	if (attempt == 0 || attempt == p.Attempt || f == Delivered) && f.Compare(p.Fact) > 0 {
-		p.Fact = f
+	if (attempt == 0 || attempt == p.Attempt || f == Delivered) && f.Compare(p.Progress) > 0 {
+		p.Progress = f
 	}
-	if was.Fact == Delivered {
-		p.Fact = Delivered
+	if was.Progress == Delivered {
+		p.Progress = Delivered
 	}
 	return p
 }

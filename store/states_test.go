@@ -27,20 +27,20 @@ func TestStatesPage(t *testing.T) {
 }
 
 func TestStagesAreOrderedAndComplete(t *testing.T) {
-	seen := map[store.Fact]bool{}
+	seen := map[store.Progress]bool{}
 	var last store.Stage
 	for i, s := range store.Stages() {
-		if seen[s.Fact] || i > 0 && s.Direction == last.Direction && s.Fact.Compare(last.Fact) <= 0 {
-			t.Errorf("%s is not after %s", s.Fact, last.Fact)
+		if seen[s.Progress] || i > 0 && s.Direction == last.Direction && s.Progress.Compare(last.Progress) <= 0 {
+			t.Errorf("%s is not after %s", s.Progress, last.Progress)
 		}
 		last = s
 		for _, from := range s.After {
-			if !seen[from] || from.Compare(s.Fact) >= 0 {
-				t.Errorf("%s comes after %s, which is not before it", s.Fact, from)
+			if !seen[from] || from.Compare(s.Progress) >= 0 {
+				t.Errorf("%s comes after %s, which is not before it", s.Progress, from)
 			}
 		}
-		seen[s.Fact] = true
-		if s.Fact.Status() != s.Status || s.Name == "" || s.Cause == "" || !s.Fact.Known() {
+		seen[s.Progress] = true
+		if s.Progress.Status() != s.Status || s.Name == "" || s.Cause == "" || !s.Progress.Known() {
 			t.Errorf("stage %+v", s)
 		}
 	}
@@ -56,12 +56,12 @@ func TestStoredNumbers(t *testing.T) {
 	}
 	got := map[int]string{}
 	for _, s := range store.Stages() {
-		got[int(s.Fact)] = s.Name
+		got[int(s.Progress)] = s.Name
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if unknown := store.Fact(99); unknown.Known() || unknown.String() != "unknown" {
+	if unknown := store.Progress(99); unknown.Known() || unknown.String() != "unknown" {
 		t.Errorf("fact 99 is %s", unknown)
 	}
 }
@@ -86,21 +86,21 @@ func TestMessageFollowsItsTransmissions(t *testing.T) {
 	}
 }
 
-// TestLearningHasNoOrder: what is known is the same however facts come, of
+// TestLearningHasNoOrder: what is known is the same however progress values come, of
 // whichever attempts.
 func TestLearningHasNoOrder(t *testing.T) {
-	var said []store.Progress
+	var said []store.AttemptProgress
 	for _, s := range store.Stages() {
 		for attempt := 1; s.Direction == store.Outbound && attempt <= 3; attempt++ {
-			said = append(said, store.Progress{Attempt: attempt, Fact: s.Fact})
+			said = append(said, store.AttemptProgress{Attempt: attempt, Progress: s.Progress})
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		list := rapid.SliceOfN(rapid.SampledFrom(said), 1, 8).Draw(t, "said")
 		shuffled := rapid.Permutation(list).Draw(t, "shuffled")
-		one, other := store.Progress{Attempt: 1}, store.Progress{Attempt: 1}
+		one, other := store.AttemptProgress{Attempt: 1}, store.AttemptProgress{Attempt: 1}
 		for i := range list {
-			one, other = one.Learn(list[i].Attempt, list[i].Fact), other.Learn(shuffled[i].Attempt, shuffled[i].Fact)
+			one, other = one.Advance(list[i].Attempt, list[i].Progress), other.Advance(shuffled[i].Attempt, shuffled[i].Progress)
 		}
 		if diff := cmp.Diff(one, other); diff != "" {
 			t.Errorf("-one +other:\n%s", diff)
@@ -109,23 +109,23 @@ func TestLearningHasNoOrder(t *testing.T) {
 }
 
 func TestAttempts(t *testing.T) {
-	two := func(f store.Fact) store.Progress { return store.Progress{Attempt: 2, Fact: f} }
+	two := func(f store.Progress) store.AttemptProgress { return store.AttemptProgress{Attempt: 2, Progress: f} }
 	for _, c := range []struct {
-		was     store.Fact // in attempt 2
+		was     store.Progress // in attempt 2
 		attempt int
-		fact    store.Fact
-		want    store.Progress
+		fact    store.Progress
+		want    store.AttemptProgress
 	}{
-		{store.Queued, 1, store.Handed, two(store.Queued)},
+		{store.Queued, 1, store.HandedOver, two(store.Queued)},
 		{store.Queued, 1, store.Sent, two(store.Queued)},
 		{store.Sent, 1, store.Undelivered, two(store.Sent)},
 		{store.Refused, 1, store.Delivered, two(store.Delivered)},
 		{store.Queued, 0, store.Sent, two(store.Sent)},
 		{store.Sent, 2, store.Undelivered, two(store.Undelivered)},
-		{store.Undelivered, 3, store.Queued, store.Progress{Attempt: 3, Fact: store.Queued}},
-		{store.Delivered, 3, store.Refused, store.Progress{Attempt: 3, Fact: store.Delivered}},
+		{store.Undelivered, 3, store.Queued, store.AttemptProgress{Attempt: 3, Progress: store.Queued}},
+		{store.Delivered, 3, store.Refused, store.AttemptProgress{Attempt: 3, Progress: store.Delivered}},
 	} {
-		if got := two(c.was).Learn(c.attempt, c.fact); got != c.want {
+		if got := two(c.was).Advance(c.attempt, c.fact); got != c.want {
 			t.Errorf("attempt 2 is %s, and attempt %d is %s: %+v, want %+v", c.was, c.attempt, c.fact, got, c.want)
 		}
 	}

@@ -141,6 +141,10 @@ func code(err error) string {
 	return ""
 }
 
+func (dialect) HasVersionTable() string {
+	return "SELECT to_regclass('goose_db_version') IS NOT NULL"
+}
+
 func (dialect) Conflict(err error) bool {
 	switch code(err) {
 	case serializationFailure, deadlockDetected, lockNotAvailable:

@@ -43,7 +43,7 @@ func fill(b testing.TB, c *pgx.Conn, transmissions, people int) {
 	run("ANALYZE")
 }
 
-func fact(f store.Fact) string { return strconv.Itoa(int(f)) }
+func fact(f store.Progress) string { return strconv.Itoa(int(f)) }
 
 // fillMonth makes the partition without its indexes, which are faster built
 // than kept.

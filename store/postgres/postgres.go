@@ -27,7 +27,7 @@ import (
 )
 
 //go:embed migrations/*.sql
-var migrations embed.FS
+var embedded embed.FS
 
 var (
 	_ store.State    = (*DB)(nil)
@@ -44,8 +44,6 @@ type Settings struct {
 
 const (
 	defaultConns  = 8
-	sweepEvery    = time.Minute
-	monthsEvery   = time.Hour
 	lockPeriod    = 1   // seconds between tries for the migrations' lock
 	lockThreshold = 300 // tries: as long as the longest migration may take
 )
@@ -54,9 +52,8 @@ const (
 // they fail while the database is out of reach and work again when it is back.
 type DB struct {
 	*sqlstore.DB
-	pool       *pgxpool.Pool
-	schema     string
-	background *sqlstore.Background
+	pool   *pgxpool.Pool
+	schema string
 }
 
 // Open makes a pool of connections. The database need not be there yet: what a
@@ -102,60 +99,24 @@ func poolConfig(s Settings) (*pgxpool.Config, error) {
 }
 
 func newDB(pool *pgxpool.Pool, s Settings) *DB {
-	if s.Logger == nil {
-		s.Logger = slog.New(slog.DiscardHandler)
-	}
+	migrations, _ := fs.Sub(embedded, "migrations") // fails for a malformed name alone
 	std := stdlib.OpenDBFromPool(pool)
 	// The pool keeps the connections; database/sql must not keep them from it.
 	std.SetMaxIdleConns(0)
 	db := &DB{
-		DB:   &sqlstore.DB{Write: std, Read: std, Dialect: dialect{}},
+		DB:   &sqlstore.DB{Write: std, Read: std, Dialect: dialect{}, Migrations: migrations},
 		pool: pool, schema: s.Schema,
 	}
-	db.background = sqlstore.Start(s.Logger.With("component", "store"), db.chores()...)
+	db.Start(s.Logger)
 	return db
 }
 
-func (db *DB) chores() []sqlstore.Chore {
-	return []sqlstore.Chore{
-		{Name: "sweep state", Every: sweepEvery, Do: func(ctx context.Context) error {
-			_, err := db.Sweep(ctx)
-			return err
-		}},
-		{Name: "make months", Every: monthsEvery, Do: db.MakeAhead},
-	}
-}
-
-// Close ends the chores and gives the connections back.
+// Close ends the background jobs and gives the connections back.
 func (db *DB) Close() error {
-	db.background.Stop()
+	db.Stop()
 	err := db.Write.Close()
 	db.pool.Close()
 	return err
-}
-
-// Version says which version the database's schema has, and which the program
-// wants.
-func (db *DB) Version(ctx context.Context) (current, latest int64, err error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return 0, 0, err
-	}
-	if latest, err = sqlstore.Latest(files); err != nil {
-		return 0, 0, err
-	}
-	current, err = sqlstore.Current(ctx, db.Read, "SELECT to_regclass('goose_db_version') IS NOT NULL")
-	return current, latest, err
-}
-
-// Check fails with store.ErrSchemaOlder or store.ErrSchemaNewer when the
-// schema is not the one the program wants.
-func (db *DB) Check(ctx context.Context) error {
-	current, latest, err := db.Version(ctx)
-	if err != nil {
-		return err
-	}
-	return sqlstore.CheckVersion(current, latest)
 }
 
 // Migrate brings the schema to the version the program wants. Any number may
@@ -168,11 +129,11 @@ func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.createSchema(ctx); err != nil {
 		return err
 	}
-	provider, err := db.provider()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(db.lockID()), lock.WithLockTimeout(lockPeriod, lockThreshold))
 	if err != nil {
-		return fmt.Errorf("reading migrations: %w", err)
+		return err
 	}
-	if err := sqlstore.Up(ctx, provider); err != nil {
+	if err := db.Up(ctx, goose.DialectPostgres, goose.WithSessionLocker(locker)); err != nil {
 		return err
 	}
 	if err := db.MakeAhead(ctx); err != nil {
@@ -204,17 +165,4 @@ func (db *DB) createSchema(ctx context.Context) error {
 		return fmt.Errorf("creating schema %s: %w", db.schema, err)
 	}
 	return nil
-}
-
-func (db *DB) provider() (*goose.Provider, error) {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(db.lockID()), lock.WithLockTimeout(lockPeriod, lockThreshold))
-	if err != nil {
-		return nil, err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectPostgres, db.Write, files,
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
 }

@@ -12,9 +12,9 @@ func TestRecord(t *testing.T) {
 	storetest.RunRecord(t, func(t *testing.T) storetest.Ledger { return migrated(t) })
 }
 
-func TestNewerFact(t *testing.T) {
+func TestNewerProgress(t *testing.T) {
 	db := migrated(t)
-	storetest.RunNewerFact(t, db, db.Write)
+	storetest.RunNewerProgress(t, db, db.Write)
 }
 
 func TestKilledCancel(t *testing.T) {

@@ -124,6 +124,10 @@ func code(err error) int {
 	return 0
 }
 
+func (dialect) HasVersionTable() string {
+	return "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'goose_db_version'"
+}
+
 func (dialect) Conflict(err error) bool {
 	c := code(err)
 	return c == codes.SQLITE_BUSY || c == codes.SQLITE_LOCKED

@@ -74,12 +74,12 @@ func TestMigrateFilled(t *testing.T) {
 			}
 		}
 	}
-	for query, want := range map[string]store.Fact{
-		"transmission WHERE id = 'handed'": store.Handed, "transmission WHERE id = 'refused'": store.Refused,
+	for query, want := range map[string]store.Progress{
+		"transmission WHERE id = 'handed'": store.HandedOver, "transmission WHERE id = 'refused'": store.Refused,
 		"transmission WHERE id = 'delivered'": store.Delivered, "transmission WHERE id = 'received'": store.Received,
 		"early WHERE event_id = 'ack'": store.Sent, "early WHERE event_id = 'receipt'": store.Processed,
 	} {
-		var got store.Fact
+		var got store.Progress
 		if err := raw.QueryRow("SELECT fact FROM " + query).Scan(&got); err != nil || got != want {
 			t.Errorf("%s is %s, %v; want %s", query, got, err, want)
 		}

@@ -15,9 +15,9 @@ func TestRecordInMemory(t *testing.T) {
 	storetest.RunRecord(t, func(t *testing.T) storetest.Ledger { return migrated(t, sqlite.Memory) })
 }
 
-func TestNewerFact(t *testing.T) {
+func TestNewerProgress(t *testing.T) {
 	db := migrated(t, file(t))
-	storetest.RunNewerFact(t, db, db.Write)
+	storetest.RunNewerProgress(t, db, db.Write)
 }
 
 func TestKilledCancel(t *testing.T) {

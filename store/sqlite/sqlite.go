@@ -23,7 +23,7 @@ import (
 )
 
 //go:embed migrations/*.sql
-var migrations embed.FS
+var embedded embed.FS
 
 var (
 	_ store.State    = (*DB)(nil)
@@ -37,7 +37,6 @@ const Memory = ":memory:"
 const (
 	busyTimeout  = 10 * time.Second // for another process that writes
 	readers      = 4
-	sweepEvery   = time.Minute
 	migrateTries = 40
 	migratePause = 250 * time.Millisecond
 )
@@ -45,7 +44,6 @@ const (
 // DB is a store on SQLite. Its methods are safe from several goroutines.
 type DB struct {
 	*sqlstore.DB
-	background *sqlstore.Background
 }
 
 // Open opens the database file at path, which is made when it is not there; or
@@ -62,11 +60,9 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
 			return nil, errors.Join(err, write.Close())
 		}
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	db := &DB{DB: &sqlstore.DB{Write: write, Read: read, Dialect: dialect{}}}
-	db.background = sqlstore.Start(log.With("component", "store"), db.chores()...)
+	migrations, _ := fs.Sub(embedded, "migrations") // fails for a malformed name alone
+	db := &DB{DB: &sqlstore.DB{Write: write, Read: read, Dialect: dialect{}, Migrations: migrations}}
+	db.Start(log)
 	return db, nil
 }
 
@@ -99,45 +95,14 @@ func dsn(path string) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-func (db *DB) chores() []sqlstore.Chore {
-	return []sqlstore.Chore{{Name: "sweep state", Every: sweepEvery, Do: func(ctx context.Context) error {
-		_, err := db.Sweep(ctx)
-		return err
-	}}}
-}
-
-// Close ends the chores and closes the file.
+// Close ends the background jobs and closes the file.
 func (db *DB) Close() error {
-	db.background.Stop()
+	db.Stop()
 	err := db.Write.Close()
 	if db.Read != db.Write {
 		err = errors.Join(err, db.Read.Close())
 	}
 	return err
-}
-
-// Version says which version the file's schema has, and which the program
-// wants.
-func (db *DB) Version(ctx context.Context) (current, latest int64, err error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return 0, 0, err
-	}
-	if latest, err = sqlstore.Latest(files); err != nil {
-		return 0, 0, err
-	}
-	current, err = sqlstore.Current(ctx, db.Write, "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'goose_db_version'")
-	return current, latest, err
-}
-
-// Check fails with store.ErrSchemaOlder or store.ErrSchemaNewer when the
-// schema is not the one the program wants.
-func (db *DB) Check(ctx context.Context) error {
-	current, latest, err := db.Version(ctx)
-	if err != nil {
-		return err
-	}
-	return sqlstore.CheckVersion(current, latest)
 }
 
 // Migrate brings the schema to the version the program wants. Any number of
@@ -150,7 +115,7 @@ func (db *DB) Migrate(ctx context.Context) error {
 		if err == nil || errors.Is(err, store.ErrSchemaNewer) {
 			return err
 		}
-		if failure = db.up(ctx); failure == nil {
+		if failure = db.Up(ctx, goose.DialectSQLite3); failure == nil {
 			return db.Check(ctx)
 		}
 		select {
@@ -160,16 +125,4 @@ func (db *DB) Migrate(ctx context.Context) error {
 		}
 	}
 	return failure
-}
-
-func (db *DB) up(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db.Write, files, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return fmt.Errorf("reading migrations: %w", err)
-	}
-	return sqlstore.Up(ctx, provider)
 }

@@ -9,10 +9,10 @@ import (
 	"switchboard/store"
 )
 
-// RunNewerFact holds a store that keeps the record to what it promises beside a
+// RunNewerProgress holds a store that keeps the record to what it promises beside a
 // newer program: of what that one alone understands nothing is made up. raw is
 // the store's database.
-func RunNewerFact(t *testing.T, db Ledger, raw *sql.DB) {
+func RunNewerProgress(t *testing.T, db Ledger, raw *sql.DB) {
 	record(t, db, outbound("m", "", at(0)), ack("m", at(1)))
 	exec := func(statement string) {
 		t.Helper()

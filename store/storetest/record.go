@@ -18,7 +18,7 @@ type Ledger interface {
 	store.Finder
 	store.People
 	store.Broadcasts
-	store.Janitor
+	store.Retention
 }
 
 // RunRecord runs what the interfaces of the record promise on what open opens:
@@ -173,12 +173,12 @@ func theConversation() ([]store.Envelope, []store.Record) {
 	begin := base()
 	minute := func(n int) time.Time { return begin.Add(time.Duration(n) * time.Minute) }
 	in := store.Record{
-		ID: "in", MessageID: "in", Direction: store.Inbound, Status: store.StatusProcessed, Fact: "processed",
+		ID: "in", MessageID: "in", Direction: store.Inbound, Status: store.StatusProcessed, Progress: "processed",
 		Backend: "sms", Address: "+27831234567", OwnAddress: "12345", Application: "app", Text: "text of in",
 		Attempts: 1, Date: minute(0),
 	}
 	out := store.Record{
-		ID: "out", MessageID: "out", Direction: store.Outbound, Status: store.StatusDelivered, Fact: "delivered",
+		ID: "out", MessageID: "out", Direction: store.Outbound, Status: store.StatusDelivered, Progress: "delivered",
 		Backend: "sms", Address: "+27831234567", OwnAddress: "12345", Application: "app", Text: "text of out",
 		InResponseTo: "in", ProviderID: "smsc-out", Attempts: 1, Date: minute(1), Sent: minute(2), Delivered: minute(4),
 	}

@@ -10,25 +10,25 @@ import (
 	"switchboard/store"
 )
 
-// stuckMax is how many stuck messages an audit names unless it is told.
-const stuckMax = 1000
+// defaultMaxStuck is how many stuck messages an audit names unless it is told.
+const defaultMaxStuck = 1000
 
 // Audit counts, and names what is stuck.
 func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (a *store.Audit, err error) {
 	a = new(store.Audit)
 	if l.MaxStuck <= 0 {
-		l.MaxStuck = stuckMax
+		l.MaxStuck = defaultMaxStuck
 	}
 	all := new(where)
 	db.conditionsOfTime(all, &store.Filter{Since: l.Since})
 	if a.Counts, err = db.counts(ctx, all); err != nil {
 		return nil, fmt.Errorf("auditing: counting: %w", err)
 	}
-	if a.Stuck, a.StuckCounts, err = db.overdue(ctx, db.stuck(l), "t.updated", l.MaxStuck); err != nil {
+	if a.Stuck, a.StuckCounts, err = db.readOverdue(ctx, db.stuck(l), "t.updated", l.MaxStuck); err != nil {
 		return nil, fmt.Errorf("auditing: finding what is stuck: %w", err)
 	}
 	if w := db.unreported(a.Counts, l); w != nil {
-		if a.Unreported, a.UnreportedCounts, err = db.overdue(ctx, w, "t.sent", l.MaxStuck); err != nil {
+		if a.Unreported, a.UnreportedCounts, err = db.readOverdue(ctx, w, "t.sent", l.MaxStuck); err != nil {
 			return nil, fmt.Errorf("auditing: finding what was not reported on: %w", err)
 		}
 	}
@@ -42,7 +42,7 @@ func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (a *store.Audit, e
 func (db *DB) counts(ctx context.Context, w *where) (counts []store.Count, err error) {
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		var c store.Count
-		err := rows.Scan(&c.Backend, orNull[string]{&c.Application}, &c.Direction, &c.Status, &c.N)
+		err := rows.Scan(&c.Backend, scanNull[string]{&c.Application}, &c.Direction, &c.Status, &c.N)
 		counts = append(counts, c)
 		return err
 	}, `SELECT b.name, g.application, g.direction, g.status, g.n FROM (
@@ -54,7 +54,7 @@ func (db *DB) counts(ctx context.Context, w *where) (counts []store.Count, err e
 
 // overdue names the oldest of what w chooses, and counts all of it where there
 // is more.
-func (db *DB) overdue(ctx context.Context, w *where, since string, most int) (named []store.Record, counts []store.Count, err error) {
+func (db *DB) readOverdue(ctx context.Context, w *where, since string, most int) (named []store.Record, counts []store.Count, err error) {
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)
 		named = append(named, r)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -18,31 +19,31 @@ const eventColumns = "id, month, message_id, direction, backend_id, type, status
 
 func (e *event) row(now time.Time) []any {
 	return []any{
-		e.name, e.month, e.wire.id, string(e.direction), null(e.backendID), e.kind, null(e.status), null(e.reason),
-		null(e.provider), null(e.app), when(e.date), now, null(e.body),
+		e.name, e.month, e.wireID.id, string(e.direction), null(e.backendID), e.kind, null(e.status), null(e.reason),
+		null(e.provider), null(e.app), nullTime(e.date), now, null(e.body),
 	}
 }
 
-// saying is what makes an event the same as another, beside its id: a transport
+// eventKey is what makes an event the same as another, beside its id: a transport
 // may give one id to an ack and a report, or to events of two messages.
-type saying struct {
+type eventKey struct {
 	id    string
 	month int64
-	wire
+	wireID
 	kind, status string
 }
 
-func (e *event) saying() saying { return saying{e.id, e.month, e.wire, e.kind, e.status} }
+func (e *event) eventKey() eventKey { return eventKey{e.id, e.month, e.wireID, e.kind, e.status} }
 
-// ownName is what an event is called whose id another has.
-func (s saying) ownName() string {
-	text := strings.Join([]string{s.id, s.wire.id, string(s.direction), s.kind, s.status}, "\x00")
+// derivedID is what an event is called whose id another has.
+func (s eventKey) derivedID() string {
+	text := strings.Join([]string{s.id, s.wireID.id, string(s.direction), s.kind, s.status}, "\x00")
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }
 
 // insertEvents stores events and says which of them are new: each counts once.
-func (b *batch) insertEvents(ctx context.Context, items []*item) (fresh map[*event]bool, err error) {
+func (b *batch) insertEvents(ctx context.Context, items []*item) (inserted map[*event]bool, err error) {
 	named := map[string]*event{}
 	var left []*event
 	for _, it := range items {
@@ -55,33 +56,33 @@ func (b *batch) insertEvents(ctx context.Context, items []*item) (fresh map[*eve
 			left = append(left, e)
 		}
 	}
-	if fresh, err = b.storeEvents(ctx, named); err != nil {
+	if inserted, err = b.storeEvents(ctx, named); err != nil {
 		return nil, err
 	}
 	for _, e := range named {
-		if !fresh[e] {
+		if !inserted[e] {
 			left = append(left, e)
 		}
 	}
 	if len(left) == 0 {
-		return fresh, nil
+		return inserted, nil
 	}
-	more, err := b.insertNamesakes(ctx, left)
-	maps.Copy(fresh, more)
-	return fresh, err
+	more, err := b.insertSameID(ctx, left)
+	maps.Copy(inserted, more)
+	return inserted, err
 }
 
-// insertNamesakes stores those of events that say something else than the event
+// insertSameID stores those of events that say something else than the event
 // that has their id: by names of their own.
-func (b *batch) insertNamesakes(ctx context.Context, events []*event) (map[*event]bool, error) {
-	there, err := b.sayings(ctx, events)
+func (b *batch) insertSameID(ctx context.Context, events []*event) (map[*event]bool, error) {
+	there, err := b.existingEvents(ctx, events)
 	if err != nil {
 		return nil, err
 	}
 	named := map[string]*event{}
 	for _, e := range events {
-		if s := e.saying(); !there[s] {
-			e.name = s.ownName()
+		if s := e.eventKey(); !there[s] {
+			e.name = s.derivedID()
 			named[e.name] = e // of the same event twice either will do
 		}
 	}
@@ -89,8 +90,8 @@ func (b *batch) insertNamesakes(ctx context.Context, events []*event) (map[*even
 }
 
 // storeEvents stores events by their names, and says which were not there.
-func (b *batch) storeEvents(ctx context.Context, named map[string]*event) (fresh map[*event]bool, err error) {
-	fresh = make(map[*event]bool, len(named))
+func (b *batch) storeEvents(ctx context.Context, named map[string]*event) (inserted map[*event]bool, err error) {
+	inserted = make(map[*event]bool, len(named))
 	rows := make([][]any, 0, len(named))
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		rows = append(rows, named[name].row(b.now))
@@ -100,7 +101,7 @@ func (b *batch) storeEvents(ctx context.Context, named map[string]*event) (fresh
 		err := b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
 			var name string
 			err := rows.Scan(&name)
-			fresh[named[name]] = true
+			inserted[named[name]] = true
 			return err
 		}, with+"INSERT INTO event ("+eventColumns+") SELECT "+eventColumns+
 			" FROM r WHERE true ON CONFLICT DO NOTHING RETURNING id", args...)
@@ -108,22 +109,22 @@ func (b *batch) storeEvents(ctx context.Context, named map[string]*event) (fresh
 			return nil, err
 		}
 	}
-	return fresh, nil
+	return inserted, nil
 }
 
-// sayings are what the events say that have the ids of events.
-func (b *batch) sayings(ctx context.Context, events []*event) (map[saying]bool, error) {
+// existingEvents are what the events say that have the ids of events.
+func (b *batch) existingEvents(ctx context.Context, events []*event) (map[eventKey]bool, error) {
 	rows := make([][]any, len(events))
 	for i, e := range events {
 		rows[i] = []any{e.id, e.month}
 	}
 	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(string), b[0].(string)) })
-	there := make(map[saying]bool, len(rows))
+	there := make(map[eventKey]bool, len(rows))
 	for part := range b.db.chunks(rows) {
 		with, args := b.db.with("r", "id, month", []Type{Text, Int}, part)
 		err := b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
-			var s saying
-			err := rows.Scan(&s.id, &s.month, &s.wire.id, &s.direction, &s.kind, orNull[string]{&s.status})
+			var s eventKey
+			err := rows.Scan(&s.id, &s.month, &s.wireID.id, &s.direction, &s.kind, scanNull[string]{&s.status})
 			there[s] = true
 			return err
 		}, with+`SELECT e.id, e.month, e.message_id, e.direction, e.type, e.status
@@ -133,4 +134,138 @@ func (b *batch) sayings(ctx context.Context, events []*event) (map[saying]bool, 
 		}
 	}
 	return there, nil
+}
+
+const earlyColumns = "event_id, id, direction, backend_id, fact, attempt, date, reason, provider_id, application, recorded"
+
+var earlyTypes = []Type{Text, Text, Text, Int, Int, Int, Time, Text, Text, Text, Time}
+
+// park keeps the updates whose transmissions are not there, until they come.
+func (b *batch) storeEarly(ctx context.Context) error {
+	var rows [][]any
+	for _, w := range b.unapplied() {
+		if w.event == "" {
+			continue // an arrival that Retention overtook
+		}
+		rows = append(rows, []any{
+			w.event, w.id, string(w.direction), w.backend, int64(w.fact), int64(w.attempt), nullTime(w.at),
+			null(w.reason), null(w.prov), null(w.app), b.now,
+		})
+	}
+	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(string), b[0].(string)) })
+	return b.each(ctx, rows, earlyColumns, earlyTypes, "INSERT INTO early ("+earlyColumns+") SELECT "+earlyColumns+
+		" FROM r WHERE true ON CONFLICT DO NOTHING")
+}
+
+// adopt lets the updates count that waited for the messages of this batch, and
+// those of this batch whose messages another recorder stored meanwhile. It
+// runs after the batch is committed: of two recorders that store a message and
+// a update about it at the same time, neither sees what the other has not
+// committed, but the later of them to commit sees both here.
+func (db *DB) applyEarly(ctx context.Context, items []*item, now time.Time) error {
+	waiting, err := db.readEarly(ctx, db.Write, wireIDsIn(items))
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	err = db.transact(ctx, func(tx *sql.Tx) error {
+		return newBatch(db, tx, now).applyEarly(ctx, wireIDsOf(waiting))
+	})
+	if err != nil {
+		return fmt.Errorf("applying early events: %w", err)
+	}
+	return nil
+}
+
+// wireIDsIn are the messages of a batch that something may wait for: those that
+// came, and those that were spoken of and not found.
+func wireIDsIn(items []*item) (ids []wireID) {
+	for _, it := range items {
+		if it.arrival != nil && it.handed == nil {
+			ids = append(ids, it.arrival.wireID)
+		}
+		for _, w := range it.updates {
+			if !w.applied {
+				ids = append(ids, w.wireID)
+			}
+		}
+	}
+	slices.SortFunc(ids, wireID.compare)
+	return slices.Compact(ids)
+}
+
+// waiting reads the updates that wait for transmissions.
+func (db *DB) readEarly(ctx context.Context, q querier, ids []wireID) (updates []*update, err error) {
+	rows := make([][]any, len(ids))
+	for i, w := range ids {
+		rows[i] = []any{w.id, string(w.direction)}
+	}
+	for part := range db.chunks(rows) {
+		with, args := db.with("r", "id, direction", []Type{Text, Text}, part)
+		err := db.query(ctx, q, func(rows *sql.Rows) error {
+			w := new(update)
+			updates = append(updates, w)
+			err := rows.Scan(&w.event, &w.id, &w.direction, &w.backend, &w.fact, &w.attempt, scanTime{&w.at},
+				scanNull[string]{&w.reason}, scanNull[string]{&w.prov}, scanNull[string]{&w.app})
+			if err != nil {
+				return err
+			}
+			return checkProgress(w.fact)
+		}, with+`SELECT e.event_id, e.id, e.direction, e.backend_id, e.fact, e.attempt, e.date, e.reason, e.provider_id, e.application
+			FROM r JOIN early e ON e.id = r.id AND e.direction = r.direction`, args...)
+		if err != nil {
+			return nil, fmt.Errorf("reading early events: %w", err)
+		}
+	}
+	return updates, nil
+}
+
+// adopt lets the updates about ids count whose transmissions are there now.
+func (b *batch) applyEarly(ctx context.Context, ids []wireID) error {
+	known, err := b.lock(ctx, ids, nil)
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	updates, err := b.takeEarly(ctx, known)
+	if err != nil {
+		return err
+	}
+	for _, w := range updates {
+		b.updates[w.wireID] = append(b.updates[w.wireID], w)
+	}
+	return b.update(ctx, known)
+}
+
+// take deletes the updates about known transmissions and returns those that no
+// other recorder took first.
+func (b *batch) takeEarly(ctx context.Context, known []*transmission) (taken []*update, err error) {
+	var ids []wireID
+	for _, t := range known {
+		ids = append(ids, t.wireID)
+	}
+	updates, err := b.db.readEarly(ctx, b.tx, slices.Compact(ids))
+	if err != nil {
+		return nil, err
+	}
+	byEvent := map[string]*update{}
+	var rows [][]any
+	for _, w := range updates {
+		if slices.ContainsFunc(known, w.matches) {
+			byEvent[w.event] = w
+			rows = append(rows, []any{w.event})
+		}
+	}
+	for part := range b.db.chunks(rows) {
+		with, args := b.db.with("r", "event_id", []Type{Text}, part)
+		err := b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
+			var id string
+			err := rows.Scan(&id)
+			taken = append(taken, byEvent[id])
+			return err
+		}, with+"DELETE FROM early WHERE event_id IN (SELECT event_id FROM r) RETURNING event_id", args...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(taken, compareUpdates)
+	return taken, nil
 }

@@ -27,25 +27,25 @@ const recordTables = ` FROM transmission t
 
 // scanRecord reads recordColumns, then what follows them into more.
 func scanRecord(rows *sql.Rows, more ...any) (r store.Record, err error) {
-	var fact store.Fact
+	var fact store.Progress
 	err = rows.Scan(append([]any{
 		&r.ID, &r.MessageID, &r.Direction, &r.Status, &fact,
-		orNull[string]{&r.Reason},
+		scanNull[string]{&r.Reason},
 		&r.Backend, &r.Address,
-		orNull[string]{&r.OwnAddress},
-		orNull[string]{&r.Application},
-		orNull[string]{&r.Text},
-		orNull[string]{&r.SessionEvent},
-		orNull[string]{&r.InResponseTo},
-		orNull[string]{&r.ProviderID},
-		orNull[int64]{&r.Broadcast},
+		scanNull[string]{&r.OwnAddress},
+		scanNull[string]{&r.Application},
+		scanNull[string]{&r.Text},
+		scanNull[string]{&r.SessionEvent},
+		scanNull[string]{&r.InResponseTo},
+		scanNull[string]{&r.ProviderID},
+		scanNull[int64]{&r.Broadcast},
 		&r.Attempts,
-		moment{&r.Date},
-		moment{&r.Updated},
-		moment{&r.Sent},
-		moment{&r.Delivered},
+		scanTime{&r.Date},
+		scanTime{&r.Updated},
+		scanTime{&r.Sent},
+		scanTime{&r.Delivered},
 	}, more...)...)
-	r.Fact = fact.String()
+	r.Progress = fact.String()
 	return r, err
 }
 
@@ -222,5 +222,63 @@ func (db *DB) page(ctx context.Context, w *where, cursor string, size int) (page
 	return page, err
 }
 
-// limit is written out: a plan that is made without knowing it reads all.
+// limit is written out: a broadcastPlan that is made without knowing it reads all.
 func limit(n int) string { return " LIMIT " + strconv.Itoa(n) }
+
+// merge joins listings that are each newest first.
+func merge(streams []iter.Seq2[store.Record, error]) iter.Seq2[store.Record, error] {
+	if len(streams) == 1 {
+		return streams[0]
+	}
+	return func(yield func(store.Record, error) bool) {
+		var heads []head
+		for _, stream := range streams {
+			next, stop := iter.Pull2(stream)
+			defer stop()
+			heads = append(heads, head{next: next})
+		}
+		for {
+			newest := -1
+			for i := range heads {
+				heads[i].fill()
+				if heads[i].ok && (newest < 0 || heads[i].before(&heads[newest])) {
+					newest = i
+				}
+			}
+			if newest < 0 {
+				return
+			}
+			h := &heads[newest]
+			if h.full = false; !yield(h.record, h.err) || h.err != nil {
+				return
+			}
+		}
+	}
+}
+
+// head is the next record of a listing.
+type head struct {
+	next   func() (store.Record, error, bool)
+	record store.Record
+	err    error
+	ok     bool
+	full   bool
+}
+
+func (h *head) fill() {
+	if !h.full {
+		h.record, h.err, h.ok = h.next()
+		h.full = true
+	}
+}
+
+// before puts errors first: nothing after them is certain.
+func (h *head) before(o *head) bool {
+	if h.err != nil || o.err != nil {
+		return h.err != nil
+	}
+	if !h.record.Date.Equal(o.record.Date) {
+		return h.record.Date.After(o.record.Date)
+	}
+	return h.record.ID > o.record.ID
+}

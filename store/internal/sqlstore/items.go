@@ -15,8 +15,8 @@ const (
 	maxAddress = 1000
 )
 
-// wire is how a transmission is known on the wire.
-type wire struct {
+// wireID is how a transmission is known on the wireID.
+type wireID struct {
 	id        string
 	direction store.Direction
 }
@@ -28,9 +28,9 @@ type item struct {
 	arrival *arrival
 	// handed is what a broadcast's message says of its transmission, which was
 	// stored before it was sent: there is no row to insert.
-	handed *word
-	event  *event
-	words  []*word
+	handed  *update
+	event   *event
+	updates []*update
 }
 
 // arrival is a user message: a row of message and one of transmission.
@@ -50,8 +50,8 @@ func (a *arrival) body() string { return body(a.envelope.Body, a.envelope.Messag
 
 // transmission is a row of that table.
 type transmission struct {
-	wire
-	store.Progress
+	wireID
+	store.AttemptProgress
 	backend    int64
 	month      int64
 	messageID  string
@@ -67,7 +67,7 @@ type transmission struct {
 
 // event is a row of that table.
 type event struct {
-	wire      // of the message it is about
+	wireID    // of the message it is about
 	id        string
 	name      string // under which it is stored: its id, unless another has that
 	month     int64
@@ -81,19 +81,19 @@ type event struct {
 	backendID int64
 }
 
-// word is what an envelope says of a transmission that may be there or not.
-type word struct {
-	wire
+// update is what an envelope says of a transmission that may be there or not.
+type update struct {
+	wireID
 	event   string // a name of its own, under which it waits for its message
 	backend int64  // 0 is any
-	fact    store.Fact
+	fact    store.Progress
 	attempt int // 0 is the present one
 	at      time.Time
 	month   int64 // the transmission's, where it is known
 	reason  string
 	prov    string
 	app     string
-	placed  bool
+	applied bool
 }
 
 // newItem checks an envelope.
@@ -151,19 +151,19 @@ func (it *item) message(e *store.Envelope, now time.Time) error {
 	}
 	switch e.Direction {
 	case store.Inbound:
-		a.wire = wire{id, store.Inbound}
-		a.Progress = store.Progress{Attempt: 1, Fact: store.Received}
+		a.wireID = wireID{id, store.Inbound}
+		a.AttemptProgress = store.AttemptProgress{Attempt: 1, Progress: store.Received}
 		a.address, a.own = m.From, m.To
 	case store.Outbound:
-		a.wire = wire{id, store.Outbound}
+		a.wireID = wireID{id, store.Outbound}
 		attempt := store.Attempt(m)
-		a.Progress = store.Progress{Attempt: max(1, attempt), Fact: store.Handed}
+		a.AttemptProgress = store.AttemptProgress{Attempt: max(1, attempt), Progress: store.HandedOver}
 		if attempt > 0 {
-			it.handed = a.again()
+			it.handed = a.asUpdate()
 		}
 		a.address, a.own = m.To, m.From
 		if a.replyTo != "" {
-			it.words = append(it.words, a.answers())
+			it.updates = append(it.updates, a.answers())
 		}
 	default:
 		return fmt.Errorf("direction is %.10q, not I or O", string(e.Direction))
@@ -187,9 +187,9 @@ func body(raw []byte, encode func() []byte) string {
 }
 
 // answers is what a reply says of the message it answers.
-func (a *arrival) answers() *word {
-	return &word{
-		wire: wire{a.replyTo, store.Inbound}, event: short("reply:" + a.id), fact: store.Replied, at: a.date, app: a.app,
+func (a *arrival) answers() *update {
+	return &update{
+		wireID: wireID{a.replyTo, store.Inbound}, event: short("reply:" + a.id), fact: store.Replied, at: a.date, app: a.app,
 	}
 }
 
@@ -203,29 +203,29 @@ func (it *item) outcome(e *store.Envelope, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	fact, reason, err := factOf(ev)
+	fact, reason, err := progressOf(ev)
 	if err != nil {
 		return err
 	}
 	it.event = &event{
-		wire: wire{about, store.Outbound}, id: id, month: keyMonth(ev.Timestamp, now), kind: string(ev.Type),
+		wireID: wireID{about, store.Outbound}, id: id, month: keyMonth(ev.Timestamp, now), kind: string(ev.Type),
 		status: string(ev.DeliveryStatus), reason: reason, provider: short(ev.SentMessageID), app: short(e.Application),
 		date: utc(ev.Timestamp), body: body(e.Body, ev.Encode),
 	}
 	it.says(fact)
-	it.words[0].attempt = store.AttemptOf(ev)
+	it.updates[0].attempt = store.AttemptOf(ev)
 	return nil
 }
 
-// factOf is what an event makes known, with the reason of an error.
-func factOf(ev *message.Event) (store.Fact, string, error) {
+// progressOf is what an event makes known, with the reason of an error.
+func progressOf(ev *message.Event) (store.Progress, string, error) {
 	switch {
 	case ev.Type == message.Ack:
 		return store.Sent, "", nil
 	case ev.Type == message.Nack:
 		return store.Refused, reasonOr(ev.NackReason, "nack without a reason"), nil
 	case ev.Type == message.DeliveryReport && ev.DeliveryStatus == message.Pending:
-		return store.Underway, "", nil
+		return store.Pending, "", nil
 	case ev.Type == message.DeliveryReport && ev.DeliveryStatus == message.Delivered:
 		return store.Delivered, "", nil
 	case ev.Type == message.DeliveryReport && ev.DeliveryStatus == message.Failed:
@@ -269,7 +269,7 @@ func (it *item) receipt(e *store.Envelope, now time.Time) error {
 		at = utc(now)
 	}
 	ev := &event{
-		wire: wire{about, store.Inbound}, id: short(id), month: keyMonth(at, now), kind: string(r.Outcome),
+		wireID: wireID{about, store.Inbound}, id: short(id), month: keyMonth(at, now), kind: string(r.Outcome),
 		app: short(r.Application), date: at, body: body(e.Body, func() []byte { return nil }),
 	}
 	it.event = ev
@@ -286,10 +286,10 @@ func (it *item) receipt(e *store.Envelope, now time.Time) error {
 	return nil
 }
 
-// says turns the item's event into a word.
-func (it *item) says(fact store.Fact) {
+// says turns the item's event into a update.
+func (it *item) says(fact store.Progress) {
 	ev := it.event
-	it.words = append(it.words, &word{
-		wire: ev.wire, event: ev.id, fact: fact, at: ev.date, reason: ev.reason, prov: ev.provider, app: ev.app,
+	it.updates = append(it.updates, &update{
+		wireID: ev.wireID, event: ev.id, fact: fact, at: ev.date, reason: ev.reason, prov: ev.provider, app: ev.app,
 	})
 }

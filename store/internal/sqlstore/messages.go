@@ -15,7 +15,7 @@ func param(n int) string { return "$" + strconv.Itoa(n) }
 
 // messageKey is what makes a message different from all others.
 type messageKey struct {
-	wire
+	wireID
 	month int64
 }
 
@@ -29,13 +29,13 @@ type change struct {
 }
 
 func (b *batch) changeOf(t *transmission) *change {
-	key := messageKey{wire{t.messageID, t.direction}, t.month}
+	key := messageKey{wireID{t.messageID, t.direction}, t.month}
 	c := b.changes[key]
 	if c == nil {
 		c = &change{messageKey: key}
 		b.changes[key] = c
 	}
-	if c.last == nil || c.last.Fact.Status() != store.StatusError {
+	if c.last == nil || c.last.Progress.Status() != store.StatusError {
 		c.last = t
 	}
 	return c
@@ -47,29 +47,29 @@ func (b *batch) arrived(a *arrival, t *transmission) {
 	if c.arrival == nil {
 		c.arrival = a
 	}
-	c.delta = c.delta.Add(store.Of(t.Fact.Status()))
+	c.delta = c.delta.Add(store.Of(t.Progress.Status()))
 }
 
 // changed notes what became of a transmission whose state was another.
 func (b *batch) changed(t *transmission, was store.Status) {
 	c := b.changeOf(t)
-	c.delta = c.delta.Add(store.Of(t.Fact.Status())).Sub(store.Of(was))
+	c.delta = c.delta.Add(store.Of(t.Progress.Status())).Sub(store.Of(was))
 }
 
 // updateMessages lets messages follow their transmissions.
 func (b *batch) updateMessages(ctx context.Context) error {
-	var fresh, known [][]any
+	var inserted, known [][]any
 	for _, c := range b.sortedChanges() {
 		if c.arrival != nil {
-			fresh = append(fresh, c.insertRow(b.now))
+			inserted = append(inserted, c.insertRow(b.now))
 		} else {
 			known = append(known, c.updateRow(b.now))
 		}
 	}
-	if err := b.each(ctx, fresh, insertColumns, insertTypes, insertMessages); err != nil {
+	if err := b.each(ctx, inserted, insertColumns, insertTypes, insertMessages); err != nil {
 		return err
 	}
-	return b.each(ctx, known, followColumns, followTypes, updateMessages)
+	return b.each(ctx, known, updateMessageColumns, updateMessageTypes, updateMessages)
 }
 
 func (b *batch) sortedChanges() []*change {
@@ -78,7 +78,7 @@ func (b *batch) sortedChanges() []*change {
 		list = append(list, c)
 	}
 	slices.SortFunc(list, func(a, b *change) int {
-		return cmp.Or(a.wire.compare(b.wire), cmp.Compare(a.month, b.month))
+		return cmp.Or(a.wireID.compare(b.wireID), cmp.Compare(a.month, b.month))
 	})
 	return list
 }
@@ -104,42 +104,42 @@ var insertTypes = []Type{
 
 func (c *change) insertRow(now time.Time) []any {
 	a, status := c.arrival, c.delta.Status(c.direction)
-	reason, sent, delivered := c.shows(status)
+	reason, sent, delivered := c.derived(status)
 	return []any{
 		c.id, string(c.direction), c.month, string(status), reason, a.text, null(a.own), null(a.session),
-		null(cmp.Or(a.external, c.last.provider)), null(a.replyTo), null(a.body()), when(a.date), now, sent, delivered,
+		null(cmp.Or(a.external, c.last.provider)), null(a.replyTo), null(a.body()), nullTime(a.date), now, sent, delivered,
 		int64(c.delta.Open), int64(c.delta.Sent), int64(c.delta.Done), int64(c.delta.Error),
 	}
 }
 
 // shows is what a message of a status takes over from its transmissions.
-func (c *change) shows(status store.Status) (reason, sent, delivered any) {
+func (c *change) derived(status store.Status) (reason, sent, delivered any) {
 	switch status {
 	case store.StatusError:
 		return null(c.last.reason), nil, nil
 	case store.StatusSent:
-		return nil, when(c.last.sent), nil
+		return nil, nullTime(c.last.sent), nil
 	case store.StatusDelivered:
-		return nil, when(c.last.sent), when(c.last.delivered)
+		return nil, nullTime(c.last.sent), nullTime(c.last.delivered)
 	}
 	return nil, nil, nil
 }
 
-const followColumns = "id, direction, month, reason, external_id, updated, sent, delivered, open_count, sent_count, done_count, error_count"
+const updateMessageColumns = "id, direction, month, reason, external_id, updated, sent, delivered, open_count, sent_count, done_count, error_count"
 
-var followTypes = []Type{Text, Text, Int, Text, Text, Time, Time, Time, Int, Int, Int, Int}
+var updateMessageTypes = []Type{Text, Text, Int, Text, Text, Time, Time, Time, Int, Int, Int, Int}
 
 func (c *change) updateRow(now time.Time) []any {
 	return []any{
 		c.id, string(c.direction), c.month, null(c.last.reason), null(c.last.provider), now,
-		when(c.last.sent), when(c.last.delivered),
+		nullTime(c.last.sent), nullTime(c.last.delivered),
 		int64(c.delta.Open), int64(c.delta.Sent), int64(c.delta.Done), int64(c.delta.Error),
 	}
 }
 
 // follow is how a message (m) takes up a change (which may be the row that an
 // INSERT could not insert).
-func follow(change string) string {
+func messageChanges(change string) string {
 	count := func(name string) string { return fmt.Sprintf("m.%s_count + %s.%s_count", name, change, name) }
 	status := store.RollupSQL("m.direction", count)
 	return fmt.Sprintf(`status = %[1]s, updated = %[2]s.updated,
@@ -153,7 +153,7 @@ func follow(change string) string {
 
 var (
 	insertMessages = "INSERT INTO message AS m (" + insertColumns + ") SELECT " + insertColumns + ` FROM r WHERE true
-		ON CONFLICT (id, direction, month) DO UPDATE SET ` + follow("excluded")
-	updateMessages = "UPDATE message AS m SET " + follow("r") +
+		ON CONFLICT (id, direction, month) DO UPDATE SET ` + messageChanges("excluded")
+	updateMessages = "UPDATE message AS m SET " + messageChanges("r") +
 		" FROM r WHERE m.id = r.id AND m.direction = r.direction AND m.month = r.month"
 )

@@ -22,11 +22,11 @@ type connection struct {
 	identity string
 }
 
-// maxNames bounds each memory; when one is full it begins anew.
-const maxNames = 100_000
+// maxCachedIDs bounds each memory; when one is full it begins anew.
+const maxCachedIDs = 100_000
 
 func remember[K comparable](known *map[K]int64, key K, id int64) {
-	if *known == nil || len(*known) >= maxNames {
+	if *known == nil || len(*known) >= maxCachedIDs {
 		*known = map[K]int64{}
 	}
 	(*known)[key] = id
@@ -46,7 +46,7 @@ func (db *DB) backendIDs(ctx context.Context, wanted []string) (map[string]int64
 		}
 	}
 	db.names.mu.Unlock()
-	err := db.number(ctx, missing, backendNumbers, func(rows *sql.Rows) error {
+	err := db.insertAndFind(ctx, missing, backendIDTable, func(rows *sql.Rows) error {
 		var name string
 		var id int64
 		err := rows.Scan(&id, &name)
@@ -80,7 +80,7 @@ func (db *DB) connectionIDs(ctx context.Context, wanted []connection) (map[conne
 		}
 	}
 	db.names.mu.Unlock()
-	err := db.number(ctx, missing, connectionNumbers, func(rows *sql.Rows) error {
+	err := db.insertAndFind(ctx, missing, connectionIDTable, func(rows *sql.Rows) error {
 		var c connection
 		var id int64
 		err := rows.Scan(&id, &c.identity, &c.backend)
@@ -102,22 +102,22 @@ func (db *DB) connectionIDs(ctx context.Context, wanted []connection) (map[conne
 	return found, nil
 }
 
-// numbering is a table in which names have numbers.
-type numbering struct {
+// idTable is a table in which names have numbers.
+type idTable struct {
 	columns string
 	types   []Type
 	insert  string
 	find    string
 }
 
-var backendNumbers = numbering{
+var backendIDTable = idTable{
 	columns: "name",
 	types:   []Type{Text},
 	insert:  "INSERT INTO backend (name) SELECT name FROM r WHERE true ON CONFLICT DO NOTHING",
 	find:    "SELECT b.id, b.name FROM r JOIN backend b ON b.name = r.name",
 }
 
-var connectionNumbers = numbering{
+var connectionIDTable = idTable{
 	columns: "identity, backend_id",
 	types:   []Type{Text, Int},
 	insert: `INSERT INTO connection (identity, backend_id) SELECT identity, backend_id FROM r
@@ -129,7 +129,7 @@ var connectionNumbers = numbering{
 
 // number inserts the names that are new, outside of any transaction so that
 // nobody waits for them, and finds the numbers of all.
-func (db *DB) number(ctx context.Context, missing [][]any, n numbering, scan func(*sql.Rows) error) error {
+func (db *DB) insertAndFind(ctx context.Context, missing [][]any, n idTable, scan func(*sql.Rows) error) error {
 	slices.SortFunc(missing, func(a, b []any) int { return cmp.Compare(a[0].(string), b[0].(string)) })
 	for part := range db.chunks(missing) {
 		with, args := db.with("r", n.columns, n.types, part)

@@ -108,7 +108,7 @@ func (db *DB) OptOut(ctx context.Context, a store.Address, out bool) error {
 	err = db.transact(ctx, func(tx *sql.Tx) error {
 		var contact int64
 		err := db.row(ctx, tx, "SELECT contact_id FROM connection WHERE id = $1"+db.Dialect.ForUpdate("connection"), id).
-			Scan(orNull[int64]{&contact})
+			Scan(scanNull[int64]{&contact})
 		if err != nil {
 			return err
 		}

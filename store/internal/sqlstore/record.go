@@ -17,7 +17,7 @@ var _ store.Recorder = (*DB)(nil)
 func (db *DB) Record(ctx context.Context, batch []store.Envelope) ([]store.Rejected, error) {
 	now := utc(time.Now())
 	items, rejected := newItems(batch, now)
-	if err := db.nameItems(ctx, items); err != nil {
+	if err := db.resolveIDs(ctx, items); err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
 	}
 	if err := db.ensureMonths(ctx, monthsIn(items)); err != nil {
@@ -26,10 +26,10 @@ func (db *DB) Record(ctx context.Context, batch []store.Envelope) ([]store.Rejec
 	bad, err := db.write(ctx, items, now)
 	if err == nil {
 		rejected = append(rejected, bad...)
-		bad, err = db.writeStrangers(ctx, items, now)
+		bad, err = db.writeUnknown(ctx, items, now)
 	}
 	if err == nil {
-		err = db.adopt(ctx, items, now)
+		err = db.applyEarly(ctx, items, now)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
@@ -52,27 +52,27 @@ func newItems(batch []store.Envelope, now time.Time) (items []*item, rejected []
 	return items, rejected
 }
 
-// writeStrangers records the messages of broadcasts that another database
+// writeUnknown records the messages of broadcasts that another database
 // sends, or that retention has dropped here: they are as any other's.
-func (db *DB) writeStrangers(ctx context.Context, items []*item, now time.Time) ([]store.Rejected, error) {
-	var strangers []*item
+func (db *DB) writeUnknown(ctx context.Context, items []*item, now time.Time) ([]store.Rejected, error) {
+	var unknown []*item
 	for _, it := range items {
-		if it.handed != nil && !it.handed.placed {
+		if it.handed != nil && !it.handed.applied {
 			it.handed = nil
-			strangers = append(strangers, it)
+			unknown = append(unknown, it)
 		}
 	}
-	if len(strangers) == 0 {
+	if len(unknown) == 0 {
 		return nil, nil
 	}
-	if err := db.nameItems(ctx, strangers); err != nil {
+	if err := db.resolveIDs(ctx, unknown); err != nil {
 		return nil, err
 	}
-	return db.write(ctx, strangers, now)
+	return db.write(ctx, unknown, now)
 }
 
-// nameItems finds the numbers of the items' backends and connections.
-func (db *DB) nameItems(ctx context.Context, items []*item) error {
+// resolveIDs finds the numbers of the items' backends and connections.
+func (db *DB) resolveIDs(ctx context.Context, items []*item) error {
 	var backends []string
 	for _, it := range items {
 		if it.backend != "" {
@@ -111,7 +111,7 @@ func (it *item) setBackend(id int64) {
 		return // what a reply says concerns another backend's message
 	}
 	it.event.backendID = id
-	for _, w := range it.words {
+	for _, w := range it.updates {
 		w.backend = id
 	}
 }
@@ -162,9 +162,85 @@ func (db *DB) writeOnce(ctx context.Context, items []*item, now time.Time) error
 		return err
 	}
 	// Retention dropped a month that was known to be there.
-	db.months.forget()
+	db.months.clear()
 	if err := db.ensureMonths(ctx, monthsIn(items)); err != nil {
 		return err
 	}
 	return db.transact(ctx, work)
+}
+
+// batch is one transaction of a recorder. Its steps lock rows in the same
+// order in every batch (table after table, and in each by id), so that two
+// batches wait for each other in one direction only.
+type batch struct {
+	db  *DB
+	tx  *sql.Tx
+	now time.Time
+
+	updates map[wireID][]*update
+	changes map[messageKey]*change
+	retries []*transmission
+}
+
+func (b *batch) run(ctx context.Context, items []*item) error {
+	inserted, err := b.insertEvents(ctx, items)
+	if err != nil {
+		return err
+	}
+	b.collect(items, inserted)
+	if err := b.insertMessages(ctx, items); err != nil {
+		return err
+	}
+	if err := b.updateKnown(ctx); err != nil {
+		return err
+	}
+	if err := b.updateMessages(ctx); err != nil {
+		return err
+	}
+	if err := b.scheduleRetries(ctx); err != nil {
+		return err
+	}
+	return b.storeEarly(ctx)
+}
+
+// collect gathers what is said in this batch: of events only those that were
+// never recorded before, so that each counts once.
+func (b *batch) collect(items []*item, inserted map[*event]bool) {
+	for _, it := range items {
+		if it.event != nil && !inserted[it.event] {
+			continue
+		}
+		if it.handed != nil {
+			it.handed.applied = false
+			b.updates[it.handed.wireID] = append(b.updates[it.handed.wireID], it.handed)
+		}
+		for _, w := range it.updates {
+			w.applied = false // by a try of this transaction that was rolled back
+			if it.arrival == nil {
+				w.event = it.event.name
+			}
+			b.updates[w.wireID] = append(b.updates[w.wireID], w)
+		}
+	}
+}
+
+// unapplied are the updates that found no transmission yet.
+func (b *batch) unapplied() (updates []*update) {
+	for _, list := range b.updates {
+		for _, w := range list {
+			if !w.applied {
+				updates = append(updates, w)
+			}
+		}
+	}
+	slices.SortFunc(updates, compareUpdates)
+	return updates
+}
+
+func compareUpdates(a, b *update) int {
+	return cmp.Or(a.compare(b.wireID), cmp.Compare(a.event, b.event))
+}
+
+func (w wireID) compare(o wireID) int {
+	return cmp.Or(cmp.Compare(w.id, o.id), cmp.Compare(w.direction, o.direction))
 }

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"switchboard/message"
 	"switchboard/store"
 )
 
@@ -21,7 +24,7 @@ const (
 
 // Trace finds a conversation: see store.Finder.
 func (db *DB) Trace(ctx context.Context, key string) (*store.Trace, error) {
-	t := &tracing{db: db, seen: map[place]bool{}, trace: new(store.Trace)}
+	t := &tracer{db: db, seen: map[transmissionKey]bool{}, trace: new(store.Trace)}
 	if err := t.find(ctx, store.Printable(key)); err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
@@ -31,27 +34,27 @@ func (db *DB) Trace(ctx context.Context, key string) (*store.Trace, error) {
 	if err := t.events(ctx); err != nil {
 		return nil, fmt.Errorf("tracing: reading events: %w", err)
 	}
-	plans, err := t.plans(ctx)
+	plans, err := t.readPlansAndRetries(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("tracing: reading broadcasts: %w", err)
 	}
 	return t.finish(plans), nil
 }
 
-type tracing struct {
+type tracer struct {
 	db    *DB
-	seen  map[place]bool
+	seen  map[transmissionKey]bool
 	trace *store.Trace
 }
 
 // find reads what the key is of, and then what that answers and is answered by.
-func (t *tracing) find(ctx context.Context, key string) error {
+func (t *tracer) find(ctx context.Context, key string) error {
 	byID, err := t.add(ctx, "t.id = $1", key)
 	if err != nil {
 		return err
 	}
 	if len(byID) == 0 {
-		if byID, err = t.provided(ctx, key); err != nil {
+		if byID, err = t.byProviderID(ctx, key); err != nil {
 			return err
 		}
 	}
@@ -70,27 +73,27 @@ func (t *tracing) find(ctx context.Context, key string) error {
 
 // provided reads the records that the outside calls by an id: inbound ones, or
 // outbound ones by what their events say, which know the names of all attempts.
-func (t *tracing) provided(ctx context.Context, id string) ([]store.Record, error) {
+func (t *tracer) byProviderID(ctx context.Context, id string) ([]store.Record, error) {
 	found, err := t.add(ctx, "t.direction = 'I' AND t.provider_id = $1", id)
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
-	messages, err := t.texts(ctx, "SELECT DISTINCT message_id FROM event WHERE provider_id = $1 AND direction = 'O'", id)
+	messages, err := t.readTexts(ctx, "SELECT DISTINCT message_id FROM event WHERE provider_id = $1 AND direction = 'O'", id)
 	if err != nil {
 		return nil, err
 	}
-	return t.among(ctx, messages)
+	return t.byIDs(ctx, messages)
 }
 
 // broadcast finds whose message has an id; 0 when it is no broadcast's.
-func (t *tracing) broadcast(ctx context.Context, id string) (broadcast int64, err error) {
+func (t *tracer) broadcast(ctx context.Context, id string) (broadcast int64, err error) {
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error { return rows.Scan(&broadcast) },
 		"SELECT id FROM broadcast WHERE message_id = $1", id)
 	return broadcast, err
 }
 
 // list reads the newest of what a filter finds.
-func (t *tracing) list(ctx context.Context, f store.Filter) error {
+func (t *tracer) list(ctx context.Context, f store.Filter) error {
 	f.Limit = traceRecords + 1
 	for r, err := range t.db.Messages(ctx, f) {
 		if err != nil {
@@ -106,7 +109,7 @@ func (t *tracing) list(ctx context.Context, f store.Filter) error {
 }
 
 // follow reads what records answer, and what answers them, and so on.
-func (t *tracing) follow(ctx context.Context, records []store.Record) error {
+func (t *tracer) follow(ctx context.Context, records []store.Record) error {
 	for range traceRounds {
 		var ids, parents []string
 		for _, r := range records {
@@ -119,7 +122,7 @@ func (t *tracing) follow(ctx context.Context, records []store.Record) error {
 		if err != nil {
 			return err
 		}
-		if records, err = t.among(ctx, append(answers, parents...)); err != nil || len(records) == 0 {
+		if records, err = t.byIDs(ctx, append(answers, parents...)); err != nil || len(records) == 0 {
 			return err
 		}
 	}
@@ -127,13 +130,13 @@ func (t *tracing) follow(ctx context.Context, records []store.Record) error {
 }
 
 // answers are the ids of the messages that answer those of ids.
-func (t *tracing) answers(ctx context.Context, ids []string) ([]string, error) {
-	list, args := params(t.bounded(ids))
-	return t.texts(ctx, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list, args...)
+func (t *tracer) answers(ctx context.Context, ids []string) ([]string, error) {
+	list, args := params(t.limited(ids))
+	return t.readTexts(ctx, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list, args...)
 }
 
 // texts reads a column, no more of it than a trace shows.
-func (t *tracing) texts(ctx context.Context, query string, args ...any) (texts []string, err error) {
+func (t *tracer) readTexts(ctx context.Context, query string, args ...any) (texts []string, err error) {
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		var text string
 		err := rows.Scan(&text)
@@ -143,16 +146,16 @@ func (t *tracing) texts(ctx context.Context, query string, args ...any) (texts [
 	return texts, err
 }
 
-func (t *tracing) among(ctx context.Context, ids []string) ([]store.Record, error) {
+func (t *tracer) byIDs(ctx context.Context, ids []string) ([]store.Record, error) {
 	if len(ids) == 0 || t.trace.Truncated {
 		return nil, nil
 	}
-	list, args := params(t.bounded(ids))
+	list, args := params(t.limited(ids))
 	return t.add(ctx, "t.id IN "+list, args...)
 }
 
 // bounded are no more than a trace shows.
-func (t *tracing) bounded(ids []string) []string {
+func (t *tracer) limited(ids []string) []string {
 	if len(ids) > traceRecords {
 		ids, t.trace.Truncated = ids[:traceRecords], true
 	}
@@ -170,15 +173,15 @@ func params[T any](values []T) (list string, args []any) {
 }
 
 // add reads records and returns those that are new.
-func (t *tracing) add(ctx context.Context, condition string, args ...any) (added []store.Record, err error) {
+func (t *tracer) add(ctx context.Context, condition string, args ...any) (added []store.Record, err error) {
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		var body string
-		at := place{}
-		r, err := scanRecord(rows, orNull[string]{&body}, &at.backend, &at.month)
+		at := transmissionKey{}
+		r, err := scanRecord(rows, scanNull[string]{&body}, &at.backend, &at.month)
 		if err != nil {
 			return err
 		}
-		r.Body, at.wire = body, wire{r.ID, r.Direction}
+		r.Body, at.wireID = body, wireID{r.ID, r.Direction}
 		if len(t.trace.Records) >= traceRecords {
 			t.trace.Truncated = true
 		} else if !t.seen[at] {
@@ -196,24 +199,24 @@ const eventRecordColumns = `e.id, e.message_id, e.direction, e.type, e.status, e
 	e.application, e.date, e.recorded, e.body`
 
 // events reads what was said about the records.
-func (t *tracing) events(ctx context.Context) error {
+func (t *tracer) events(ctx context.Context) error {
 	var rows [][]any
-	var wires []wire
+	var ids []wireID
 	for _, r := range t.trace.Records {
-		wires = append(wires, wire{r.ID, r.Direction})
+		ids = append(ids, wireID{r.ID, r.Direction})
 	}
-	slices.SortFunc(wires, wire.compare)
-	for _, w := range slices.Compact(wires) {
+	slices.SortFunc(ids, wireID.compare)
+	for _, w := range slices.Compact(ids) {
 		rows = append(rows, []any{w.id, string(w.direction)})
 	}
 	with, args := t.db.with("r", "id, direction", []Type{Text, Text}, rows)
 	err := t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		e := new(store.EventRecord)
-		err := rows.Scan(&e.ID, &e.MessageID, &e.Direction, &e.Type, orNull[string]{&e.Status}, orNull[string]{&e.Reason},
-			orNull[string]{&e.ProviderID}, orNull[string]{&e.Backend}, orNull[string]{&e.Application},
-			moment{&e.Date}, moment{&e.Recorded}, orNull[string]{&e.Body})
+		err := rows.Scan(&e.ID, &e.MessageID, &e.Direction, &e.Type, scanNull[string]{&e.Status}, scanNull[string]{&e.Reason},
+			scanNull[string]{&e.ProviderID}, scanNull[string]{&e.Backend}, scanNull[string]{&e.Application},
+			scanTime{&e.Date}, scanTime{&e.Recorded}, scanNull[string]{&e.Body})
 		e.Attempt, e.HandedOver = handoverOf(e)
-		t.trace.Steps = append(t.trace.Steps, store.Step{At: e.Date, What: said(e), Event: e})
+		t.trace.Steps = append(t.trace.Steps, store.Step{At: e.Date, What: eventStep(e), Event: e})
 		return err
 	}, with+"SELECT "+eventRecordColumns+` FROM r JOIN event e ON e.message_id = r.id AND e.direction = r.direction
 		LEFT JOIN backend b ON b.id = e.backend_id ORDER BY e.date, e.id`+limit(traceEvents), args...)
@@ -221,7 +224,7 @@ func (t *tracing) events(ctx context.Context) error {
 	return err
 }
 
-func said(e *store.EventRecord) string {
+func eventStep(e *store.EventRecord) string {
 	if e.Status != "" {
 		return e.Type + " " + e.Status
 	}
@@ -229,7 +232,7 @@ func said(e *store.EventRecord) string {
 }
 
 // begun is how a record begins.
-func begun(r *store.Record) string {
+func firstStep(r *store.Record) string {
 	switch {
 	case r.Direction == store.Inbound:
 		return "received by transport"
@@ -242,12 +245,12 @@ func begun(r *store.Record) string {
 }
 
 // finish puts all in time order.
-func (t *tracing) finish(plans map[int64]plan) *store.Trace {
+func (t *tracer) finish(plans map[int64]broadcastPlan) *store.Trace {
 	records := t.trace.Records
 	slices.SortStableFunc(records, func(a, b store.Record) int { return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(a.ID, b.ID)) })
 	for i := range records {
 		r := &records[i]
-		t.trace.Steps = append(t.trace.Steps, store.Step{At: r.Date, What: begun(r), Record: r})
+		t.trace.Steps = append(t.trace.Steps, store.Step{At: r.Date, What: firstStep(r), Record: r})
 		if missing := missing(r, plans); missing != "" {
 			t.trace.Missing = append(t.trace.Missing, r.ID+": "+missing)
 		}
@@ -266,3 +269,133 @@ func boolInt(b bool) int {
 	}
 	return 0
 }
+
+// handoverOf is which attempt of a broadcast's message an event is about, and
+// when that was handed over; nothing where the event does not say.
+func handoverOf(e *store.EventRecord) (attempt int, at time.Time) {
+	var wrote struct {
+		Routing message.Object `json:"routing_metadata"`
+	}
+	if json.Unmarshal([]byte(e.Body), &wrote) != nil {
+		return 0, at
+	}
+	return store.HandoverIn(&wrote.Routing)
+}
+
+// handovers are the steps of which no event of their own is kept: what was said
+// of an attempt says when it was handed over, and while nothing was said, the
+// record has changed for nothing else.
+func (t *tracer) handovers() (steps []store.Step) {
+	type attempt struct {
+		id string
+		n  int
+	}
+	told := map[attempt]bool{}
+	tell := func(at attempt, backend string, when time.Time) {
+		if told[at] || when.IsZero() {
+			return
+		}
+		told[at] = true
+		steps = append(steps, store.Step{At: when, What: fmt.Sprintf("handed over (attempt %d)", at.n), Event: &store.EventRecord{
+			MessageID: at.id, Direction: store.Outbound, Type: "handed_over", Backend: backend,
+			Attempt: at.n, Date: when, Recorded: when,
+		}})
+	}
+	for _, s := range t.trace.Steps {
+		if s.Event != nil && s.Event.Attempt > 0 {
+			tell(attempt{s.Event.MessageID, s.Event.Attempt}, s.Event.Backend, s.Event.HandedOver)
+		}
+	}
+	for _, r := range t.trace.Records {
+		if r.Broadcast != 0 && r.Status == store.StatusPassing {
+			tell(attempt{r.ID, r.Attempts}, r.Backend, r.Updated)
+		}
+	}
+	return steps
+}
+
+// broadcastPlan is what a broadcast has still to do, as far as a trace tells it.
+type broadcastPlan struct {
+	id    int64
+	state store.BroadcastState
+	start time.Time
+	tries int // the first and its retries
+}
+
+// plans reads the broadcasts of the trace's records, and lets the records know
+// how often they are tried and when next.
+func (t *tracer) readPlansAndRetries(ctx context.Context) (map[int64]broadcastPlan, error) {
+	var ids []int64
+	var failed []string
+	for _, r := range t.trace.Records {
+		if r.Broadcast != 0 {
+			ids = append(ids, r.Broadcast)
+		}
+		if r.Broadcast != 0 && r.Status == store.StatusError {
+			failed = append(failed, r.ID)
+		}
+	}
+	slices.Sort(ids)
+	plans, err := t.readPlans(ctx, slices.Compact(ids))
+	if err != nil {
+		return nil, err
+	}
+	due, err := t.readRetries(ctx, failed)
+	for i := range t.trace.Records {
+		r := &t.trace.Records[i]
+		r.Tries = plans[r.Broadcast].tries
+		r.NextTry = due[r.ID]
+	}
+	return plans, err
+}
+
+func (t *tracer) readPlans(ctx context.Context, broadcasts []int64) (map[int64]broadcastPlan, error) {
+	if len(broadcasts) == 0 {
+		return nil, nil
+	}
+	plans := map[int64]broadcastPlan{}
+	list, args := params(broadcasts)
+	return plans, t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
+		var p broadcastPlan
+		err := rows.Scan(&p.id, &p.state, scanTime{&p.start}, &p.tries)
+		plans[p.id] = p
+		return err
+	}, "SELECT id, state, start, retries + 1 FROM broadcast WHERE id IN "+list, args...)
+}
+
+// readRetries is when transmissions that failed are tried again.
+func (t *tracer) readRetries(ctx context.Context, failed []string) (map[string]time.Time, error) {
+	if len(failed) == 0 {
+		return nil, nil
+	}
+	due := map[string]time.Time{}
+	list, args := params(failed)
+	return due, t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
+		var id string
+		var at time.Time
+		err := rows.Scan(&id, scanTime{&at})
+		due[id] = at
+		return err
+	}, "SELECT id, due FROM broadcast_retry WHERE id IN "+list, args...)
+}
+
+// missing says what has not happened yet to a record, and why not.
+func missing(r *store.Record, plans map[int64]broadcastPlan) string {
+	what := r.Missing()
+	p, planned := plans[r.Broadcast]
+	switch {
+	case !r.NextTry.IsZero():
+		what = fmt.Sprintf("attempt %d of %d, due %s", r.Attempts+1, r.Tries, formatTime(r.NextTry))
+	case !planned || r.Status != store.StatusQueued:
+		return what
+	}
+	switch {
+	case p.state == store.BroadcastPaused:
+		what += fmt.Sprintf("; broadcast %d is paused", p.id)
+	case p.start.After(time.Now()):
+		what += fmt.Sprintf("; broadcast %d starts %s", p.id, formatTime(p.start))
+	}
+	return what
+}
+
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -22,26 +22,26 @@ var transmissionTypes = []Type{
 func (t *transmission) row(now time.Time) []any {
 	return []any{
 		t.id, string(t.direction), t.backend, t.month, t.messageID, t.connection, null(t.broadcast),
-		string(t.Fact.Status()), int64(t.Fact), int64(t.Attempt), null(t.reason), null(t.provider), null(t.app),
-		when(t.date), now, when(t.sent), when(t.delivered),
+		string(t.Progress.Status()), int64(t.Progress), int64(t.Attempt), null(t.reason), null(t.provider), null(t.app),
+		nullTime(t.date), now, nullTime(t.sent), nullTime(t.delivered),
 	}
 }
 
 func (t *transmission) compare(o *transmission) int {
-	return cmp.Or(t.wire.compare(o.wire), cmp.Compare(t.backend, o.backend), cmp.Compare(t.month, o.month))
+	return cmp.Or(t.wireID.compare(o.wireID), cmp.Compare(t.backend, o.backend), cmp.Compare(t.month, o.month))
 }
 
-// place is what makes a transmission different from all others.
-type place struct {
-	wire
+// transmissionKey is what makes a transmission different from all others.
+type transmissionKey struct {
+	wireID
 	backend int64
 	month   int64
 }
 
-// insertArrivals stores the messages of the batch that are new, already as
-// what the batch says of them. Those that are there become words.
-func (b *batch) insertArrivals(ctx context.Context, items []*item) error {
-	arrivals := map[place]*arrival{}
+// insertMessages stores the messages of the batch that are new, already as
+// what the batch says of them. Those that are there become updates.
+func (b *batch) insertMessages(ctx context.Context, items []*item) error {
+	arrived := map[transmissionKey]*arrival{}
 	var rows [][]any
 	var folded []transmission // as they are stored
 	for _, it := range items {
@@ -49,17 +49,17 @@ func (b *batch) insertArrivals(ctx context.Context, items []*item) error {
 		if a == nil || it.handed != nil {
 			continue
 		}
-		at := place{a.wire, a.backend, a.month}
-		if arrivals[at] != nil {
-			b.words[a.wire] = append(b.words[a.wire], a.again())
+		at := transmissionKey{a.wireID, a.backend, a.month}
+		if arrived[at] != nil {
+			b.updates[a.wireID] = append(b.updates[a.wireID], a.asUpdate())
 			continue
 		}
-		arrivals[at] = a
+		arrived[at] = a
 	}
-	for _, a := range arrivals {
+	for _, a := range arrived {
 		t := a.transmission
-		for _, w := range b.words[t.wire] {
-			if w.about(&t) {
+		for _, w := range b.updates[t.wireID] {
+			if w.matches(&t) {
 				t.apply(w)
 			}
 		}
@@ -69,33 +69,33 @@ func (b *batch) insertArrivals(ctx context.Context, items []*item) error {
 	for i := range folded {
 		rows = append(rows, folded[i].row(b.now))
 	}
-	fresh, err := b.insertTransmissions(ctx, rows)
+	inserted, err := b.insertTransmissions(ctx, rows)
 	if err != nil {
 		return err
 	}
 	for i := range folded {
 		t := &folded[i]
-		at := place{t.wire, t.backend, t.month}
-		if !fresh[at] {
-			b.words[t.wire] = append(b.words[t.wire], arrivals[at].again())
+		at := transmissionKey{t.wireID, t.backend, t.month}
+		if !inserted[at] {
+			b.updates[t.wireID] = append(b.updates[t.wireID], arrived[at].asUpdate())
 			continue
 		}
-		for _, w := range b.words[t.wire] {
-			w.placed = w.placed || w.about(t)
+		for _, w := range b.updates[t.wireID] {
+			w.applied = w.applied || w.matches(t)
 		}
-		b.arrived(arrivals[at], t)
+		b.arrived(arrived[at], t)
 	}
 	return nil
 }
 
-func (b *batch) insertTransmissions(ctx context.Context, rows [][]any) (map[place]bool, error) {
-	fresh := map[place]bool{}
+func (b *batch) insertTransmissions(ctx context.Context, rows [][]any) (map[transmissionKey]bool, error) {
+	inserted := map[transmissionKey]bool{}
 	for part := range b.db.chunks(rows) {
 		with, args := b.db.with("r", transmissionColumns, transmissionTypes, part)
 		err := b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
-			var at place
+			var at transmissionKey
 			err := rows.Scan(&at.id, &at.direction, &at.backend, &at.month)
-			fresh[at] = true
+			inserted[at] = true
 			return err
 		}, with+"INSERT INTO transmission ("+transmissionColumns+") SELECT "+transmissionColumns+
 			" FROM r WHERE true ON CONFLICT DO NOTHING RETURNING id, direction, backend_id, month", args...)
@@ -103,24 +103,24 @@ func (b *batch) insertTransmissions(ctx context.Context, rows [][]any) (map[plac
 			return nil, err
 		}
 	}
-	return fresh, nil
+	return inserted, nil
 }
 
-// updateKnown lets the words count that are about transmissions which were
+// updateKnown lets the updates count that are about transmissions which were
 // there before the batch.
 func (b *batch) updateKnown(ctx context.Context) error {
-	words := b.unplaced()
-	if len(words) == 0 {
+	updates := b.unapplied()
+	if len(updates) == 0 {
 		return nil
 	}
-	known, err := b.lock(ctx, wiresOf(words), likelyMonths(words))
+	known, err := b.lock(ctx, wireIDsOf(updates), likelyMonths(updates))
 	if err != nil {
 		return err
 	}
 	changed := b.applyTo(known)
 	// What is not in the months where it should be may be in any.
-	if rest := b.unplaced(); len(rest) > 0 {
-		known, err := b.lock(ctx, wiresOf(rest), nil)
+	if rest := b.unapplied(); len(rest) > 0 {
+		known, err := b.lock(ctx, wireIDsOf(rest), nil)
 		if err != nil {
 			return err
 		}
@@ -129,19 +129,19 @@ func (b *batch) updateKnown(ctx context.Context) error {
 	return b.updateTransmissions(ctx, changed)
 }
 
-func wiresOf(words []*word) (wires []wire) {
-	for _, w := range words {
-		wires = append(wires, w.wire)
+func wireIDsOf(updates []*update) (ids []wireID) {
+	for _, w := range updates {
+		ids = append(ids, w.wireID)
 	}
-	slices.SortFunc(wires, wire.compare)
-	return slices.Compact(wires)
+	slices.SortFunc(ids, wireID.compare)
+	return slices.Compact(ids)
 }
 
-// likelyMonths are the months in which the words' transmissions nearly always
-// are: those of the words, and the ones before; nil when they are too many.
-func likelyMonths(words []*word) (months []int64) {
+// likelyMonths are the months in which the updates' transmissions nearly always
+// are: those of the updates, and the ones before; nil when they are too many.
+func likelyMonths(updates []*update) (months []int64) {
 	const maxLikely = 4
-	for _, w := range words {
+	for _, w := range updates {
 		month := w.month
 		candidates := []int64{month}
 		if month == undated {
@@ -163,11 +163,11 @@ func likelyMonths(words []*word) (months []int64) {
 	return months
 }
 
-// lock reads the transmissions of wires and keeps others from changing them
+// lock reads the transmissions of ids and keeps others from changing them
 // until the end of the transaction.
-func (b *batch) lock(ctx context.Context, wires []wire, months []int64) (found []*transmission, err error) {
-	rows := make([][]any, len(wires))
-	for i, w := range wires {
+func (b *batch) lock(ctx context.Context, ids []wireID, months []int64) (found []*transmission, err error) {
+	rows := make([][]any, len(ids))
+	for i, w := range ids {
 		rows[i] = []any{w.id, string(w.direction)}
 	}
 	for part := range b.db.chunks(rows) {
@@ -184,7 +184,7 @@ func (b *batch) lock(ctx context.Context, wires []wire, months []int64) (found [
 			t, err := scanTransmission(rows)
 			found = append(found, t)
 			return err
-		}, with+"SELECT "+lockedColumns+" FROM r JOIN transmission t ON t.id = r.id AND t.direction = r.direction"+
+		}, with+"SELECT "+transmissionFields+" FROM r JOIN transmission t ON t.id = r.id AND t.direction = r.direction"+
 			among+" ORDER BY t.id, t.direction, t.backend_id, t.month"+b.db.Dialect.ForUpdate("t"), args...)
 		if err != nil {
 			return nil, err
@@ -193,47 +193,47 @@ func (b *batch) lock(ctx context.Context, wires []wire, months []int64) (found [
 	return found, nil
 }
 
-const lockedColumns = `t.id, t.direction, t.backend_id, t.month, t.message_id, t.connection_id, t.broadcast_id,
+const transmissionFields = `t.id, t.direction, t.backend_id, t.month, t.message_id, t.connection_id, t.broadcast_id,
 	t.fact, t.attempt, t.reason, t.provider_id, t.application, t.date, t.sent, t.delivered`
 
 func scanTransmission(rows *sql.Rows) (*transmission, error) {
 	t := new(transmission)
-	err := rows.Scan(&t.id, &t.direction, &t.backend, &t.month, &t.messageID, &t.connection, orNull[int64]{&t.broadcast},
-		&t.Fact, &t.Attempt, orNull[string]{&t.reason}, orNull[string]{&t.provider}, orNull[string]{&t.app},
-		moment{&t.date}, moment{&t.sent}, moment{&t.delivered})
+	err := rows.Scan(&t.id, &t.direction, &t.backend, &t.month, &t.messageID, &t.connection, scanNull[int64]{&t.broadcast},
+		&t.Progress, &t.Attempt, scanNull[string]{&t.reason}, scanNull[string]{&t.provider}, scanNull[string]{&t.app},
+		scanTime{&t.date}, scanTime{&t.sent}, scanTime{&t.delivered})
 	if err == nil {
-		err = checkFact(t.Fact)
+		err = checkProgress(t.Progress)
 	}
 	return t, err
 }
 
-// checkFact refuses to go on from a fact that only a newer program knows.
-func checkFact(f store.Fact) error {
+// checkProgress refuses to go on from a fact that only a newer program knows.
+func checkProgress(f store.Progress) error {
 	if f.Known() {
 		return nil
 	}
 	return fmt.Errorf("%w: what it knows of a transmission has the number %d", store.ErrSchemaNewer, int(f))
 }
 
-// applyTo lets the unplaced words count and returns what they changed. What
+// applyTo lets the unapplied updates count and returns what they changed. What
 // comes to be E by them may have another attempt.
 func (b *batch) applyTo(known []*transmission) (changed []*transmission) {
 	for _, t := range known {
-		was := t.Progress
+		was := t.AttemptProgress
 		any := false
-		for _, w := range b.words[t.wire] {
-			// A word of no certain backend may concern several transmissions.
-			if !w.about(t) || w.placed && w.backend != 0 {
+		for _, w := range b.updates[t.wireID] {
+			// A update of no certain backend may concern several transmissions.
+			if !w.matches(t) || w.applied && w.backend != 0 {
 				continue
 			}
-			w.placed = true
+			w.applied = true
 			any = t.apply(w) || any
 		}
 		if any {
 			changed = append(changed, t)
-			b.changed(t, was.Fact.Status())
+			b.changed(t, was.Progress.Status())
 		}
-		if t.broadcast != 0 && t.Progress != was && t.Fact.Status() == store.StatusError && t.Fact != store.Cancelled {
+		if t.broadcast != 0 && t.AttemptProgress != was && t.Progress.Status() == store.StatusError && t.Progress != store.Cancelled {
 			b.retries = append(b.retries, t)
 		}
 	}
@@ -248,8 +248,8 @@ func (b *batch) updateTransmissions(ctx context.Context, changed []*transmission
 	rows := make([][]any, len(changed))
 	for i, t := range changed {
 		rows[i] = []any{
-			t.id, string(t.direction), t.backend, t.month, string(t.Fact.Status()), int64(t.Fact), int64(t.Attempt),
-			null(t.reason), null(t.provider), null(t.app), b.now, when(t.sent), when(t.delivered),
+			t.id, string(t.direction), t.backend, t.month, string(t.Progress.Status()), int64(t.Progress), int64(t.Attempt),
+			null(t.reason), null(t.provider), null(t.app), b.now, nullTime(t.sent), nullTime(t.delivered),
 		}
 	}
 	for part := range b.db.chunks(rows) {
@@ -263,4 +263,48 @@ func (b *batch) updateTransmissions(ctx context.Context, changed []*transmission
 		}
 	}
 	return nil
+}
+
+// apply lets a update count. The outcome of several is the same in any order.
+func (t *transmission) apply(w *update) (changed bool) {
+	was := *t
+	next := t.Advance(w.attempt, w.fact)
+	if next.Attempt > t.Attempt {
+		t.provider = "" // that of the attempt before, which its events have
+	}
+	former := w.attempt > 0 && w.attempt < t.Attempt
+	switch {
+	case next.Compare(t.AttemptProgress) > 0:
+		t.AttemptProgress, t.reason = next, ""
+		if next.Progress == w.fact {
+			t.reason = w.reason
+		}
+	case w.fact == t.Progress && !former:
+		t.reason = lesserText(t.reason, w.reason)
+	}
+	switch w.fact {
+	case store.Pending, store.Sent, store.Undelivered:
+		t.sent = earliest(t.sent, w.at)
+	case store.Delivered:
+		t.sent = earliest(t.sent, w.at)
+		t.delivered = earliest(t.delivered, w.at)
+	}
+	if !former {
+		t.provider = lesserText(t.provider, w.prov)
+	}
+	t.app = lesserText(t.app, w.app)
+	return *t != was
+}
+
+// about says whether w speaks of t.
+func (w *update) matches(t *transmission) bool {
+	return w.wireID == t.wireID && (w.backend == 0 || w.backend == t.backend)
+}
+
+// again is what an arrival says of a transmission that is there already.
+func (a *arrival) asUpdate() *update {
+	return &update{
+		wireID: a.wireID, event: "", backend: a.transmission.backend, month: a.month,
+		fact: a.Progress, attempt: a.Attempt, at: a.date, prov: a.provider, app: a.app,
+	}
 }

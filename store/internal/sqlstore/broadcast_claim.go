@@ -11,7 +11,7 @@ import (
 )
 
 // claimed is a batch in a worker's hands.
-type claimed struct {
+type claim struct {
 	id        int64
 	broadcast int64
 	backend   int64
@@ -38,13 +38,13 @@ func (db *DB) Claim(ctx context.Context, batchID int64, owner string, lease time
 			return err
 		}
 		if c.retry {
-			if err := db.begin(ctx, tx, c, now); err != nil {
+			if err := db.startRetry(ctx, tx, c, now); err != nil {
 				return err
 			}
 		}
 		handovers, err = db.handovers(ctx, tx, c, now)
 		if err == nil && len(handovers) == 0 {
-			err = db.endBatch(ctx, tx, batchID, owner)
+			err = db.deleteBatch(ctx, tx, batchID, owner)
 		}
 		return err
 	})
@@ -57,13 +57,13 @@ func (db *DB) Claim(ctx context.Context, batchID int64, owner string, lease time
 	return handovers, nil
 }
 
-func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, owner string, now time.Time, lease time.Duration) (*claimed, error) {
-	c := &claimed{id: batchID}
+func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, owner string, now time.Time, lease time.Duration) (*claim, error) {
+	c := &claim{id: batchID}
 	err := db.row(ctx, tx, `SELECT p.broadcast_id, p.backend_id, p.retry, p.first_id, p.last_id, p.claimed, p.owner,
 			b.month, b.endpoint, b.state, b.start
 		FROM broadcast_batch p JOIN broadcast b ON b.id = p.broadcast_id WHERE p.id = $1`+db.Dialect.ForUpdate("p"), batchID).
-		Scan(&c.broadcast, &c.backend, &c.retry, orNull[string]{&c.first}, orNull[string]{&c.last}, moment{&c.until}, orNull[string]{&c.owner},
-			&c.month, &c.endpoint, &c.state, moment{&c.start})
+		Scan(&c.broadcast, &c.backend, &c.retry, scanNull[string]{&c.first}, scanNull[string]{&c.last}, scanTime{&c.until}, scanNull[string]{&c.owner},
+			&c.month, &c.endpoint, &c.state, scanTime{&c.start})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, store.ErrNotDue
 	}
@@ -80,37 +80,37 @@ func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, owner string
 }
 
 // begin begins another attempt at those of a retry batch that are still E.
-func (db *DB) begin(ctx context.Context, tx *sql.Tx, c *claimed, now time.Time) error {
+func (db *DB) startRetry(ctx context.Context, tx *sql.Tx, c *claim, now time.Time) error {
 	b := newBatch(db, tx, now)
-	wires, err := b.retryWires(ctx, c)
+	ids, err := b.retryIDs(ctx, c)
 	if err != nil {
 		return err
 	}
-	known, err := b.lock(ctx, wires, []int64{c.month})
+	known, err := b.lock(ctx, ids, []int64{c.month})
 	if err != nil {
 		return err
 	}
 	for _, t := range known {
-		if t.Fact.Status() == store.StatusError && t.Fact != store.Cancelled {
-			b.words[t.wire] = []*word{{wire: t.wire, backend: t.backend, fact: store.Queued, attempt: t.Attempt + 1, at: now}}
+		if t.Progress.Status() == store.StatusError && t.Progress != store.Cancelled {
+			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, fact: store.Queued, attempt: t.Attempt + 1, at: now}}
 		}
 	}
 	return b.update(ctx, known)
 }
 
-func (b *batch) retryWires(ctx context.Context, c *claimed) (wires []wire, err error) {
+func (b *batch) retryIDs(ctx context.Context, c *claim) (ids []wireID, err error) {
 	err = b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
-		w := wire{direction: store.Outbound}
+		w := wireID{direction: store.Outbound}
 		err := rows.Scan(&w.id)
-		wires = append(wires, w)
+		ids = append(ids, w)
 		return err
 	}, "SELECT id FROM broadcast_retry WHERE batch_id = $1 ORDER BY id", c.id)
-	return wires, err
+	return ids, err
 }
 
 // handovers reads what of a batch is not handed over in its present attempt,
 // and withdraws it from those who have opted out.
-func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed, now time.Time) (list []store.Handover, err error) {
+func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claim, now time.Time) (list []store.Handover, err error) {
 	w := new(where)
 	w.and("t.direction = 'O' AND t.month = ? AND t.backend_id = ? AND t.fact = ?", c.month, c.backend, int64(store.Queued))
 	if c.retry {
@@ -119,12 +119,12 @@ func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed, now time.Ti
 		// Those of the range that failed and are tried again are another batch's.
 		w.and("t.id >= ? AND t.id <= ? AND t.attempt = 1", c.first, c.last)
 	}
-	var out []wire
+	var out []wireID
 	err = db.query(ctx, tx, func(rows *sql.Rows) error {
 		var optedOut bool
 		r, err := scanRecord(rows, &optedOut)
 		if optedOut {
-			out = append(out, wire{r.ID, r.Direction})
+			out = append(out, wireID{r.ID, r.Direction})
 		} else {
 			list = append(list, store.Handover{Record: r, Attempt: r.Attempts, Endpoint: c.endpoint})
 		}
@@ -134,7 +134,7 @@ func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claimed, now time.Ti
 	if err != nil || len(out) == 0 {
 		return list, err
 	}
-	return list, db.leaveOut(ctx, tx, c, out, now)
+	return list, db.cancelOptedOut(ctx, tx, c, out, now)
 }
 
 // Finish ends what Claim began: see store.Broadcasts.
@@ -144,11 +144,11 @@ func (db *DB) Finish(ctx context.Context, batchID int64, owner string, handed []
 		if err != nil {
 			return err
 		}
-		if err := db.markHanded(ctx, tx, handed, now); err != nil {
+		if err := db.markHandedOver(ctx, tx, handed, now); err != nil {
 			return err
 		}
 		if done {
-			return db.endBatch(ctx, tx, batchID, owner)
+			return db.deleteBatch(ctx, tx, batchID, owner)
 		}
 		_, err = db.exec(ctx, tx, "UPDATE broadcast_batch SET claimed = NULL, owner = NULL, due = $1 WHERE id = $2 AND owner = $3",
 			db.Dialect.Time(now), batchID, owner)
@@ -160,21 +160,21 @@ func (db *DB) Finish(ctx context.Context, batchID int64, owner string, handed []
 	return nil
 }
 
-func (db *DB) markHanded(ctx context.Context, tx *sql.Tx, handed []store.Handover, now time.Time) error {
+func (db *DB) markHandedOver(ctx context.Context, tx *sql.Tx, handed []store.Handover, now time.Time) error {
 	if len(handed) == 0 {
 		return nil
 	}
 	b := newBatch(db, tx, now)
-	var words []*word
+	var updates []*update
 	for i := range handed {
 		h := &handed[i]
-		w := &word{
-			wire: wire{h.ID, store.Outbound}, fact: store.Handed, attempt: h.Attempt, at: now, month: monthOf(h.Date),
+		w := &update{
+			wireID: wireID{h.ID, store.Outbound}, fact: store.HandedOver, attempt: h.Attempt, at: now, month: monthOf(h.Date),
 		}
-		b.words[w.wire] = append(b.words[w.wire], w)
-		words = append(words, w)
+		b.updates[w.wireID] = append(b.updates[w.wireID], w)
+		updates = append(updates, w)
 	}
-	known, err := b.lock(ctx, wiresOf(words), likelyMonths(words))
+	known, err := b.lock(ctx, wireIDsOf(updates), likelyMonths(updates))
 	if err != nil {
 		return err
 	}
@@ -182,10 +182,10 @@ func (db *DB) markHanded(ctx context.Context, tx *sql.Tx, handed []store.Handove
 }
 
 func newBatch(db *DB, tx *sql.Tx, now time.Time) *batch {
-	return &batch{db: db, tx: tx, now: now, words: map[wire][]*word{}, changes: map[messageKey]*change{}}
+	return &batch{db: db, tx: tx, now: now, updates: map[wireID][]*update{}, changes: map[messageKey]*change{}}
 }
 
-// update lets words count on transmissions that are locked.
+// update lets updates count on transmissions that are locked.
 func (b *batch) update(ctx context.Context, known []*transmission) error {
 	if err := b.updateTransmissions(ctx, b.applyTo(known)); err != nil {
 		return err
@@ -196,13 +196,33 @@ func (b *batch) update(ctx context.Context, known []*transmission) error {
 	return b.scheduleRetries(ctx)
 }
 
-// endBatch forgets a batch and its retries, if it is still the owner's; those
+// deleteBatch forgets a batch and its retries, if it is still the owner's; those
 // that failed again meanwhile have left it.
-func (db *DB) endBatch(ctx context.Context, tx *sql.Tx, batchID int64, owner string) error {
+func (db *DB) deleteBatch(ctx context.Context, tx *sql.Tx, batchID int64, owner string) error {
 	n, err := db.exec(ctx, tx, "DELETE FROM broadcast_batch WHERE id = $1 AND owner = $2", batchID, owner)
 	if err != nil || n == 0 {
 		return err
 	}
 	_, err = db.exec(ctx, tx, "DELETE FROM broadcast_retry WHERE batch_id = $1", batchID)
 	return err
+}
+
+// reasonOptedOut is why a transmission was withdrawn from somebody who wants no
+// broadcasts any more.
+const reasonOptedOut = "opted out"
+
+// cancelOptedOut withdraws transmissions of a batch from persons who opted out after
+// the broadcast was made: there is no other attempt.
+func (db *DB) cancelOptedOut(ctx context.Context, tx *sql.Tx, c *claim, ids []wireID, now time.Time) error {
+	b := newBatch(db, tx, now)
+	known, err := b.lock(ctx, ids, []int64{c.month})
+	if err != nil {
+		return err
+	}
+	for _, t := range known {
+		if t.backend == c.backend && t.Progress == store.Queued {
+			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, fact: store.Cancelled, reason: reasonOptedOut, at: now}}
+		}
+	}
+	return b.update(ctx, known)
 }

@@ -11,7 +11,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"iter"
+	"math/rand/v2"
+	"reflect"
+	"sync"
 	"time"
 )
 
@@ -71,6 +75,8 @@ type Dialect interface {
 	MakeMonths(ctx context.Context, db *sql.DB, months []int64) error
 	// NoMonth says that a statement failed because a partition is missing.
 	NoMonth(err error) bool
+	// HasVersionTable is a query: whether anything was ever migrated.
+	HasVersionTable() string
 	// BadData says that a statement failed because of the values it was given.
 	BadData(err error) bool
 }
@@ -78,12 +84,15 @@ type Dialect interface {
 // DB is one database: a pool that writes, and one that reads (which may be the
 // same).
 type DB struct {
-	Write   *sql.DB
-	Read    *sql.DB
-	Dialect Dialect
+	Write      *sql.DB
+	Read       *sql.DB
+	Dialect    Dialect
+	Migrations fs.FS
 
 	names  names
 	months months
+	jobs   sync.WaitGroup
+	stop   context.CancelFunc
 }
 
 // with starts a statement with a set of rows under a name:
@@ -141,3 +150,127 @@ func (db *DB) chunks(rows [][]any) iter.Seq[[][]any] {
 		}
 	}
 }
+
+// A transaction that collides with another's is tried again, after a pause
+// that grows and is drawn by lot so that the two do not meet again.
+const (
+	maxTries   = 8
+	firstPause = 2 * time.Millisecond
+	longPause  = 200 * time.Millisecond
+)
+
+// transact runs work in one transaction, again when it collides with others'.
+// work must start from nothing each time.
+func (db *DB) transact(ctx context.Context, work func(tx *sql.Tx) error) error {
+	return db.retry(ctx, func() error { return db.once(ctx, work) })
+}
+
+func (db *DB) once(ctx context.Context, work func(tx *sql.Tx) error) error {
+	tx, err := db.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning transaction: %w", err)
+	}
+	if err := work(tx); err != nil {
+		_ = tx.Rollback() // work's error says why
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
+}
+
+func (db *DB) retry(ctx context.Context, try func() error) error {
+	pause := firstPause
+	for n := 1; ; n++ {
+		err := try()
+		if err == nil || n == maxTries || !db.Dialect.Conflict(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+// moment scans a time of either database; NULL is the zero time.
+type scanTime struct{ to *time.Time }
+
+// Scan takes a timestamp, or microseconds since 1970.
+func (m scanTime) Scan(value any) error {
+	switch v := value.(type) {
+	case nil:
+		*m.to = time.Time{}
+	case time.Time:
+		*m.to = v.UTC()
+	case int64:
+		*m.to = time.UnixMicro(v).UTC()
+	default:
+		return fmt.Errorf("reading a time from %T", value)
+	}
+	return nil
+}
+
+// scanNull scans a text or a number of which NULL is the zero value.
+type scanNull[T ~string | ~int64] struct{ to *T }
+
+// Scan takes what database/sql's drivers give.
+func (o scanNull[T]) Scan(value any) error {
+	var zero T
+	*o.to = zero
+	to := reflect.ValueOf(o.to).Elem()
+	switch v := value.(type) {
+	case string:
+		to.SetString(v)
+		return nil
+	case []byte:
+		to.SetString(string(v))
+		return nil
+	case int64:
+		to.SetInt(v)
+		return nil
+	}
+	if value == nil {
+		return nil
+	}
+	return fmt.Errorf("reading a %T from %T", zero, value)
+}
+
+// null is nil for the zero value: NULL where rows travel.
+func null[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
+// when is nil for the zero time.
+func nullTime(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// earliest is the earlier of two times, where zero is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// least is the lesser of two texts, where empty is none.
+func lesserText(a, b string) string {
+	if a == "" || b != "" && b < a {
+		return b
+	}
+	return a
+}
+
+// utc is a time as databases keep it.
+func utc(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -7,7 +7,7 @@
 //
 // The record. Whoever sees what passes gives it to a Recorder as Envelopes, in
 // batches; a Finder looks things up; People knows contacts and who has opted
-// out; Broadcasts stores one text to many and deals out its batches; a Janitor
+// out; Broadcasts stores one text to many and deals out its batches; a Retention
 // forgets what is old. PostgreSQL and SQLite implement all of them:
 //
 //	db, err := postgres.Open(ctx, postgres.Settings{URL: url}) // or sqlite.Open
@@ -18,7 +18,7 @@
 // after a restart, also in other batches. What it rejects it will always
 // reject: set those aside with their reasons.
 //
-// States. A transmission's state is the letter of the greatest Fact known of
+// States. A transmission's state is the letter of the greatest Progress known of
 // it (Stages is the table; docs/states.md draws it), a message's follows from
 // its transmissions (Counts.Status).
 //
@@ -33,7 +33,11 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Entry is one remembered value. TTL says how long; zero is for ever.
@@ -67,4 +71,53 @@ type State interface {
 	// from and below to, in the order of the keys' bytes; their TTL is not told.
 	// Keys longer than 512 bytes come as they are stored, which is shorter.
 	Range(ctx context.Context, from, to string, limit int) ([]Entry, error)
+}
+
+// Database is all that PostgreSQL and SQLite offer: the shared memory and the
+// record.
+type Database interface {
+	State
+	Recorder
+	Retention
+	Finder
+	People
+	Broadcasts
+	// Check fails with ErrSchemaOlder or ErrSchemaNewer when the schema is not
+	// the one the program wants.
+	Check(ctx context.Context) error
+	// Migrate brings the schema to the version the program wants.
+	Migrate(ctx context.Context) error
+	// Version is the schema's version, and the one the program wants.
+	Version(ctx context.Context) (current, latest int64, err error)
+	Close() error
+}
+
+// What is wrong with a database's schema; errors.Is finds them.
+var (
+	// ErrSchemaNewer is a database that a newer program has migrated.
+	ErrSchemaNewer = errors.New("the database's schema is newer than this program: run the newer switchboard")
+	// ErrSchemaOlder is a database that is not migrated to what the program wants.
+	ErrSchemaOlder = errors.New("the database's schema is older than this program: run switchboard migrate")
+)
+
+// Printable makes text that every database keeps: NUL becomes \u0000, and each
+// byte that is not UTF-8 becomes \xNN. All other text stays as it is.
+func Printable(text string) string {
+	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case r == 0:
+			b.WriteString(`\u0000`)
+		default:
+			b.WriteString(text[i : i+n])
+		}
+		i += n
+	}
+	return b.String()
 }

@@ -3,8 +3,11 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +18,7 @@ import (
 var _ store.Broadcasts = (*DB)(nil)
 
 // A broadcast's transmissions are called by its first idPrefix hex digits, and
-// their place on the list: so they sort as they are sent, and are written at
+// their transmissionKey on the list: so they sort as they are sent, and are written at
 // the end of every index.
 const idPrefix = 20
 
@@ -27,15 +30,15 @@ const listPart = 20_000
 // broadcast's rate.
 const throttledSeconds = 5
 
-// creation is a broadcast while it is stored, on one connection of the pool
+// creator is a broadcast while it is stored, on one connection of the pool
 // with temporary tables of its own.
-type creation struct {
-	db   *DB
-	conn *sql.Conn
-	b    store.Broadcast
-	text template
-	now  time.Time
-	made store.Created
+type creator struct {
+	db      *DB
+	conn    *sql.Conn
+	b       store.Broadcast
+	text    template
+	now     time.Time
+	created store.Created
 }
 
 // Create stores a broadcast: see store.Broadcasts.
@@ -44,23 +47,23 @@ func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq
 	if err != nil {
 		return store.Created{}, err
 	}
-	c := &creation{db: db, b: withDefaults(b), text: text}
+	c := &creator{db: db, b: withDefaults(b), text: text}
 	if c.now, err = db.clock(ctx, db.Write); err != nil {
-		return c.made, fmt.Errorf("creating broadcast: %w", err)
+		return c.created, fmt.Errorf("creating broadcast: %w", err)
 	}
 	if err := db.ensureMonths(ctx, []int64{monthOf(c.now)}); err != nil {
-		return c.made, err
+		return c.created, err
 	}
 	if c.conn, err = db.Write.Conn(ctx); err != nil {
-		return c.made, fmt.Errorf("creating broadcast: %w", err)
+		return c.created, fmt.Errorf("creating broadcast: %w", err)
 	}
 	defer c.conn.Close()
 	defer c.drop()
 	if err := c.run(ctx, recipients); err != nil {
-		c.made.ID, c.made.MessageID = 0, ""
-		return c.made, fmt.Errorf("creating broadcast: %w", err)
+		c.created.ID, c.created.MessageID = 0, ""
+		return c.created, fmt.Errorf("creating broadcast: %w", err)
 	}
-	return c.made, nil
+	return c.created, nil
 }
 
 func withDefaults(b store.Broadcast) store.Broadcast {
@@ -82,7 +85,7 @@ func withDefaults(b store.Broadcast) store.Broadcast {
 	return b
 }
 
-func (c *creation) run(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) error {
+func (c *creator) run(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) error {
 	lines, err := c.load(ctx, recipients)
 	if err != nil {
 		return err
@@ -93,7 +96,7 @@ func (c *creation) run(ctx context.Context, recipients iter.Seq2[store.Recipient
 	if err := c.pick(ctx, lines); err != nil {
 		return fmt.Errorf("picking recipients: %w", err)
 	}
-	if c.made.Total == 0 {
+	if c.created.Total == 0 {
 		return store.ErrNoRecipients
 	}
 	if err := c.store(ctx); err != nil {
@@ -103,7 +106,7 @@ func (c *creation) run(ctx context.Context, recipients iter.Seq2[store.Recipient
 }
 
 // drop lets go of the temporary tables, also after ctx has ended.
-func (c *creation) drop() {
+func (c *creator) drop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, table := range []string{"broadcast_list", "broadcast_pick"} {
@@ -112,7 +115,7 @@ func (c *creation) drop() {
 }
 
 // load streams the list into a temporary table and counts its lines.
-func (c *creation) load(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) (int64, error) {
+func (c *creator) load(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) (int64, error) {
 	c.drop()
 	_, err := c.conn.ExecContext(ctx, "CREATE TEMPORARY TABLE broadcast_list (line bigint PRIMARY KEY, backend text, identity text, text text)")
 	if err != nil {
@@ -125,7 +128,7 @@ func (c *creation) load(ctx context.Context, recipients iter.Seq2[store.Recipien
 	return n, c.analyze(ctx, "broadcast_list")
 }
 
-func (c *creation) analyze(ctx context.Context, table string) error {
+func (c *creator) analyze(ctx context.Context, table string) error {
 	if statement := c.db.Dialect.Analyze(table); statement != "" {
 		_, err := c.conn.ExecContext(ctx, statement)
 		return err
@@ -134,7 +137,7 @@ func (c *creation) analyze(ctx context.Context, table string) error {
 }
 
 // rows are the list's lines, with the text of those that have one of their own.
-func (c *creation) rows(recipients iter.Seq2[store.Recipient, error]) iter.Seq2[[]any, error] {
+func (c *creator) rows(recipients iter.Seq2[store.Recipient, error]) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		line := int64(0)
 		for r, err := range recipients {
@@ -156,7 +159,7 @@ func (c *creation) rows(recipients iter.Seq2[store.Recipient, error]) iter.Seq2[
 	}
 }
 
-func (c *creation) row(line int64, r *store.Recipient) ([]any, error) {
+func (c *creator) row(line int64, r *store.Recipient) ([]any, error) {
 	backend, identity := store.Printable(r.Backend), store.Printable(r.Identity)
 	if backend == "" || len(backend) > maxID {
 		return nil, fmt.Errorf("transport %.40q: 1 to %d bytes are wanted", backend, maxID)
@@ -175,7 +178,7 @@ func (c *creation) row(line int64, r *store.Recipient) ([]any, error) {
 }
 
 // connect makes the connections that are new.
-func (c *creation) connect(ctx context.Context, lines int64) error {
+func (c *creator) connect(ctx context.Context, lines int64) error {
 	insertBackends := "INSERT INTO backend (name) SELECT DISTINCT backend FROM broadcast_list WHERE true ON CONFLICT DO NOTHING"
 	if _, err := c.db.exec(ctx, c.conn, insertBackends); err != nil {
 		return err
@@ -198,7 +201,7 @@ func (c *creation) connect(ctx context.Context, lines int64) error {
 
 // pick takes each address once, where it is first, and numbers those that want
 // broadcasts by backend.
-func (c *creation) pick(ctx context.Context, lines int64) error {
+func (c *creator) pick(ctx context.Context, lines int64) error {
 	_, err := c.db.exec(ctx, c.conn, `CREATE TEMPORARY TABLE broadcast_pick AS
 		SELECT p.*, row_number() OVER (ORDER BY p.opted_out, p.backend_id, p.line) AS n,
 			row_number() OVER (PARTITION BY p.opted_out, p.backend_id ORDER BY p.line) AS m
@@ -213,8 +216,8 @@ func (c *creation) pick(ctx context.Context, lines int64) error {
 		return err
 	}
 	var all int64
-	err = c.db.row(ctx, c.conn, "SELECT count(*), coalesce(sum(opted_out), 0) FROM broadcast_pick").Scan(&all, &c.made.OptedOut)
-	c.made.Duplicates, c.made.Total = lines-all, all-c.made.OptedOut
+	err = c.db.row(ctx, c.conn, "SELECT count(*), coalesce(sum(opted_out), 0) FROM broadcast_pick").Scan(&all, &c.created.OptedOut)
+	c.created.Duplicates, c.created.Total = lines-all, all-c.created.OptedOut
 	if err != nil {
 		return err
 	}
@@ -222,7 +225,7 @@ func (c *creation) pick(ctx context.Context, lines int64) error {
 }
 
 // store writes the broadcast, its message, its transmissions and its batches.
-func (c *creation) store(ctx context.Context) error {
+func (c *creator) store(ctx context.Context) error {
 	return c.db.retry(ctx, func() error {
 		tx, err := c.conn.BeginTx(ctx, nil)
 		if err != nil {
@@ -240,9 +243,9 @@ func (c *creation) store(ctx context.Context) error {
 	})
 }
 
-func (c *creation) storeBroadcast(ctx context.Context, tx *sql.Tx) error {
+func (c *creator) storeBroadcast(ctx context.Context, tx *sql.Tx) error {
 	prefix := message.NewID()[:idPrefix]
-	c.made.MessageID = prefix + strings.Repeat("0", 32-idPrefix)
+	c.created.MessageID = prefix + strings.Repeat("0", 32-idPrefix)
 	start := c.b.Start
 	if start.IsZero() {
 		start = c.now
@@ -251,40 +254,80 @@ func (c *creation) storeBroadcast(ctx context.Context, tx *sql.Tx) error {
 	return c.db.row(ctx, tx, `INSERT INTO broadcast (message_id, month, name, text, endpoint, state, created, start, next,
 			rate, retries, retry_after, batch_size, total, duplicates, opted_out)
 		VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id`,
-		c.made.MessageID, monthOf(c.now), store.Printable(c.b.Name), store.Printable(c.b.Text), store.Printable(c.b.Endpoint),
+		c.created.MessageID, monthOf(c.now), store.Printable(c.b.Name), store.Printable(c.b.Text), store.Printable(c.b.Endpoint),
 		at(c.now), at(utc(start)), at(utc(start)), c.b.Rate, c.b.Retries, micros(c.b.RetryAfter), c.b.BatchSize,
-		c.made.Total, c.made.Duplicates, c.made.OptedOut).Scan(&c.made.ID)
+		c.created.Total, c.created.Duplicates, c.created.OptedOut).Scan(&c.created.ID)
 }
 
-func (c *creation) storeMessage(ctx context.Context, tx *sql.Tx) error {
+func (c *creator) storeMessage(ctx context.Context, tx *sql.Tx) error {
 	at := c.db.Dialect.Time(c.now)
 	_, err := c.db.exec(ctx, tx, `INSERT INTO message (id, direction, month, status, text, own_address, in_response_to,
 			date, updated, open_count, sent_count, done_count, error_count)
 		VALUES ($1, 'O', $2, 'Q', $3, $4, $5, $6, $7, $8, 0, 0, 0)`,
-		c.made.MessageID, monthOf(c.now), store.Printable(c.b.Text), null(store.Printable(c.b.From)), null(short(c.b.InReplyTo)),
-		at, at, c.made.Total)
+		c.created.MessageID, monthOf(c.now), store.Printable(c.b.Text), null(store.Printable(c.b.From)), null(short(c.b.InReplyTo)),
+		at, at, c.created.Total)
 	return err
 }
 
-func (c *creation) storeTransmissions(ctx context.Context, tx *sql.Tx) error {
+func (c *creator) storeTransmissions(ctx context.Context, tx *sql.Tx) error {
 	at := c.db.Dialect.Time(c.now)
 	_, err := c.db.exec(ctx, tx, `INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, broadcast_id,
 			status, fact, attempt, text, date, updated)
 		SELECT `+c.id("n")+`, 'O', backend_id, $1, $2, connection_id, $3, 'Q', $4, 1, text, $5, $6
 		FROM broadcast_pick WHERE opted_out = 0 ORDER BY n`,
-		monthOf(c.now), c.made.MessageID, c.made.ID, int64(store.Queued), at, at)
+		monthOf(c.now), c.created.MessageID, c.created.ID, int64(store.Queued), at, at)
 	return err
 }
 
 // id is an expression: the name of the transmission with number n.
-func (c *creation) id(n string) string {
-	return "'" + c.made.MessageID[:idPrefix] + "' || " + c.db.Dialect.Serial(n)
+func (c *creator) id(n string) string {
+	return "'" + c.created.MessageID[:idPrefix] + "' || " + c.db.Dialect.Serial(n)
 }
 
-func (c *creation) storeBatches(ctx context.Context, tx *sql.Tx) (err error) {
-	c.made.Batches, err = c.db.exec(ctx, tx, `INSERT INTO broadcast_batch (broadcast_id, backend_id, retry, first_id, last_id, size, due)
+func (c *creator) storeBatches(ctx context.Context, tx *sql.Tx) (err error) {
+	c.created.Batches, err = c.db.exec(ctx, tx, `INSERT INTO broadcast_batch (broadcast_id, backend_id, retry, first_id, last_id, size, due)
 		SELECT $1, backend_id, $2, `+c.id("min(n)")+", "+c.id("max(n)")+`, count(*), $3
 		FROM broadcast_pick WHERE opted_out = 0 GROUP BY backend_id, (m - 1) / $4 ORDER BY min(n)`,
-		c.made.ID, false, c.db.Dialect.Time(c.now), c.b.BatchSize)
+		c.created.ID, false, c.db.Dialect.Time(c.now), c.b.BatchSize)
 	return err
+}
+
+// template is a text with personal fields: Hi {{name}}.
+type template struct {
+	plain  []string // one more than fields
+	fields []string
+}
+
+func parseTemplate(text string) (t template, err error) {
+	for {
+		before, rest, found := strings.Cut(text, "{{")
+		t.plain = append(t.plain, before)
+		if !found {
+			return t, nil
+		}
+		name, after, closed := strings.Cut(rest, "}}")
+		name = strings.TrimSpace(name)
+		if !closed || name == "" {
+			return t, errors.New("the broadcast's text has a {{ without a field's name and }}")
+		}
+		t.fields = append(t.fields, name)
+		text = after
+	}
+}
+
+func (t *template) personal() bool { return len(t.fields) > 0 }
+
+func (t *template) fill(fields map[string]string) (string, error) {
+	var b strings.Builder
+	for i, name := range t.fields {
+		value, ok := fields[name]
+		if !ok {
+			return "", fmt.Errorf("there is no field %q for the text (the list has %s)", name,
+				strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+		}
+		b.WriteString(t.plain[i])
+		b.WriteString(value)
+	}
+	b.WriteString(t.plain[len(t.fields)])
+	return b.String(), nil
 }
