@@ -118,7 +118,7 @@ func (a *auditing) balance(ctx context.Context, db store.Database, args []string
 		return nil, err
 	}
 	// Without a tap nothing is known of what is still to be written down.
-	if found.Balanced = len(look.Fleet.Taps) > 0; !found.Balanced {
+	if found.Balanced = len(look.Fleet.RecordQueues) > 0; !found.Balanced {
 		look.Fleet = audit.Fleet{}
 	}
 	return found, a.onQueues(ctx, args, func(b broker.Broker, queues []string) (err error) {
@@ -136,9 +136,9 @@ func places(defs []*fleet.Definition) audit.Fleet {
 	f := audit.Fleet{Connectors: connectors(defs), Silent: silent(defs)}
 	for _, d := range defs {
 		if d.Class == "persistence" {
-			f.Taps = append(f.Taps, persistence.TapQueue(d.Name))
+			f.RecordQueues = append(f.RecordQueues, persistence.RecordQueue(d.Name))
 		}
-		f.InHand = max(f.InHand, d.Settings.Prefetch)
+		f.InFlight = max(f.InFlight, d.Settings.Prefetch)
 	}
 	return f
 }

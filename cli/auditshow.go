@@ -92,7 +92,7 @@ func printStuck(cmd *cobra.Command, found *audited) {
 	}
 	for _, r := range found.Stuck {
 		why := r.Missing()
-		if queue, aside := found.SetAside[r.ID]; aside {
+		if queue, aside := found.DeadLettered[r.ID]; aside {
 			why = "set aside in " + queue
 		}
 		if !lost[r.ID] {
@@ -138,9 +138,9 @@ func depth(queues []queueStatus) (waiting, dead, behind int) {
 	for _, q := range queues {
 		dead += q.Dead
 		switch {
-		case !strings.HasPrefix(q.Queue, persistence.TapQueue("")):
+		case !strings.HasPrefix(q.Queue, persistence.RecordQueue("")):
 			waiting += q.Messages
-		case !strings.HasSuffix(q.Queue, persistence.TaskQueue("")[len(persistence.TapQueue("")):]):
+		case !strings.HasSuffix(q.Queue, persistence.TaskQueue("")[len(persistence.RecordQueue("")):]):
 			behind += q.Messages
 		}
 	}

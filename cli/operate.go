@@ -121,7 +121,7 @@ func (o *operator) queues(args []string) ([]string, error) {
 	}
 	for _, d := range defs {
 		if d.Class == "persistence" {
-			names = append(names, persistence.TapQueue(d.Name), persistence.TaskQueue(d.Name))
+			names = append(names, persistence.RecordQueue(d.Name), persistence.TaskQueue(d.Name))
 		}
 	}
 	return unique(names), nil

@@ -89,7 +89,7 @@ func (r *recorder) auditor() *audit.Auditor {
 	return &audit.Auditor{
 		Record: r.db, Broker: r.core.Broker, Depths: r.core.Depths,
 		Fleet: audit.Fleet{
-			Connectors: slices.Concat(r.Transports, r.Exposed), Taps: []string{r.queue().Name}, Silent: len(r.Exposed) == 0,
+			Connectors: slices.Concat(r.Transports, r.Exposed), RecordQueues: []string{r.queue().Name}, Silent: len(r.Exposed) == 0,
 		},
 		Limits: store.AuditLimits{Since: time.Now().Add(-auditSince), Stuck: auditStuck, Unreported: auditUnreported},
 	}

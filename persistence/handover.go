@@ -32,8 +32,8 @@ const (
 	claimRetryMax = 5 * time.Second
 )
 
-// handOver works on tasks.
-func (r *recorder) handOver(ctx context.Context) error {
+// publishBatches works on tasks.
+func (r *recorder) publishBatches(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(r.StopTimeout.Std(), stop) })
@@ -47,7 +47,7 @@ func (r *recorder) handOver(ctx context.Context) error {
 func (r *recorder) task(stopping, ctx context.Context, d *broker.Delivery) {
 	var batch store.Batch
 	if err := json.Unmarshal(d.Body, &batch); err != nil {
-		r.setAside(ctx, d, worker.ReasonInvalid, fmt.Errorf("reading a broadcast's task: %w", err))
+		r.deadLetter(ctx, d, worker.ReasonInvalid, fmt.Errorf("reading a broadcast's task: %w", err))
 		return
 	}
 	err := worker.Protect(func() error { return r.batch(stopping, ctx, batch) })
@@ -56,7 +56,7 @@ func (r *recorder) task(stopping, ctx context.Context, d *broker.Delivery) {
 		d.Requeue()
 		return
 	case err != nil && !errors.Is(err, store.ErrNotDue):
-		r.core.Logger.Error("handing over a batch of a broadcast failed; it is due again when its lease has ended",
+		r.core.Logger.Error("batchPublish over a batch of a broadcast failed; it is due again when its lease has ended",
 			"broadcast", batch.Broadcast, "batch", batch.ID, "error", err, "lease", lease)
 	}
 	d.Ack()
@@ -66,7 +66,7 @@ func (r *recorder) task(stopping, ctx context.Context, d *broker.Delivery) {
 var errNotBegun = errors.New("the worker stops")
 
 func (r *recorder) batch(stopping, ctx context.Context, batch store.Batch) error {
-	h := &handing{recorder: r, batch: batch, owner: message.NewID()}
+	h := &batchPublish{recorder: r, batch: batch, owner: message.NewID()}
 	if err := h.claim(stopping, ctx); err != nil {
 		return err
 	}
@@ -84,8 +84,8 @@ func (r *recorder) batch(stopping, ctx context.Context, batch store.Batch) error
 	return h.finish(ctx, handed)
 }
 
-// handing is a batch in this worker's hands.
-type handing struct {
+// batchPublish is a batch in this worker's hands.
+type batchPublish struct {
 	*recorder
 	batch     store.Batch
 	owner     string    // by which the database knows whose hands these are
@@ -95,8 +95,8 @@ type handing struct {
 
 // claim takes the batch, however long the database is away: the queue keeps
 // the tasks that follow.
-func (h *handing) claim(stopping, ctx context.Context) error {
-	err := h.patiently(stopping, "claiming a batch of a broadcast failed; trying again", func() (err error) {
+func (h *batchPublish) claim(stopping, ctx context.Context) error {
+	err := h.retry(stopping, "claiming a batch of a broadcast failed; trying again", func() (err error) {
 		h.claimed = time.Now()
 		h.handovers, err = h.db.Claim(ctx, h.batch.ID, h.owner, lease)
 		return err
@@ -109,17 +109,17 @@ func (h *handing) claim(stopping, ctx context.Context) error {
 
 // finish marks what was handed over, for as long as the batch is in this
 // worker's hands, also when it is stopping.
-func (h *handing) finish(ctx context.Context, handed []store.Handover) error {
+func (h *batchPublish) finish(ctx context.Context, handed []store.Handover) error {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), h.claimed.Add(lease))
 	defer cancel()
 	done := len(handed) == len(h.handovers)
-	return h.patiently(ctx, "marking what was handed over of a broadcast failed; trying again", func() error {
+	return h.retry(ctx, "marking what was handed over of a broadcast failed; trying again", func() error {
 		return h.db.Finish(ctx, h.batch.ID, h.owner, handed, done)
 	})
 }
 
-// patiently tries until it works, the batch is not due, or ctx ends.
-func (h *handing) patiently(ctx context.Context, failing string, try func() error) error {
+// retry tries until it works, the batch is not due, or ctx ends.
+func (h *batchPublish) retry(ctx context.Context, failing string, try func() error) error {
 	for delay := claimRetryMin; ; delay = min(2*delay, claimRetryMax) {
 		err := try()
 		if err == nil || errors.Is(err, store.ErrNotDue) || ctx.Err() != nil {
@@ -136,7 +136,7 @@ var errUncertain = errors.New("the broker has not said whether it has all messag
 // publish publishes each message, no faster than the rate, and returns those
 // that are safe with the broker, and why others are not. It stops early when
 // the worker stops.
-func (h *handing) publish(stopping, ctx context.Context) (handed []store.Handover, failed error) {
+func (h *batchPublish) publish(stopping, ctx context.Context) (handed []store.Handover, failed error) {
 	if err := h.destinations.prepare(ctx, &h.core, h.batch.Backend); err != nil {
 		return nil, err
 	}
@@ -147,27 +147,27 @@ func (h *handing) publish(stopping, ctx context.Context) (handed []store.Handove
 	pause, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stopping, cancel)()
-	fates := make(chan fate, len(h.handovers))
+	confirmations := make(chan confirmation, len(h.handovers))
 	published := 0
 	for i := range h.handovers {
 		if limiter.Wait(pause) != nil {
 			break
 		}
-		h.core.PublishAsync(ctx, outbound(&h.handovers[i]), func(err error) { fates <- fate{i, err} })
+		h.core.PublishAsync(ctx, outbound(&h.handovers[i]), func(err error) { confirmations <- confirmation{i, err} })
 		published++
 	}
-	return h.collect(fates, published)
+	return h.collect(confirmations, published)
 }
 
-// collect waits for the fates of what was published.
-func (h *handing) collect(fates <-chan fate, published int) (handed []store.Handover, failed error) {
-	// Past the deadline of the publishing each has its fate at once, but for a
+// collect waits for the confirmations of what was published.
+func (h *batchPublish) collect(confirmations <-chan confirmation, published int) (handed []store.Handover, failed error) {
+	// Past the deadline of the publishing each has its confirmation at once, but for a
 	// broker that holds back its confirms.
 	late := time.NewTimer(time.Until(h.claimed.Add(publishTime + failedPause)))
 	defer late.Stop()
 	for range published {
 		select {
-		case f := <-fates:
+		case f := <-confirmations:
 			if f.err != nil {
 				failed = f.err
 				continue

@@ -46,9 +46,9 @@ const (
 	defaultRecordWait  = 10 * time.Millisecond
 	defaultTasks       = 8
 	maxRecordBatch     = 5000
-	// batchesInHand is how many batches are read ahead: one is written while
+	// batchesAhead is how many batches are read ahead: one is written while
 	// the next one fills.
-	batchesInHand = 3
+	batchesAhead = 3
 )
 
 // New is a Persistence with its defaults.
@@ -113,15 +113,15 @@ func (r *recorder) Run(ctx context.Context) error {
 	if err := r.awaitSchema(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
-	jobs := []func(context.Context) error{r.tap, r.sweep, r.audit, r.watchSchema}
+	jobs := []func(context.Context) error{r.consume, r.sweep, r.audit, r.watchSchema}
 	if r.Broadcasts {
-		jobs = append(jobs, r.relay, r.handOver)
+		jobs = append(jobs, r.relay, r.publishBatches)
 	}
-	return together(ctx, jobs)
+	return runAll(ctx, jobs)
 }
 
 // together runs jobs until all have ended; the first error ends the others.
-func together(ctx context.Context, jobs []func(context.Context) error) error {
+func runAll(ctx context.Context, jobs []func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	errs := make(chan error, len(jobs))
@@ -194,7 +194,7 @@ func (r *recorder) watchSchema(ctx context.Context) error {
 // queue is bound to the same keys as the queues of dispatchers and transports:
 // the one publish that a transport waits for puts a message on both.
 func (r *recorder) queue() broker.Queue {
-	q := broker.Queue{Name: TapQueue(r.core.Name), Type: r.QueueType}
+	q := broker.Queue{Name: RecordQueue(r.core.Name), Type: r.QueueType}
 	for _, name := range r.Transports {
 		for _, flow := range [...]message.Flow{message.Inbound, message.Outbound, message.EventFlow} {
 			q.Keys = append(q.Keys, message.Key(name, flow))

@@ -24,21 +24,21 @@ const (
 	relayEvery = 500 * time.Millisecond
 	// relayBatch is how many tasks the relay publishes at once.
 	relayBatch = 32
-	// tasksAhead bounds the tasks that wait in the queue, so that pausing and
+	// maxTasks bounds the tasks that wait in the queue, so that pausing and
 	// cancelling act soon, and a small broadcast does not wait for a large one.
-	tasksAhead = 2 * relayBatch
+	maxTasks = 2 * relayBatch
 	// relayTimeout is how long publishing tasks may take.
 	relayTimeout = 10 * time.Second
 	// concludeEvery is how often it is looked which broadcasts are done.
 	concludeEvery = time.Second
 )
 
-// TapQueue is the queue of what the worker of that name is to record.
-func TapQueue(worker string) string { return "persistence." + worker }
+// RecordQueue is the queue of what the worker of that name is to record.
+func RecordQueue(worker string) string { return "persistence." + worker }
 
 // TaskQueue is the queue of broadcasts' tasks, which the replicas of the worker
 // of that name share.
-func TaskQueue(worker string) string { return TapQueue(worker) + ".tasks" }
+func TaskQueue(worker string) string { return RecordQueue(worker) + ".tasks" }
 
 func (r *recorder) tasks() broker.Queue {
 	return broker.Queue{Name: TaskQueue(r.core.Name), Type: r.QueueType}
@@ -72,7 +72,7 @@ func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if info.Messages >= tasksAhead {
+	if info.Messages >= maxTasks {
 		return 0, nil
 	}
 	due, err := r.db.Due(ctx, relayBatch, lease)
@@ -92,13 +92,13 @@ func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
 func (r *recorder) publishTasks(ctx context.Context, due []store.Batch) (left []int64, failed error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayTimeout)
 	defer cancel()
-	fates := make(chan fate, len(due))
+	confirmations := make(chan confirmation, len(due))
 	for i, batch := range due {
 		body, _ := json.Marshal(batch) // numbers and texts: cannot fail
-		r.core.Broker.PublishAsync(ctx, broker.Publication{Queue: r.tasks().Name, Body: body}, func(err error) { fates <- fate{i, err} })
+		r.core.Broker.PublishAsync(ctx, broker.Publication{Queue: r.tasks().Name, Body: body}, func(err error) { confirmations <- confirmation{i, err} })
 	}
 	for range due {
-		if f := <-fates; f.err != nil {
+		if f := <-confirmations; f.err != nil {
 			failed = f.err
 			left = append(left, due[f.i].ID)
 		}
@@ -113,8 +113,8 @@ func (r *recorder) release(ctx context.Context, batches []int64) error {
 	return r.db.Release(ctx, batches)
 }
 
-// fate is what became of the publishing of one of several.
-type fate struct {
+// confirmation is what became of the publishing of one of several.
+type confirmation struct {
 	i   int
 	err error
 }

@@ -26,7 +26,7 @@ func runSuite(t *testing.T, open func(t *testing.T) (broker.Broker, store.Databa
 		"events first, bodies twice":       anyOrder,
 		"bad bodies are set aside alone":   badBodies,
 		"any text is kept":                 anyText,
-		"let go on purpose":                letGo,
+		"let go on purpose":                settle,
 		"batches close by size":            bySize,
 		"batches close by time":            byTime,
 		"the database fails for a while":   failing,
@@ -91,7 +91,7 @@ func (b *bench) start(p *persistence.Persistence, db store.Database) (stop func(
 	})
 	b.Cleanup(stop)
 	b.await("the worker consumes", func() bool {
-		info, err := b.broker.Inspect(b.Context(), persistence.TapQueue(p.Name))
+		info, err := b.broker.Inspect(b.Context(), persistence.RecordQueue(p.Name))
 		return err == nil && info.Consumers > 0
 	})
 	return stop
@@ -99,7 +99,7 @@ func (b *bench) start(p *persistence.Persistence, db store.Database) (stop func(
 
 func (b *bench) deleteQueues() {
 	ctx := context.Background()
-	tap, tasks := persistence.TapQueue("p"+b.id), persistence.TaskQueue("p"+b.id)
+	tap, tasks := persistence.RecordQueue("p"+b.id), persistence.TaskQueue("p"+b.id)
 	for _, queue := range []string{tap, tap + broker.DeadSuffix, tasks, b.sms + ".outbound"} {
 		if err := b.broker.Delete(ctx, queue); err != nil {
 			b.Error(err)
@@ -205,7 +205,7 @@ func (b *bench) waiting(queue string) int {
 // dead is what lies in the worker's dead letters.
 func (b *bench) dead() (found []*broker.Delivery) {
 	b.Helper()
-	queue := persistence.TapQueue("p"+b.id) + broker.DeadSuffix
+	queue := persistence.RecordQueue("p"+b.id) + broker.DeadSuffix
 	if b.waiting(queue) == 0 {
 		return nil
 	}

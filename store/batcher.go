@@ -7,18 +7,20 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"switchboard/internal/batch"
 )
 
 var _ State = (*Batcher)(nil)
 
-// ErrClosed is what a Batcher answers after Close.
+// ErrClosed is a Batcher's error after Close.
 var ErrClosed = errors.New("the store's batcher is closed")
 
 // BatchSettings bound a Batcher; a zero field takes the default.
 type BatchSettings struct {
 	MaxBatch int           // entries written and keys deleted, or keys read, at once; 500
-	MaxDelay time.Duration // how long a batch waits to be filled, at most; 5 ms
-	MaxQueue int           // requests that wait; more block; 4,000
+	MaxDelay time.Duration // how long a batch waits to fill, at most; 5 ms
+	MaxQueue int           // queued requests; more block; 4,000
 	Timeout  time.Duration // for one statement; 30 s
 }
 
@@ -38,17 +40,16 @@ func (s BatchSettings) withDefaults() BatchSettings {
 	return s
 }
 
-// Batcher is a State that gathers what many ask of another State at about the
-// same time, so that remembering every message costs a fraction of a
-// statement each.
+// Batcher is a State that joins the requests of many goroutines into few statements of
+// another State.
 //
-//   - SetAsync hands entries over and returns; done is called when they are
-//     safe, or are not, in the order in which they were handed over.
-//   - Set is SetAsync and waits; Delete and Get are gathered likewise.
-//   - Get sees what was handed over and is not written, or deleted, yet.
-//   - Add and Increment go through one by one, after what was handed over of
-//     the same key before; Range after everything.
-//   - A full queue blocks: nothing grows without bound.
+//   - SetAsync queues entries and returns; done is called once they are written or have
+//     failed, in the order in which they were queued.
+//   - Set is SetAsync and waits; Delete and Get are batched likewise.
+//   - Get sees what is queued and not written or deleted yet.
+//   - Add and Increment are not batched. They wait for queued writes of the same key,
+//     Range for all.
+//   - A full queue blocks.
 //
 // Its methods are safe from several goroutines.
 type Batcher struct {
@@ -60,7 +61,7 @@ type Batcher struct {
 
 	mu      sync.RWMutex // of closed, held for reading while sending
 	closed  bool
-	pending overlay
+	pending pendingWrites
 }
 
 // writeRequest sets entries or deletes keys.
@@ -70,7 +71,7 @@ type writeRequest struct {
 	done    func(error)
 }
 
-// NewBatcher puts a Batcher before state. Close ends it, and leaves state open.
+// NewBatcher makes a Batcher in front of state, which Close leaves open.
 func NewBatcher(state State, settings BatchSettings) *Batcher {
 	settings = settings.withDefaults()
 	b := &Batcher{
@@ -78,14 +79,15 @@ func NewBatcher(state State, settings BatchSettings) *Batcher {
 		writes: make(chan *writeRequest, settings.MaxQueue),
 		reads:  make(chan *getRequest, settings.MaxQueue),
 	}
-	b.workers.Go(func() { batches(b.writes, settings, writeSize, b.write) })
-	b.workers.Go(func() { batches(b.reads, settings, readSize, b.read) })
+	limits := batch.Limits{Items: settings.MaxBatch, Delay: settings.MaxDelay}
+	b.workers.Go(func() { batch.Run(context.Background(), b.writes, limits, writeSize, b.write) })
+	b.workers.Go(func() { batch.Run(context.Background(), b.reads, limits, readSize, b.read) })
 	return b
 }
 
-func writeSize(r *writeRequest) int { return len(r.entries) + len(r.deleted) }
+func writeSize(r *writeRequest) (items, bytes int) { return len(r.entries) + len(r.deleted), 0 }
 
-// Close writes what was handed over and ends the Batcher.
+// Close writes what is queued and ends the Batcher.
 func (b *Batcher) Close() error {
 	b.mu.Lock()
 	closed := b.closed
@@ -99,52 +101,15 @@ func (b *Batcher) Close() error {
 	return nil
 }
 
-// batches gathers requests until there are MaxBatch entries in them or a delay
-// has passed since the first, and gives them to do; it returns when queue is
-// closed and empty. The more requests the last batch had, the longer the next
-// one waits for as many: who is alone hardly waits.
-func batches[R any](queue <-chan R, s BatchSettings, size func(R) int, do func([]R)) {
-	var batch []R
-	timer := time.NewTimer(s.MaxDelay)
-	defer timer.Stop()
-	for first := range queue {
-		crowd := min(max(len(batch), 1), fullCrowd)
-		timer.Reset(s.MaxDelay * time.Duration(crowd) / fullCrowd)
-		batch = append(batch[:0], first)
-		for n := size(first); n < s.MaxBatch; {
-			next, ok := receive(queue, timer.C)
-			if !ok {
-				break
-			}
-			batch = append(batch, next)
-			n += size(next)
-		}
-		do(batch)
-		clear(batch)
-	}
-}
-
-// fullCrowd is how many requests of a batch make the next one wait for MaxDelay.
-const fullCrowd = 5
-
-func receive[R any](queue <-chan R, late <-chan time.Time) (next R, ok bool) {
-	select {
-	case next, ok = <-queue:
-		return next, ok
-	case <-late:
-		return next, false
-	}
-}
-
-// SetAsync hands entries over to be written with others' and returns; it
-// blocks while the queue is full. done is called exactly once, on a goroutine
-// that all share (so it must be quick), if and only if SetAsync returned nil.
-// An error given to done may be another's fault; setting again is safe.
+// SetAsync queues entries and returns; it blocks while the queue is full. done is called
+// exactly once, on a goroutine shared by all (so it must be quick), if and only if
+// SetAsync returned nil. An entry of another request may have caused done's error;
+// setting again is safe.
 func (b *Batcher) SetAsync(ctx context.Context, done func(error), entries ...Entry) error {
-	return b.hand(ctx, &writeRequest{entries: entries, done: done})
+	return b.submit(ctx, &writeRequest{entries: entries, done: done})
 }
 
-func (b *Batcher) hand(ctx context.Context, r *writeRequest) error {
+func (b *Batcher) submit(ctx context.Context, r *writeRequest) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
@@ -160,31 +125,31 @@ func (b *Batcher) hand(ctx context.Context, r *writeRequest) error {
 	}
 }
 
-// write sets what a batch sets, then deletes what its last word is to delete.
+// write sets what a batch sets, then deletes the keys whose newest request deletes them.
 func (b *Batcher) write(batch []*writeRequest) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.settings.Timeout)
 	defer cancel()
-	entries, deleted := sum(batch)
-	var set, gone error
+	entries, deleted := merge(batch)
+	var setErr, deleteErr error
 	if len(entries) > 0 {
-		set = b.state.Set(ctx, entries...)
+		setErr = b.state.Set(ctx, entries...)
 	}
-	if gone = set; set == nil && len(deleted) > 0 {
-		gone = b.state.Delete(ctx, deleted...)
+	if deleteErr = setErr; setErr == nil && len(deleted) > 0 {
+		deleteErr = b.state.Delete(ctx, deleted...)
 	}
 	for _, r := range batch {
 		b.pending.remove(r)
 		if len(r.deleted) > 0 {
-			r.done(gone)
+			r.done(deleteErr)
 		} else {
-			r.done(set)
+			r.done(setErr)
 		}
 	}
 }
 
-// sum is what a batch comes to. What is set before it is deleted is set all the
-// same: whoever set it is told that it was, also when deleting fails.
-func sum(batch []*writeRequest) (entries []Entry, deleted []string) {
+// merge returns what a batch sets and deletes. A key that is set and then deleted is set
+// all the same: its setter learns that it was, even when the deletion fails.
+func merge(batch []*writeRequest) (entries []Entry, deleted []string) {
 	last := map[string]bool{}
 	for _, r := range batch {
 		entries = append(entries, r.entries...)
@@ -198,14 +163,13 @@ func sum(batch []*writeRequest) (entries []Entry, deleted []string) {
 	return entries, slices.Collect(maps.Keys(last))
 }
 
-// Set stores entries, all or none. When ctx ends first, they may be stored or
-// not.
+// Set stores entries, all or none. When ctx ends first, either may be true.
 func (b *Batcher) Set(ctx context.Context, entries ...Entry) error {
 	return b.await(ctx, &writeRequest{entries: entries})
 }
 
-// Delete forgets keys. When ctx ends first, they may be forgotten or not. An
-// error may be another's fault; deleting again is safe.
+// Delete deletes keys. When ctx ends first, they may be deleted or not. Another request
+// may have caused the error; deleting again is safe.
 func (b *Batcher) Delete(ctx context.Context, keys ...string) error {
 	return b.await(ctx, &writeRequest{deleted: keys})
 }
@@ -213,7 +177,7 @@ func (b *Batcher) Delete(ctx context.Context, keys ...string) error {
 func (b *Batcher) await(ctx context.Context, r *writeRequest) error {
 	written := make(chan error, 1)
 	r.done = func(err error) { written <- err }
-	if err := b.hand(ctx, r); err != nil {
+	if err := b.submit(ctx, r); err != nil {
 		return err
 	}
 	select {
@@ -224,17 +188,17 @@ func (b *Batcher) await(ctx context.Context, r *writeRequest) error {
 	}
 }
 
-// settle waits until what was handed over for key is written.
-func (b *Batcher) settle(ctx context.Context, keys ...string) error {
+// flush waits until the queued writes of keys are done.
+func (b *Batcher) flush(ctx context.Context, keys ...string) error {
 	if !b.pending.any(keys) {
 		return nil
 	}
-	return b.Set(ctx) // requests are written in order: an empty one is a fence
+	return b.Set(ctx) // requests are written in order: an empty one comes after all of them
 }
 
 // Add stores an entry unless its key is there.
 func (b *Batcher) Add(ctx context.Context, e Entry) (string, bool, error) {
-	if err := b.settle(ctx, e.Key); err != nil {
+	if err := b.flush(ctx, e.Key); err != nil {
 		return "", false, err
 	}
 	return b.state.Add(ctx, e)
@@ -242,7 +206,7 @@ func (b *Batcher) Add(ctx context.Context, e Entry) (string, bool, error) {
 
 // Increment adds by to a number and returns the sum.
 func (b *Batcher) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error) {
-	if err := b.settle(ctx, key); err != nil {
+	if err := b.flush(ctx, key); err != nil {
 		return 0, err
 	}
 	return b.state.Increment(ctx, key, by, ttl)
@@ -250,7 +214,7 @@ func (b *Batcher) Increment(ctx context.Context, key string, by int64, ttl time.
 
 // Range fetches the first entries between two keys.
 func (b *Batcher) Range(ctx context.Context, from, to string, limit int) ([]Entry, error) {
-	if err := b.Set(ctx); err != nil { // a fence: what was handed over may be among them
+	if err := b.Set(ctx); err != nil { // queued writes may be in the range
 		return nil, err
 	}
 	return b.state.Range(ctx, from, to, limit)
@@ -266,7 +230,7 @@ type getAnswer struct {
 	err    error
 }
 
-func readSize(r *getRequest) int { return len(r.keys) }
+func readSize(r *getRequest) (items, bytes int) { return len(r.keys), 0 }
 
 // Get fetches the values of those keys that are there.
 func (b *Batcher) Get(ctx context.Context, keys ...string) (map[string]string, error) {
@@ -288,7 +252,7 @@ func (b *Batcher) Get(ctx context.Context, keys ...string) (map[string]string, e
 
 func (b *Batcher) fetch(ctx context.Context, keys []string) (map[string]string, error) {
 	r := &getRequest{keys, make(chan getAnswer, 1)}
-	if err := b.ask(ctx, r); err != nil {
+	if err := b.submitRead(ctx, r); err != nil {
 		return nil, err
 	}
 	select {
@@ -299,7 +263,7 @@ func (b *Batcher) fetch(ctx context.Context, keys []string) (map[string]string, 
 	}
 }
 
-func (b *Batcher) ask(ctx context.Context, r *getRequest) error {
+func (b *Batcher) submitRead(ctx context.Context, r *getRequest) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
@@ -326,39 +290,38 @@ func (b *Batcher) read(batch []*getRequest) {
 	}
 }
 
-// overlay holds what was handed to a Batcher and is not written yet: of each
-// key the requests that set or delete it, oldest first.
-type overlay struct {
+// pendingWrites are the queued writes of each key, oldest first.
+type pendingWrites struct {
 	mu   sync.Mutex
-	keys map[string][]waiting
+	keys map[string][]pendingWrite
 }
 
-type waiting struct {
+type pendingWrite struct {
 	request *writeRequest
 	value   string
-	gone    bool      // it is deleted
+	deleted bool
 	ends    time.Time // zero is never
 }
 
-func (o *overlay) add(r *writeRequest) {
+func (o *pendingWrites) add(r *writeRequest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.keys == nil {
-		o.keys = map[string][]waiting{}
+		o.keys = map[string][]pendingWrite{}
 	}
 	for _, e := range r.entries {
-		w := waiting{request: r, value: e.Value}
+		w := pendingWrite{request: r, value: e.Value}
 		if e.TTL != 0 {
 			w.ends = time.Now().Add(e.TTL)
 		}
 		o.keys[e.Key] = append(o.keys[e.Key], w)
 	}
 	for _, key := range r.deleted {
-		o.keys[key] = append(o.keys[key], waiting{request: r, gone: true})
+		o.keys[key] = append(o.keys[key], pendingWrite{request: r, deleted: true})
 	}
 }
 
-func (o *overlay) remove(r *writeRequest) {
+func (o *pendingWrites) remove(r *writeRequest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range r.entries {
@@ -369,8 +332,8 @@ func (o *overlay) remove(r *writeRequest) {
 	}
 }
 
-func (o *overlay) forget(key string, r *writeRequest) {
-	left := slices.DeleteFunc(o.keys[key], func(w waiting) bool { return w.request == r })
+func (o *pendingWrites) forget(key string, r *writeRequest) {
+	left := slices.DeleteFunc(o.keys[key], func(w pendingWrite) bool { return w.request == r })
 	if len(left) == 0 {
 		delete(o.keys, key)
 	} else {
@@ -378,8 +341,8 @@ func (o *overlay) forget(key string, r *writeRequest) {
 	}
 }
 
-// get finds the newest values, and the keys it knows nothing of.
-func (o *overlay) get(keys []string) (values map[string]string, missing []string) {
+// get returns the newest values, and the keys without queued writes.
+func (o *pendingWrites) get(keys []string) (values map[string]string, missing []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	values = make(map[string]string, len(keys))
@@ -390,14 +353,14 @@ func (o *overlay) get(keys []string) (values map[string]string, missing []string
 			continue
 		}
 		newest := list[len(list)-1]
-		if !newest.gone && (newest.ends.IsZero() || time.Now().Before(newest.ends)) {
+		if !newest.deleted && (newest.ends.IsZero() || time.Now().Before(newest.ends)) {
 			values[key] = newest.value
 		}
 	}
 	return values, missing
 }
 
-func (o *overlay) any(keys []string) bool {
+func (o *pendingWrites) any(keys []string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.ContainsFunc(keys, func(key string) bool { return len(o.keys[key]) > 0 })

@@ -67,7 +67,7 @@ func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings, peopl
 		return m, err
 	}
 	defer l.drop()
-	for _, queue := range []string{persistence.TapQueue("bench"), persistence.TaskQueue("bench"), "bench_rec.outbound"} {
+	for _, queue := range []string{persistence.RecordQueue("bench"), persistence.TaskQueue("bench"), "bench_rec.outbound"} {
 		if err := b.Delete(ctx, queue); err != nil {
 			return m, err
 		}

@@ -95,7 +95,7 @@ func measureRecord(ctx context.Context, b *rabbitmq.Broker, s settings) (measure
 		return measure{}, err
 	}
 	defer l.drop()
-	queue := persistence.TapQueue("bench")
+	queue := persistence.RecordQueue("bench")
 	if err := fillTap(ctx, b, queue, s.n); err != nil {
 		return measure{}, err
 	}

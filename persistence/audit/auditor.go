@@ -3,7 +3,7 @@
 //
 // What has not moved for longer than a limit, and is not final, must be
 // somewhere: in a queue of its flow, in a worker's hand, in the ladder of
-// delays, among the dead letters, or the word that it is done waits to be
+// delays, among the dead maxDeadLetters, or the word that it is done waits to be
 // recorded. Where all of these together hold fewer bodies than the record has
 // messages, the rest is missing, however they are told apart. While traffic
 // flows the queues hold other bodies too, so that less is found then; nothing
@@ -22,21 +22,21 @@ import (
 
 // Fleet is where messages may be.
 type Fleet struct {
-	Connectors []string // of transports and of applications
-	Taps       []string // queues of what is still to be recorded
-	// InHand is how many bodies a worker has in hand of a queue, at most: it
+	Connectors   []string // of transports and of applications
+	RecordQueues []string // queues of what is still to be recorded
+	// InFlight is how many bodies a worker has in hand of a queue, at most: it
 	// counts where the broker does not tell (see Management). 500 is the least:
 	// no worker of ours takes more unless its file says so.
-	InHand int
+	InFlight int
 	// Silent says that there are applications which publish no receipts (Vumi's):
 	// an inbound message that none of the queues holds may have been handled.
 	Silent bool
 }
 
 const (
-	defaultInHand = 500
-	// letters is how many dead letters of a queue are looked at.
-	letters = 10_000
+	defaultInFlight = 500
+	// maxDeadLetters is how many dead maxDeadLetters of a queue are looked at.
+	maxDeadLetters = 10_000
 )
 
 // Auditor looks.
@@ -62,8 +62,8 @@ type Finding struct {
 	// some of a transport's are missing and others wait in its queue, these
 	// may be the ones that wait.
 	Lost []store.Record `json:"lost,omitempty"`
-	// SetAside says in which dead letters stuck messages lie, by their IDs.
-	SetAside map[string]string `json:"set_aside,omitempty"`
+	// DeadLettered says in which dead maxDeadLetters stuck messages lie, by their IDs.
+	DeadLettered map[string]string `json:"dead_lettered,omitempty"`
 }
 
 // Audit looks, and where something seems to be missing looks again: only what
@@ -114,8 +114,8 @@ func (a *Auditor) Look(ctx context.Context) (*Finding, error) {
 	}
 	f := &Finding{Audit: audit}
 	open := a.open(audit)
-	if err := a.findSetAside(ctx, f, holds, open); err != nil {
-		return nil, fmt.Errorf("looking into the dead letters: %w", err)
+	if err := a.findDeadLettered(ctx, f, holds, open); err != nil {
+		return nil, fmt.Errorf("looking into the dead maxDeadLetters: %w", err)
 	}
 	if err := a.subtract(ctx, open, holds); err != nil {
 		return nil, fmt.Errorf("looking into the queues: %w", err)
@@ -138,11 +138,11 @@ func (w flow) queue() string {
 	return message.Key(w.backend, message.Outbound)
 }
 
-// unseen is how many stuck messages of each flow have not been found yet.
-type unseen map[flow]int64
+// unaccounted is how many stuck messages of each flow have not been found yet.
+type unaccounted map[flow]int64
 
-func (a *Auditor) open(audit *store.Audit) unseen {
-	ours, open := map[string]bool{}, unseen{}
+func (a *Auditor) open(audit *store.Audit) unaccounted {
+	ours, open := map[string]bool{}, unaccounted{}
 	for _, name := range a.Fleet.Connectors {
 		ours[name] = true
 	}
@@ -154,7 +154,7 @@ func (a *Auditor) open(audit *store.Audit) unseen {
 	return open
 }
 
-func (u unseen) total() (n int64) {
+func (u unaccounted) total() (n int64) {
 	for _, left := range u {
 		n += left
 	}
@@ -162,7 +162,7 @@ func (u unseen) total() (n int64) {
 }
 
 // take says that n of those that match may be in a place they share.
-func (u unseen) take(n int64, match func(flow) bool) {
+func (u unaccounted) subtract(n int64, match func(flow) bool) {
 	for w, left := range u {
 		if match(w) {
 			found := min(n, left)
@@ -172,10 +172,10 @@ func (u unseen) take(n int64, match func(flow) bool) {
 }
 
 // name chooses the oldest of each flow.
-func (u unseen) name(f *Finding) (lost []store.Record) {
+func (u unaccounted) name(f *Finding) (lost []store.Record) {
 	for _, r := range f.Stuck {
 		w := flow{r.Backend, r.Direction}
-		if _, aside := f.SetAside[r.ID]; !aside && u[w] > 0 {
+		if _, aside := f.DeadLettered[r.ID]; !aside && u[w] > 0 {
 			u[w]--
 			lost = append(lost, r)
 		}

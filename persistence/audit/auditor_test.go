@@ -40,7 +40,7 @@ func newBench(t *testing.T) *bench {
 	}
 	b.look = &audit.Auditor{
 		Record: db, Broker: b.broker, Again: time.Millisecond,
-		Fleet:  audit.Fleet{Connectors: []string{"sms", "app"}, Taps: []string{"persistence.keep"}},
+		Fleet:  audit.Fleet{Connectors: []string{"sms", "app"}, RecordQueues: []string{"persistence.keep"}},
 		Limits: store.AuditLimits{Stuck: -time.Minute}, // whatever was recorded by now
 	}
 	return b
@@ -142,14 +142,14 @@ func TestWhatWasPurgedIsMissing(t *testing.T) {
 // Each of these places may hold what is under way.
 func TestNothingIsMissingThatIsSomewhere(t *testing.T) {
 	for name, place := range map[string]func(*bench){
-		"in its queue":           func(b *bench) { b.put("sms.outbound", "m") },
-		"in a transport's hand":  func(b *bench) { b.put("sms.outbound", "m"); b.hold("sms.outbound", 1) },
-		"in the dead letters":    func(b *bench) { b.put("sms.outbound.dead", "m") },
-		"its ack is unrecorded":  func(b *bench) { b.put("persistence.keep", "its ack") },
-		"its ack was set aside":  func(b *bench) { b.put("persistence.keep.dead", "m") },
-		"waiting to be retried":  func(b *bench) { b.delay("sms.outbound", "m") },
-		"of another fleet":       func(b *bench) { b.look.Fleet.Connectors = []string{"app"} },
-		"settled at second look": func(b *bench) { b.look.Record = &changing{Finder: b.db, after: b.ack, looks: 2} },
+		"in its queue":               func(b *bench) { b.put("sms.outbound", "m") },
+		"in a transport's hand":      func(b *bench) { b.put("sms.outbound", "m"); b.hold("sms.outbound", 1) },
+		"in the dead maxDeadLetters": func(b *bench) { b.put("sms.outbound.dead", "m") },
+		"its ack is unrecorded":      func(b *bench) { b.put("persistence.keep", "its ack") },
+		"its ack was set aside":      func(b *bench) { b.put("persistence.keep.dead", "m") },
+		"waiting to be retried":      func(b *bench) { b.delay("sms.outbound", "m") },
+		"of another fleet":           func(b *bench) { b.look.Fleet.Connectors = []string{"app"} },
+		"settled at second look":     func(b *bench) { b.look.Record = &changing{Finder: b.db, after: b.ack, looks: 2} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -187,7 +187,7 @@ func (c *changing) Audit(ctx context.Context, l store.AuditLimits) (*store.Audit
 	return report, err
 }
 
-// A letter of another message is no place for this one.
+// A dead of another message is no place for this one.
 func TestDeadLettersCountByName(t *testing.T) {
 	b := newBench(t)
 	for _, queue := range []string{"sms.outbound.dead", "sms.inbound.dead"} {
@@ -196,8 +196,8 @@ func TestDeadLettersCountByName(t *testing.T) {
 	b.passed(store.Outbound, "m", "n")
 	b.put("sms.outbound.dead", "other", "n")
 	b.put("sms.inbound.dead", "m") // an inbound message of the same ID
-	if found := b.wants("m"); found.SetAside["n"] != "sms.outbound.dead" || len(found.SetAside) != 1 {
-		t.Errorf("set aside: %v", found.SetAside)
+	if found := b.wants("m"); found.DeadLettered["n"] != "sms.outbound.dead" || len(found.DeadLettered) != 1 {
+		t.Errorf("set aside: %v", found.DeadLettered)
 	}
 }
 

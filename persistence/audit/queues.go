@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"switchboard/broker"
@@ -29,14 +30,14 @@ func (a *Auditor) look(ctx context.Context) (depths, error) {
 		holds[queue] = int64(info.Messages)
 		// What recorders have in hand is recorded within moments, as the record
 		// answers: the second look would find it there.
-		if !a.isTap(queue) {
-			holds[queue] += int64(info.Consumers * a.inHand())
+		if !a.isRecordQueue(queue) {
+			holds[queue] += int64(info.Consumers * a.inFlight())
 		}
 	}
 	return holds, nil
 }
 
-func (a *Auditor) inHand() int { return max(a.Fleet.InHand, defaultInHand) }
+func (a *Auditor) inFlight() int { return max(a.Fleet.InFlight, defaultInFlight) }
 
 // queues are the queues in the order in which messages pass them.
 func (a *Auditor) queues() (names []string) {
@@ -45,16 +46,11 @@ func (a *Auditor) queues() (names []string) {
 			names = append(names, message.Key(connector, way))
 		}
 	}
-	return append(names, a.Fleet.Taps...)
+	return append(names, a.Fleet.RecordQueues...)
 }
 
-func (a *Auditor) isTap(queue string) bool {
-	for _, tap := range a.Fleet.Taps {
-		if tap == queue {
-			return true
-		}
-	}
-	return false
+func (a *Auditor) isRecordQueue(queue string) bool {
+	return slices.Contains(a.Fleet.RecordQueues, queue)
 }
 
 // inspect takes a queue that nobody has made yet for an empty one.
@@ -68,36 +64,36 @@ func inspect(ctx context.Context, b broker.Admin, queue string) (broker.Info, er
 
 // subtract finds what it can in the queues: first each flow's own, then those
 // that flows share, each body once.
-func (a *Auditor) subtract(ctx context.Context, open unseen, holds depths) error {
+func (a *Auditor) subtract(ctx context.Context, open unaccounted, holds depths) error {
 	var elsewhere, unrecorded int64
 	own := map[string]bool{}
 	for w := range open {
 		own[w.queue()] = true
-		open.take(holds[w.queue()], func(o flow) bool { return o == w })
+		open.subtract(holds[w.queue()], func(o flow) bool { return o == w })
 	}
 	for _, connector := range a.Fleet.Connectors {
 		if queue := message.Key(connector, message.Inbound); !own[queue] {
 			elsewhere += holds[queue]
 		}
 	}
-	open.take(elsewhere, func(w flow) bool { return w.direction == store.Inbound })
-	for _, tap := range a.Fleet.Taps {
-		unrecorded += holds[tap]
+	open.subtract(elsewhere, func(w flow) bool { return w.direction == store.Inbound })
+	for _, queue := range a.Fleet.RecordQueues {
+		unrecorded += holds[queue]
 	}
-	open.take(unrecorded, anyFlow)
+	open.subtract(unrecorded, anyFlow)
 	if open.total() == 0 {
 		return nil
 	}
 	delayed, err := a.Broker.Delayed(ctx)
-	open.take(int64(delayed), anyFlow)
+	open.subtract(int64(delayed), anyFlow)
 	return err
 }
 
 func anyFlow(flow) bool { return true }
 
-// findSetAside finds stuck messages among the dead letters, by their IDs; where
-// there are more stuck messages than names, every letter may be one of them.
-func (a *Auditor) findSetAside(ctx context.Context, f *Finding, holds depths, open unseen) error {
+// findDeadLettered finds stuck messages among the dead maxDeadLetters, by their IDs; where
+// there are more stuck messages than names, every dead may be one of them.
+func (a *Auditor) findDeadLettered(ctx context.Context, f *Finding, holds depths, open unaccounted) error {
 	stuck := map[string]store.Record{}
 	for _, r := range f.Stuck {
 		stuck[r.ID] = r
@@ -111,22 +107,22 @@ func (a *Auditor) findSetAside(ctx context.Context, f *Finding, holds depths, op
 		if a.Depths != nil && holds[queue+broker.DeadSuffix] == 0 {
 			continue
 		}
-		found, lie, err := deadletter.List(ctx, a.Broker, queue, letters, deadletter.Filter{})
+		found, lie, err := deadletter.List(ctx, a.Broker, queue, maxDeadLetters, deadletter.Filter{})
 		if err != nil && !errors.Is(err, broker.ErrNoQueue) {
 			return err
 		}
 		matched := 0
-		for _, letter := range found {
-			r, is := stuck[letter.MessageID]
-			if _, known := f.SetAside[r.ID]; !is || known || !passes(queue, r) {
+		for _, dead := range found {
+			r, is := stuck[dead.MessageID]
+			if _, known := f.DeadLettered[r.ID]; !is || known || !passes(queue, r) {
 				continue
 			}
 			matched++
-			f.setAside(r.ID, queue+broker.DeadSuffix)
-			open.take(1, func(w flow) bool { return w == flow{r.Backend, r.Direction} })
+			f.deadLettered(r.ID, queue+broker.DeadSuffix)
+			open.subtract(1, func(w flow) bool { return w == flow{r.Backend, r.Direction} })
 		}
-		if nameless || lie > letters {
-			open.take(int64(lie-matched), anyFlow)
+		if nameless || lie > maxDeadLetters {
+			open.subtract(int64(lie-matched), anyFlow)
 		}
 	}
 	return nil
@@ -144,9 +140,9 @@ func passes(queue string, r store.Record) bool {
 	return true
 }
 
-func (f *Finding) setAside(id, queue string) {
-	if f.SetAside == nil {
-		f.SetAside = map[string]string{}
+func (f *Finding) deadLettered(id, queue string) {
+	if f.DeadLettered == nil {
+		f.DeadLettered = map[string]string{}
 	}
-	f.SetAside[id] = queue
+	f.DeadLettered[id] = queue
 }

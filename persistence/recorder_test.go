@@ -81,7 +81,7 @@ func anyOrder(b *bench) {
 
 // A dispatcher that lets a message go on purpose says so on the transport's
 // connector: nobody is waited for then.
-func letGo(b *bench) {
+func settle(b *bench) {
 	b.start(b.worker(), b.db)
 	in := b.inbound("again")
 	b.publishMessage(message.Inbound, in)
@@ -224,7 +224,7 @@ func bySize(b *bench) {
 	if sizes := db.sizes(); sizes[0] != 10 || sizes[1] != 10 {
 		b.Errorf("they were written in batches of %v", sizes)
 	}
-	if n, left := b.recorded(), b.waiting(persistence.TapQueue(p.Name)); n+left != 25 {
+	if n, left := b.recorded(), b.waiting(persistence.RecordQueue(p.Name)); n+left != 25 {
 		b.Errorf("%d messages were written and %d are in the queue", n, left)
 	}
 }
@@ -271,7 +271,7 @@ func stoppedWhileFailing(b *bench) {
 	}
 	<-db.failed
 	stop()
-	b.await("all are back in the queue", func() bool { return b.waiting(persistence.TapQueue(p.Name)) == 100 })
+	b.await("all are back in the queue", func() bool { return b.waiting(persistence.RecordQueue(p.Name)) == 100 })
 	b.start(b.worker(), b.db)
 	b.await("all are written", func() bool { return b.recorded() == 100 })
 }

@@ -10,25 +10,28 @@ import (
 	"unicode/utf8"
 
 	"switchboard/broker"
+	"switchboard/internal/batch"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/worker"
 )
 
-// tapped is a body in hand and what it says.
-type tapped struct {
+// received is a delivery and what it says.
+type received struct {
 	delivery *broker.Delivery
 	envelope store.Envelope
 }
 
-// tap records what the queue holds. Reading and writing go on at once; what is
-// read ahead is bounded by the prefetch.
-func (r *recorder) tap(ctx context.Context) error {
-	inHand := batchesInHand * r.RecordBatch
+func (r received) size() (items, bytes int) { return 1, len(r.delivery.Body) }
+
+// consume records what the queue holds. It reads while it writes; the prefetch bounds what
+// is read ahead.
+func (r *recorder) consume(ctx context.Context) error {
+	prefetch := batchesAhead * r.RecordBatch
 	if r.Prefetch > 0 {
-		inHand = r.Prefetch
+		prefetch = r.Prefetch
 	}
-	arrivals := make(chan tapped, inHand)
+	arrivals := make(chan received, prefetch)
 	// Writing lasts until what was read is written, StopTimeout at most.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -36,9 +39,10 @@ func (r *recorder) tap(ctx context.Context) error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		r.write(ctx, work, arrivals)
+		limits := batch.Limits{Items: r.RecordBatch, Delay: r.RecordWait.Std()}
+		batch.Run(ctx, arrivals, limits, received.size, func(b []received) { r.record(work, b) })
 	}()
-	err := r.core.Broker.Consume(ctx, r.queue(), inHand, func(d *broker.Delivery) { r.take(work, d, arrivals) })
+	err := r.core.Broker.Consume(ctx, r.queue(), prefetch, func(d *broker.Delivery) { r.take(work, d, arrivals) })
 	close(arrivals)
 	<-written
 	if err != nil {
@@ -47,16 +51,16 @@ func (r *recorder) tap(ctx context.Context) error {
 	return nil
 }
 
-func (r *recorder) take(ctx context.Context, d *broker.Delivery, arrivals chan<- tapped) {
+func (r *recorder) take(ctx context.Context, d *broker.Delivery, arrivals chan<- received) {
 	envelope, err := read(d)
 	if err != nil {
-		go r.setAside(ctx, d, worker.ReasonInvalid, err)
+		go r.deadLetter(ctx, d, worker.ReasonInvalid, err)
 		return
 	}
-	arrivals <- tapped{d, envelope}
+	arrivals <- received{d, envelope}
 }
 
-// read says what a body is, by the key it was published with.
+// read decodes a body as its routing key says.
 func read(d *broker.Delivery) (store.Envelope, error) {
 	key := d.Key
 	if original := d.Headers[worker.HeaderKey]; original != "" {
@@ -67,7 +71,7 @@ func read(d *broker.Delivery) (store.Envelope, error) {
 		return store.Envelope{}, fmt.Errorf("routing key %q is none of a connector's", key)
 	}
 	connector, flow := key[:dot], key[dot+1:]
-	e, body := store.Envelope{Backend: connector, Body: d.Body}, readable(d.Body)
+	e, body := store.Envelope{Backend: connector, Body: d.Body}, escapeInvalid(d.Body)
 	switch message.Flow(flow) {
 	case message.Inbound:
 		return readMessage(e, store.Inbound, body)
@@ -84,24 +88,23 @@ func read(d *broker.Delivery) (store.Envelope, error) {
 	return readReceipt(e, body)
 }
 
-// readable is JSON with every byte that is not UTF-8 written as the record
-// writes it, \xNN: whoever handles messages refuses such a body, but the record
-// has what there is of it.
-func readable(body []byte) []byte {
+// escapeInvalid returns JSON in which each byte that is not UTF-8 is written \xNN, as
+// store.Printable does. All other workers dead-letter such a body; the record keeps it.
+func escapeInvalid(body []byte) []byte {
 	if utf8.Valid(body) {
 		return body
 	}
-	mended := make([]byte, 0, len(body)+len(body)/4)
+	escaped := make([]byte, 0, len(body)+len(body)/4)
 	for len(body) > 0 {
 		r, n := utf8.DecodeRune(body)
 		if r == utf8.RuneError && n == 1 {
-			mended = fmt.Appendf(mended, `\\x%02x`, body[0])
+			escaped = fmt.Appendf(escaped, `\\x%02x`, body[0])
 		} else {
-			mended = append(mended, body[:n]...)
+			escaped = append(escaped, body[:n]...)
 		}
 		body = body[n:]
 	}
-	return mended
+	return escaped
 }
 
 func readMessage(e store.Envelope, direction store.Direction, body []byte) (store.Envelope, error) {
@@ -133,60 +136,34 @@ func readReceipt(e store.Envelope, body []byte) (store.Envelope, error) {
 	}}, nil
 }
 
-// write records batches: each closes when it is full, RecordWait after its
-// first body, or when the worker stops.
-func (r *recorder) write(stopping, ctx context.Context, arrivals <-chan tapped) {
-	for first := range arrivals {
-		batch := append(make([]tapped, 0, r.RecordBatch), first)
-		wait := time.NewTimer(r.RecordWait.Std())
-		open := true
-		for open && len(batch) < r.RecordBatch {
-			select {
-			case next, more := <-arrivals:
-				if !more {
-					open = false
-					break
-				}
-				batch = append(batch, next)
-			case <-wait.C:
-				open = false
-			case <-stopping.Done():
-				open = false
-			}
-		}
-		wait.Stop()
-		r.record(ctx, batch)
-	}
-}
-
 // How long a batch waits for a database that is out of reach.
 const (
 	recordRetryMin = 100 * time.Millisecond
 	recordRetryMax = 10 * time.Second
 )
 
-// record writes a batch, however long the database is away, and lets go of it.
-func (r *recorder) record(ctx context.Context, batch []tapped) {
-	envelopes := make([]store.Envelope, len(batch))
-	for i, t := range batch {
+// record writes a batch, however long the database is away, and settles it.
+func (r *recorder) record(ctx context.Context, bodies []received) {
+	envelopes := make([]store.Envelope, len(bodies))
+	for i, t := range bodies {
 		envelopes[i] = t.envelope
 	}
 	began := time.Now()
 	for delay := recordRetryMin; ; delay = min(2*delay, recordRetryMax) {
 		rejected, err := r.db.Record(ctx, envelopes)
 		if err == nil {
-			r.letGo(ctx, batch, rejected)
-			r.core.Metrics.Recorded(r.core.Name, len(batch)-len(rejected), len(rejected), time.Since(began))
+			r.settle(ctx, bodies, rejected)
+			r.core.Metrics.Recorded(r.core.Name, len(bodies)-len(rejected), len(rejected), time.Since(began))
 			return
 		}
 		if ctx.Err() != nil {
-			for _, t := range batch {
+			for _, t := range bodies {
 				t.delivery.Requeue()
 			}
 			return
 		}
 		r.core.Logger.Error("recording failed; the queue keeps what comes, and this batch is tried again",
-			"queue", r.queue().Name, "bodies", len(batch), "error", err, "in", delay)
+			"queue", r.queue().Name, "bodies", len(bodies), "error", err, "in", delay)
 		select {
 		case <-ctx.Done():
 		case <-time.After(delay + rand.N(delay/5)):
@@ -194,29 +171,29 @@ func (r *recorder) record(ctx context.Context, batch []tapped) {
 	}
 }
 
-// letGo acknowledges what is recorded and sets aside what never can be.
-func (r *recorder) letGo(ctx context.Context, batch []tapped, rejected []store.Rejected) {
+// settle acks what is recorded and dead-letters what was rejected.
+func (r *recorder) settle(ctx context.Context, bodies []received, rejected []store.Rejected) {
 	refused := make(map[int]error, len(rejected))
 	for _, x := range rejected {
 		refused[x.Index] = x.Err
 	}
-	for i, t := range batch {
+	for i, t := range bodies {
 		if err := refused[i]; err != nil {
-			r.setAside(ctx, t.delivery, worker.ReasonPermanent, err)
+			r.deadLetter(ctx, t.delivery, worker.ReasonPermanent, err)
 			continue
 		}
 		t.delivery.Ack()
 	}
 }
 
-func (r *recorder) setAside(ctx context.Context, d *broker.Delivery, reason string, cause error) {
+func (r *recorder) deadLetter(ctx context.Context, d *broker.Delivery, reason string, cause error) {
 	if err := r.core.DeadLetter(ctx, d, reason, cause); err != nil {
 		if !errors.Is(err, context.Canceled) {
-			r.core.Logger.Warn("setting a body aside failed; it returns to its queue", "queue", d.Queue, "error", err)
+			r.core.Logger.Warn("dead-lettering a body failed; it returns to its queue", "queue", d.Queue, "error", err)
 		}
 		d.Requeue()
 		return
 	}
-	r.core.Logger.Warn("set aside in "+d.Queue+broker.DeadSuffix, "queue", d.Queue, "key", d.Key, "reason", reason, "error", cause)
+	r.core.Logger.Warn("dead-lettered to "+d.Queue+broker.DeadSuffix, "queue", d.Queue, "key", d.Key, "reason", reason, "error", cause)
 	d.Ack()
 }
