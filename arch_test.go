@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 
 // toolkit is the small tools that were once written several times over.
 var toolkit = []string{
-	"internal/backoff", "internal/coalesce", "internal/endpoint", "internal/lanes", "internal/listen", "internal/tlsfiles",
+	"internal/backoff", "internal/batch", "internal/coalesce", "internal/endpoint", "internal/lanes", "internal/listen", "internal/tlsfiles",
 }
 
 // A plugin may import its frame and what the frame stands on, never a broker.
