@@ -24,7 +24,6 @@ var mayImport = map[string][]string{
 	"options":        {},
 	"broker":         {},
 	"smpp":           {},
-	"smpp/session":   {"worker", "smpp"}, // for Protect alone; to go
 	"smpp/simulator": {"options", "smpp"},
 	"configs":        {},
 	"store":          {"message"},

@@ -117,7 +117,7 @@ func (c *customer) hand(body *pdu.DeliverSM, done func(*pdu.PDU, error)) bool {
 	c.mu.Unlock()
 	for i := range receivers {
 		b := receivers[(turn+i)%len(receivers)]
-		if err := b.session.TryGo(fit(body, b.session.Peer().Version), done); err == nil {
+		if err := b.session.Send(fit(body, b.session.Peer().Version), done); err == nil {
 			b.use()
 			return true
 		}

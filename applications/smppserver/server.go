@@ -19,19 +19,7 @@ import (
 // handler is the engine as its servers call it.
 type handler struct{ *engine }
 
-var (
-	_ session.Handler  = handler{}
-	_ session.Observer = handler{}
-)
-
-// Opened does nothing: nobody is bound yet.
-func (h handler) Opened(*session.Session) {}
-
-// Intercept leaves everything to the session.
-func (h handler) Intercept(*session.Session, *pdu.PDU) bool { return false }
-
-// Unreadable counts.
-func (h handler) Unreadable(_ *session.Session, e *pdu.Error) { h.metrics.spoilt(e.Kind) }
+var _ session.Acceptor = handler{}
 
 // Bind lets customers in. To whoever guesses, a wrong name and a wrong password
 // look alike.
@@ -184,5 +172,6 @@ func (e *engine) sessionSettings() session.Settings {
 	return session.Settings{
 		Version: pdu.Version50, SystemID: o.SystemID, BindTimeout: o.BindTimeout.Std(), ResponseTimeout: o.ResponseTimeout.Std(),
 		EnquireInterval: o.EnquireLinkInterval.Std(), MaxSessions: o.MaxConnections, Logger: e.log,
+		OnMalformed: func(_ *session.Session, bad *pdu.Error) { e.metrics.spoilt(bad.Kind) },
 	}
 }

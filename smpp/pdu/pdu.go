@@ -60,7 +60,9 @@ func (p *PDU) Respond(status Status) *PDU {
 func (p *PDU) AppendTo(b []byte) ([]byte, error) {
 	start := len(b)
 	b = append(b, make([]byte, HeaderLength)...)
-	if !p.omitsBody() {
+	if raw, is := p.Body.(*Raw); is {
+		b = append(b, raw.Data...)
+	} else if !p.omitsBody() {
 		e := encoder{b: b}
 		p.Body.fields(&e)
 		if e.err != nil {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/binary"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,10 +18,13 @@ type outbox struct {
 	wake    chan struct{} // one token: there is something to write
 	room    chan struct{} // one token: something was written
 	holding atomic.Bool   // the reader is busy and will release
+	lost    atomic.Bool   // the peer reads no more: nothing is written at the end
 
 	mu      sync.Mutex
 	pending []byte
 	spare   []byte
+	failed  []byte // the write that failed,
+	written int    // and how many of its octets were written
 }
 
 func newOutbox(conn net.Conn, timeout time.Duration) *outbox {
@@ -96,6 +100,9 @@ func (o *outbox) run(stop <-chan struct{}) (err error) {
 				return err
 			}
 		case <-stop:
+			if o.lost.Load() {
+				return nil
+			}
 			return o.flush()
 		}
 	}
@@ -112,13 +119,39 @@ func (o *outbox) flush() error {
 			return nil
 		}
 		_ = o.conn.SetWriteDeadline(time.Now().Add(o.timeout))
-		_, err := o.conn.Write(b)
-		o.giveBack(b)
-		signal(o.room)
+		n, err := o.conn.Write(b)
 		if err != nil {
+			o.mu.Lock()
+			o.failed, o.written = b, n
+			o.mu.Unlock()
 			return err
 		}
+		o.giveBack(b)
+		signal(o.room)
 	}
+}
+
+// unsent are the sequence numbers of the requests of which no octet was written,
+// once run is over.
+func (o *outbox) unsent() map[uint32]bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	found := map[uint32]bool{}
+	note := func(b []byte, written int) {
+		for at := 0; len(b)-at >= pdu.HeaderLength; {
+			length := int(binary.BigEndian.Uint32(b[at:]))
+			if length < pdu.HeaderLength || length > len(b)-at {
+				return // octets that are no PDU, see WriteRaw
+			}
+			if command := pdu.CommandID(binary.BigEndian.Uint32(b[at+4:])); at >= written && !command.IsResponse() {
+				found[binary.BigEndian.Uint32(b[at+12:])] = true
+			}
+			at += length
+		}
+	}
+	note(o.failed, o.written)
+	note(o.pending, 0)
+	return found
 }
 
 // giveBack keeps a written buffer for the next round, unless it grew large.

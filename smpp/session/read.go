@@ -33,38 +33,61 @@ func (b *batches) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// read serves what comes until the connection ends, and says why it did.
+// read serves what comes until the connection ends, and says why it did. After
+// the peer's unbind the answers to our requests get a moment.
 func (s *Session) read() error {
 	defer s.out.release()
 	r := pdu.NewReader(&batches{s: s, buf: make([]byte, readBuffer)}, s.settings.MaxLength)
+	var unbind *pdu.PDU
 	for {
 		p, err := r.Read()
-		if err == nil {
-			err = s.serve(p)
-		} else {
+		switch {
+		case err != nil:
 			err = s.unreadable(err)
+		case p.Command() == pdu.CmdUnbind && !s.intercepted(p) && unbind == nil:
+			unbind = p
+			s.requests.close()
+			defer time.AfterFunc(answerGrace, func() { s.agree(unbind) }).Stop()
+		case p.Command() != pdu.CmdUnbind:
+			err = s.serve(p)
 		}
-		if err != nil {
+		switch {
+		case err != nil && unbind != nil:
+			return ErrUnbound
+		case err != nil:
 			return err
+		case unbind != nil && s.InFlight() == 0:
+			s.agree(unbind)
+			return ErrUnbound
 		}
 	}
 }
 
-// unreadable answers what could not be read; an error ends the session.
+// agree answers the peer's unbind, and ends the session.
+func (s *Session) agree(unbind *pdu.PDU) {
+	_ = s.Write(unbind.Respond(pdu.StatusOK))
+	s.stop(ErrUnbound)
+}
+
+func (s *Session) intercepted(p *pdu.PDU) bool {
+	return s.interceptor != nil && s.interceptor.Intercept(s, p)
+}
+
+// unreadable answers what could not be read; an error ends the session. Of an
+// answer the header is enough to know what became of the request.
 func (s *Session) unreadable(err error) error {
 	var bad *pdu.Error
-	switch {
-	case errors.As(err, &bad):
-	case errors.Is(err, io.EOF) || s.stopped():
-		return ErrHungUp
-	default:
+	if !errors.As(err, &bad) {
+		s.out.lost.Store(true)
+		if errors.Is(err, io.EOF) || s.stopped() {
+			return ErrHungUp
+		}
 		return err
 	}
-	if others, due := s.settings.complaints.due(s.Peer().SystemID, time.Now()); due {
-		s.log.Warn("unreadable PDU; others like it are not told of for a while", "error", bad, "others_before", others)
-	}
-	if s.observer != nil {
-		s.observer.Unreadable(s, bad)
+	s.settings.OnMalformed(s, bad)
+	s.warn("an unreadable PDU", "error", bad, "link_kept", bad.KeepLink())
+	if h := bad.Header; h.Command.IsResponse() && bad.KeepLink() {
+		s.answered(&pdu.PDU{Status: h.Status, Sequence: h.Sequence, Body: &pdu.Raw{ID: h.Command}})
 	}
 	if answer := bad.Answer(); answer != nil {
 		_ = s.Write(answer)
@@ -75,9 +98,24 @@ func (s *Session) unreadable(err error) error {
 	return bad
 }
 
+// warn logs what the peer should not have sent. All peers that are not bound are
+// one.
+func (s *Session) warn(what string, details ...any) {
+	if others, ok := s.settings.limiter.Allow(s.Peer().SystemID+"\x00"+what, time.Now()); ok {
+		s.log.Warn("the peer sent what it should not have: "+what+"; others like it are only counted for a while",
+			append(details, "others_before", others)...)
+	}
+}
+
+// stray is a PDU that has no place here.
+func (s *Session) stray(what string, p *pdu.PDU) {
+	s.settings.OnStray(s, p)
+	s.warn(what, "pdu", p.String())
+}
+
 // serve takes one PDU; an error ends the session.
 func (s *Session) serve(p *pdu.PDU) error {
-	if s.observer != nil && s.observer.Intercept(s, p) {
+	if s.intercepted(p) {
 		return nil
 	}
 	if p.Command().IsResponse() {
@@ -87,13 +125,16 @@ func (s *Session) serve(p *pdu.PDU) error {
 	switch b := p.Body.(type) {
 	case *pdu.EnquireLink:
 		return quiet(s.Write(p.Respond(pdu.StatusOK)))
-	case *pdu.Unbind:
-		_ = s.Write(p.Respond(pdu.StatusOK))
-		return ErrUnbound
 	case *pdu.Bind:
-		return s.bind(p, b)
+		if s.acceptor != nil {
+			return s.accept(p, b)
+		}
 	}
 	s.asked.Store(s.heard.Load())
+	if s.acceptor == nil {
+		s.serveClient(p)
+		return nil
+	}
 	if status := s.admit(p.Command()); status != pdu.StatusOK {
 		return quiet(s.Write(p.Respond(status)))
 	}
@@ -105,7 +146,29 @@ func (s *Session) serve(p *pdu.PDU) error {
 // quiet is nil: that the session is closing shows when it is read from.
 func quiet(error) error { return nil }
 
-// admit says whether the peer may make a request now.
+// serveClient takes what an SMSC asks of us.
+func (s *Session) serveClient(p *pdu.PDU) {
+	switch b := p.Body.(type) {
+	case *pdu.AlertNotification:
+	case *pdu.Outbind:
+		select {
+		case s.outbinds <- b:
+		default:
+		}
+	case *pdu.DeliverSM, *pdu.DataSM:
+		if !s.Peer().bound() { // too early; it comes again
+			_ = s.Write(p.Respond(pdu.StatusRxTAppn))
+			return
+		}
+		s.unanswered.Add(1)
+		s.handler.Request(s, p)
+	default:
+		s.stray("a request that is no SMSC's", p)
+		_ = s.Write(&pdu.PDU{Status: pdu.StatusInvCmdID, Sequence: p.Sequence, Body: new(pdu.GenericNack)})
+	}
+}
+
+// admit says whether an ESME may make a request now.
 func (s *Session) admit(c pdu.CommandID) pdu.Status {
 	peer := s.Peer()
 	submits := c == pdu.CmdSubmitSM || c == pdu.CmdSubmitMulti || c == pdu.CmdDataSM
@@ -125,36 +188,3 @@ func (s *Session) admit(c pdu.CommandID) pdu.Status {
 // fromReceiver reports whether a bind_receiver session may make the request
 // (§2.3, table 2-1: data_sm goes both ways, to and from every bind).
 func fromReceiver(c pdu.CommandID) bool { return c == pdu.CmdDataSM }
-
-func (s *Session) bind(p *pdu.PDU, b *pdu.Bind) error {
-	if s.Peer().bound() {
-		return quiet(s.Write(p.Respond(pdu.StatusAlyBnd)))
-	}
-	grant := s.handler.Bind(s, b)
-	answer := p.Respond(grant.Status)
-	if grant.Status != pdu.StatusOK {
-		_ = s.Write(answer)
-		return ErrRefused
-	}
-	s.grant(b, grant.Limits)
-	body := answer.Body.(*pdu.BindResp)
-	body.SystemID = s.settings.SystemID
-	if b.InterfaceVersion >= pdu.Version34 {
-		body.TLVs.Set(pdu.Byte(pdu.TagSCInterfaceVersion, s.settings.Version))
-	}
-	if err := s.Write(answer); err != nil {
-		return quiet(err)
-	}
-	s.handler.Bound(s)
-	return nil
-}
-
-func (s *Session) grant(b *pdu.Bind, l Limits) {
-	s.rate, s.limit = l.limiter(), int64(l.Unanswered)
-	s.setWindow(l.Window)
-	s.peer.Store(&Peer{
-		Bind: b.ID, SystemID: b.SystemID, SystemType: b.SystemType,
-		Version: min(b.InterfaceVersion, s.settings.Version),
-		TON:     b.AddressTON, NPI: b.AddressNPI, Range: b.AddressRange,
-	})
-}

@@ -18,7 +18,7 @@ const acceptPause = 100 * time.Millisecond
 
 // Server accepts sessions.
 type Server struct {
-	handler  Handler
+	acceptor Acceptor
 	settings Settings
 	listener net.Listener
 	group    sync.WaitGroup
@@ -31,9 +31,9 @@ type Server struct {
 
 // Serve accepts sessions from a listener, of TLS if need be, until Shutdown,
 // which closes it.
-func Serve(l net.Listener, h Handler, settings Settings) *Server {
+func Serve(l net.Listener, h Acceptor, settings Settings) *Server {
 	v := &Server{
-		handler: h, settings: settings.withDefaults(), listener: l,
+		acceptor: h, settings: settings.withDefaults(), listener: l,
 		stopping: make(chan struct{}), sessions: map[*Session]struct{}{},
 	}
 	v.group.Go(v.accept)
@@ -54,7 +54,7 @@ func (v *Server) accept() {
 	for {
 		conn, err := v.listener.Accept()
 		if err == nil {
-			v.start(newSession(conn, v.handler, v.settings))
+			v.start(v.session(conn))
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -69,24 +69,31 @@ func (v *Server) accept() {
 	}
 }
 
+func (v *Server) session(conn net.Conn) *Session {
+	s := newSession(conn, v.acceptor, v.settings)
+	s.acceptor = v.acceptor
+	s.interceptor, _ = v.acceptor.(Interceptor)
+	return s
+}
+
 // start runs a session. Where there are enough, the one that has not bound for
 // the longest time makes room; if all have, the new one's connection is closed.
 func (v *Server) start(s *Session) bool {
 	v.mu.Lock()
 	full := v.settings.MaxSessions > 0 && len(v.sessions) >= v.settings.MaxSessions
-	var crowdedOut *Session
+	var evicted *Session
 	if full && !v.closed {
-		crowdedOut = v.oldestUnbound()
-		defer v.tellFull(crowdedOut)
+		evicted = v.oldestUnbound()
+		defer v.warnFull(evicted)
 	}
-	if v.closed || full && crowdedOut == nil {
+	if v.closed || full && evicted == nil {
 		v.mu.Unlock()
 		_ = s.conn.Close()
 		return false
 	}
-	delete(v.sessions, crowdedOut)
-	if s.observer != nil {
-		s.observer.Opened(s)
+	delete(v.sessions, evicted)
+	if s.interceptor != nil {
+		s.interceptor.Opened(s)
 	}
 	v.sessions[s] = struct{}{}
 	v.group.Add(1)
@@ -111,19 +118,19 @@ func (v *Server) oldestUnbound() (oldest *Session) {
 	return oldest
 }
 
-// tellFull ends the session that made room, if one did, and tells of it.
-func (v *Server) tellFull(crowdedOut *Session) {
+// warnFull ends the session that made room, if one did, and logs it.
+func (v *Server) warnFull(evicted *Session) {
 	done := "the new one is closed"
-	if crowdedOut != nil {
+	if evicted != nil {
 		done = "the one that has not bound for the longest time is closed"
-		crowdedOut.Abort(ErrCrowdedOut)
+		evicted.Abort(ErrEvicted)
 	}
-	if others, due := v.settings.complaints.due(tooMany, time.Now()); due {
+	if others, ok := v.settings.limiter.Allow(tooMany, time.Now()); ok {
 		v.settings.Logger.Warn("there are more connections than there may be: "+done, "most", v.settings.MaxSessions, "others_before", others)
 	}
 }
 
-// tooMany is no system_id, and what complaints of full servers go by.
+// tooMany is no system_id; it is the log's key of full servers.
 const tooMany = "\x00too many"
 
 // Outbind connects to an ESME and asks it to bind (§2.2.1, §4.1.7). The session
@@ -133,7 +140,7 @@ func (v *Server) Outbind(ctx context.Context, address, systemID, password string
 	if err != nil {
 		return nil, fmt.Errorf("connecting for outbind: %w", err)
 	}
-	s := newSession(conn, v.handler, v.settings)
+	s := v.session(conn)
 	s.outbound = &pdu.Outbind{SystemID: systemID, Password: password}
 	if !v.start(s) {
 		return nil, fmt.Errorf("outbind to %s: %w", address, ErrShutdown)
@@ -165,4 +172,39 @@ func (v *Server) Shutdown(ctx context.Context) {
 	}
 	group.Wait()
 	v.group.Wait()
+}
+
+// accept judges a bind, and binds; an error ends the session.
+func (s *Session) accept(p *pdu.PDU, b *pdu.Bind) error {
+	if s.Peer().bound() {
+		return quiet(s.Write(p.Respond(pdu.StatusAlyBnd)))
+	}
+	grant := s.acceptor.Bind(s, b)
+	answer := p.Respond(grant.Status)
+	if grant.Status != pdu.StatusOK {
+		_ = s.Write(answer)
+		return ErrRefused
+	}
+	s.grant(b, grant.Limits)
+	body := answer.Body.(*pdu.BindResp)
+	body.SystemID = s.settings.SystemID
+	if b.InterfaceVersion >= pdu.Version34 {
+		body.TLVs.Set(pdu.Byte(pdu.TagSCInterfaceVersion, s.settings.Version))
+	}
+	if err := s.Write(answer); err != nil {
+		return quiet(err)
+	}
+	s.handler.Bound(s)
+	return nil
+}
+
+func (s *Session) grant(b *pdu.Bind, l Limits) {
+	s.rate, s.limit = l.limiter(), int64(l.Unanswered)
+	s.setWindow(l.Window)
+	version := min(b.InterfaceVersion, s.settings.Version)
+	s.peer.Store(&Peer{
+		Bind: b.ID, SystemID: b.SystemID, SystemType: b.SystemType,
+		Version: version, Parameters: version >= pdu.Version34,
+		TON: b.AddressTON, NPI: b.AddressNPI, Range: b.AddressRange,
+	})
 }

@@ -2,65 +2,72 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 
 	"switchboard/smpp/pdu"
-	"switchboard/worker"
 )
 
-// Peer is who is bound.
+// Peer is what was agreed upon with who is bound, or is bound to.
 type Peer struct {
 	Bind       pdu.CommandID // pdu.CmdBindTransmitter, CmdBindReceiver or CmdBindTransceiver
-	SystemID   string
+	SystemID   string        // the peer's
 	SystemType string
 	Version    uint8 // the lower of the peer's and ours
+	Parameters bool  // the peer says that it knows optional parameters (§3.4)
 	TON        pdu.TON
 	NPI        pdu.NPI
 	Range      string // address_range
 }
 
-// Transmits reports whether the peer may submit.
+// Transmits reports whether the ESME may submit.
 func (p Peer) Transmits() bool { return p.Bind != 0 && p.Bind != pdu.CmdBindReceiver }
 
-// Receives reports whether the peer takes deliver_sm.
+// Receives reports whether the ESME takes deliver_sm.
 func (p Peer) Receives() bool { return p.Bind != 0 && p.Bind != pdu.CmdBindTransmitter }
 
-// Session is one connection.
+func (p Peer) bound() bool { return p.Bind != 0 }
+
+// Session is one connection, of either side.
 type Session struct {
-	// Tag is the Handler's own, for it to set in Opened or Bind.
+	// Tag is the Handler's own, for it to set in Opened, Bind or Bound.
 	Tag any
 
-	handler  Handler
-	observer Observer // nil when the handler is none
-	settings Settings
-	conn     net.Conn
-	out      *outbox
-	log      *slog.Logger
+	handler     Handler
+	acceptor    Acceptor    // nil on a client's side
+	interceptor Interceptor // nil when the handler is none
+	settings    Settings
+	conn        net.Conn
+	out         *outbox
+	log         *slog.Logger
 
-	calls      calls
+	requests   requests
 	peer       atomic.Pointer[Peer]
 	rate       *rate.Limiter // nil without a limit
 	unanswered atomic.Int64
 	limit      int64 // of unanswered, 0 without
 
-	opened      time.Time
-	heard       atomic.Int64 // when anything came, in Unix nanoseconds
-	asked       atomic.Int64 // when a request other than enquire_link came
-	outbound    *pdu.Outbind // what the session began with
-	stopOnce    sync.Once
-	stopping    chan struct{}
-	done        chan struct{}
-	reason      error // set before stopping is closed
-	keeperState enquiry
-	frozen      atomic.Bool
+	opened   time.Time
+	heard    atomic.Int64 // when anything came, in Unix nanoseconds
+	asked    atomic.Int64 // when a request other than enquire_link came
+	enquired time.Time    // when the unanswered enquire_link was sent; of keep's goroutine alone
+	frozen   atomic.Bool
+
+	outbound *pdu.Outbind      // what a server's session began with
+	outbinds chan *pdu.Outbind // where a client waits for one
+
+	stopOnce sync.Once
+	stopping chan struct{}
+	done     chan struct{}
+	reason   error // set before stopping is closed
 }
 
 func newSession(conn net.Conn, h Handler, settings Settings) *Session {
@@ -68,11 +75,13 @@ func newSession(conn net.Conn, h Handler, settings Settings) *Session {
 		handler: h, settings: settings, conn: conn,
 		out:      newOutbox(conn, settings.WriteTimeout),
 		log:      settings.Logger.With("peer", conn.RemoteAddr().String()),
-		calls:    calls{waiting: map[uint32]*call{}},
+		requests: requests{waiting: map[uint32]*request{}},
 		opened:   time.Now(),
 		stopping: make(chan struct{}), done: make(chan struct{}),
 	}
-	s.observer, _ = h.(Observer)
+	if settings.LateAnswers {
+		s.requests.late, _ = lru.NewLRU[uint32, *request](maxLate, nil)
+	}
 	s.heard.Store(s.opened.UnixNano())
 	s.asked.Store(s.opened.UnixNano())
 	return s
@@ -94,6 +103,14 @@ func (s *Session) Stopping() <-chan struct{} { return s.stopping }
 
 // Done is closed when the session is over.
 func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Reason says why the session ends; nil while it does not.
+func (s *Session) Reason() error {
+	if !s.stopped() {
+		return nil
+	}
+	return s.reason
+}
 
 // Answer sends the answer to a request that Handler.Request was given.
 func (s *Session) Answer(p *pdu.PDU) error {
@@ -148,25 +165,23 @@ func (s *Session) stopped() bool {
 }
 
 // Unbind asks the peer to agree to the end of the session (§4.2), waits until it
-// does or ctx ends, and closes the connection. What was answered before still
-// leaves.
+// does or ctx ends, and closes the connection. No further request is made; what
+// was answered before still leaves.
 func (s *Session) Unbind(ctx context.Context) {
+	defer s.stop(ErrShutdown)
 	if !s.Peer().bound() {
-		s.stop(ErrShutdown)
 		return
 	}
-	agreed := make(chan struct{})
-	if err := s.send(new(pdu.Unbind), false, func(*pdu.PDU, error) { close(agreed) }); err == nil {
-		select {
-		case <-agreed:
-		case <-ctx.Done():
-		case <-s.stopping:
-		}
+	agree := func(*pdu.PDU, error) { s.stop(ErrShutdown) }
+	if err := s.send(new(pdu.Unbind), false, s.settings.ResponseTimeout, agree); err != nil {
+		return
 	}
-	s.stop(ErrShutdown)
+	s.requests.close()
+	select {
+	case <-ctx.Done():
+	case <-s.stopping:
+	}
 }
-
-func (p Peer) bound() bool { return p.Bind != 0 }
 
 // Close ends the session without unbind, after writing what is to be written.
 func (s *Session) Close(reason error) { s.stop(reason) }
@@ -205,8 +220,9 @@ func (s *Session) run() {
 			s.stop(err)
 		}
 	})
-	if s.outbound != nil {
-		_ = s.Write(&pdu.PDU{Sequence: s.sequence(), Body: s.outbound})
+	if s.outbound != nil { // it has no answer
+		s.requests.sequence = 1
+		_ = s.Write(&pdu.PDU{Sequence: 1, Body: s.outbound})
 	}
 	var reason error
 	if err := s.guarded(func() { reason = s.read() }); err != nil {
@@ -221,22 +237,14 @@ func (s *Session) run() {
 
 // guarded does work of the session. A panic of its handler's is logged, and ends
 // the session alone.
-func (s *Session) guarded(work func()) error {
-	err := worker.Protect(func() error {
-		work()
-		return nil
-	})
-	var panicked *worker.PanicError
-	if errors.As(err, &panicked) {
-		s.log.Error("a session panicked and is dropped; please report this", "error", err, "stack", string(panicked.Stack))
-	}
-	return err
-}
-
-// sequence takes the next sequence_number for a request without an answer.
-func (s *Session) sequence() uint32 {
-	s.calls.mu.Lock()
-	defer s.calls.mu.Unlock()
-	s.calls.next = s.calls.next%pdu.MaxSequence + 1
-	return s.calls.next
+func (s *Session) guarded(work func()) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			panicked := &PanicError{value, debug.Stack()}
+			s.log.Error("a session panicked and is dropped; please report this", "error", panicked, "stack", string(panicked.Stack))
+			err = panicked
+		}
+	}()
+	work()
+	return nil
 }

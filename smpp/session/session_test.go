@@ -13,7 +13,6 @@ import (
 
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
-	"switchboard/worker"
 )
 
 func TestWhatTheServerAnswersItself(t *testing.T) {
@@ -211,7 +210,7 @@ func TestWhoHasNotBoundMakesRoom(t *testing.T) {
 	bound.send(2, new(pdu.EnquireLink))
 	bound.expect(pdu.CmdEnquireLinkResp, pdu.StatusOK)
 	for range 5 {
-		if reason := take(t, g.closed); !errors.Is(reason, session.ErrCrowdedOut) {
+		if reason := take(t, g.closed); !errors.Is(reason, session.ErrEvicted) {
 			t.Errorf("closed for %v", reason)
 		}
 	}
@@ -242,7 +241,7 @@ func TestPanicEndsTheSessionAlone(t *testing.T) {
 		p := dial(t, v)
 		p.bind(pdu.CmdBindTransceiver)
 		p.send(2, new(pdu.SubmitSM))
-		var panicked *worker.PanicError
+		var panicked *session.PanicError
 		if reason := take(t, g.closed); !errors.As(reason, &panicked) || panicked.Value != "clumsy" {
 			t.Errorf("the session ended with %v", reason)
 		}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,30 +24,47 @@ const (
 	// readBuffer is how much is taken from the kernel at once, in octets: some
 	// 150 submit_sm.
 	readBuffer = 32 << 10
+	// maxBacklog is how much may wait to be written before Send takes no more.
+	maxBacklog = 128 << 10
 	// highWater is how much may wait to be written before no more is read.
 	highWater = 256 << 10
 	// maxPending is how much may wait to be written at all; a peer that takes
 	// less is dropped.
 	maxPending = 32 << 20
+	// maxLate is how many unanswered requests keep waiting for a late answer.
+	maxLate = 10_000
+	// answerGrace is how long answers to our requests may take after the peer's
+	// unbind.
+	answerGrace = 2 * time.Second
 	// shortestTick and longestTick bound how often time-outs are looked at.
 	shortestTick = 5 * time.Millisecond
 	longestTick  = time.Second
 )
 
-// Settings are a server's limits. The zero value has the defaults.
+// Settings are the limits of a Client or a Server. The zero value has the defaults.
 type Settings struct {
 	Version         uint8         // the highest spoken, pdu.Version34 unless set
-	SystemID        string        // ours, in bind responses
+	SystemID        string        // a server's, in bind responses
 	BindTimeout     time.Duration // from the connection to a granted bind
 	ResponseTimeout time.Duration // for an answer to a request of ours
 	EnquireInterval time.Duration // of silence before enquire_link is sent; negative: never
+	EnquireTimeout  time.Duration // of further silence before the session ends; ResponseTimeout unless set
 	Inactivity      time.Duration // without a request other than enquire_link before a session is ended; 0: never
 	WriteTimeout    time.Duration // for the peer to take what is written
 	MaxLength       int           // of a PDU, in octets; pdu.DefaultMaxLength unless set
-	MaxSessions     int           // at once, bound or not; 0: any number. Who has not bound makes room for who comes
+	MaxSessions     int           // of a server at once, bound or not; 0: any number. Who has not bound makes room for who comes
 	Logger          *slog.Logger  // slog.Default unless set
 
-	complaints *complaints // the server's
+	// LateAnswers passes answers that come after ErrTimeout to their request's
+	// done, which is then called a second time.
+	LateAnswers bool
+	// OnMalformed is told of every PDU that cannot be read.
+	OnMalformed func(s *Session, e *pdu.Error)
+	// OnStray is told of every PDU the peer should not have sent: an answer that
+	// no request waits for, a request this side does not serve.
+	OnStray func(s *Session, p *pdu.PDU)
+
+	limiter *LogLimiter // shared by all sessions of a Client or Server
 }
 
 func (s Settings) withDefaults() Settings {
@@ -58,6 +76,7 @@ func (s Settings) withDefaults() Settings {
 	or(&s.BindTimeout, DefaultBindTimeout)
 	or(&s.ResponseTimeout, DefaultResponseTimeout)
 	or(&s.EnquireInterval, DefaultEnquireInterval)
+	or(&s.EnquireTimeout, s.ResponseTimeout)
 	or(&s.WriteTimeout, DefaultWriteTimeout)
 	if s.Version == 0 {
 		s.Version = pdu.Version34
@@ -65,7 +84,13 @@ func (s Settings) withDefaults() Settings {
 	if s.Logger == nil {
 		s.Logger = slog.Default()
 	}
-	s.complaints = &complaints{told: map[string]*complaint{}}
+	if s.OnMalformed == nil {
+		s.OnMalformed = func(*Session, *pdu.Error) {}
+	}
+	if s.OnStray == nil {
+		s.OnStray = func(*Session, *pdu.PDU) {}
+	}
+	s.limiter = NewLogLimiter(time.Minute)
 	return s
 }
 
@@ -90,18 +115,14 @@ type Grant struct {
 	Limits Limits
 }
 
-// Handler is what a server does with what its peers ask.
+// Handler is what either side does with what its peers ask.
 //   - For one session its methods are called one at a time, Closed last; for
 //     several sessions at once.
 //   - A panic ends that session, logged with its stack, and no other.
 //   - While a method runs nothing more is read from its session. Requests are
 //     answered with Session.Answer, then or later, by any goroutine.
 type Handler interface {
-	// Bind judges a bind: a bind_transmitter, bind_receiver or
-	// bind_transceiver. Peer is not yet set on the session.
-	Bind(s *Session, b *pdu.Bind) Grant
-	// Bound says that the bind was granted and answered: from now on the session
-	// can be sent requests.
+	// Bound says that the session is bound, and can be sent requests.
 	Bound(s *Session)
 	// Request takes a request that the session's kind of bind allows. Binds,
 	// unbind and enquire_link do not come here.
@@ -110,31 +131,59 @@ type Handler interface {
 	Closed(s *Session, reason error)
 }
 
-// Observer is a Handler that also sees what the server deals with itself.
-type Observer interface {
+// Acceptor is a server's Handler.
+type Acceptor interface {
+	Handler
+	// Bind judges a bind: a bind_transmitter, bind_receiver or
+	// bind_transceiver. Peer is not yet set on the session.
+	Bind(s *Session, b *pdu.Bind) Grant
+}
+
+// Interceptor is an Acceptor that sees everything first; for simulators.
+type Interceptor interface {
 	// Opened is called before anything else of a session. Nothing is accepted
 	// while it runs.
 	Opened(s *Session)
 	// Intercept is shown every PDU that comes. When it returns true nothing is
 	// done with the PDU.
 	Intercept(s *Session, p *pdu.PDU) (taken bool)
-	// Unreadable is shown what came and was no valid PDU.
-	Unreadable(s *Session, e *pdu.Error)
 }
 
 // The reasons for which a session or a request ends.
 var (
 	ErrClosed      = errors.New("the session is closed")
+	ErrNotSent     = fmt.Errorf("%w, and the request was not written to it", ErrClosed)
 	ErrNotBound    = errors.New("the session is not bound")
 	ErrUnbound     = errors.New("the peer unbound")
 	ErrHungUp      = errors.New("the peer closed the connection without unbind")
 	ErrTimeout     = errors.New("the request was not answered in time")
 	ErrWindowFull  = errors.New("as many requests as the window allows are unanswered")
 	ErrSilent      = errors.New("the peer did not answer enquire_link")
-	ErrBindTimeout = errors.New("the peer did not bind in time")
-	ErrCrowdedOut  = errors.New("others came while the peer had not bound")
+	ErrBindTimeout = errors.New("the peer did not bind, or did not answer the bind, in time")
+	ErrEvicted     = errors.New("others came while the peer had not bound")
 	ErrInactive    = errors.New("the peer made no request for too long")
 	ErrRefused     = errors.New("the bind was refused")
 	ErrStuck       = errors.New("the peer takes nothing of what is written")
-	ErrShutdown    = errors.New("the server is shutting down")
+	ErrShutdown    = errors.New("this side ends the session")
+	ErrNoOutbind   = errors.New("the peer did not ask to be bound to as configured")
 )
+
+// RefusedError is an SMSC's refusal of a Client's bind.
+type RefusedError struct{ Status pdu.Status }
+
+// Error says the status and its meaning.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the SMSC refused the bind: %s: %s", e.Status, e.Status.Words())
+}
+
+// Is makes it an ErrRefused.
+func (e *RefusedError) Is(target error) bool { return target == ErrRefused }
+
+// PanicError is a panic of a Handler.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error says what was panicked with.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }

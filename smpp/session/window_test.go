@@ -17,7 +17,7 @@ func TestWindow(t *testing.T) {
 	s := take(t, g.bound)
 	answers := make(chan string, 3)
 	try := func(text string) error {
-		return s.TryGo(&pdu.DeliverSM{Message: pdu.Message{ShortMessage: []byte(text)}}, func(q *pdu.PDU, err error) {
+		return s.Send(&pdu.DeliverSM{Message: pdu.Message{ShortMessage: []byte(text)}}, func(q *pdu.PDU, err error) {
 			if err == nil {
 				answers <- text
 			}
@@ -48,19 +48,23 @@ func TestUnansweredRequests(t *testing.T) {
 	p := dial(t, g.serve(t, session.Settings{ResponseTimeout: 30 * time.Millisecond}))
 	p.bind(pdu.CmdBindTransceiver)
 	s := take(t, g.bound)
-	if _, err := s.Do(t.Context(), new(pdu.DeliverSM)); !errors.Is(err, session.ErrTimeout) {
+	failed := make(chan error, 1)
+	ask := func() {
+		if err := s.Send(new(pdu.DeliverSM), func(_ *pdu.PDU, err error) { failed <- err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	if err := take(t, failed); !errors.Is(err, session.ErrTimeout) {
 		t.Errorf("got %v, want a time-out", err)
 	}
-	failed := make(chan error, 1)
-	if err := s.Go(t.Context(), new(pdu.DeliverSM), func(_ *pdu.PDU, err error) { failed <- err }); err != nil {
-		t.Fatal(err)
-	}
+	ask()
 	s.Close(nil)
 	if err := take(t, failed); !errors.Is(err, session.ErrClosed) {
 		t.Errorf("got %v, want that it is closed", err)
 	}
 	<-s.Done()
-	if err := s.TryGo(new(pdu.DeliverSM), nil); err == nil {
+	if err := s.Send(new(pdu.DeliverSM), nil); err == nil {
 		t.Error("a closed session takes requests")
 	}
 }
@@ -72,10 +76,10 @@ func TestWhatCannotBeEncodedFailsAlone(t *testing.T) {
 	p.bind(pdu.CmdBindTransceiver)
 	s := take(t, g.bound)
 	bad := &pdu.DeliverSM{Message: pdu.Message{ShortMessage: make([]byte, 300)}}
-	if err := s.TryGo(bad, nil); err == nil || errors.Is(err, session.ErrWindowFull) {
+	if err := s.Send(bad, nil); err == nil || errors.Is(err, session.ErrWindowFull) {
 		t.Fatalf("got %v", err)
 	}
-	if err := s.TryGo(new(pdu.DeliverSM), func(*pdu.PDU, error) {}); err != nil {
+	if err := s.Send(new(pdu.DeliverSM), func(*pdu.PDU, error) {}); err != nil {
 		t.Errorf("the next one: %v", err)
 	}
 	p.expect(pdu.CmdDeliverSM, pdu.StatusOK)

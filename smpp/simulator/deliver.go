@@ -106,7 +106,7 @@ func (a *account) send(b *bind, d *delivery) bool {
 	if b.hung.Load() {
 		return false
 	}
-	err := b.session.TryGo(b.readable(d.body), func(p *pdu.PDU, err error) { a.sent(d, p, err) })
+	err := b.session.Send(b.readable(d.body), func(p *pdu.PDU, err error) { a.sent(d, p, err) })
 	switch {
 	case err == nil:
 		a.smsc.ledger.delivering(b, d)

@@ -12,8 +12,8 @@ import (
 type handler struct{ *SMSC }
 
 var (
-	_ session.Handler  = handler{}
-	_ session.Observer = handler{}
+	_ session.Acceptor    = handler{}
+	_ session.Interceptor = handler{}
 )
 
 // Opened gives the connection its number and its dice.
@@ -60,11 +60,6 @@ func (h handler) links(b *bind) *Links {
 		return b.account.behaviour.Load().Links
 	}
 	return h.common().Links
-}
-
-// Unreadable counts.
-func (h handler) Unreadable(s *session.Session, _ *pdu.Error) {
-	h.ledger.count(func(c *tally) { c.unreadable++ })
 }
 
 // Bind lets those in who have an account, unless the behaviour refuses them.

@@ -94,9 +94,11 @@ func (s Settings) version() uint8 {
 	return pdu.Version34
 }
 
-func (s Settings) session() session.Settings {
+func (v *SMSC) session() session.Settings {
+	s := v.settings
 	return session.Settings{
 		Version: s.version(), SystemID: s.SystemID, Logger: s.Logger,
 		BindTimeout: s.BindTimeout.Std(), ResponseTimeout: s.ResponseTimeout.Std(), EnquireInterval: s.EnquireInterval.Std(),
+		OnMalformed: func(*session.Session, *pdu.Error) { v.ledger.count(func(c *tally) { c.unreadable++ }) },
 	}
 }

@@ -61,7 +61,7 @@ func Start(settings Settings) (*SMSC, error) {
 		v.schedule.close()
 		return nil, errors.Join(err, l.Close(), ledger.close())
 	}
-	v.server = session.Serve(l, handler{v}, settings.session())
+	v.server = session.Serve(l, handler{v}, v.session())
 	v.group.Go(v.phase)
 	return v, nil
 }

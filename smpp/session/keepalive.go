@@ -6,9 +6,6 @@ import (
 	"switchboard/smpp/pdu"
 )
 
-// enquiry is the enquire_link that is on its way. Only keep's goroutine uses it.
-type enquiry struct{ sent time.Time }
-
 // keep looks after the session's clocks until it stops.
 func (s *Session) keep() {
 	ticker := time.NewTicker(s.tick())
@@ -60,11 +57,10 @@ func (s *Session) overdue(now time.Time) error {
 // answer.
 func (s *Session) enquire(now time.Time) error {
 	heard := time.Unix(0, s.heard.Load())
-	q := &s.keeperState
-	if !q.sent.IsZero() {
-		if heard.After(q.sent) {
-			q.sent = time.Time{}
-		} else if now.Sub(q.sent) > s.settings.ResponseTimeout {
+	if !s.enquired.IsZero() {
+		if heard.After(s.enquired) {
+			s.enquired = time.Time{}
+		} else if now.Sub(s.enquired) > s.settings.EnquireTimeout {
 			return ErrSilent
 		}
 		return nil
@@ -72,8 +68,8 @@ func (s *Session) enquire(now time.Time) error {
 	if s.settings.EnquireInterval < 0 || now.Sub(heard) < s.settings.EnquireInterval {
 		return nil
 	}
-	q.sent = now
-	_ = s.send(new(pdu.EnquireLink), false, func(*pdu.PDU, error) {})
+	s.enquired = now
+	_ = s.send(new(pdu.EnquireLink), false, s.settings.ResponseTimeout, func(*pdu.PDU, error) {})
 	return nil
 }
 
