@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 )
 
@@ -69,31 +70,14 @@ func (a addresses) has(addr string) bool {
 
 func bare(addr string) string { return strings.TrimPrefix(addr, "+") }
 
-func isNumber(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '*' && r != '#' })
-}
-
-// fromSMPP is an address as the fleet writes it: with + where a customer says
-// that it is international.
-func fromSMPP(a pdu.Address) string {
-	if a.TON == pdu.TONInternational && isNumber(a.Addr) {
-		return "+" + a.Addr
-	}
-	return a.Addr
-}
-
-// toSMPP is the other way round.
+// toSMPP is an address of the fleet as customers get it.
 func toSMPP(addr string) pdu.Address {
-	digits, plus := strings.CutPrefix(addr, "+")
-	switch {
-	case addr == "":
+	if addr == "" {
 		return pdu.Address{}
-	case !isNumber(digits):
-		return pdu.Address{TON: pdu.TONAlphanumeric, Addr: cut(addr, maxAddress)}
-	case plus:
-		return pdu.Address{TON: pdu.TONInternational, NPI: pdu.NPIE164, Addr: cut(digits, maxAddress)}
 	}
-	return pdu.Address{NPI: pdu.NPIE164, Addr: cut(digits, maxAddress)}
+	a := smpp.NewAddress(addr, pdu.TONUnknown, pdu.NPIE164)
+	a.Addr = cut(a.Addr, maxAddress)
+	return a
 }
 
 // maxAddress is the most characters an address has (§5.2.8).

@@ -1,13 +1,12 @@
 package smppserver
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"slices"
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
@@ -32,29 +31,6 @@ type whole struct {
 	with    []store.Entry // stored with what is remembered of the first
 }
 
-// partOf finds out whether a message is a part of a longer one, by its user
-// data header or by SMPP's parameters.
-func partOf(m *pdu.Message) (p gsm.Part, header gsm.Header) {
-	payload := m.Payload()
-	p = gsm.Part{Total: 1, Seq: 1, Payload: payload}
-	if m.ESMClass.UDHI() {
-		if read, h, err := gsm.ParsePart(payload); err == nil {
-			p, header = read, h
-		}
-	}
-	if p.Multipart() {
-		return p, header
-	}
-	reference, ok := m.TLVs.Uint(pdu.TagSarMsgRefNum)
-	total, _ := m.TLVs.Uint(pdu.TagSarTotalSegments)
-	seq, _ := m.TLVs.Uint(pdu.TagSarSegmentSeqnum)
-	if sar, valid := gsm.SARPart(uint16(reference), uint8(total), uint8(seq), p.Payload); ok && valid {
-		sar.HeaderLength = p.HeaderLength
-		return sar, header
-	}
-	return p, header
-}
-
 // hasMore says that a header carries more than numbers of parts and national
 // tables: ports, say. Such a message goes out as it came, part by part.
 func hasMore(h gsm.Header) bool {
@@ -67,50 +43,60 @@ func hasMore(h gsm.Header) bool {
 	})
 }
 
-// outgoing is the message for one person, and its text where it has one.
+// outgoing is the message for one person, and its text where it has one. What the
+// submit says beside its text is in transport_metadata, under the keys the SMPP
+// transport reads.
 func (c *customer) outgoing(w *whole, dest pdu.Address) (m *message.Message, text string) {
+	in := *w.Message
+	in.Dest = dest
 	m = message.New()
-	m.From, m.To = fromSMPP(w.Source), fromSMPP(dest)
+	m.From, m.To = smpp.FormatAddress(in.Source), smpp.FormatAddress(dest)
 	m.TransportName, m.TransportType = c.SendVia, typeSMS
+	if event, isUSSD := smpp.USSDSession(in.TLVs); isUSSD {
+		m.TransportType, m.SessionEvent = typeUSSD, message.SessionEvent(event)
+	}
 	m.Timestamp = time.Now().UTC()
 	if c.Endpoint != "" {
 		m.SetEndpoint(c.Endpoint)
 	}
 	m.HelperMetadata.Set(helperKey, map[string]any{"system_id": c.systemID})
-	c.write(m, w)
-	wishes(&m.TransportMetadata, w.Message)
-	noteSession(m, w.TLVs)
+	meta := smpp.SubmitMetadata(&in)
+	if asked := in.RegisteredDelivery; asked&(pdu.ReceiptSuccess|pdu.ReceiptIntermediate) != 0 {
+		// Which of the receipts the customer gets is sorted out here.
+		all := smpp.Registration(pdu.ReceiptFinal | asked&pdu.ReceiptIntermediate)
+		meta.RegisteredDelivery = &all
+	}
+	m.Content = c.write(&meta, w)
+	parameters := smpp.Metadata{Numbering: meta.Numbering, TLVs: meta.TLVs}
+	meta.Numbering, meta.TLVs = smpp.Numbering{}, nil
+	// Marshalling numbers and texts cannot fail.
+	beside, _ := json.Marshal(meta)
+	_ = m.TransportMetadata.UnmarshalJSON(beside)
+	if under, _ := json.Marshal(parameters); len(under) > len("{}") {
+		m.TransportMetadata.Set(smpp.SubmitKey, json.RawMessage(under))
+	}
 	return m, m.Content
 }
 
-// write puts the text into the content; what is no text, or would not be the
-// same after being read and written again, goes along as octets.
-func (c *customer) write(m *message.Message, w *whole) {
-	meta := &m.TransportMetadata
+// write returns the text; what is no text, or would not be the same after being
+// read and written again, goes along as octets.
+func (c *customer) write(meta *smpp.Metadata, w *whole) string {
+	coding := uint8(w.DataCoding)
 	if hasMore(w.header) || w.header == nil && w.ESMClass.UDHI() && len(w.parts) == 1 {
-		meta.Set("payload", base64.StdEncoding.EncodeToString(w.Payload()))
-		meta.Set("data_coding", int(w.DataCoding))
-		meta.Set("udhi", true)
-		return
+		meta.Payload, meta.DataCoding, meta.UDHI = w.Payload(), &coding, true
+		return ""
 	}
 	text, err := c.encoding(w).DecodeParts(w.parts)
-	var bad *gsm.DecodeError
-	if err != nil {
-		meta.Set("payload", base64.StdEncoding.EncodeToString(octets(w.parts)))
-		meta.Set("data_coding", int(w.DataCoding))
-		if !errors.As(err, &bad) {
-			return
-		}
-	}
-	m.Content = text
-	class, has := gsm.MessageClass(uint8(w.DataCoding))
+	class, has := gsm.MessageClass(coding)
 	switch {
 	case err != nil:
+		meta.Payload, meta.DataCoding = octets(w.parts), &coding
 	case has && class == 0:
-		meta.Set("flash", true)
+		meta.Flash = true
 	case w.DataCoding >= firstGroup: // a class, or a waiting indication
-		meta.Set("data_coding", int(w.DataCoding))
+		meta.DataCoding = &coding
 	}
+	return text
 }
 
 // firstGroup is where data_coding begins to be GSM 03.38's, not SMPP's.
@@ -121,13 +107,7 @@ func (c *customer) encoding(w *whole) gsm.Encoding {
 	if w.header != nil {
 		shift = w.header.Shift()
 	}
-	if meaning, has := c.meanings[w.DataCoding]; has {
-		return gsm.Encoding{Coding: meaning, Shift: shift}
-	}
-	if w.DataCoding == pdu.DataCodingDefault {
-		return gsm.Encoding{Coding: c.codes, Shift: shift}
-	}
-	return gsm.Encoding{Coding: gsm.FromDataCoding(uint8(w.DataCoding)), Shift: shift}
+	return c.codings.Of(w.Message, shift)
 }
 
 func octets(parts []gsm.Part) (all []byte) {
@@ -135,51 +115,4 @@ func octets(parts []gsm.Part) (all []byte) {
 		all = append(all, p.Payload...)
 	}
 	return all
-}
-
-// wishes are the keys of transport_metadata by which the SMPP transport is told
-// what a submit_sm said beside its text.
-func wishes(meta *message.Object, in *pdu.Message) {
-	if in.ValidityPeriod != "" {
-		meta.Set("validity", in.ValidityPeriod)
-	}
-	if in.ScheduleDeliveryTime != "" {
-		meta.Set("schedule", in.ScheduleDeliveryTime)
-	}
-	if in.Priority != 0 {
-		meta.Set("priority", int(in.Priority))
-	}
-	if in.ServiceType != "" {
-		meta.Set("service_type", in.ServiceType)
-	}
-	if in.ProtocolID != 0 {
-		meta.Set("protocol_id", int(in.ProtocolID))
-	}
-	if in.ReplaceIfPresent == 1 {
-		meta.Set("replace", true)
-	}
-	if asked := in.RegisteredDelivery; asked&(pdu.ReceiptSuccess|pdu.ReceiptIntermediate) != 0 {
-		// Which of the receipts the customer gets is sorted out here.
-		meta.Set("registered_delivery", int(pdu.ReceiptFinal|asked&pdu.ReceiptIntermediate))
-	}
-	if reference, ok := in.TLVs.Uint(pdu.TagUserMessageReference); ok {
-		meta.Set("user_message_reference", int(reference))
-	}
-}
-
-// noteSession says where a USSD message stands in its session.
-func noteSession(m *message.Message, tlvs pdu.TLVs) {
-	operation, ok := tlvs.Uint(pdu.TagUSSDServiceOp)
-	if !ok {
-		return
-	}
-	m.TransportType, m.SessionEvent = typeUSSD, message.SessionResume
-	m.TransportMetadata.Set("ussd_service_op", int(operation))
-	if info, ok := tlvs.Get(pdu.TagITSSessionInfo); ok && len(info) == 2 {
-		m.TransportMetadata.Set("its_session_info", hex.EncodeToString(info))
-	}
-	step, _ := tlvs.ITSSession()
-	if step.End || uint8(operation) == pdu.USSDPSSRResponse || uint8(operation) == pdu.USSDPSSDResponse {
-		m.SessionEvent = message.SessionClose
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
@@ -25,7 +26,8 @@ type customer struct {
 	sources    addresses
 	owned      addresses
 	codes      gsm.Coding // what data_coding 0 means
-	meanings   map[pdu.DataCoding]gsm.Coding
+	codings    smpp.Codings
+	refused    []pdu.Tag // refused_tlvs
 	cutting    gsm.Method
 	rate       *perSecond
 	lanes      lanes
@@ -58,7 +60,7 @@ func newCustomer(systemID string, conf Customer) (*customer, error) {
 	c.owned, errs[2] = parseAddresses(conf.Addresses)
 	c.codes, errs[3] = conf.alphabet()
 	c.cutting, errs[4] = conf.method()
-	c.meanings, errs[5] = conf.overrides()
+	c.codings, errs[5] = conf.overrides()
 	return c, errors.Join(errs[:]...)
 }
 
@@ -132,11 +134,8 @@ func fit(body *pdu.DeliverSM, version uint8) *pdu.DeliverSM {
 	}
 	plain := *body
 	plain.ShortMessage, plain.TLVs = body.Payload(), nil
-	if len(plain.ShortMessage) > maxShortMessage {
-		plain.ShortMessage = plain.ShortMessage[:maxShortMessage]
+	if len(plain.ShortMessage) > smpp.MaxShortMessage {
+		plain.ShortMessage = plain.ShortMessage[:smpp.MaxShortMessage]
 	}
 	return &plain
 }
-
-// maxShortMessage is the most octets short_message has (§5.2.22).
-const maxShortMessage = 254

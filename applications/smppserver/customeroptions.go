@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 
 	"switchboard/options"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 )
@@ -121,20 +121,16 @@ func (c Customer) alphabet() (gsm.Coding, error) {
 	return gsm.ParseCoding(c.DefaultAlphabet)
 }
 
-func (c Customer) overrides() (map[pdu.DataCoding]gsm.Coding, error) {
-	all := map[pdu.DataCoding]gsm.Coding{}
-	for number, name := range c.DataCodingOverrides {
-		n, err := strconv.ParseUint(number, 0, 8)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no data_coding: a number from 0 to 255", number)
-		}
-		coding, err := gsm.ParseCoding(name)
-		if err != nil {
-			return nil, err
-		}
-		all[pdu.DataCoding(n)] = coding
+// overrides also say what data_coding 0 means.
+func (c Customer) overrides() (smpp.Codings, error) {
+	codings, _, err := smpp.ParseCodings(c.DataCodingOverrides)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	if _, set := codings[pdu.DataCodingDefault]; !set {
+		codings[pdu.DataCodingDefault], err = c.alphabet()
+	}
+	return codings, err
 }
 
 func (c Customer) method() (gsm.Method, error) {

@@ -10,6 +10,7 @@ import (
 	"switchboard/broker"
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/receipt"
@@ -202,14 +203,14 @@ func TestMessagesFromPeople(t *testing.T) {
 	}
 	b.says("", func(m *message.Message) {
 		had := message.NewObject(map[string]any{"payload": "AAH/", "data_coding": 4, "esm_class": 0})
-		m.TransportMetadata.Set(receivedKey, had)
+		m.TransportMetadata.Set(smpp.DeliverKey, had)
 	})
 	if m = c.delivered(); string(m.ShortMessage) != "\x00\x01\xff" || m.DataCoding != 4 {
 		t.Errorf("got %+v", m)
 	}
 	b.says("1", func(m *message.Message) {
 		m.TransportType, m.SessionEvent = "ussd", message.SessionNew
-		m.TransportMetadata.Set(receivedKey, message.NewObject(map[string]any{"ussd_service_op": "01", "its_session_info": "0300"}))
+		m.TransportMetadata.Set(smpp.DeliverKey, message.NewObject(map[string]any{"ussd_service_op": "01", "its_session_info": "0300"}))
 	})
 	m = c.delivered()
 	op, _ := m.TLVs.Uint(pdu.TagUSSDServiceOp)
@@ -238,7 +239,7 @@ func TestLongMessagesFromPeople(t *testing.T) {
 				if version < pdu.Version34 && len(m.TLVs) > 0 {
 					t.Errorf("SMPP 3.3 got parameters: %v", m.TLVs)
 				}
-				p, _ := partOf(m)
+				p, _ := smpp.PartOf(m)
 				parts = append(parts, p)
 				total = int(p.Total)
 			}
@@ -265,7 +266,7 @@ func TestReferencesDiffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, _ := partOf(&letters[0].Body.Message)
+		p, _ := smpp.PartOf(&letters[0].Body.Message)
 		if !p.Multipart() || seen[p.Reference] {
 			t.Fatalf("message %d of %d letters has the reference %d again", len(seen), len(letters), p.Reference)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"switchboard/applications"
+	"switchboard/smpp"
 	"switchboard/smpp/session"
 	"switchboard/store"
 )
@@ -47,11 +48,16 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		options: &a.Options, log: a.env.Logger, metrics: a.metrics, out: out,
 		lease: a.lease, prefix: keyPrefix(a.env.Name), customers: map[string]*customer{},
 	}
+	refused, err := smpp.ParseTags(a.RefusedTLVs)
+	if err != nil {
+		return nil, err
+	}
 	for _, pair := range a.Customers {
 		c, err := newCustomer(pair.Key, pair.Value)
 		if err != nil {
 			return nil, fmt.Errorf("customer %s: %w", pair.Key, err)
 		}
+		c.refused = refused
 		e.customers[c.systemID] = c
 		e.inOrder = append(e.inOrder, c)
 	}

@@ -1,8 +1,10 @@
 package smppserver
 
 import (
+	"bytes"
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,11 +12,12 @@ import (
 	"switchboard/dispatcher"
 	"switchboard/options"
 	"switchboard/routers"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/transports"
-	"switchboard/transports/smpp"
+	transport "switchboard/transports/smpp"
 	"switchboard/worker"
 )
 
@@ -46,7 +49,7 @@ func startFleet(t *testing.T) *fleet {
 	})
 	f.work("out", worker.KindTransport, func(env worker.Dependencies) worker.Worker {
 		host, port, _ := net.SplitHostPort(v.Addr())
-		tr := smpp.New()
+		tr := transport.New()
 		tr.Host, tr.SystemID, tr.Password = host, "esme", "secret"
 		tr.Port, _ = strconv.Atoi(port)
 		if err := tr.Validate(); err != nil {
@@ -119,8 +122,8 @@ func TestLongMessageThroughTheFleet(t *testing.T) {
 	base := simple("").Message
 	base.DataCoding = pdu.DataCodingUCS2
 	ids := map[string]bool{}
-	for _, l := range segments("x", base, &written) {
-		ids[c.submit(&pdu.SubmitSM{Message: l.Body.Message})] = true
+	for i := range written.Segments {
+		ids[c.submit(&pdu.SubmitSM{Message: smpp.Segment(base, &written, i, smpp.MaxShortMessage)})] = true
 	}
 	for range len(ids) {
 		id, _ := c.delivered().TLVs.Text(pdu.TagReceiptedMessageID)
@@ -131,7 +134,7 @@ func TestLongMessageThroughTheFleet(t *testing.T) {
 	}
 	var parts []gsm.Part
 	for _, s := range f.smsc.Submitted() {
-		p, _ := partOf(s.Message())
+		p, _ := smpp.PartOf(s.Message())
 		parts = append(parts, p)
 	}
 	if got, err := (gsm.Encoding{Coding: gsm.UCS2}).DecodeParts(parts); err != nil || got != long {
@@ -146,5 +149,56 @@ func TestNackThroughTheFleet(t *testing.T) {
 	c.submit(simple("hi", func(m *pdu.Message) { m.Source = pdu.Address{TON: pdu.TONAlphanumeric, Addr: "far too long"} }))
 	if r := c.delivered(); !strings.Contains(string(r.ShortMessage), "stat:REJECTD") {
 		t.Errorf("the receipt is %q", r.ShortMessage)
+	}
+}
+
+// parameters are some of every kind: a vendor's, integers, octets, one twice.
+func parameters() pdu.TLVs {
+	return pdu.TLVs{
+		{Tag: 0x1400, Value: []byte("1101234567890")},
+		{Tag: 0x1401, Value: []byte{0, 255}},
+		pdu.Short(pdu.TagDestinationPort, 8080), pdu.Byte(pdu.TagPrivacyIndicator, 2),
+		{Tag: pdu.TagCallbackNum, Value: []byte("\x01\x01\x0127830000000")},
+		{Tag: pdu.TagCallbackNum, Value: []byte("\x01\x01\x0127830000001")},
+	}
+}
+
+func carries(t *testing.T, what string, got *pdu.Message) {
+	t.Helper()
+	for _, want := range parameters() {
+		if !slices.ContainsFunc(got.TLVs, func(t pdu.TLV) bool { return t.Tag == want.Tag && bytes.Equal(t.Value, want.Value) }) {
+			t.Errorf("%s lacks %s: %v", what, want, got.TLVs)
+		}
+	}
+}
+
+// Parameters and types of number that the fleet has no words for arrive as they
+// were submitted, and as they were delivered.
+func TestParametersThroughTheFleet(t *testing.T) {
+	f := startFleet(t)
+	c := f.bound(pdu.CmdBindTransceiver)
+	short := pdu.Address{TON: pdu.TONNetworkSpecific, NPI: pdu.NPINational, Addr: "9292"}
+	person := pdu.Address{TON: pdu.TONNational, NPI: pdu.NPIE164, Addr: "0831234567"}
+	c.submit(simple("hello", func(m *pdu.Message) { m.Source, m.Dest, m.TLVs = short, person, parameters() }))
+	c.delivered() // its receipt
+	m := f.smsc.Submitted()[0].Message()
+	carries(t, "the submit_sm", m)
+	if m.Source != short || m.Dest != person || text(t, m) != "hello" {
+		t.Errorf("the SMSC got %+v", m)
+	}
+	ctx := within(t)
+	delivered := make(chan error, 1)
+	go func() {
+		delivered <- f.smsc.DeliverPDU(ctx, "", &pdu.DeliverSM{Message: pdu.Message{
+			Source: person, Dest: short, ServiceType: "WAP", ShortMessage: []byte("hi"), TLVs: parameters(),
+		}})
+	}()
+	m = c.delivered()
+	carries(t, "the deliver_sm", m)
+	if m.Source != person || m.Dest != short || m.ServiceType != "WAP" || text(t, m) != "hi" {
+		t.Errorf("the customer got %+v", m)
+	}
+	if err := <-delivered; err != nil {
+		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 )
@@ -111,8 +112,8 @@ func TestShortIDsOfMoreThanOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := map[string]bool{}
-	for _, l := range segments("x", simple("").Message, &written) {
-		ids[c.submit(&pdu.SubmitSM{Message: l.Body.Message})] = true
+	for i := range written.Segments {
+		ids[c.submit(&pdu.SubmitSM{Message: smpp.Segment(simple("").Message, &written, i, smpp.MaxShortMessage)})] = true
 	}
 	m := b.sent()
 	if len(ids) != 2 || len(m.ID) != 32 {

@@ -2,21 +2,17 @@ package smppserver
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
 )
-
-// receivedKey is where the SMPP transport says, in transport_metadata, what a
-// message from a person had beside its text.
-const receivedKey = "deliver_sm"
 
 // seenTTL is how long a message is known again that the broker delivers twice.
 const seenTTL = time.Hour
@@ -54,96 +50,50 @@ func (e *engine) owner(addr string) *customer {
 
 // letters are the deliver_sm a message becomes.
 func (c *customer) letters(m *message.Message) (list []letter, err error) {
-	had := m.TransportMetadata.Object(receivedKey)
-	base := pdu.Message{Source: toSMPP(m.From), Dest: toSMPP(m.To), ServiceType: cut(had.Text("service_type"), maxServiceType)}
-	_ = had.Decode("protocol_id", &base.ProtocolID)
-	_ = had.Decode("priority", &base.Priority)
+	var had smpp.DeliverMetadata
+	_ = m.TransportMetadata.Decode(smpp.DeliverKey, &had) // other transports may use the word
+	base := pdu.Message{
+		Source: toSMPP(m.From), Dest: toSMPP(m.To), ServiceType: cut(had.ServiceType, smpp.MaxServiceType),
+		ProtocolID: had.ProtocolID, Priority: had.Priority,
+	}
+	had.Apply(&base)
 	if m.TransportType == typeUSSD {
 		base.TLVs = sessionParameters(m, &had)
 	}
-	if payload := had.Text("payload"); payload != "" {
-		return c.data(m, base, &had, payload)
-	}
-	splitter := gsm.Splitter{Codings: []gsm.Coding{c.codes, gsm.UCS2}, Method: c.cutting}
-	text, err := splitter.Text(m.Content, c.reference())
-	if err != nil {
-		return nil, err
-	}
-	if text.Coding != c.codes {
-		base.DataCoding = pdu.DataCoding(text.Coding.DataCoding())
-	}
-	return segments(m.ID, base, &text), nil
-}
-
-// maxServiceType is the most characters service_type has (§5.2.11).
-const maxServiceType = 5
-
-// data is a message that is no text.
-func (c *customer) data(m *message.Message, base pdu.Message, had *message.Object, payload string) ([]letter, error) {
-	octets, err := base64.StdEncoding.DecodeString(payload)
-	if err != nil {
-		return nil, fmt.Errorf("reading transport_metadata's payload: %w", err)
-	}
-	var class pdu.ESMClass
-	_ = had.Decode("data_coding", &base.DataCoding)
-	_ = had.Decode("esm_class", &class)
-	parts := had.Raw("parts") != ""
-	if class.UDHI() && !parts {
-		base.ESMClass |= pdu.ESMUDHI
-		put(&base, octets)
+	base.TLVs = append(base.TLVs, had.TLVs...)
+	var text gsm.Message
+	switch {
+	case len(had.Payload) == 0:
+		splitter := gsm.Splitter{Codings: []gsm.Coding{c.codes, gsm.UCS2}, Method: c.cutting}
+		if text, err = splitter.Text(m.Content, c.reference()); err == nil && text.Coding != c.codes {
+			base.DataCoding = pdu.DataCoding(text.Coding.DataCoding())
+		}
+	case had.ESMClass.UDHI() && had.Parts == 0:
+		base.ESMClass, base.DataCoding = pdu.ESMUDHI, had.DataCoding
+		smpp.SetPayload(&base, had.Payload, smpp.MaxShortMessage)
 		return []letter{{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: base}}}, nil
+	default:
+		base.DataCoding = had.DataCoding
+		text, err = gsm.Splitter{Method: c.cutting}.Data(had.Payload, c.reference())
 	}
-	cut, err := gsm.Splitter{Method: c.cutting}.Data(octets, c.reference())
-	if err != nil {
-		return nil, err
+	for i := range text.Segments {
+		list = append(list, letter{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: smpp.Segment(base, &text, i, smpp.MaxShortMessage)}})
 	}
-	return segments(m.ID, base, &cut), nil
-}
-
-func segments(id string, base pdu.Message, text *gsm.Message) (list []letter) {
-	for _, seg := range text.Segments {
-		d := pdu.DeliverSM{Message: base}
-		d.TLVs = append(pdu.TLVs(nil), base.TLVs...)
-		if len(seg.Header) > 0 {
-			d.ESMClass |= pdu.ESMUDHI
-		}
-		put(&d.Message, seg.Octets())
-		if seg.Multipart() && (text.Method == gsm.SAR || text.Method == gsm.SAR16) {
-			d.TLVs = append(d.TLVs, pdu.Short(pdu.TagSarMsgRefNum, seg.Reference),
-				pdu.Byte(pdu.TagSarTotalSegments, seg.Total), pdu.Byte(pdu.TagSarSegmentSeqnum, seg.Seq))
-		}
-		list = append(list, letter{ID: id, Kind: kindMessage, Body: &d})
-	}
-	return list
-}
-
-func put(m *pdu.Message, octets []byte) {
-	if len(octets) <= maxShortMessage {
-		m.ShortMessage = octets
-		return
-	}
-	m.TLVs = append(m.TLVs, pdu.TLV{Tag: pdu.TagMessagePayload, Value: octets})
+	return list, err
 }
 
 // sessionParameters say where a USSD message stands in its session, as the
 // transport's SMSC said it, or by what is known of the session.
-func sessionParameters(m *message.Message, had *message.Object) (tlvs pdu.TLVs) {
-	operation, err := strconv.ParseUint(had.Text("ussd_service_op"), 16, 8)
+func sessionParameters(m *message.Message, had *smpp.DeliverMetadata) pdu.TLVs {
+	operation, err := strconv.ParseUint(had.USSDServiceOp, 16, 8)
 	if err != nil {
 		operation = uint64(pdu.USSDUSSRConfirm)
 		if m.SessionEvent == message.SessionNew {
 			operation = uint64(pdu.USSDPSSRIndication)
 		}
 	}
-	tlvs.Set(pdu.Byte(pdu.TagUSSDServiceOp, uint8(operation)))
-	if info, err := hex.DecodeString(had.Text("its_session_info")); err == nil && len(info) == 2 {
-		tlvs.Set(pdu.TLV{Tag: pdu.TagITSSessionInfo, Value: info})
-	}
-	var number *uint16
-	if had.Decode("user_message_reference", &number) == nil && number != nil {
-		tlvs.Set(pdu.Short(pdu.TagUserMessageReference, *number))
-	}
-	return tlvs
+	session, _ := hex.DecodeString(had.Session)
+	return smpp.USSDParameters(uint8(operation), session, had.UserReference)
 }
 
 // reference tells a long message's parts from another's. A header has room for 8

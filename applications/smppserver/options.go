@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchboard/options"
+	"switchboard/smpp"
 )
 
 // Options are the application's options.
@@ -31,6 +32,11 @@ type Options struct {
 	SystemID string `yaml:"system_id"`
 	// Customers are those who may bind, by their system_id.
 	Customers options.Map[Customer] `yaml:"customers"`
+
+	// RefusedTLVs are the optional parameters that no customer may submit, by name
+	// or number; others go to the SMSC as they are. Example: [privacy_indicator,
+	// 0x1400].
+	RefusedTLVs options.Names `yaml:"refused_tlvs"`
 
 	Patience `yaml:",inline"`
 	Keeping  `yaml:",inline"`
@@ -114,6 +120,9 @@ func (o *Options) Validate() error {
 	}
 	if len(o.Customers) == 0 {
 		errs = append(errs, options.Fieldf("customers", "nobody may bind; write a system_id with its password"))
+	}
+	if _, err := smpp.ParseTags(o.RefusedTLVs); err != nil {
+		errs = append(errs, options.Field(err, "refused_tlvs"))
 	}
 	for _, pair := range o.Customers {
 		for _, err := range pair.Value.withDefaults().problems(pair.Key) {

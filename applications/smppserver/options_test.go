@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"switchboard/options"
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 )
 
@@ -135,7 +136,7 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, octets []byte, class, coding uint8) {
 		in := &submission{Message: &simple("").Message, dests: []pdu.Address{{Addr: "1"}}}
 		in.ShortMessage, in.ESMClass, in.DataCoding = octets, pdu.ESMClass(class), pdu.DataCoding(coding)
-		part, header := partOf(in.Message)
+		part, header := smpp.PartOf(in.Message)
 		w := whole{submission: in, header: header}
 		w.parts = append(w.parts, part)
 		m, _ := c.outgoing(&w, in.dests[0])

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 )
@@ -179,7 +180,7 @@ func (c *customer) receipt(r *record, id string) *pdu.DeliverSM {
 	coding := gsm.Encoding{Coding: c.codes}
 	for _, beginning := range [...]string{r.Text, ""} {
 		if octets, err := coding.Encode(r.text(id) + beginning); err == nil {
-			m.ShortMessage = octets[:min(len(octets), maxShortMessage)]
+			m.ShortMessage = octets[:min(len(octets), smpp.MaxShortMessage)]
 			break
 		}
 	}

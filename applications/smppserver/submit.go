@@ -3,10 +3,12 @@ package smppserver
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 )
@@ -146,7 +148,7 @@ func (e *engine) accept(ctx context.Context, c *customer, in *submission) (id st
 	if err := c.check(in); err != nil {
 		return "", err
 	}
-	part, header := partOf(in.Message)
+	part, header := smpp.PartOf(in.Message)
 	if part.Multipart() && !hasMore(header) {
 		return e.assemble(ctx, c, in, part, header.Shift())
 	}
@@ -166,12 +168,15 @@ func (c *customer) check(in *submission) error {
 		in.Source = toSMPP(c.DefaultSource)
 	}
 	for i := 0; i < len(in.dests); {
-		if d := in.dests[i]; !isNumber(bare(d.Addr)) || len(d.Addr) > maxAddress+1 {
+		if d := in.dests[i]; !smpp.IsNumber(bare(d.Addr)) || len(d.Addr) > maxAddress+1 {
 			in.failed = append(in.failed, pdu.Unsuccessful{Address: d, Status: pdu.StatusInvDstAdr})
 			in.dests = append(in.dests[:i], in.dests[i+1:]...)
 			continue
 		}
 		i++
+	}
+	if status := c.checkTLVs(in.TLVs); status != pdu.StatusOK {
+		return refusal(status)
 	}
 	_, validity := pdu.ParseTime(in.ValidityPeriod)
 	_, schedule := pdu.ParseTime(in.ScheduleDeliveryTime)
@@ -184,6 +189,8 @@ func (c *customer) check(in *submission) error {
 		return refusal(pdu.StatusInvSrcAdr)
 	case in.ESMClass.IsReceipt():
 		return refusal(pdu.StatusInvEsmClass)
+	case len(in.ServiceType) > smpp.MaxServiceType:
+		return refusal(pdu.StatusInvSerTyp)
 	case in.Priority > 3:
 		return refusal(pdu.StatusInvPrtFlg)
 	case in.DefaultMsgID != 0:
@@ -194,6 +201,19 @@ func (c *customer) check(in *submission) error {
 		return refusal(pdu.StatusInvSched)
 	}
 	return nil
+}
+
+// checkTLVs looks at the parameters that go through the fleet.
+func (c *customer) checkTLVs(tlvs pdu.TLVs) pdu.Status {
+	for _, t := range smpp.Passed(tlvs) {
+		switch {
+		case slices.Contains(c.refused, t.Tag):
+			return pdu.StatusOptParNotAllwd
+		case t.Check() != nil:
+			return pdu.StatusInvOptParamVal
+		}
+	}
+	return pdu.StatusOK
 }
 
 // publish gives a whole message to the broker, one for each person, and returns

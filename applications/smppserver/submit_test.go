@@ -10,6 +10,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
@@ -122,21 +123,19 @@ func TestLongMessages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			letters := segments("x", simple("").Message, &written)
-			slices.Reverse(letters)
 			ids := map[string]bool{}
-			for i, l := range letters {
-				if i == len(letters)-1 {
+			for i := range slices.Backward(written.Segments) {
+				if i == 0 {
 					b.none()
 				}
-				ids[c.submit(&pdu.SubmitSM{Message: l.Body.Message})] = true
+				ids[c.submit(&pdu.SubmitSM{Message: smpp.Segment(simple("").Message, &written, i, smpp.MaxShortMessage)})] = true
 			}
 			m := b.sent()
-			if m.Content != long || len(ids) != len(letters) || !ids[m.ID] {
-				t.Errorf("got %q with %d ids for %d parts", m.Content, len(ids), len(letters))
+			if m.Content != long || len(ids) != len(written.Segments) || !ids[m.ID] {
+				t.Errorf("got %q with %d ids for %d parts", m.Content, len(ids), len(written.Segments))
 			}
 			b.event(report(m, message.Delivered))
-			for range letters {
+			for range written.Segments {
 				receipted, _ := c.delivered().TLVs.Text(pdu.TagReceiptedMessageID)
 				if !ids[receipted] {
 					t.Errorf("a receipt for %q, or two", receipted)
@@ -255,6 +254,7 @@ func TestDataSMAndSubmitMulti(t *testing.T) {
 func TestRefusedSubmits(t *testing.T) {
 	b := begin(t, func(a *Application) {
 		a.Customers[0].Value.AllowedSources = options.Names{"ACME", "92*", "/x[0-9]{3}/"}
+		a.RefusedTLVs = options.Names{"0x1402"}
 	})
 	c := b.bound(pdu.CmdBindTransceiver)
 	for name, s := range map[string]struct {
@@ -274,6 +274,9 @@ func TestRefusedSubmits(t *testing.T) {
 		"a priority there is not":   {func(m *pdu.Message) { m.Priority = 9 }, pdu.StatusInvPrtFlg},
 		"a time that is none":       {func(m *pdu.Message) { m.ValidityPeriod = "tomorrow" }, pdu.StatusInvExpiry},
 		"a schedule that is none":   {func(m *pdu.Message) { m.ScheduleDeliveryTime = "99" }, pdu.StatusInvSched},
+		"a long service type":       {func(m *pdu.Message) { m.ServiceType = "CMTCMT" }, pdu.StatusInvSerTyp},
+		"a parameter not allowed":   {func(m *pdu.Message) { m.TLVs = pdu.TLVs{{Tag: 0x1402}} }, pdu.StatusOptParNotAllwd},
+		"a parameter of a bad size": {func(m *pdu.Message) { m.TLVs = pdu.TLVs{pdu.Byte(pdu.TagDestinationPort, 1)} }, pdu.StatusInvOptParamVal},
 		"a message kept at an SMSC": {func(m *pdu.Message) { m.DefaultMsgID = 3 }, pdu.StatusInvDftMsgID},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -206,7 +206,7 @@ func (c *checker) count(name string, n int) int {
 
 func (c *checker) tlvs(v *TLVs) {
 	for _, t := range *v {
-		if err := t.check(); err != nil && c.err == nil {
+		if err := t.Check(); err != nil && c.err == nil {
 			c.err = err
 		}
 	}

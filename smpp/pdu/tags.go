@@ -1,6 +1,10 @@
 package pdu
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"sync"
+)
 
 // Tag is the tag of an optional parameter (§5.3.1).
 type Tag uint16
@@ -95,6 +99,36 @@ func (t Tag) String() string {
 	}
 	return fmt.Sprintf("tag 0x%04X", uint16(t))
 }
+
+// Key returns the specification's name, or the number as 0x1400: ParseTag reads
+// both.
+func (t Tag) Key() string {
+	if name, _, _ := t.lookup(); name != "" {
+		return name
+	}
+	return fmt.Sprintf("0x%04X", uint16(t))
+}
+
+// ParseTag reads a tag's name in the specification, or its number in Go's notation.
+func ParseTag(text string) (Tag, error) {
+	if n, err := strconv.ParseUint(text, 0, 16); err == nil {
+		return Tag(n), nil
+	}
+	if tag, known := tagsByName()[text]; known {
+		return tag, nil
+	}
+	return 0, fmt.Errorf("%q is no tag of a parameter: write a name like destination_port, or a number like 0x1400", text)
+}
+
+var tagsByName = sync.OnceValue(func() map[string]Tag {
+	names := map[string]Tag{}
+	for t := range vendorTagFirst {
+		if name, _, _ := t.lookup(); name != "" {
+			names[name] = t
+		}
+	}
+	return names
+})
 
 // lookup is one long table on purpose.
 func (t Tag) lookup() (name string, kind TagKind, size int) {

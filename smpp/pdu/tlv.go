@@ -42,8 +42,8 @@ func (t TLV) String() string {
 	return fmt.Sprintf("%s=%x", t.Tag, t.Value)
 }
 
-// check holds the value against the size §5.3.2 gives it.
-func (t TLV) check() error {
+// Check compares the value with the size §5.3.2 gives it.
+func (t TLV) Check() error {
 	kind, size := t.Tag.Kind()
 	switch {
 	case kind == KindCString && (len(t.Value) > size || bytes.IndexByte(t.Value, 0) != len(t.Value)-1):

@@ -79,7 +79,7 @@ func (c *concat) ttl() time.Duration { return 2*c.options.ReassemblyTTL.Std() + 
 // take keeps a part and, when it is the last, receives the message.
 func (c *concat) take(ctx context.Context, m *pdu.Message, p gsm.Part, shift gsm.Shift) error {
 	part := storedPart{
-		Payload: p.Payload, Header: p.HeaderLength, Coding: c.encodingOf(m, shift).Coding, Locking: shift.Locking, Single: shift.Single,
+		Payload: p.Payload, Header: p.HeaderLength, Coding: c.codings.Of(m, shift).Coding, Locking: shift.Locking, Single: shift.Single,
 		Source: m.Source, Dest: m.Dest, DataCoding: m.DataCoding, ESMClass: m.ESMClass, Service: m.ServiceType,
 	}
 	name, n, total := c.group(m, p), int(p.Seq), int(p.Total)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"switchboard/message"
-	"switchboard/smpp/gsm"
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/receipt"
 	"switchboard/store"
@@ -25,16 +25,16 @@ type engine struct {
 	state   *store.Batcher
 	keys    keys
 
-	gate      *gate
-	joints    *joints
-	parser    receipt.Parser
-	overrides map[pdu.DataCoding]gsm.Coding
-	ids       *ids
-	twins     *twins
-	echoes    atomic.Bool // the SMSC brings references back as they are
-	held      *heldReceipts
-	concat    *concat
-	copies    *copies
+	gate    *gate
+	joints  *joints
+	parser  receipt.Parser
+	codings smpp.Codings
+	ids     *ids
+	twins   *twins
+	echoes  atomic.Bool // the SMSC brings references back as they are
+	held    *heldReceipts
+	concat  *concat
+	copies  *copies
 
 	up   atomic.Int32 // binds that are bound
 	kept int          // binds that are to be
@@ -53,12 +53,12 @@ func newEngine(t *Transport, line transports.Publisher) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	overrides, err := t.overrides()
+	codings, err := t.codingOverrides()
 	if err != nil {
 		return nil, err
 	}
 	e := &engine{
-		options: &t.Options, logger: t.logger, metrics: t.metrics, line: line, parser: parser, overrides: overrides,
+		options: &t.Options, logger: t.logger, metrics: t.metrics, line: line, parser: parser, codings: codings,
 		keys: newKeys(&t.Options), ids: &ids{submit: t.SubmitIDFormat, receipt: t.ReceiptIDFormat},
 		news: make(chan *message.Status, maxNews),
 	}

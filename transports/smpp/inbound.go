@@ -3,19 +3,14 @@ package smpp
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 )
-
-// receivedKey is where an inbound message's transport_metadata has what SMPP
-// said of it: apart from the wishes of an outbound one, since replies carry it
-// back.
-const receivedKey = "deliver_sm"
 
 // deliver takes a deliver_sm: a receipt, a message, which gets id, or a part of
 // one. It returns when the broker has what came of it.
@@ -25,16 +20,16 @@ func (e *engine) deliver(ctx context.Context, m *pdu.Message, id string) error {
 		return e.takeReceipt(ctx, receipt)
 	}
 	e.metrics.took("message")
-	p, shift := partOf(m)
+	p, header := smpp.PartOf(m)
 	if p.Multipart() {
-		return e.concat.take(ctx, m, p, shift)
+		return e.concat.take(ctx, m, p, header.Shift())
 	}
 	_, step := m.TLVs.Uint(pdu.TagUSSDServiceOp)
 	empty := len(m.Payload()) == 0 && !step // a step of a session may well be empty
 	if empty && !e.options.AllowEmptyMessages {
 		return errEmpty
 	}
-	return e.receive(ctx, m, received{id: id, parts: []gsm.Part{p}, encoding: e.encodingOf(m, shift), empty: empty})
+	return e.receive(ctx, m, received{id: id, parts: []gsm.Part{p}, encoding: e.codings.Of(m, header.Shift()), empty: empty})
 }
 
 var errEmpty = message.Permanent(errors.New("the message is empty; allow_empty_messages: true takes such"))
@@ -47,52 +42,6 @@ func withEmptyText(m *message.Message) *message.Message {
 		return read
 	}
 	return m
-}
-
-// partOf finds out whether a message is a part of a longer one, by its user
-// data header or by SMPP's parameters.
-func partOf(m *pdu.Message) (p gsm.Part, shift gsm.Shift) {
-	payload := m.Payload()
-	p = gsm.Part{Total: 1, Seq: 1, Payload: payload}
-	if m.ESMClass.UDHI() {
-		if read, header, err := gsm.ParsePart(payload); err == nil {
-			p, shift = read, header.Shift()
-		}
-	}
-	if p.Multipart() {
-		return p, shift
-	}
-	reference, ok := m.TLVs.Uint(pdu.TagSarMsgRefNum)
-	total, _ := m.TLVs.Uint(pdu.TagSarTotalSegments)
-	seq, _ := m.TLVs.Uint(pdu.TagSarSegmentSeqnum)
-	if sar, valid := gsm.SARPart(uint16(reference), uint8(total), uint8(seq), p.Payload); ok && valid {
-		sar.HeaderLength = p.HeaderLength
-		return sar, shift
-	}
-	return p, shift
-}
-
-// encoding is what a data_coding means to this SMSC.
-func (e *engine) encoding(c pdu.DataCoding, shift gsm.Shift) gsm.Encoding {
-	coding, overridden := e.overrides[c]
-	if !overridden {
-		coding = gsm.FromDataCoding(uint8(c))
-	}
-	return gsm.Encoding{Coding: coding, Shift: shift}
-}
-
-// ussdUnspecified is a step's data coding scheme for a text in the default
-// alphabet, its language not said (3GPP TS 23.038 §5). In data_coding it means
-// nothing else.
-const ussdUnspecified = 0x0F
-
-// encodingOf is how a message is written.
-func (e *engine) encodingOf(m *pdu.Message, shift gsm.Shift) gsm.Encoding {
-	_, overridden := e.overrides[m.DataCoding]
-	if _, step := m.TLVs.Get(pdu.TagUSSDServiceOp); step && m.DataCoding == ussdUnspecified && !overridden {
-		return gsm.Encoding{Coding: gsm.GSM7, Shift: shift}
-	}
-	return e.encoding(m.DataCoding, shift)
 }
 
 // received is what a message from a person consists of.
@@ -108,14 +57,14 @@ type received struct {
 func (e *engine) receive(ctx context.Context, m *pdu.Message, r received) error {
 	in := message.New()
 	in.ID = r.id
-	in.From, in.To = address(m.Source), address(m.Dest)
+	in.From, in.To = smpp.FormatAddress(m.Source), smpp.FormatAddress(m.Dest)
 	in.TransportType = e.options.TransportType
-	if event, isUSSD := ussdSession(m.TLVs); isUSSD {
-		in.TransportType, in.SessionEvent = typeUSSD, event
+	if event, isUSSD := smpp.USSDSession(m.TLVs); isUSSD {
+		in.TransportType, in.SessionEvent = typeUSSD, message.SessionEvent(event)
 	}
 	text, err := r.encoding.DecodeParts(r.parts)
 	in.Content = text
-	in.TransportMetadata.Set(receivedKey, e.describe(m, r, err))
+	in.TransportMetadata.Set(smpp.DeliverKey, describe(m, r, err))
 	if r.empty {
 		in = withEmptyText(in)
 	}
@@ -127,33 +76,19 @@ func (e *engine) receive(ctx context.Context, m *pdu.Message, r received) error 
 
 // describe is what SMPP said of a message beside its text, and the octets where
 // they are no text.
-func (e *engine) describe(m *pdu.Message, r received, problem error) message.Object {
-	var o message.Object
-	o.Set("data_coding", int(m.DataCoding))
-	o.Set("esm_class", int(m.ESMClass))
-	if m.ServiceType != "" {
-		o.Set("service_type", m.ServiceType)
-	}
-	if m.ProtocolID != 0 {
-		o.Set("protocol_id", int(m.ProtocolID))
-	}
-	if m.Priority != 0 {
-		o.Set("priority", int(m.Priority))
-	}
+func describe(m *pdu.Message, r received, problem error) smpp.DeliverMetadata {
+	d := smpp.Describe(m)
 	if problem != nil {
-		o.Set("payload", base64.StdEncoding.EncodeToString(r.octets(m)))
+		d.Payload = r.octets(m)
 		if !errors.Is(problem, gsm.ErrNotText) {
-			o.Set("decoding_error", problem.Error())
+			d.DecodingError = problem.Error()
 		}
 	}
 	if len(r.parts) > 0 && r.parts[0].Multipart() {
-		o.Set("parts", int(r.parts[0].Total))
+		d.Parts = int(r.parts[0].Total)
 	}
-	if len(r.missing) > 0 {
-		o.Set("missing_parts", r.missing)
-	}
-	noteSession(&o, m.TLVs)
-	return o
+	d.MissingParts = r.missing
+	return d
 }
 
 // octets are a message's as they came: with the user data header, which may

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
@@ -70,7 +71,7 @@ func TestBinaryIsKept(t *testing.T) {
 	data := []byte{0, 1, 2, 0xFF, 0xFE}
 	b.says(simulator.Incoming{Data: data})
 	m := b.line.Next(t)
-	meta := m.TransportMetadata.Object(receivedKey)
+	meta := m.TransportMetadata.Object(smpp.DeliverKey)
 	kept, err := base64.StdEncoding.DecodeString(meta.Text("payload"))
 	if err != nil || !bytes.Equal(kept, data) || m.Content != "" {
 		t.Errorf("received %s", m.Encode())
@@ -150,7 +151,7 @@ func TestIncompleteMessageIsReceived(t *testing.T) {
 	line := transporttest.NewLine()
 	transporttest.Start(t, connected(t, v.Addr(), state, nil, short), line)
 	m := line.Next(t)
-	meta := m.TransportMetadata.Object(receivedKey)
+	meta := m.TransportMetadata.Object(smpp.DeliverKey)
 	if m.Content != text[:150]+text[300:] || meta.Raw("missing_parts") != "[2]" || meta.Raw("parts") != "3" {
 		t.Errorf("received %s", m.Encode())
 	}
@@ -221,7 +222,7 @@ func TestEmptyMessages(t *testing.T) {
 	}
 	b.says(simulator.Incoming{Data: []byte{0}})
 	m := b.line.Next(t)
-	if meta := m.TransportMetadata.Object(receivedKey); meta.Text("payload") != "AA==" {
+	if meta := m.TransportMetadata.Object(smpp.DeliverKey); meta.Text("payload") != "AA==" {
 		t.Errorf("received %s", m.Encode())
 	}
 

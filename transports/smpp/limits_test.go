@@ -7,6 +7,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/transports/transporttest"
@@ -30,7 +31,7 @@ func TestContentOfAnyLength(t *testing.T) {
 			b.send(m)
 			got := map[int]string{}
 			for _, r := range b.smsc.Submitted() {
-				p, _ := partOf(r.Message())
+				p, _ := smpp.PartOf(r.Message())
 				got[int(p.Seq)] += r.Text()
 			}
 			text := ""

@@ -3,9 +3,11 @@ package smpp
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
@@ -38,12 +40,12 @@ type plan struct {
 // plan encodes a message, of which joint marks the segments where there are
 // several. Each error is the message's own fault.
 func (e *engine) plan(m *message.Message, joint uint16) (*plan, error) {
-	w, passedOver, err := readWishes(m)
+	w, ignored, err := smpp.ReadMetadata(m.TransportMetadata.String())
 	if err != nil {
 		return nil, err
 	}
-	if len(passedOver) > 0 {
-		e.logger.Debug("transport_metadata that is nothing to SMPP is passed over", "message_id", m.ID, "keys", passedOver)
+	if len(ignored) > 0 {
+		e.logger.Debug("transport_metadata that SMPP cannot use is ignored", "message_id", m.ID, "keys", ignored)
 	}
 	base, err := e.baseSubmit(m, &w)
 	if err != nil {
@@ -75,7 +77,7 @@ func (e *engine) plan(m *message.Message, joint uint16) (*plan, error) {
 }
 
 // baseSubmit is what all segments have in common.
-func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err error) {
+func (e *engine) baseSubmit(m *message.Message, w *smpp.Metadata) (s pdu.Message, err error) {
 	o := e.options
 	s.ServiceType = o.ServiceType
 	if o.RegisteredDelivery {
@@ -87,15 +89,15 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 	if s.Source, err = o.source(m.From); err != nil {
 		return s, err
 	}
-	w.apply(&s)
-	if w.UDHI {
-		s.ESMClass |= pdu.ESMUDHI
+	if !e.hasParameters() && len(w.TLVs) > 0 {
+		return s, errors.New("SMPP 3.3 has no optional parameters (tlvs)")
 	}
+	w.Apply(&s)
 	if o.isUSSD(m) {
 		if !e.hasParameters() {
 			return s, errors.New("SMPP 3.3 has no USSD")
 		}
-		w.ussd(&s, m)
+		s.TLVs = append(s.TLVs, ussdParameters(m, w)...)
 		return s, nil
 	}
 	if w.UserReference != nil && e.hasParameters() {
@@ -104,11 +106,45 @@ func (e *engine) baseSubmit(m *message.Message, w *wishes) (s pdu.Message, err e
 	return s, nil
 }
 
+const typeUSSD = "ussd"
+
+// isUSSD: the message is a step of a session that a person dialled.
+func (o *Options) isUSSD(m *message.Message) bool {
+	return m.TransportType == typeUSSD || m.TransportType == "" && o.TransportType == typeUSSD
+}
+
+// ussdParameters say which step of which session a message is. A reply has in
+// its metadata what the person's step had.
+func ussdParameters(m *message.Message, w *smpp.Metadata) pdu.TLVs {
+	closes := m.SessionEvent == message.SessionClose
+	operation := pdu.USSDUSSRRequest
+	if closes {
+		operation = pdu.USSDPSSRResponse
+	}
+	if w.USSDServiceOp != nil {
+		operation = *w.USSDServiceOp
+	}
+	answered := m.TransportMetadata.Object(smpp.DeliverKey)
+	session, reference := w.Session, w.UserReference
+	if session == nil && answered.Decode("its_session_info", &session) != nil {
+		session = nil // it has been tampered with, and is no session
+	}
+	if reference == nil {
+		_ = answered.Decode("user_message_reference", &reference)
+	}
+	if session != nil {
+		step, _ := pdu.TLVs{{Tag: pdu.TagITSSessionInfo, Value: session}}.ITSSession()
+		step.End = closes
+		session = step.TLV().Value
+	}
+	return smpp.USSDParameters(operation, session, reference)
+}
+
 // hasParameters: SMPP 3.3 has no optional parameters.
 func (e *engine) hasParameters() bool { return e.gate.version.Load() >= uint32(pdu.Version34) }
 
 // write turns the content, or the data in its place, into segments.
-func (e *engine) write(m *message.Message, w *wishes, joint uint16) (gsm.Message, error) {
+func (e *engine) write(m *message.Message, w *smpp.Metadata, joint uint16) (gsm.Message, error) {
 	o := e.options
 	splitter := gsm.Splitter{
 		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(e.gate.version.Load())),
@@ -132,7 +168,7 @@ func (e *engine) write(m *message.Message, w *wishes, joint uint16) (gsm.Message
 	return text, nil
 }
 
-func (e *engine) dataCoding(c gsm.Coding, w *wishes) (pdu.DataCoding, error) {
+func (e *engine) dataCoding(c gsm.Coding, w *smpp.Metadata) (pdu.DataCoding, error) {
 	switch fixed := e.options.SubmitSMDataCoding; {
 	case w.DataCoding != nil:
 		return pdu.DataCoding(*w.DataCoding), nil
@@ -151,21 +187,11 @@ func (e *engine) dataCoding(c gsm.Coding, w *wishes) (pdu.DataCoding, error) {
 // segment encodes one segment, with sequence_number 0; reference is ours, 0 for
 // none, and stands at the end. Without parameters all is in short_message.
 func segment(base pdu.Message, text *gsm.Message, i int, reference uint16, parameters bool) ([]byte, error) {
-	s, seg := pdu.SubmitSM{Message: base}, text.Segments[i]
-	s.TLVs = append(pdu.TLVs(nil), base.TLVs...)
-	if len(seg.Header) > 0 {
-		s.ESMClass |= pdu.ESMUDHI
+	inline := math.MaxInt
+	if parameters && text.Method == gsm.Payload {
+		inline = oneMessage(text.Coding)
 	}
-	octets := seg.Octets()
-	if parameters && text.Method == gsm.Payload && len(octets) > oneMessage(text.Coding) {
-		s.TLVs = append(s.TLVs, pdu.TLV{Tag: pdu.TagMessagePayload, Value: octets})
-	} else {
-		s.ShortMessage = octets
-	}
-	if seg.Multipart() && (text.Method == gsm.SAR || text.Method == gsm.SAR16) {
-		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagSarMsgRefNum, seg.Reference),
-			pdu.Byte(pdu.TagSarTotalSegments, seg.Total), pdu.Byte(pdu.TagSarSegmentSeqnum, seg.Seq))
-	}
+	s := pdu.SubmitSM{Message: smpp.Segment(base, text, i, inline)}
 	if reference != 0 {
 		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, reference))
 	}
@@ -173,7 +199,7 @@ func segment(base pdu.Message, text *gsm.Message, i int, reference uint16, param
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	return p.AppendTo(make([]byte, 0, frameSize+len(octets)))
+	return p.AppendTo(make([]byte, 0, frameSize+len(s.ShortMessage)))
 }
 
 // frameSize is about what a submit_sm has beside its text, in octets.

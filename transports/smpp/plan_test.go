@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/transports/transporttest"
 )
@@ -149,7 +150,7 @@ func TestWishes(t *testing.T) {
 
 // wish asks for something that is meant for SMPP alone.
 func wish(m *message.Message, key string, value any) {
-	m.TransportMetadata.Set(wishesKey, map[string]any{key: value})
+	m.TransportMetadata.Set(smpp.SubmitKey, map[string]any{key: value})
 }
 
 // What is meant for others has other meanings, and nobody's message dies of it.

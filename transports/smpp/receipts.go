@@ -58,8 +58,8 @@ func (e *engine) readReceipt(m *pdu.Message) (h heldReceipt, is bool) {
 // receiptText is a receipt's text. SMSCs write it in ASCII, also where they say
 // that it is their default alphabet: an id's _ must not become §.
 func (e *engine) receiptText(m *pdu.Message) string {
-	encoding := e.encoding(m.DataCoding, gsm.Shift{})
-	if _, overridden := e.overrides[m.DataCoding]; encoding.Coding == gsm.GSM7 && !overridden || encoding.Coding == gsm.Octets {
+	encoding := e.codings.Of(m, gsm.Shift{})
+	if _, overridden := e.codings[m.DataCoding]; encoding.Coding == gsm.GSM7 && !overridden || encoding.Coding == gsm.Octets {
 		encoding.Coding = gsm.Latin1
 	}
 	text, _ := encoding.Decode(m.Payload(), 0)

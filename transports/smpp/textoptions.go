@@ -3,9 +3,9 @@ package smpp
 import (
 	"errors"
 	"maps"
-	"strconv"
 
 	"switchboard/options"
+	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 )
@@ -146,26 +146,18 @@ type Incoming struct {
 
 func (o *Incoming) validate() error {
 	errs := []error{positive("reassembly_ttl", o.ReassemblyTTL), positive("deliver_timeout", o.DeliverTimeout)}
-	if _, err := o.overrides(); err != nil {
+	if _, err := o.codingOverrides(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-func (o *Incoming) overrides() (map[pdu.DataCoding]gsm.Coding, error) {
-	all := map[pdu.DataCoding]gsm.Coding{}
-	for number, name := range o.DataCodingOverrides {
-		n, err := strconv.ParseUint(number, 0, 8)
-		if err != nil {
-			return nil, options.Field(errors.New("is no data_coding: a number from 0 to 255"), "data_coding_overrides", number)
-		}
-		coding, err := gsm.ParseCoding(name)
-		if err != nil {
-			return nil, options.Field(err, "data_coding_overrides", number)
-		}
-		all[pdu.DataCoding(n)] = coding
+func (o *Incoming) codingOverrides() (smpp.Codings, error) {
+	codings, number, err := smpp.ParseCodings(o.DataCodingOverrides)
+	if err != nil {
+		return nil, options.Field(err, "data_coding_overrides", number)
 	}
-	return all, nil
+	return codings, nil
 }
 
 // Processors are the sections in which Vumi's newer files have the options of
