@@ -22,6 +22,7 @@ import (
 	"switchboard/broker/memory"
 	"switchboard/dispatcher"
 	"switchboard/fleet"
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/routers"
 	"switchboard/worker"
@@ -185,14 +186,9 @@ func (d *desk) waiting(queue string) int {
 	return info.Messages
 }
 
-// await polls for what nothing announces.
 func (d *desk) await(what string, ok func() bool) {
 	d.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			d.Fatalf("waited in vain until %s", what)
-		}
-	}
+	testutil.Eventually(d, what, ok)
 }
 
 func (d *desk) wants(text string, parts ...string) {

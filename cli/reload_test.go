@@ -11,7 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"switchboard/internal/testutil"
 )
 
 // A running fleet reloads at SIGHUP, and tells so on /status.
@@ -63,18 +64,13 @@ func freeAddress(t *testing.T) string {
 // awaitText asks until the answer has the text.
 func awaitText(t *testing.T, url, want string) {
 	t.Helper()
-	got := ""
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	testutil.Eventually(t, url+" says "+want, func() bool {
 		answer, err := http.Get(url)
 		if err != nil {
-			got = err.Error()
-			continue
+			return false
 		}
+		defer answer.Body.Close()
 		text, _ := io.ReadAll(answer.Body)
-		_ = answer.Body.Close()
-		if got = string(text); strings.Contains(got, want) && !strings.Contains(got, "not "+want) {
-			return
-		}
-	}
-	t.Fatalf("%s never says %q; last: %s", url, want, got)
+		return strings.Contains(string(text), want) && !strings.Contains(string(text), "not "+want)
+	})
 }

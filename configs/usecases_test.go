@@ -25,6 +25,7 @@ import (
 	"switchboard/broker/memory"
 	"switchboard/dispatcher"
 	"switchboard/fleet"
+	"switchboard/internal/testutil"
 	"switchboard/operate/explain"
 	"switchboard/routers"
 	"switchboard/routers/rules"
@@ -277,17 +278,13 @@ func (r *running) converse(said []exchange) {
 // await waits until an application has handled n messages of a flow.
 func (r *running) await(app, flow string, n int) {
 	r.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
+	testutil.EventuallyWithin(r.t, patience, fmt.Sprintf("%s handles %d of flow %s", app, n, flow), func() bool {
 		got := r.handled(r.prefix+app, flow)
-		if got == n {
-			return
-		}
-		if time.Now().After(deadline) || got > n {
+		if got > n {
 			r.t.Fatalf("%s handled %d of flow %s, want %d", app, got, flow, n)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return got == n
+	})
 }
 
 func (r *running) handled(connector, flow string) (n int) {
@@ -344,17 +341,14 @@ func (r *running) at(transport string) *phones {
 }
 
 // dial connects as soon as somebody listens.
-func dial(t *testing.T, port string) net.Conn {
+func dial(t *testing.T, port string) (conn net.Conn) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			return conn
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	testutil.EventuallyWithin(t, patience, "somebody listens on "+port, func() (ok bool) {
+		var err error
+		conn, err = net.Dial("tcp", "127.0.0.1:"+port)
+		return err == nil
+	})
+	return conn
 }
 
 func (p *phones) say(from, text string) {

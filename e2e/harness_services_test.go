@@ -20,6 +20,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 )
 
 // program is the built binary; TestMain makes it.
@@ -208,16 +209,9 @@ func (p *process) stop() {
 	}
 }
 
-// eventually polls for what no event tells.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !is() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", patience, what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	testutil.EventuallyWithin(t, patience, what, ok)
 }
 
 // peer plays a foreign transport: it publishes inbound messages and counts the

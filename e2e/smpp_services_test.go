@@ -14,6 +14,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 	"switchboard/store"
 	"switchboard/store/postgres"
 )
@@ -52,14 +53,14 @@ func TestTwoCountriesOverSMPP(t *testing.T) {
 	began := time.Now()
 	f.send(n)
 	t.Logf("%d messages were handed over in %s", n, time.Since(began).Round(time.Millisecond))
-	awaitWithin(t, time.Duration(n/200)*time.Second+smppPatience, "both transports are killed twice", func() bool {
+	testutil.EventuallyWithin(t, time.Duration(n/200)*time.Second+smppPatience, "both transports are killed twice", func() bool {
 		// Each dies under the traffic, after each third of its share.
 		f.netherlands.kill(n / dutch)
 		f.kenya.kill(n - n/dutch)
 		return f.netherlands.killed == kills && f.kenya.killed == kills
 	})
 	t.Cleanup(f.showStuck)
-	awaitWithin(t, time.Duration(n/200)*time.Second+smppPatience, "every message is done with", f.done(n))
+	testutil.EventuallyWithin(t, time.Duration(n/200)*time.Second+smppPatience, "every message is done with", f.done(n))
 	t.Logf("all were done with after %s", time.Since(began).Round(time.Second))
 	f.checkRecord(n)
 	f.checkAudit()

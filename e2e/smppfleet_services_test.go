@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"switchboard/message"
 	"switchboard/smpp/simulator"
@@ -265,16 +264,4 @@ func outgoing(i int) *message.Message {
 	}
 	m.Content = text.String()
 	return m
-}
-
-// awaitWithin polls for what takes longer than patience.
-func awaitWithin(t *testing.T, limit time.Duration, what string, is func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for !is() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", limit, what)
-		}
-		time.Sleep(250 * time.Millisecond)
-	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 	"switchboard/smpp/pdu"
 )
 
@@ -155,7 +156,7 @@ exposed_names: [customers]
 
 func (f *customers) awaitAnswered(n int) {
 	f.Helper()
-	awaitWithin(f.T, patience, fmt.Sprint(n, " submits are answered"), func() bool {
+	testutil.EventuallyWithin(f.T, patience, fmt.Sprint(n, " submits are answered"), func() bool {
 		answered, _, _ := f.esme.done()
 		return answered >= n
 	})
@@ -163,7 +164,7 @@ func (f *customers) awaitAnswered(n int) {
 
 func (f *customers) awaitAll(n int) {
 	f.Helper()
-	awaitWithin(f.T, patience, "all is answered, receipted and heard", func() bool {
+	testutil.EventuallyWithin(f.T, patience, "all is answered, receipted and heard", func() bool {
 		answered, receipted, heard := f.esme.done()
 		return answered == n && receipted == n && heard == toACME
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/persistence"
@@ -107,14 +108,9 @@ func (b *bench) deleteQueues() {
 	}
 }
 
-// await polls for what nothing announces.
 func (b *bench) await(what string, ok func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.Fatalf("waited in vain until %s", what)
-		}
-	}
+	testutil.Eventually(b, what, ok)
 }
 
 func (b *bench) must(err error) {

@@ -17,6 +17,7 @@ import (
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
 	"switchboard/dispatcher"
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/routers"
@@ -95,15 +96,13 @@ func throughput(b *testing.B, router dispatcher.Router, opts string, remember bo
 	done := make(chan error, 1)
 	b.ResetTimer()
 	go func() { done <- dispatcher.New(env, settings, router).Run(ctx) }()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) { // the broker tells nobody when a queue has filled
+	testutil.EventuallyWithin(b, 2*time.Minute, "all have arrived", func() bool {
 		info, err := mq.Inspect(ctx, out.Name)
-		if err != nil || time.Now().After(deadline) {
-			b.Fatalf("%d of %d arrived (%v)", info.Messages, b.N, err)
+		if err != nil {
+			b.Fatal(err)
 		}
-		if info.Messages >= b.N {
-			break
-		}
-	}
+		return info.Messages >= b.N
+	})
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 	cancel()

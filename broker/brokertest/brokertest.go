@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"switchboard/broker"
+	"switchboard/internal/testutil"
 )
 
 // patience is how long the suite waits for something that must happen. It is
@@ -178,11 +179,7 @@ func numbers(from, to int) []string {
 // await polls until ok holds: for conditions no event announces.
 func (w *world) await(what string, ok func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Fatalf("waited in vain until %s", what)
-		}
-	}
+	testutil.EventuallyWithin(w, patience, what, ok)
 }
 
 func (w *world) awaitReady(b broker.Broker, q broker.Queue, n int) {

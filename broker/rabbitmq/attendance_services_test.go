@@ -9,6 +9,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 )
 
 // TestStateKnowsWhatIsNotConsumed: being connected is not enough to be ready.
@@ -32,11 +33,11 @@ func TestStateKnowsWhatIsNotConsumed(t *testing.T) {
 		t.Errorf("what is consumed is said to be idle: %v", idle)
 	}
 	p.Refuse(true)
-	await(t, "the state names the queue", func() bool { return slices.Equal(b.State().Idle, []string{q.Name}) })
+	testutil.Eventually(t, "the state names the queue", func() bool { return slices.Equal(b.State().Idle, []string{q.Name}) })
 	p.Refuse(false)
-	await(t, "it is consumed again", func() bool { return len(b.State().Idle) == 0 })
+	testutil.Eventually(t, "it is consumed again", func() bool { return len(b.State().Idle) == 0 })
 	p.Refuse(true)
-	await(t, "the state names the queue again", func() bool { return len(b.State().Idle) > 0 })
+	testutil.Eventually(t, "the state names the queue again", func() bool { return len(b.State().Idle) > 0 })
 	stop()
 	must(t, <-ended)
 	if idle := b.State().Idle; len(idle) > 0 {

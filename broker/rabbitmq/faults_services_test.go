@@ -18,6 +18,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 )
 
 const patience = 30 * time.Second
@@ -43,15 +44,6 @@ func newQueue(t testing.TB, keys ...string) broker.Queue {
 	must(t, b.Declare(testContext(t), q))
 	t.Cleanup(func() { must(t, b.Delete(testContext(t), q.Name)) })
 	return q
-}
-
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
 }
 
 // rawChannel is a channel of the client library, to do what another program would.
@@ -87,13 +79,13 @@ func TestOpenBeforeRabbitMQ(t *testing.T) {
 	p := newProxy(t)
 	p.Refuse(true)
 	b := openClosed(t, rabbitmq.Settings{URL: p.url})
-	await(t, "the state says why", func() bool { st := b.State(); return !st.Connected && st.LastError != nil })
+	testutil.Eventually(t, "the state says why", func() bool { st := b.State(); return !st.Connected && st.LastError != nil })
 	q := newQueue(t)
 	result := make(chan error, 1)
 	go func() { result <- b.Publish(testContext(t), broker.Publication{Queue: q.Name, Body: []byte("early")}) }()
 	p.Refuse(false)
 	must(t, <-result)
-	await(t, "connected", func() bool { return b.State().Connected })
+	testutil.Eventually(t, "connected", func() bool { return b.State().Connected })
 	if st := b.State(); st.LastError != nil || st.Reconnects != 0 {
 		t.Fatalf("state %+v", st)
 	}
@@ -171,7 +163,7 @@ func TestForgottenQueues(t *testing.T) {
 	defer b.Delete(ctx, q.Name)
 	must(t, b.Unbind(ctx, q.Name, taken))
 	p.Refuse(true)
-	await(t, "the loss is noticed", func() bool { return !b.State().Connected })
+	testutil.Eventually(t, "the loss is noticed", func() bool { return !b.State().Connected })
 	_, err := rawChannel(t).QueueDelete(q.Name, false, false, false)
 	must(t, err)
 	p.Refuse(false)
@@ -254,7 +246,7 @@ func TestTemporaryQueueComesBack(t *testing.T) {
 	}()
 	other := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
 	awaitConsumer := func() {
-		await(t, "it looks on", func() bool {
+		testutil.Eventually(t, "it looks on", func() bool {
 			select {
 			case err := <-ended:
 				t.Fatalf("ended: %v", err)
@@ -266,9 +258,9 @@ func TestTemporaryQueueComesBack(t *testing.T) {
 	}
 	awaitConsumer()
 	p.Cut()
-	await(t, "the cut is noticed", func() bool { return b.State().Reconnects > 0 })
+	testutil.Eventually(t, "the cut is noticed", func() bool { return b.State().Reconnects > 0 })
 	awaitConsumer()
-	await(t, "a body is seen", func() bool {
+	testutil.Eventually(t, "a body is seen", func() bool {
 		must(t, other.Publish(ctx, broker.Publication{Key: durable.Keys[0], Body: []byte("x")}))
 		return len(seen) > 0
 	})

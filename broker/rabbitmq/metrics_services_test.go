@@ -14,6 +14,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 )
 
 // TestBlocked: RabbitMQ says connection.blocked and later connection.unblocked
@@ -28,7 +29,7 @@ func TestBlocked(t *testing.T) {
 	must(t, b.Publish(testContext(t), broker.Publication{Queue: q.Name}))
 	reason := "low on memory"
 	p.inject(connectionClass, blocked, append([]byte{byte(len(reason))}, reason...)...)
-	await(t, "the state says so", func() bool { return b.State().Blocked == reason })
+	testutil.Eventually(t, "the state says so", func() bool { return b.State().Blocked == reason })
 	if gather(t, registry)["switchboard_broker_blocked"] == 0 {
 		t.Error("the metric does not say so")
 	}

@@ -22,6 +22,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 )
 
 // TestTLS talks to RabbitMQ through something that speaks TLS in its place and
@@ -44,7 +45,7 @@ func TestTLS(t *testing.T) {
 		"another name":       {CAFile: good.CAFile, CertFile: good.CertFile, KeyFile: good.KeyFile, ServerName: "other.test"},
 	} {
 		b := openClosed(t, rabbitmq.Settings{URL: u, TLS: files})
-		await(t, name+" is refused", func() bool {
+		testutil.Eventually(t, name+" is refused", func() bool {
 			err := b.State().LastError
 			return err != nil && strings.Contains(err.Error(), "certificate")
 		})

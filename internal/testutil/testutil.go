@@ -30,12 +30,12 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 // EventuallyWithin is Eventually with a time of its own.
 func EventuallyWithin(t testing.TB, patience time.Duration, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(patience); !ok(); pause = min(2*pause, 50*time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %s", patience, what)
 		}
+		time.Sleep(pause)
 	}
 }
 

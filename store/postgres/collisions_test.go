@@ -9,10 +9,10 @@ import (
 	"iter"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/store/postgres"
@@ -76,17 +76,14 @@ func (c *collision) recordAcks() (recorded <-chan error) {
 func (c *collision) awaitBlocked() {
 	c.Helper()
 	watch := connect(c, c.name)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		var blocked bool
+	testutil.Eventually(c, "the recorder waits for the other", func() (blocked bool) {
 		err := watch.QueryRow(c.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock')",
 			c.name).Scan(&blocked)
-		if err != nil || time.Now().After(deadline) {
-			c.Fatalf("the recorder does not wait: %v", err)
+		if err != nil {
+			c.Fatal(err)
 		}
-		if blocked {
-			return
-		}
-	}
+		return blocked
+	})
 }
 
 func (c *collision) wantBothSent(recorded <-chan error) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/store"
 )
@@ -16,7 +17,7 @@ func tryAgain(t *testing.T, db Ledger, answers func(first *store.Handover) []sto
 	create(t, db, store.Broadcast{Text: "x", RetryAfter: time.Microsecond}, recipients(1))
 	first = deliver(t, db, answers)[0]
 	var batch int64
-	eventually(t, "the next attempt is due", func() bool {
+	testutil.EventuallyWithin(t, soon, "the next attempt is due", func() bool {
 		for _, b := range dueNow(t, db) {
 			batch, second = b.ID, claim(t, db, b.ID)[0]
 		}

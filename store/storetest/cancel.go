@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/store"
 )
 
@@ -14,7 +15,7 @@ func RunKilledCancel(t *testing.T, db Ledger, raw *sql.DB) {
 	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 4, RetryAfter: time.Microsecond}, recipients(600))
 	handed := deliverOne(t, db, nacked)
 	var again []store.Handover // their next attempt, in the hands of one who dies, too
-	eventually(t, "a retry is due", func() bool {
+	testutil.EventuallyWithin(t, soon, "a retry is due", func() bool {
 		due, err := db.Due(t.Context(), 1000, lease)
 		if err != nil {
 			t.Fatal(err)
@@ -30,7 +31,7 @@ func RunKilledCancel(t *testing.T, db Ledger, raw *sql.DB) {
 		t.Fatal(err)
 	}
 	halfway := 0
-	eventually(t, "nothing is left", func() bool {
+	testutil.EventuallyWithin(t, soon, "nothing is left", func() bool {
 		if err := db.Conclude(t.Context()); err != nil {
 			t.Fatal(err)
 		}

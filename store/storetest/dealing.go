@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/store"
 )
 
@@ -48,7 +49,7 @@ func broadcastFence(t *testing.T, db Ledger) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the lease ends", func() bool {
+	testutil.EventuallyWithin(t, soon, "the lease ends", func() bool {
 		_, err = db.Claim(t.Context(), batch, "next", lease)
 		return err == nil
 	})
@@ -84,7 +85,7 @@ func broadcastHalf(t *testing.T, db Ledger) {
 	record(t, db, nacked(&handovers[0])...)
 	finish(t, db, first, handovers[:1], false)
 	var due []store.Batch
-	eventually(t, "the retry is due", func() bool {
+	testutil.EventuallyWithin(t, soon, "the retry is due", func() bool {
 		due = append(due, dueNow(t, db)...)
 		return len(due) == 2
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchboard/internal/testutil"
 	"switchboard/store"
 )
 
@@ -72,7 +73,7 @@ func broadcastRetries(t *testing.T, db Ledger) {
 		return acked(h)
 	}
 	var attempts []string
-	eventually(t, "the broadcast is done", func() bool {
+	testutil.EventuallyWithin(t, soon, "the broadcast is done", func() bool {
 		for _, h := range deliver(t, db, answers) {
 			attempts = append(attempts, fmt.Sprint(h.Address[len(h.Address)-1:], h.Attempt))
 		}
@@ -103,7 +104,7 @@ func broadcastDeath(t *testing.T, db Ledger) {
 	}
 	record(t, db, tapped(&brief[0]))
 	var again []store.Batch
-	eventually(t, "the batch is due again", func() bool {
+	testutil.EventuallyWithin(t, soon, "the batch is due again", func() bool {
 		again = dueNow(t, db)
 		return len(again) == 1
 	})
@@ -134,7 +135,7 @@ func broadcastTimes(t *testing.T, db Ledger) {
 	}
 	soonDue := create(t, db, store.Broadcast{Text: "soon", BatchSize: 1, Rate: 20}, recipients(2))
 	n := 0
-	eventually(t, "the throttled batches are due", func() bool {
+	testutil.EventuallyWithin(t, soon, "the throttled batches are due", func() bool {
 		for _, b := range dueNow(t, db) {
 			if b.Broadcast == soonDue.ID {
 				n++

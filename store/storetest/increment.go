@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/store"
 )
 
@@ -24,7 +25,7 @@ func incrementCounts(t *testing.T, s store.State) {
 
 func incrementTTL(t *testing.T, s store.State) {
 	increment(t, s, "n", 5, brief)
-	eventually(t, "n counts from its beginning", func() bool { return increment(t, s, "n", 0, time.Hour) == 0 })
+	testutil.EventuallyWithin(t, soon, "n counts from its beginning", func() bool { return increment(t, s, "n", 0, time.Hour) == 0 })
 	if got := increment(t, s, "n", 2, brief); got != 2 {
 		t.Errorf("Increment = %d, want 2", got)
 	}

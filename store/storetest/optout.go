@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/store"
 )
 
@@ -22,7 +23,7 @@ func optOutLater(t *testing.T, db Ledger) {
 	optsOut(t, db, true, "+27000000001")
 	optsOut(t, db, false, "+27000000001")
 	tries := map[string]int{}
-	eventually(t, "nothing is left to do", func() bool {
+	testutil.EventuallyWithin(t, soon, "nothing is left to do", func() bool {
 		for _, h := range deliver(t, db, nacked) {
 			tries[h.Address]++
 			optsOut(t, db, true, "+27000000003")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchboard/internal/testutil"
 	"switchboard/store"
 )
 
@@ -105,21 +106,9 @@ const (
 	soon  = 10 * time.Second
 )
 
-// eventually polls until what is true, which nothing announces.
-func eventually(t *testing.T, what string, true func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(soon)
-	for !true() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", soon, what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 func gone(t *testing.T, s store.State, key string) {
 	t.Helper()
-	eventually(t, key+" is gone", func() bool {
+	testutil.EventuallyWithin(t, soon, key+" is gone", func() bool {
 		got, err := s.Get(t.Context(), key)
 		return err == nil && len(got) == 0
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchboard/internal/testutil"
 	"switchboard/store"
 )
 
@@ -45,7 +46,7 @@ func traceBroadcast(t *testing.T, db Ledger) {
 		return nil
 	}
 	next := func() {
-		eventually(t, "the next attempt", func() bool { return len(deliver(t, db, silent)) == 1 })
+		testutil.EventuallyWithin(t, soon, "the next attempt", func() bool { return len(deliver(t, db, silent)) == 1 })
 	}
 	next()
 	steps = append(steps, "handed over (attempt 1)")

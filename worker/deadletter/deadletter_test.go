@@ -13,6 +13,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/broker/memory"
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
@@ -137,24 +138,16 @@ func (b *bench) list(f deadletter.Filter) []deadletter.Letter {
 // expect says which messages are dead, and how many wait in the queue itself.
 func (b *bench) expect(queued int, dead ...string) {
 	b.Helper()
-	var ids []string
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		ids = nil
+	testutil.Eventually(b, fmt.Sprintf("%v are dead and %d are queued", dead, queued), func() bool {
+		var ids []string
 		for _, l := range b.list(deadletter.Filter{}) {
 			ids = append(ids, l.MessageID)
 		}
 		info, err := b.broker.Inspect(b.ctx, b.queue)
 		b.must(err)
 		slices.Sort(ids)
-		if info.Messages == queued && slices.Equal(ids, dead) {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.Fatalf("dead are %v, want %v; %d are queued, want %d", ids, dead, info.Messages, queued)
-		}
-		time.Sleep(10 * time.Millisecond) // nothing announces what other connections gave back
-	}
+		return info.Messages == queued && slices.Equal(ids, dead)
+	})
 }
 
 func testList(b *bench) {
