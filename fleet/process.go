@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/worker"
@@ -156,7 +156,7 @@ func (p *Process) crew() []*running {
 }
 
 func (p *Process) supervise(ctx context.Context, r *running) error {
-	delay := restartDelayMin
+	restart := backoff.Backoff{Min: restartDelayMin, Max: restartDelayMax}
 	for {
 		began := time.Now()
 		def := p.definition(r)
@@ -168,16 +168,13 @@ func (p *Process) supervise(ctx context.Context, r *running) error {
 		case ctx.Err() != nil || hopeless(err) && !r.patient:
 			return fmt.Errorf("worker %s (%s): %w", def.Name, def.Path, err)
 		case time.Since(began) > restartReset:
-			delay = restartDelayMin
+			restart.Reset()
 		}
-		wait := delay/2 + rand.N(delay/2+1)
+		wait := restart.Next()
 		p.Logger.Error("worker failed; starting it again", "worker", def.Name, "file", def.Path, "error", err, "in", wait)
-		select {
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, wait) {
 			return nil
-		case <-time.After(wait):
 		}
-		delay = min(2*delay, restartDelayMax)
 		if err := p.renew(r); err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package fleet
 import (
 	"context"
 	"time"
+
+	"switchboard/internal/backoff"
 )
 
 const (
@@ -53,10 +55,8 @@ func (p *Process) settle(ctx context.Context) (string, error) {
 	defer cancel()
 	print := fingerprint(p.Paths)
 	for {
-		select {
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, settleTime) {
 			return print, errUnsettled
-		case <-time.After(settleTime):
 		}
 		now := fingerprint(p.Paths)
 		if now == print {

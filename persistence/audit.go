@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"switchboard/internal/backoff"
 	"switchboard/persistence/audit"
 	"switchboard/store"
 )
@@ -113,7 +114,7 @@ func (r *recorder) audit(ctx context.Context) error {
 			metrics.set(found, min(before, found.Missing))
 			before = found.Missing
 		}
-		sleep(ctx, auditEvery)
+		backoff.Sleep(ctx, auditEvery)
 	}
 	return nil
 }

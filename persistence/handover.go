@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/worker"
@@ -79,7 +80,7 @@ func (r *recorder) batch(stopping, ctx context.Context, batch store.Batch) error
 	if failed != nil && stopping.Err() == nil {
 		r.core.Logger.Warn("publishing messages of a broadcast failed; they are tried again", "broadcast", batch.Broadcast,
 			"batch", batch.ID, "transport", batch.Backend, "left", len(h.handovers)-len(handed), "error", failed)
-		sleep(stopping, failedPause)
+		backoff.Sleep(stopping, failedPause)
 	}
 	return h.finish(ctx, handed)
 }
@@ -120,13 +121,15 @@ func (h *batchPublish) finish(ctx context.Context, handed []store.Handover) erro
 
 // retry tries until it works, the batch is not due, or ctx ends.
 func (h *batchPublish) retry(ctx context.Context, failing string, try func() error) error {
-	for delay := claimRetryMin; ; delay = min(2*delay, claimRetryMax) {
+	backOff := backoff.Backoff{Min: claimRetryMin, Max: claimRetryMax}
+	for {
 		err := try()
 		if err == nil || errors.Is(err, store.ErrNotDue) || ctx.Err() != nil {
 			return err
 		}
+		delay := backOff.Next()
 		h.core.Logger.Error(failing, "broadcast", h.batch.Broadcast, "batch", h.batch.ID, "error", err, "in", delay)
-		sleep(ctx, delay)
+		backoff.Sleep(ctx, delay)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/store"
@@ -168,10 +169,8 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 		if err := r.core.Broker.Declare(ctx, r.queue()); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("declaring %s: %w", r.queue().Name, err)
 		}
-		select {
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, schemaRetry) {
 			return nil
-		case <-time.After(schemaRetry):
 		}
 	}
 }
@@ -180,7 +179,7 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 // ran: what it would write is not what the newer programs beside it read.
 func (r *recorder) watchSchema(ctx context.Context) error {
 	for {
-		sleep(ctx, schemaEvery)
+		backoff.Sleep(ctx, schemaEvery)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -225,10 +224,8 @@ func (r *recorder) sweep(ctx context.Context) error {
 		case dropped > 0:
 			r.core.Logger.Info("deleted old records", "retention_months", r.RetentionMonths, "dropped", dropped)
 		}
-		select {
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, sweepEvery) {
 			return nil
-		case <-time.After(sweepEvery):
 		}
 	}
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/internal/batch"
 	"switchboard/message"
 	"switchboard/store"
@@ -149,7 +149,8 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 		envelopes[i] = t.envelope
 	}
 	began := time.Now()
-	for delay := recordRetryMin; ; delay = min(2*delay, recordRetryMax) {
+	retry := backoff.Backoff{Min: recordRetryMin, Max: recordRetryMax}
+	for {
 		rejected, err := r.db.Record(ctx, envelopes)
 		if err == nil {
 			r.settle(ctx, bodies, rejected)
@@ -162,12 +163,10 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 			}
 			return
 		}
+		delay := retry.Next()
 		r.core.Logger.Error("recording failed; the queue keeps what comes, and this batch is tried again",
 			"queue", r.queue().Name, "bodies", len(bodies), "error", err, "in", delay)
-		select {
-		case <-ctx.Done():
-		case <-time.After(delay + rand.N(delay/5)):
-		}
+		backoff.Sleep(ctx, delay)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/store"
 )
 
@@ -58,10 +59,10 @@ func (r *recorder) relay(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			r.core.Logger.Error("looking for batches of broadcasts failed; trying again", "error", err, "in", schemaRetry)
-			sleep(ctx, schemaRetry)
+			backoff.Sleep(ctx, schemaRetry)
 		}
 		if published == 0 {
-			sleep(ctx, relayEvery)
+			backoff.Sleep(ctx, relayEvery)
 		}
 	}
 	return nil
@@ -117,13 +118,6 @@ func (r *recorder) release(ctx context.Context, batches []int64) error {
 type confirmation struct {
 	i   int
 	err error
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 func ignoreStop(ctx context.Context, err error) error {

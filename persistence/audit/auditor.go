@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/message"
 	"switchboard/store"
 )
@@ -74,9 +75,7 @@ func (a *Auditor) Audit(ctx context.Context) (*Finding, error) {
 	if err != nil || first.Missing == 0 {
 		return first, err
 	}
-	select {
-	case <-time.After(a.Again):
-	case <-ctx.Done():
+	if !backoff.Sleep(ctx, a.Again) {
 		return nil, ctx.Err()
 	}
 	later := *a

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"switchboard/internal/backoff"
 )
 
 // Management asks RabbitMQ's management plugin, over HTTP, what AMQP does not
@@ -78,9 +80,7 @@ func (m *Management) Depths(ctx context.Context) (map[string]int64, error) {
 		case time.Now().After(last):
 			return nil, fmt.Errorf("RabbitMQ's management at %s does not count queue %q: are statistics switched off?", m.shown, uncounted)
 		}
-		select {
-		case <-time.After(managementPoll):
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, managementPoll) {
 			return nil, ctx.Err()
 		}
 	}

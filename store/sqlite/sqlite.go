@@ -11,13 +11,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"net/url"
 	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"switchboard/internal/backoff"
 	"switchboard/store"
 	"switchboard/store/internal/sqlstore"
 )
@@ -118,10 +118,8 @@ func (db *DB) Migrate(ctx context.Context) error {
 		if failure = db.Up(ctx, goose.DialectSQLite3); failure == nil {
 			return db.Check(ctx)
 		}
-		select {
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, backoff.Jitter(migratePause)) {
 			return errors.Join(ctx.Err(), failure)
-		case <-time.After(rand.N(migratePause)):
 		}
 	}
 	return failure

@@ -13,10 +13,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"math/rand/v2"
 	"reflect"
 	"sync"
 	"time"
+
+	"switchboard/internal/backoff"
 )
 
 // Type is the type of a column in a set of rows.
@@ -181,18 +182,15 @@ func (db *DB) once(ctx context.Context, work func(tx *sql.Tx) error) error {
 }
 
 func (db *DB) retry(ctx context.Context, try func() error) error {
-	pause := firstPause
+	retry := backoff.Backoff{Min: firstPause, Max: longPause}
 	for n := 1; ; n++ {
 		err := try()
 		if err == nil || n == maxTries || !db.Dialect.Conflict(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Wait(ctx) {
 			return ctx.Err()
-		case <-time.After(pause/2 + rand.N(pause)):
 		}
-		pause = min(2*pause, longPause)
 	}
 }
 
