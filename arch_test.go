@@ -49,7 +49,8 @@ var mayImport = map[string][]string{
 
 // toolkit is the small tools that were once written several times over.
 var toolkit = []string{
-	"internal/backoff", "internal/batch", "internal/coalesce", "internal/endpoint", "internal/lanes", "internal/listen", "internal/tlsfiles",
+	"internal/backoff", "internal/batch", "internal/coalesce", "internal/endpoint", "internal/lanes", "internal/listen", "internal/redact",
+	"internal/tlsfiles",
 }
 
 // A plugin may import its frame and what the frame stands on, never a broker.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/fleet"
+	"switchboard/internal/redact"
 )
 
 // The exit codes.
@@ -53,7 +54,7 @@ func Main(version string, classes fleet.Classes) int {
 	if err == nil {
 		return exitOK
 	}
-	_, _ = fmt.Fprintln(os.Stderr, "switchboard: "+err.Error())
+	_, _ = fmt.Fprintln(os.Stderr, "switchboard: "+redact.Text(err.Error()))
 	return exitCode(err)
 }
 

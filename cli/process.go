@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/fleet"
+	"switchboard/internal/redact"
 	"switchboard/persistence/audit"
 	"switchboard/store"
 	"switchboard/worker"
@@ -78,9 +79,17 @@ func (f *processFlags) logger(out io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewJSONHandler(out, options)), nil
 }
 
+// readable writes durations as people do, and no password.
 func readable(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
+	switch a.Value.Kind() {
+	case slog.KindDuration:
 		a.Value = slog.StringValue(a.Value.Duration().String())
+	case slog.KindString:
+		a.Value = slog.StringValue(redact.Text(a.Value.String()))
+	case slog.KindAny:
+		if err, is := a.Value.Any().(error); is {
+			a.Value = slog.StringValue(redact.Text(err.Error()))
+		}
 	}
 	return a
 }

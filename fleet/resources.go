@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"switchboard/broker"
 	"switchboard/broker/memory"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/redact"
 	"switchboard/store"
 	statememory "switchboard/store/memory"
 	"switchboard/store/postgres"
@@ -29,7 +31,7 @@ func OpenBroker(address, name string, logger *slog.Logger, reg prometheus.Regist
 	case "amqp", "amqps":
 		return rabbitmq.Open(rabbitmq.Settings{URL: address, Name: name, Logger: logger, Metrics: reg})
 	}
-	return nil, fmt.Errorf("AMQP_URL begins with %q; write memory:, amqp:// or amqps://", scheme(address))
+	return nil, errors.New("AMQP_URL is none of memory:, amqp:// and amqps://: " + redact.Text(address))
 }
 
 // Memory is a shared memory that lives and dies with the process: no record is
@@ -90,6 +92,9 @@ func OpenDatabase(ctx context.Context, address string, logger *slog.Logger) (sto
 // MakeDatabase is OpenDatabase for those who begin a record: a SQLite file
 // that is not there is made. The schema is left alone.
 func MakeDatabase(ctx context.Context, address string, logger *slog.Logger) (store.Database, error) {
+	if connectionString.MatchString(address) {
+		return postgres.Open(ctx, postgres.Settings{URL: address, Logger: logger})
+	}
 	switch scheme(address) {
 	case "sqlite":
 		return sqlite.Open(ctx, strings.TrimPrefix(address, "sqlite:"), logger)
@@ -98,8 +103,12 @@ func MakeDatabase(ctx context.Context, address string, logger *slog.Logger) (sto
 	case "memory":
 		return nil, errors.New("DATABASE_URL is memory:, which keeps no record; write postgres:// or sqlite:PATH")
 	}
-	return nil, fmt.Errorf("DATABASE_URL begins with %q; write memory:, sqlite:PATH or postgres://", scheme(address))
+	return nil, errors.New("DATABASE_URL is none of memory:, sqlite:PATH and postgres://: " + redact.Text(address))
 }
+
+// connectionString is PostgreSQL's other form of an address: host=… user=…
+// (libpq §34.1.1.1).
+var connectionString = regexp.MustCompile(`^\s*\w+\s*=`)
 
 func scheme(address string) string {
 	before, _, _ := strings.Cut(address, ":")
