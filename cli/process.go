@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"switchboard/fleet"
+	"switchboard/internal/listen"
 	"switchboard/internal/redact"
 	"switchboard/persistence/audit"
 	"switchboard/store"
@@ -169,19 +169,19 @@ const (
 )
 
 func (p *process) serveHTTP(f *processFlags) error {
-	listener, err := listen(f.httpAddress)
+	listener, err := openPort(f.httpAddress)
 	if err != nil {
 		return err
 	}
 	p.address = "http://" + listener.Addr().String()
-	p.server = &http.Server{Handler: p.Handler(f.pprof), ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = p.server.Serve(listener) }() // ends with ErrServerClosed
+	p.server = listen.HTTPServer(p.Handler(f.pprof))
+	go func() { _ = p.server.Serve(listen.Limited(listener)) }() // ends with ErrServerClosed
 	p.close = append(p.close, p.server.Close)
 	p.Logger.Info("serving /status, /metrics, /healthz and /readyz", "at", p.address)
 	return nil
 }
 
-func listen(address string) (net.Listener, error) {
+func openPort(address string) (net.Listener, error) {
 	if address != "" {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"switchboard/internal/redact"
 )
 
 // Handler serves what operators and their env ask a process: /metrics,
@@ -18,10 +20,10 @@ func (p *Process) Handler(profiling bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") })
-	mux.HandleFunc("GET /readyz", p.serveReady)
-	mux.HandleFunc("GET /status", p.serveStatus)
+	mux.HandleFunc("GET /readyz", redacted(p.serveReady))
+	mux.HandleFunc("GET /status", redacted(p.serveStatus))
 	// No page in an operator's browser may do this behind their back.
-	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.serveReload)))
+	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(redacted(p.serveReload)))
 	if profiling {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -29,6 +31,12 @@ func (p *Process) Handler(profiling bool) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// redacted masks passwords in what a page quotes: the errors of plugins and
+// libraries.
+func redacted(page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { page(redact.Response{ResponseWriter: w}, r) }
 }
 
 func (p *Process) serveReady(w http.ResponseWriter, _ *http.Request) {

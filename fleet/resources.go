@@ -15,7 +15,6 @@ import (
 	"switchboard/broker"
 	"switchboard/broker/memory"
 	"switchboard/broker/rabbitmq"
-	"switchboard/internal/redact"
 	"switchboard/store"
 	statememory "switchboard/store/memory"
 	"switchboard/store/postgres"
@@ -31,7 +30,7 @@ func OpenBroker(address, name string, logger *slog.Logger, reg prometheus.Regist
 	case "amqp", "amqps":
 		return rabbitmq.Open(rabbitmq.Settings{URL: address, Name: name, Logger: logger, Metrics: reg})
 	}
-	return nil, errors.New("AMQP_URL is none of memory:, amqp:// and amqps://: " + redact.Text(address))
+	return nil, errors.New("AMQP_URL begins with none of memory:, amqp:// and amqps:// (it is not shown: it may hold a password)")
 }
 
 // Memory is a shared memory that lives and dies with the process: no record is
@@ -103,7 +102,7 @@ func MakeDatabase(ctx context.Context, address string, logger *slog.Logger) (sto
 	case "memory":
 		return nil, errors.New("DATABASE_URL is memory:, which keeps no record; write postgres:// or sqlite:PATH")
 	}
-	return nil, errors.New("DATABASE_URL is none of memory:, sqlite:PATH and postgres://: " + redact.Text(address))
+	return nil, errors.New("DATABASE_URL begins with none of memory:, sqlite: and postgres:// (it is not shown: it may hold a password)")
 }
 
 // connectionString is PostgreSQL's other form of an address: host=… user=…

@@ -3,6 +3,7 @@
 package redact
 
 import (
+	"net/http"
 	"regexp"
 	"strings"
 )
@@ -30,4 +31,15 @@ func Text(text string) string {
 		text = assigned.ReplaceAllString(text, "${1}${2}"+Mask)
 	}
 	return text
+}
+
+// Response masks what is written to an HTTP response, each write by itself.
+type Response struct{ http.ResponseWriter }
+
+// Write masks the passwords in text.
+func (r Response) Write(text []byte) (int, error) {
+	if _, err := r.ResponseWriter.Write([]byte(Text(string(text)))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }

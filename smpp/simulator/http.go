@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"switchboard/internal/listen"
 )
 
 const (
@@ -51,14 +53,12 @@ func (v *SMSC) serveHTTP() error {
 		return fmt.Errorf("listening for HTTP; `http` takes another host:port: %w", err)
 	}
 	s := &site{smsc: v, listener: l, done: make(chan struct{})}
-	s.server = &http.Server{
-		Handler:           http.NewCrossOriginProtection().Handler(s.routes()),
-		ReadHeaderTimeout: httpTimeout, ReadTimeout: httpTimeout,
-	}
+	s.server = listen.HTTPServer(http.NewCrossOriginProtection().Handler(s.routes()))
+	s.server.ReadTimeout = httpTimeout
 	v.http = s
 	go func() {
 		defer close(s.done)
-		if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.server.Serve(listen.Limited(l)); !errors.Is(err, http.ErrServerClosed) {
 			v.settings.Logger.Error("serving HTTP", "error", err)
 		}
 	}()

@@ -40,7 +40,7 @@ func Start(settings Settings) (*SMSC, error) {
 	if err := settings.Validate(); err != nil {
 		return nil, err
 	}
-	l, err := listen(&settings)
+	l, err := openPort(&settings)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func Start(settings Settings) (*SMSC, error) {
 	return v, nil
 }
 
-func listen(settings *Settings) (net.Listener, error) {
+func openPort(settings *Settings) (net.Listener, error) {
 	l, err := net.Listen("tcp", settings.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listening for SMPP; `listen` takes another host:port: %w", err)

@@ -86,15 +86,8 @@ func (t *Transport) Provision(_ context.Context, env transports.Env) error {
 // Addr is the address the page is served on; it waits until it is.
 func (t *Transport) Addr(ctx context.Context) (net.Addr, error) { return t.port.Addr(ctx) }
 
-const (
-	// stopGrace is how long a stop waits for messages on their way to the
-	// broker.
-	stopGrace = 3 * time.Second
-	// headerTimeout and idleTimeout bound what a connection costs that says
-	// nothing. There is no bound on the whole of an answer: events never end.
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-)
+// stopGrace is how long a stop waits for messages on their way to the broker.
+const stopGrace = 3 * time.Second
 
 // Run serves the page until ctx ends.
 func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
@@ -106,11 +99,9 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	t.logger.Info("serving phones", "url", "http://"+listener.Addr().String()+t.path())
 	work, letGo := context.WithCancel(context.WithoutCancel(ctx))
 	defer letGo()
-	server := &http.Server{
-		Handler:     newSite(t, line, ctx.Done()),
-		BaseContext: func(net.Listener) context.Context { return work },
-		ErrorLog:    slog.NewLogLogger(t.logger.Handler(), slog.LevelDebug), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-	}
+	server := listen.HTTPServer(newSite(t, line, ctx.Done()))
+	server.BaseContext = func(net.Listener) context.Context { return work }
+	server.ErrorLog = slog.NewLogLogger(t.logger.Handler(), slog.LevelDebug)
 	var silent newcomers
 	server.ConnState = silent.watch
 	stopped := make(chan struct{})
@@ -118,7 +109,7 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 		defer close(stopped)
 		shutDown(server, &silent, letGo)
 	})
-	err = server.Serve(listener)
+	err = server.Serve(listen.Limited(listener))
 	if stop() { // it was not ctx that ended it
 		_ = server.Close()
 		return err

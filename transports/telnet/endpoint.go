@@ -24,7 +24,7 @@ func (t *Transport) listenAddress() (string, error) {
 	if t.TelnetPort == nil || *t.TelnetPort < 0 || *t.TelnetPort > maxPort {
 		return "", options.Fieldf("telnet_port", "must be a port number, at most %d", maxPort)
 	}
-	return net.JoinHostPort("", strconv.Itoa(*t.TelnetPort)), nil
+	return net.JoinHostPort(t.TelnetHost, strconv.Itoa(*t.TelnetPort)), nil
 }
 
 // parseEndpoint reads Twisted's description of a server endpoint,

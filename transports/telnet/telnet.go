@@ -23,6 +23,9 @@ type Transport struct {
 	// TelnetPort is the TCP port to listen on; 0 takes any free one. Either
 	// this or twisted_endpoint must be given. Example: 9010.
 	TelnetPort *int `yaml:"telnet_port"`
+	// TelnetHost is the address of this machine that telnet_port is opened on:
+	// 0.0.0.0 for all of them. Telnet has no passwords and no encryption.
+	TelnetHost string `yaml:"telnet_host"`
 	// TwistedEndpoint is the port as Vumi's files have it, with an interface
 	// where only one is to be listened on; default none.
 	// Example: tcp:9010:interface=127.0.0.1.
@@ -47,13 +50,14 @@ var _ transports.Transport = (*Transport)(nil)
 
 const (
 	defaultAddress        = "telnet"
+	defaultHost           = "127.0.0.1"
 	defaultMaxConnections = 1000
 )
 
 // New makes a transport with its defaults.
 func New() *Transport {
 	return &Transport{
-		ToAddr: defaultAddress, TransportType: defaultAddress, MaxConnections: defaultMaxConnections,
+		TelnetHost: defaultHost, ToAddr: defaultAddress, TransportType: defaultAddress, MaxConnections: defaultMaxConnections,
 		logger: slog.New(slog.DiscardHandler), clients: map[string]*client{},
 	}
 }

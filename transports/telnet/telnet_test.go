@@ -322,7 +322,8 @@ func TestAPortInUse(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for text, want := range map[string]string{
-		"telnet_port: 9010":                              ":9010",
+		"telnet_port: 9010":                              "127.0.0.1:9010",
+		"telnet_port: 9010\ntelnet_host: 0.0.0.0":        "0.0.0.0:9010",
 		"twisted_endpoint: tcp:9010":                     ":9010",
 		"twisted_endpoint: tcp:port=9010":                ":9010",
 		"twisted_endpoint: tcp:9010:interface=127.0.0.1": "127.0.0.1:9010",

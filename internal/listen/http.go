@@ -1,0 +1,76 @@
+package listen
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// What an HTTP server bounds. There is no bound on the time of an answer:
+// streams of events and profiles take long.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+	maxBodyBytes   = 1 << 20
+	maxConnections = 1000
+)
+
+// HTTPServer is a server for handler with bounded headers, bodies and idle
+// connections, which answers on loopback to this machine's own names alone.
+func HTTPServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           LocalNames(http.MaxBytesHandler(handler, maxBodyBytes)),
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	}
+}
+
+// Limited is l with at most 1,000 connections open at once; others wait.
+func Limited(l net.Listener) net.Listener { return netutil.LimitListener(l, maxConnections) }
+
+// LocalNames rejects requests that reach a loopback address under another name
+// than localhost or a loopback address: a web page in a browser on this machine
+// may have its own name resolved to 127.0.0.1 (DNS rebinding), and is then of
+// the same origin. A proxy on this machine sends the address it connects to, or
+// is told to.
+func LocalNames(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if isLoopback(hostOf(addrText(local))) && !isLocalName(hostOf(r.Host)) {
+			http.Error(w, fmt.Sprintf("this address answers to localhost and 127.0.0.1, not to %q", r.Host), http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func addrText(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+// hostOf is an address without its port.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return strings.Trim(address, "[]")
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// isLocalName says whether a name means this machine wherever it is resolved
+// (RFC 6761 §6.3).
+func isLocalName(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || isLoopback(host)
+}
