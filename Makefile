@@ -24,11 +24,20 @@ demo: ## The whole fleet in one process, with nothing installed but Go
 .PHONY: test
 test: ## All tests, with the race detector, on a real RabbitMQ and PostgreSQL
 	@scripts/services need gcc
-	scripts/services run go test -race -tags services -count=1 -timeout $(TIMEOUT) $(PACKAGES)
+	scripts/services run go test -race -shuffle=on -tags services -count=1 -timeout $(TIMEOUT) $(PACKAGES)
+	@$(MAKE) --no-print-directory examples
 
 .PHONY: test-fast
 test-fast: ## The tests that need no server
-	go test -timeout $(TIMEOUT) $(PACKAGES)
+	go test -shuffle=on -timeout $(TIMEOUT) $(PACKAGES)
+
+.PHONY: examples
+examples: ## Build and test the examples, a module of its own, against this checkout
+	cd examples && go mod tidy && go vet ./... && go test -shuffle=on ./... && go run . check fleet
+
+.PHONY: api
+api: ## Name what changed for others since the last tag
+	scripts/api
 
 .PHONY: bench
 bench: ## Measure on a real RabbitMQ, against a bare client in the same run (BENCH="flags")

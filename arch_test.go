@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,8 @@ var mayImport = map[string][]string{
 	"internal/bench":          {""},
 	"internal/reference":      {""},
 	"e2e":                     {""},
+	"scripts":                 {},
+	"examples":                {""},
 }
 
 // toolkit is the small tools that were once written several times over.
@@ -55,6 +58,7 @@ var toolkit = []string{
 
 // A plugin may import its frame and what the frame stands on, never a broker.
 func TestImports(t *testing.T) {
+	module := modulePath(t)
 	for dir, files := range packages(t) {
 		rule, allowed := ruleFor(dir)
 		if rule == "" && dir != "." {
@@ -67,13 +71,23 @@ func TestImports(t *testing.T) {
 			}
 			for _, spec := range file.tree.Imports {
 				imported, _ := strconv.Unquote(spec.Path.Value)
-				target, ours := strings.CutPrefix(imported, "switchboard/")
+				target, ours := strings.CutPrefix(imported, module+"/")
 				if ours && !permitted(rule, target, allowed) {
 					t.Errorf("%s imports %s, which the layers do not allow (see mayImport)", filepath.Join(dir, file.name), imported)
 				}
 			}
 		}
 	}
+}
+
+func modulePath(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimPrefix(first, "module ")
 }
 
 func ruleFor(dir string) (rule string, allowed []string) {

@@ -21,7 +21,7 @@ func TestDocsAreLinked(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := slices.Clone(pages)
-	for _, pattern := range []string{"*.md", "docs/*/*.md", "e2e/*.md", "configs/*/*.md", "configs/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*/*.md", "e2e/*.md", "examples/*.md", "configs/*/*.md", "configs/*.md"} {
 		more, err := filepath.Glob(filepath.Join("../..", pattern))
 		if err != nil {
 			t.Fatal(err)

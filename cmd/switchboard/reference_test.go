@@ -28,7 +28,7 @@ const referenceDir = "../../docs/reference"
 // docs/reference is what the source says: the keys of every class, their
 // defaults, and the comments of the fields.
 func TestReference(t *testing.T) {
-	sources := &reference.Sources{Module: "switchboard", Root: "../.."}
+	sources := &reference.Sources{Root: "../.."}
 	pages := map[string]string{"README.md": index()}
 	for name, page := range referencePages() {
 		text, err := page.Markdown(sources)

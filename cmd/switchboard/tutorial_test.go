@@ -38,8 +38,9 @@ func TestTutorial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	module := strings.Replace(string(needs), "module switchboard", "module example.org/poll", 1)
-	module += "\nrequire switchboard v0.0.0\nreplace switchboard => " + root + "\n"
+	first, rest, _ := strings.Cut(string(needs), "\n")
+	ours := strings.TrimPrefix(first, "module ")
+	module := "module example.org/poll\n" + rest + "\nrequire " + ours + " v0.0.0\nreplace " + ours + " => " + root + "\n"
 	put(t, filepath.Join(dir, "go.mod"), module)
 	put(t, filepath.Join(dir, "go.sum"), string(sums))
 

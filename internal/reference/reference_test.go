@@ -43,7 +43,7 @@ func (s *sample) Validate() error {
 	return errors.Join(options.Fieldf("host", "is missing"), options.Fieldf("wait", "is fine"))
 }
 
-func here() *Sources { return &Sources{Module: "switchboard", Root: "../.."} }
+func here() *Sources { return &Sources{Root: "../.."} }
 
 func TestGroups(t *testing.T) {
 	s := Struct{Name: "sample", Value: &sample{Wait: options.Duration(time.Hour), Password: "s3cret", hidden: 1}, Except: []string{"names"}}

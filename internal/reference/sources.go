@@ -14,8 +14,7 @@ import (
 
 // Sources finds the comments of types in the source of a module.
 type Sources struct {
-	Module string // its path, as in go.mod
-	Root   string // its directory
+	Root string // its directory
 
 	read map[string]map[string]comments // by package and type
 }
@@ -46,9 +45,10 @@ func (s *Sources) of(t reflect.Type) (comments, error) {
 }
 
 func (s *Sources) parse(pkg string) (map[string]comments, error) {
-	below, ours := strings.CutPrefix(pkg, s.Module+"/")
+	module := strings.TrimSuffix(reflect.TypeFor[Sources]().PkgPath(), "internal/reference")
+	below, ours := strings.CutPrefix(pkg, module)
 	if !ours {
-		return nil, fmt.Errorf("package %s is not in module %s", pkg, s.Module)
+		return nil, fmt.Errorf("package %s is not below %s", pkg, module)
 	}
 	dir := filepath.Join(s.Root, filepath.FromSlash(below))
 	files, err := fs.Glob(os.DirFS(dir), "*.go")
