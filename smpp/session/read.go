@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -18,10 +19,10 @@ type batches struct {
 
 func (b *batches) Read(p []byte) (int, error) {
 	if b.r == b.w {
-		b.s.out.release()
-		b.s.out.awaitRoom(b.s.stopping)
+		b.s.out.Release()
+		_ = b.s.out.WaitRoom(context.Background(), highWater) // or until the session stops
 		n, err := b.s.conn.Read(b.buf)
-		b.s.out.hold()
+		b.s.out.Hold()
 		if n == 0 {
 			return 0, err
 		}
@@ -36,7 +37,7 @@ func (b *batches) Read(p []byte) (int, error) {
 // read serves what comes until the connection ends, and says why it did. After
 // the peer's unbind the answers to our requests get a moment.
 func (s *Session) read() error {
-	defer s.out.release()
+	defer s.out.Release()
 	r := pdu.NewReader(&batches{s: s, buf: make([]byte, readBuffer)}, s.settings.MaxLength)
 	var unbind *pdu.PDU
 	for {
@@ -78,10 +79,10 @@ func (s *Session) intercepted(p *pdu.PDU) bool {
 func (s *Session) unreadable(err error) error {
 	var bad *pdu.Error
 	if !errors.As(err, &bad) {
-		s.out.lost.Store(true)
 		if errors.Is(err, io.EOF) || s.stopped() {
-			return ErrHungUp
+			err = ErrHungUp
 		}
+		s.lose(err)
 		return err
 	}
 	s.settings.OnMalformed(s, bad)

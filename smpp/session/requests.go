@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"sync"
@@ -45,7 +46,7 @@ type deadline struct {
 // The errors are ErrWindowFull, also while too much waits to be written,
 // ErrNotBound, ErrClosed and the encoder's; done is not called then.
 func (s *Session) Send(body pdu.Body, done func(*pdu.PDU, error)) error {
-	if s.out.size() > maxBacklog {
+	if s.out.Pending() > maxBacklog {
 		return ErrWindowFull
 	}
 	return s.send(body, true, s.settings.ResponseTimeout, done)
@@ -72,9 +73,9 @@ func (s *Session) send(body pdu.Body, windowed bool, timeout time.Duration, done
 	if err != nil {
 		return err
 	}
-	if err := s.out.append(&pdu.PDU{Sequence: sequence, Body: body}); err != nil {
+	if err := s.append((&pdu.PDU{Sequence: sequence, Body: body}).AppendTo); err != nil {
 		if s.requests.take(sequence) != nil {
-			return s.unwritable(err)
+			return err
 		}
 	}
 	return nil
@@ -206,7 +207,7 @@ func (q *requests) expired(now time.Time) (list []*request) {
 
 // failAll ends every request that waits, in their order, and lets no other begin.
 func (s *Session) failAll() {
-	unsent := s.out.unsent()
+	unsent := s.unsent()
 	q := &s.requests
 	q.mu.Lock()
 	q.closed = true
@@ -220,6 +221,26 @@ func (s *Session) failAll() {
 		}
 		waiting[sequence].done(nil, err)
 	}
+}
+
+// unsent are the sequence numbers of the requests that were not given to the
+// connection.
+func (s *Session) unsent() map[uint32]bool {
+	found := map[uint32]bool{}
+	s.out.Edit(func(b []byte) []byte {
+		for len(b) >= pdu.HeaderLength {
+			length := int(binary.BigEndian.Uint32(b))
+			if length < pdu.HeaderLength || length > len(b) {
+				break // octets that are no PDU, see WriteRaw
+			}
+			if !pdu.CommandID(binary.BigEndian.Uint32(b[4:])).IsResponse() {
+				found[binary.BigEndian.Uint32(b[12:])] = true
+			}
+			b = b[length:]
+		}
+		return nil
+	})
+	return found
 }
 
 // close lets no further request begin.

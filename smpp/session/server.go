@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -10,11 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"switchboard/internal/listen"
 	"switchboard/smpp/pdu"
 )
-
-// acceptPause is waited after an accept that failed, for lack of files say.
-const acceptPause = 100 * time.Millisecond
 
 // Server accepts sessions.
 type Server struct {
@@ -22,7 +19,7 @@ type Server struct {
 	settings Settings
 	listener net.Listener
 	group    sync.WaitGroup
-	stopping chan struct{}
+	cancel   context.CancelFunc // of accepting
 
 	mu       sync.Mutex
 	closed   bool
@@ -32,11 +29,14 @@ type Server struct {
 // Serve accepts sessions from a listener, of TLS if need be, until Shutdown,
 // which closes it.
 func Serve(l net.Listener, h Acceptor, settings Settings) *Server {
+	ctx, cancel := context.WithCancel(context.Background())
 	v := &Server{
 		acceptor: h, settings: settings.withDefaults(), listener: l,
-		stopping: make(chan struct{}), sessions: map[*Session]struct{}{},
+		cancel: cancel, sessions: map[*Session]struct{}{},
 	}
-	v.group.Go(v.accept)
+	v.group.Go(func() {
+		listen.Accept(ctx, l, v.settings.Logger, func(conn net.Conn) { v.start(v.session(conn)) })
+	})
 	return v
 }
 
@@ -48,25 +48,6 @@ func (v *Server) Sessions() []*Session {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Collect(maps.Keys(v.sessions))
-}
-
-func (v *Server) accept() {
-	for {
-		conn, err := v.listener.Accept()
-		if err == nil {
-			v.start(v.session(conn))
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		v.settings.Logger.Warn("accepting a connection", "error", err)
-		select {
-		case <-time.After(acceptPause):
-		case <-v.stopping:
-			return
-		}
-	}
 }
 
 func (v *Server) session(conn net.Conn) *Session {
@@ -152,11 +133,9 @@ func (v *Server) Outbind(ctx context.Context, address, systemID, password string
 // ctx ends, and aborts those that are not. It returns when nothing runs any more.
 func (v *Server) Shutdown(ctx context.Context) {
 	v.mu.Lock()
-	if !v.closed {
-		v.closed = true
-		close(v.stopping)
-		_ = v.listener.Close()
-	}
+	v.closed = true
+	v.cancel()
+	_ = v.listener.Close()
 	sessions := slices.Collect(maps.Keys(v.sessions))
 	v.mu.Unlock()
 	var group sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 
+	"switchboard/internal/coalesce"
 	"switchboard/smpp/pdu"
 )
 
@@ -46,7 +47,7 @@ type Session struct {
 	interceptor Interceptor // nil when the handler is none
 	settings    Settings
 	conn        net.Conn
-	out         *outbox
+	out         *coalesce.Writer
 	log         *slog.Logger
 
 	requests   requests
@@ -73,7 +74,7 @@ type Session struct {
 func newSession(conn net.Conn, h Handler, settings Settings) *Session {
 	s := &Session{
 		handler: h, settings: settings, conn: conn,
-		out:      newOutbox(conn, settings.WriteTimeout),
+		out:      coalesce.New(conn, settings.WriteTimeout),
 		log:      settings.Logger.With("peer", conn.RemoteAddr().String()),
 		requests: requests{waiting: map[uint32]*request{}},
 		opened:   time.Now(),
@@ -131,10 +132,7 @@ func (s *Session) Write(p *pdu.PDU) error {
 	if s.stopped() {
 		return ErrClosed
 	}
-	if err := s.out.append(p); err != nil {
-		return s.unwritable(err)
-	}
-	return nil
+	return s.append(p.AppendTo)
 }
 
 // WriteRaw sends octets that need be no PDU, for simulators and tests.
@@ -142,17 +140,24 @@ func (s *Session) WriteRaw(b []byte) error {
 	if s.stopped() {
 		return ErrClosed
 	}
-	if err := s.out.appendRaw(b); err != nil {
-		return s.unwritable(err)
-	}
-	return nil
+	return s.append(func(pending []byte) ([]byte, error) { return append(pending, b...), nil })
 }
 
-func (s *Session) unwritable(err error) error {
-	if err == ErrStuck {
-		s.Abort(err)
+func (s *Session) append(add func(pending []byte) ([]byte, error)) error {
+	stuck := false
+	err := s.out.Append(func(pending []byte) (b []byte, err error) {
+		b, err = add(pending)
+		stuck = len(b) > maxPending
+		return b, err
+	})
+	if stuck {
+		s.Abort(ErrStuck)
+		err = ErrStuck
 	}
-	return fmt.Errorf("sending to %s: %w", s.conn.RemoteAddr(), err)
+	if err != nil {
+		return fmt.Errorf("sending to %s: %w", s.conn.RemoteAddr(), err)
+	}
+	return nil
 }
 
 func (s *Session) stopped() bool {
@@ -189,18 +194,25 @@ func (s *Session) Close(reason error) { s.stop(reason) }
 // Abort ends the session at once; what was not yet written is lost. Over TCP the
 // peer sees a reset.
 func (s *Session) Abort(reason error) {
-	s.stopOnce.Do(func() {
-		s.reason = reason
-		if tcp, ok := s.conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = s.conn.Close()
-		close(s.stopping)
-	})
-	_ = s.conn.Close()
+	if tcp, ok := s.conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	s.lose(reason)
 }
 
+// stop ends the session when what waits is written; the first reason counts.
 func (s *Session) stop(reason error) {
+	s.end(reason)
+	s.out.Close(s.settings.WriteTimeout)
+}
+
+// lose ends the session at once: nothing more can be written.
+func (s *Session) lose(reason error) {
+	s.end(reason)
+	s.out.Fail(ErrClosed)
+}
+
+func (s *Session) end(reason error) {
 	s.stopOnce.Do(func() {
 		s.reason = reason
 		close(s.stopping)
@@ -211,8 +223,8 @@ func (s *Session) stop(reason error) {
 func (s *Session) run() {
 	var group sync.WaitGroup
 	group.Go(func() {
-		if err := s.out.run(s.stopping); err != nil {
-			s.stop(fmt.Errorf("writing: %w", err))
+		if err := s.out.Run(); err != nil {
+			s.lose(fmt.Errorf("writing: %w", err))
 		}
 	})
 	group.Go(func() {
