@@ -1,9 +1,9 @@
-// Package broker is what carries bodies between workers: bytes under routing
-// keys, kept in queues. It knows no messages. Two promises hold for every
-// implementation (package brokertest checks them):
+// Package broker carries bodies between workers: bytes under routing keys, kept in
+// queues. It knows no messages. Every implementation keeps two promises, which
+// package brokertest checks:
 //
 //   - Publish succeeds only when the body is safe on every queue bound to its key;
-//   - a body leaves its queue only when its handler has let go of it.
+//   - a body leaves its queue only when its handler has acknowledged it.
 package broker
 
 import (
@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// Exchange is the direct, durable exchange every worker of a fleet meets on. It
-// has Vumi's name, so that Vumi's workers can be part of the fleet.
+// Exchange is the direct, durable exchange of all workers. It has Vumi's name, so that
+// Vumi's workers can be part of the fleet.
 const Exchange = "vumi"
 
-// DeadSuffix ends the name of the queue where bodies of another queue are set
-// aside: what `sms.inbound` cannot handle lies in `sms.inbound.dead`.
+// DeadSuffix ends the name of the queue that holds another queue's dead letters:
+// those of `sms.inbound` are on `sms.inbound.dead`.
 const DeadSuffix = ".dead"
 
 // Errors every implementation uses; test for them with errors.Is.
 var (
-	// ErrUnroutable: no queue is bound to the key, so the body is nowhere.
+	// ErrUnroutable: no queue is bound to the key, so the body is on none.
 	ErrUnroutable = errors.New("no queue is bound to the routing key")
 	// ErrQueueMismatch: the queue exists with another type or other arguments.
 	ErrQueueMismatch = errors.New("the queue exists with other arguments")
@@ -33,8 +33,8 @@ var (
 	ErrLost = errors.New("the connection was lost before the broker confirmed")
 	// ErrRefused: the broker answered that it could not take the body.
 	ErrRefused = errors.New("the broker refused the body")
-	// ErrInvalid: the publication or the queue can never be taken as it is
-	// (too large, a key over 255 bytes, no key): trying again cannot mend it.
+	// ErrInvalid: no broker takes this publication or queue (too large, a key
+	// over 255 bytes, no key). Trying again cannot mend it.
 	ErrInvalid = errors.New("the broker never takes this")
 	// ErrClosed: Close was called.
 	ErrClosed = errors.New("the broker is closed")
@@ -43,8 +43,8 @@ var (
 // QueueType is how the broker keeps a queue.
 type QueueType string
 
-// The queue types. Classic without arguments is what Vumi declares, and so the
-// default; quorum is chosen for a whole fleet, never for one worker.
+// The queue types. Classic is the default, as Vumi declares it. Quorum is chosen for a
+// fleet, never for one worker.
 const (
 	Classic QueueType = "classic"
 	Quorum  QueueType = "quorum"
@@ -55,60 +55,59 @@ type Queue struct {
 	Name string
 	Keys []string
 	Type QueueType // Classic when empty
-	// Temporary makes a queue for looking on, never for work: it exists for the
-	// one Consume that names it and goes with it or its connection, and holds
-	// at most MaxTemporary bodies, the newest. A body that is on no other queue
-	// is lost with it, so bind it only to keys that have a durable queue too.
+	// Temporary makes a queue to watch, never to work from. It ends with the one
+	// Consume that names it, or its connection, and holds the newest
+	// MaxTemporary bodies. Bind it only to keys that have a durable queue too:
+	// what is on no other queue is lost with it.
 	Temporary bool
 }
 
-// Headers travel beside a body. Other workers may drop them (Vumi's do), so
-// nothing a message needs for its way may live only here.
+// Headers travel beside a body. Vumi's workers drop them, so nothing that routing needs
+// may be only here.
 type Headers map[string]string
 
-// Publication is a body on its way to the broker.
+// Publication is a body to be published.
 type Publication struct {
 	// Key is the routing key on Exchange. Empty when Queue is set.
 	Key string
-	// Queue sends the body straight to the queue of this name and no other: a
-	// retry, a dead letter. The queue must have been declared.
+	// Queue publishes to the queue of this name alone: a retry, a dead letter.
+	// The queue must have been declared.
 	Queue   string
 	Body    []byte
 	Headers Headers
-	// Delay holds the body back before it reaches Queue: not less than it, and
-	// at most the next step of the broker's ladder of delays. Needs Queue.
+	// Delay is how long the body is held back before it reaches Queue; it needs
+	// Queue. Brokers may shorten it by a fifth.
 	Delay time.Duration
 }
 
 // Publisher publishes bodies: persistent, confirmed, mandatory.
 type Publisher interface {
 	// Publish blocks until the body is safe on every queue bound to its key.
-	// A lost connection is waited out and the body published again, until ctx
-	// ends; so a body may arrive twice, but it does arrive.
+	// After a lost connection the body is published again, until ctx ends: it
+	// may arrive twice.
 	Publish(ctx context.Context, p Publication) error
-	// PublishAsync hands the body over and calls done once, from another
-	// goroutine, when its fate is known; ErrLost is not tried again. Bodies
-	// handed over one after the other reach a queue in that order. It blocks
-	// while too many confirms are outstanding or the broker is out of reach;
-	// when ctx ends first, done gets ctx's error. done must not block.
+	// PublishAsync publishes and calls done once, from another goroutine, with
+	// the outcome; after ErrLost it does not try again. Bodies published one
+	// after the other reach a queue in that order. It blocks while too many
+	// confirms are outstanding or the broker is out of reach; when ctx ends
+	// first, done gets its error. done must not block.
 	PublishAsync(ctx context.Context, p Publication, done func(error))
 }
 
-// Consumer hands out the bodies of a queue.
+// Consumer delivers the bodies of a queue.
 type Consumer interface {
 	// Consume declares q and calls handle with its bodies, one call at a time,
 	// in the queue's order; at most prefetch of them are unsettled at once.
 	// handle may keep the delivery and settle it later, from any goroutine.
 	//
-	// A lost connection is waited out; what was unsettled then comes again
-	// with Redelivered set. When ctx ends nothing more is handed out, and
-	// Consume returns nil once all that was handed out is settled, or Close is
-	// called. It returns an error only for what waiting cannot mend:
-	// ErrQueueMismatch, a refused login, ErrClosed.
+	// After a lost connection it goes on; what was unsettled comes again with
+	// Redelivered set. When ctx ends it delivers nothing more, and returns nil
+	// once all is settled or Close is called. It returns an error only for what
+	// waiting cannot mend: ErrQueueMismatch, a refused login, ErrClosed.
 	Consume(ctx context.Context, q Queue, prefetch int, handle func(*Delivery)) error
 }
 
-// Verdict is what a visitor of Browse says about a body.
+// Verdict is what a visitor of Browse decides about a body.
 type Verdict int
 
 // The verdicts: Keep leaves the body where it is, Remove deletes it.
@@ -119,41 +118,40 @@ const (
 
 // Info is a queue at one moment.
 type Info struct {
-	Messages  int // ready to be handed out; those unsettled are not counted
+	Messages  int // ready to be delivered; those unsettled are not counted
 	Consumers int
 }
 
-// Admin looks after queues.
+// Admin manages queues.
 type Admin interface {
 	// Declare makes the queue and its bindings exist. It blocks while the
 	// broker is out of reach, until ctx ends.
 	Declare(ctx context.Context, q Queue) error
-	// Unbind takes one key away from a queue; the queue and its bodies stay.
+	// Unbind removes one key from a queue; the queue and its bodies stay.
 	Unbind(ctx context.Context, queue, key string) error
 	// Inspect counts a queue's bodies and consumers, or fails with ErrNoQueue.
 	Inspect(ctx context.Context, queue string) (Info, error)
-	// Purge deletes all bodies of a queue that nobody holds and says how many.
+	// Purge deletes all ready bodies of a queue and returns how many.
 	Purge(ctx context.Context, queue string) (int, error)
-	// Browse shows visit up to limit bodies from the head of the queue, each
-	// with its position; those it does not Remove are put back in their order.
-	// Settling the delivery itself is Browse's business. An error of visit
-	// ends it.
+	// Browse calls visit with up to limit bodies from the head of the queue.
+	// Those it does not Remove return to their place. An error of visit ends it.
+	// visit must not settle the delivery.
 	Browse(ctx context.Context, queue string, limit int, visit func(*Delivery) (Verdict, error)) error
-	// Delayed counts the bodies that are held back (Publication.Delay), of all
-	// queues together.
+	// Delayed counts the bodies of all queues that are held back by
+	// Publication.Delay.
 	Delayed(ctx context.Context) (int, error)
 	// Delete deletes the queue with all that is in it.
 	Delete(ctx context.Context, queue string) error
 }
 
-// State is how the connection to the broker is.
+// State is the state of the connection to the broker.
 type State struct {
 	Connected  bool
-	Blocked    string // why the broker accepts no bodies now; empty when it does
+	Blocked    string // why the broker accepts no bodies; empty when it does
 	Reconnects int
 	LastError  error // why it is not connected; nil when it is
-	// Idle are the durable queues that Consume was called for and that are not
-	// being consumed at this moment, sorted.
+	// Idle are the durable queues that a running Consume cannot consume now,
+	// sorted.
 	Idle []string
 }
 
@@ -163,18 +161,18 @@ type Broker interface {
 	Consumer
 	Admin
 	State() State
-	// Close waits for outstanding confirms until ctx ends, then disconnects:
-	// all that is unsettled returns to its queue.
+	// Close waits for outstanding confirms until ctx ends, then disconnects. All
+	// that is unsettled returns to its queue.
 	Close(ctx context.Context) error
 }
 
-// Delivery is a body handed out and not yet settled.
+// Delivery is a delivered body that is not settled yet.
 type Delivery struct {
 	Queue       string
 	Key         string // the routing key it was published with
 	Body        []byte
 	Headers     Headers
-	Redelivered bool // it was handed out before; the work may have been done
+	Redelivered bool // it was delivered before; the work may have been done
 	settle      func(requeue bool)
 }
 
@@ -185,9 +183,9 @@ func NewDelivery(d Delivery, settle func(requeue bool)) *Delivery {
 	return &d
 }
 
-// Ack lets go of the body: it leaves its queue. After a lost connection it does
-// nothing, and the body comes again.
+// Ack removes the body from its queue. After a lost connection it does nothing, and
+// the body comes again.
 func (d *Delivery) Ack() { d.settle(false) }
 
-// Requeue puts the body back to be handed out again at once.
+// Requeue returns the body to its queue, to be delivered again at once.
 func (d *Delivery) Requeue() { d.settle(true) }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The limits every implementation keeps, so that what works on one works on all.
+// The limits of every implementation: what works on one works on all.
 const (
 	// MaxName is the longest queue name, routing key and header name, in
 	// bytes (AMQP 0-9-1 §4.2.5.3, short strings).
@@ -28,7 +28,7 @@ func (p Publication) Destination() string {
 	return p.Key
 }
 
-// Check says why no broker would take the publication: an ErrInvalid.
+// Check returns an ErrInvalid when no broker takes the publication.
 func (p Publication) Check() error {
 	to := p.Destination()
 	switch {
@@ -63,12 +63,12 @@ func (h Headers) check(to string) error {
 // CheckDeclare is Check for queues that are to be declared without a consumer.
 func (q Queue) CheckDeclare() error {
 	if q.Temporary {
-		return fmt.Errorf("declaring queue %q: a temporary queue is made by its consumer: %w", q.Name, ErrInvalid)
+		return fmt.Errorf("declaring queue %q: its consumer declares a temporary queue: %w", q.Name, ErrInvalid)
 	}
 	return q.Check()
 }
 
-// Check says why no broker would make the queue: an ErrInvalid.
+// Check returns an ErrInvalid when no broker declares the queue.
 func (q Queue) Check() error {
 	if q.Name == "" || len(q.Name) > MaxName {
 		return fmt.Errorf("declaring queue %q: its name must have 1 to %d bytes: %w", q.Name, MaxName, ErrInvalid)

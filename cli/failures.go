@@ -93,7 +93,7 @@ func (f *failures) listCommand() *cobra.Command {
 }
 
 func (f *failures) list(cmd *cobra.Command, b broker.Broker, queues []string) error {
-	letters := []deadletter.Letter{}
+	letters := []deadletter.DeadLetter{}
 	beyond := 0
 	for _, queue := range queues {
 		found, all, err := deadletter.List(cmd.Context(), b, queue, f.limit, f.filter)
@@ -115,7 +115,7 @@ func (f *failures) list(cmd *cobra.Command, b broker.Broker, queues []string) er
 // errorWidth is how much of an error a line of the list shows.
 const errorWidth = 120
 
-func printLetters(out io.Writer, letters []deadletter.Letter, now time.Time) error {
+func printLetters(out io.Writer, letters []deadletter.DeadLetter, now time.Time) error {
 	if len(letters) == 0 {
 		_, err := fmt.Fprintln(out, "no dead letters")
 		return err

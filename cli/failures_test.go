@@ -15,7 +15,7 @@ func letter(id string) string {
 	return `{"message_id": "` + id + `", "from_addr": "1", "to_addr": "2", "content": "very private"}`
 }
 
-func (d *desk) letters(args ...string) (letters []deadletter.Letter) {
+func (d *desk) letters(args ...string) (letters []deadletter.DeadLetter) {
 	d.Helper()
 	d.must(json.Unmarshal([]byte(d.mustRun(append([]string{"failures", "list", "--json"}, args...)...)), &letters))
 	return letters

@@ -24,7 +24,7 @@ func (f *failures) showCommand() *cobra.Command {
 
 // shownLetter is a letter as `show --json` prints it.
 type shownLetter struct {
-	deadletter.Letter
+	deadletter.DeadLetter
 	Headers broker.Headers  `json:"headers"`
 	Body    json.RawMessage `json:"body,omitempty"`      // where it is JSON
 	Text    string          `json:"body_text,omitempty"` // where it is not
@@ -60,8 +60,8 @@ func (f *failures) show(cmd *cobra.Command, b broker.Broker, queues []string) er
 // maxShownFrom is among how many letters of a queue one is looked for.
 const maxShownFrom = 1_000_000
 
-func whole(l deadletter.Letter) shownLetter {
-	s := shownLetter{Letter: l, Headers: l.Headers}
+func whole(l deadletter.DeadLetter) shownLetter {
+	s := shownLetter{DeadLetter: l, Headers: l.Headers}
 	switch {
 	case json.Valid(l.Body):
 		s.Body = l.Body
@@ -83,6 +83,6 @@ func printLetter(out io.Writer, l shownLetter) {
 	case l.Body != nil && json.Indent(&indented, l.Body, "", "  ") == nil:
 		_, _ = fmt.Fprintf(out, "\n%s\n\n", indented.String())
 	default:
-		_, _ = fmt.Fprintf(out, "\n%d bytes that are no JSON: %q\n\n", len(l.Letter.Body), l.Letter.Body)
+		_, _ = fmt.Fprintf(out, "\n%d bytes that are no JSON: %q\n\n", len(l.DeadLetter.Body), l.DeadLetter.Body)
 	}
 }

@@ -150,7 +150,7 @@ func adminBrowseBody(w *world) {
 			w.Error(diff)
 		}
 		copy(d.Body, "your")
-		d.Ack() // settling is Browse's business: this must do nothing
+		d.Ack() // Browse settles it: this must do nothing
 		return broker.Keep, nil
 	}))
 	w.awaitReady(b, q, 1)

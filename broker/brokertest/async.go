@@ -12,7 +12,7 @@ import (
 var asyncTests = map[string]func(*world){
 	"async/order is kept, also with a large prefetch":          asyncOrder,
 	"async/each outcome belongs to its publication":            asyncOutcomes,
-	"async/consume, publish, let go when confirmed: in order":  asyncPipeline,
+	"async/consume, publish, ack when confirmed: in order":     asyncPipeline,
 	"async/done is called once for each":                       asyncDoneOnce,
 	"async/closing waits for the confirms and then ends it":    asyncClose,
 	"async/publishers on many goroutines keep their own order": asyncManyPublishers,
@@ -90,7 +90,7 @@ func asyncPipeline(w *world) {
 		w.Fatal(d)
 	}
 	if left := w.inspect(b, from).Messages; left != 0 {
-		w.Fatalf("%d bodies were not let go of", left)
+		w.Fatalf("%d bodies were not acknowledged", left)
 	}
 }
 

@@ -153,7 +153,7 @@ func (w *world) wantErr(err, want error) {
 	}
 }
 
-// publish publishes n numbered bodies to q's queue, one confirmed after the other handed over.
+// publish publishes n numbered bodies to q's queue, one one after the other.
 func (w *world) publish(b broker.Broker, q broker.Queue, n int) {
 	w.Helper()
 	results := make(chan error, n)
@@ -254,7 +254,7 @@ func (c *consumption) end() error {
 	}
 }
 
-// drain takes n bodies, lets go of them, and expects the queue to be empty then.
+// drain takes n bodies, acknowledges them, and expects the queue to be empty then.
 func (w *world) drain(b broker.Broker, q broker.Queue, n int) []*broker.Delivery {
 	w.Helper()
 	c := w.consume(b, q, 100)

@@ -11,18 +11,18 @@ import (
 )
 
 var consumeTests = map[string]func(*world){
-	"consume/a temporary queue looks on and goes":            consumeTemporary,
-	"consume/a temporary queue keeps the newest":             consumeTemporaryBounded,
-	"consume/at most prefetch are unsettled":                 consumePrefetch,
-	"consume/one call at a time":                             consumeOneCall,
-	"consume/declares its queue and bindings":                consumeDeclares,
-	"consume/several consumers share a queue":                consumeShare,
-	"consume/what is unsettled comes again after Close":      consumeClose,
-	"consume/a context that ends: waits for what is in hand": consumeContext,
-	"consume/Close ends one whose context has ended":         consumeContextThenClose,
-	"consume/goes on when its queue is deleted":              consumeDeleted,
-	"consume/one slow body does not hold up the others":      consumeSlowOne,
-	"consume/refuses what cannot be":                         consumeInvalid,
+	"consume/a temporary queue looks on and goes":              consumeTemporary,
+	"consume/a temporary queue keeps the newest":               consumeTemporaryBounded,
+	"consume/at most prefetch are unsettled":                   consumePrefetch,
+	"consume/one call at a time":                               consumeOneCall,
+	"consume/declares its queue and bindings":                  consumeDeclares,
+	"consume/several consumers share a queue":                  consumeShare,
+	"consume/what is unsettled comes again after Close":        consumeClose,
+	"consume/a context that ends: waits for what is in flight": consumeContext,
+	"consume/Close ends one whose context has ended":           consumeContextThenClose,
+	"consume/goes on when its queue is deleted":                consumeDeleted,
+	"consume/one slow body does not hold up the others":        consumeSlowOne,
+	"consume/refuses what cannot be":                           consumeInvalid,
 }
 
 func consumePrefetch(w *world) {
@@ -135,8 +135,8 @@ func consumeClose(w *world) {
 		w.Fatal(d)
 	}
 	for i, d := range again {
-		if handedOut := i < held; handedOut && !d.Redelivered {
-			w.Fatalf("%q was handed out before and does not say so", d.Body)
+		if before := i < held; before && !d.Redelivered {
+			w.Fatalf("%q was delivered before and does not say so", d.Body)
 		}
 	}
 }
@@ -153,14 +153,14 @@ func consumeContext(w *world) {
 	for _, d := range taken {
 		select {
 		case err := <-c.ended:
-			w.Fatalf("ended with bodies in hand: %v", err)
+			w.Fatalf("ended with bodies in flight: %v", err)
 		default:
 		}
 		d.Ack()
 	}
 	w.must(c.end())
 	if len(c.deliverer) != 0 {
-		w.Fatal("handed out after the context ended")
+		w.Fatal("delivered after the context ended")
 	}
 	if d := cmp.Diff(numbers(held, n), bodies(w.drain(b, q, n-held))); d != "" {
 		w.Fatal(d)

@@ -155,7 +155,7 @@ func blackHole(w *world) {
 	for range n {
 		err := <-results
 		if errors.Is(err, context.Canceled) {
-			continue // was not handed over
+			continue // was not published
 		}
 		cancel()
 		if !errors.Is(err, broker.ErrLost) {

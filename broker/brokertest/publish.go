@@ -16,7 +16,7 @@ var publishTests = map[string]func(*world){
 	"publish/to a queue reaches no other":                 publishToQueueOnly,
 	"publish/without a bound queue is refused":            publishUnroutable,
 	"publish/what can never be taken is refused for good": publishInvalid,
-	"publish/bodies of every size arrive whole":           publishSizes,
+	"publish/bodies of every size arrive complete":        publishSizes,
 	"publish/keys and headers may be unicode":             publishUnicode,
 	"publish/the body may be reused":                      publishCopies,
 	"publish/a context that has ended stops it":           publishContext,

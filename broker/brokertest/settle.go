@@ -16,7 +16,7 @@ var settleTests = map[string]func(*world){
 	"settle/requeued bodies return to their places": requeueOrder,
 }
 
-// settleAnyOrder lets go of all but some, in a random order, and then finds
+// settleAnyOrder acknowledges all but some, in a random order, and then finds
 // exactly those again.
 func settleAnyOrder(w *world) {
 	const n = 200

@@ -55,7 +55,7 @@ func consumeTemporaryBounded(w *world) {
 		d.Ack()
 		last = string(d.Body)
 	}
-	if most := broker.MaxTemporary + 1; seen > most { // one was in hand
+	if most := broker.MaxTemporary + 1; seen > most { // one was in flight
 		w.Fatalf("%d bodies were kept, at most %d are to be", seen, most)
 	}
 	c.finish()

@@ -75,8 +75,8 @@ func (q *queue) purge() int {
 	return n
 }
 
-// Delete implements broker.Admin. A queue that is not there is deleted already.
-// Consumers of the queue declare it again and go on, as on RabbitMQ.
+// Delete implements broker.Admin. Running consumers of the queue declare it again, as
+// on RabbitMQ.
 func (b *Broker) Delete(ctx context.Context, name string) error {
 	return b.locked(ctx, func(s *store) error {
 		q := s.queues[name]
@@ -86,7 +86,7 @@ func (b *Broker) Delete(ctx context.Context, name string) error {
 		s.remove(q)
 		for _, c := range q.consumers {
 			c.attached = false
-			c.giveBack()
+			c.requeueAll()
 			c.wakeUp()
 		}
 		q.consumers = nil
@@ -94,7 +94,7 @@ func (b *Broker) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// remove takes q and its bindings away with all that is in it.
+// remove deletes q, its bindings and its bodies.
 func (s *store) remove(q *queue) {
 	delete(s.queues, q.name)
 	for key := range s.bindings {
@@ -104,9 +104,8 @@ func (s *store) remove(q *queue) {
 	q.deleted = true
 }
 
-// Browse implements broker.Admin. What it looks at is out of the queue until
-// visit has returned for the last of them, so consumers meanwhile see only what
-// lies behind.
+// Browse implements broker.Admin. The visited bodies are off the queue until the last
+// visit returns; consumers see only those behind meanwhile.
 func (b *Broker) Browse(ctx context.Context, name string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) error {
 	var q *queue
 	var items []item
@@ -137,7 +136,7 @@ func (b *Broker) Browse(ctx context.Context, name string, limit int, visit func(
 	return err
 }
 
-// visitAll says which items stay: all after the one where visit failed do.
+// visitAll returns which items stay on the queue: after a failed visit, all do.
 func visitAll(ctx context.Context, q *queue, items []item, visit func(*broker.Delivery) (broker.Verdict, error)) ([]bool, error) {
 	kept := make([]bool, len(items))
 	for i := range kept {
@@ -164,7 +163,7 @@ func (b *Broker) locked(ctx context.Context, f func(*store) error) error {
 	}
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
-	if b.refuses {
+	if b.closing {
 		return broker.ErrClosed
 	}
 	return f(b.store)

@@ -11,22 +11,22 @@ import (
 
 // consumer is one running Consume. Guarded by the store's mutex.
 type consumer struct {
-	conn     *Broker
-	spec     broker.Queue
-	queue    *queue
-	prefetch int
-	inbox    fifo[item]  // given to this consumer, not yet handed out
-	held     []*handedAt // handed out, not settled
-	open     int         // handed out, not settled, counting those a cut has returned
-	attached bool
-	wake     chan struct{}
+	conn      *Broker
+	spec      broker.Queue
+	queue     *queue
+	prefetch  int
+	inbox     fifo[item] // assigned to this consumer, not yet delivered
+	unsettled []*delivered
+	open      int // unsettled deliveries, also those that Cut has requeued
+	attached  bool
+	wake      chan struct{}
 }
 
-// handedAt is a body handed out and its place among those held.
-type handedAt struct {
+// delivered is a delivered body and its index in unsettled.
+type delivered struct {
 	item    item
 	at      int
-	gone    bool // returned by a cut or deleted with its queue
+	gone    bool // requeued by Cut, or deleted with its queue
 	settled bool
 }
 
@@ -60,7 +60,7 @@ func (b *Broker) Consume(ctx context.Context, q broker.Queue, prefetch int, hand
 	return nil
 }
 
-// attach declares the queue and takes a place among its consumers.
+// attach declares the queue and adds c to its consumers.
 func (c *consumer) attach() error {
 	s := c.conn.store
 	s.mu.Lock()
@@ -69,7 +69,7 @@ func (c *consumer) attach() error {
 }
 
 func (c *consumer) join() error {
-	if c.conn.refuses {
+	if c.conn.closing {
 		return fmt.Errorf("consuming %q: %w", c.spec.Name, broker.ErrClosed)
 	}
 	q, err := c.conn.store.declare(c.spec)
@@ -83,7 +83,7 @@ func (c *consumer) join() error {
 	return nil
 }
 
-// next takes the next body out of the inbox; nil when there is none.
+// next returns the next body of the inbox; nil when it is empty.
 func (c *consumer) next() (*broker.Delivery, error) {
 	s := c.conn.store
 	s.mu.Lock()
@@ -96,13 +96,13 @@ func (c *consumer) next() (*broker.Delivery, error) {
 	if c.inbox.len() == 0 {
 		return nil, nil
 	}
-	h := &handedAt{item: c.inbox.pop(), at: len(c.held)}
-	c.held = append(c.held, h)
+	h := &delivered{item: c.inbox.pop(), at: len(c.unsettled)}
+	c.unsettled = append(c.unsettled, h)
 	c.open++
 	return c.delivery(h), nil
 }
 
-func (c *consumer) delivery(h *handedAt) *broker.Delivery {
+func (c *consumer) delivery(h *delivered) *broker.Delivery {
 	return broker.NewDelivery(broker.Delivery{
 		Queue:       c.queue.name,
 		Key:         h.item.key,
@@ -112,7 +112,7 @@ func (c *consumer) delivery(h *handedAt) *broker.Delivery {
 	}, func(requeue bool) { c.settle(h, requeue) })
 }
 
-func (c *consumer) settle(h *handedAt, requeue bool) {
+func (c *consumer) settle(h *delivered, requeue bool) {
 	s := c.conn.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,25 +136,25 @@ func (c *consumer) settle(h *handedAt, requeue bool) {
 	c.queue.feed()
 }
 
-// release takes h out of those held; the last one takes its place.
-func (c *consumer) release(h *handedAt) {
-	last := len(c.held) - 1
-	c.held[h.at] = c.held[last]
-	c.held[h.at].at = h.at
-	c.held[last] = nil
-	c.held = c.held[:last]
+// release removes h from unsettled; the last one takes its index.
+func (c *consumer) release(h *delivered) {
+	last := len(c.unsettled) - 1
+	c.unsettled[h.at] = c.unsettled[last]
+	c.unsettled[h.at].at = h.at
+	c.unsettled[last] = nil
+	c.unsettled = c.unsettled[:last]
 }
 
-// giveBack returns everything unsettled to the queue, as a lost connection does.
-func (c *consumer) giveBack() {
+// requeueAll requeues everything unsettled, as a lost connection does.
+func (c *consumer) requeueAll() {
 	c.returnInbox()
-	for _, h := range c.held {
+	for _, h := range c.unsettled {
 		h.gone = true
 		h.item.redelivered = true
 		c.queue.putBack(h.item)
 	}
-	clear(c.held)
-	c.held = c.held[:0]
+	clear(c.unsettled)
+	c.unsettled = c.unsettled[:0]
 }
 
 func (c *consumer) returnInbox() {
@@ -163,7 +163,7 @@ func (c *consumer) returnInbox() {
 	}
 }
 
-// leave takes the consumer out of the queue's turn.
+// leave removes c from the queue's consumers.
 func (c *consumer) leave() {
 	if !c.attached {
 		return
@@ -182,8 +182,7 @@ func (c *consumer) leave() {
 	}
 }
 
-// detach ends the consumer, also after a panic of its handler: all it has
-// returns to the queue.
+// detach ends the consumer, also after a panic of its handler, and requeues all it has.
 func (c *consumer) detach() {
 	s := c.conn.store
 	s.mu.Lock()
@@ -193,12 +192,12 @@ func (c *consumer) detach() {
 
 func (c *consumer) end() {
 	c.leave()
-	c.giveBack()
+	c.requeueAll()
 	c.queue.feed()
 	delete(c.conn.consumers, c)
 }
 
-// finish hands out nothing more and waits until all that was is settled.
+// finish stops delivering and waits until all is settled.
 func (c *consumer) finish() {
 	s := c.conn.store
 	s.mu.Lock()
@@ -222,7 +221,7 @@ func (c *consumer) idle() bool {
 	return c.open == 0
 }
 
-func (c *consumer) hasRoom() bool { return c.inbox.len()+len(c.held) < c.prefetch }
+func (c *consumer) hasRoom() bool { return c.inbox.len()+len(c.unsettled) < c.prefetch }
 
 func (c *consumer) wakeUp() {
 	select {

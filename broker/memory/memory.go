@@ -1,9 +1,5 @@
-// Package memory is a broker inside the process: the promises of package broker
-// with nothing installed, for the demo and for tests of whole fleets. What is in
-// it ends with the process.
-//
-// It starts no goroutine that outlives its work and uses only channels, mutexes
-// and timers, so it runs under testing/synctest.
+// Package memory implements broker.Broker inside the process, for the demo and for
+// tests of fleets. Its queues end with the process. It runs under testing/synctest.
 package memory
 
 import (
@@ -14,19 +10,17 @@ import (
 	"switchboard/broker"
 )
 
-// DefaultMaxBytes is how much all queues together hold unless Settings say otherwise.
+// DefaultMaxBytes is the default of Settings.MaxBytes.
 const DefaultMaxBytes = 256 << 20
 
-// DefaultPublishWindow is how many confirms may be outstanding on one connection
-// unless Settings say otherwise.
+// DefaultPublishWindow is the default of Settings.PublishWindow.
 const DefaultPublishWindow = 1000
 
 // Settings of a memory broker; the zero value is ready to use.
 type Settings struct {
-	// MaxBytes bounds what all queues and delays hold together: bodies,
-	// headers and a little for each. At the limit publishing blocks until
-	// consumers have made room, as it would on RabbitMQ at its memory limit,
-	// and State says so in Blocked.
+	// MaxBytes bounds the bodies and headers of all queues and delays together.
+	// At the limit publishing blocks, as on RabbitMQ at its memory limit, and
+	// State.Blocked says so.
 	MaxBytes int64
 	// PublishWindow bounds the callbacks of PublishAsync not yet run.
 	PublishWindow int
@@ -41,7 +35,7 @@ type Broker struct {
 	closeOnce sync.Once
 
 	// Guarded by store.mu.
-	refuses     bool // Close has begun: nothing more is published
+	closing     bool // Close has begun: nothing more is published
 	outstanding int  // callbacks of PublishAsync not yet run
 	waiting     int  // publishers waiting for room
 	cuts        int
@@ -61,8 +55,7 @@ func New(s Settings) *Broker {
 	return connect(newStore(s.MaxBytes), s.PublishWindow)
 }
 
-// Connect opens another connection to the same queues. What is unsettled on it
-// returns to its queue when it, and only it, is closed.
+// Connect opens another connection to the same queues.
 func (b *Broker) Connect() *Broker { return connect(b.store, b.window) }
 
 func connect(s *store, window int) *Broker {
@@ -79,15 +72,14 @@ func connect(s *store, window int) *Broker {
 	}
 }
 
-// Cut does what a lost connection would: all that is unsettled returns to its
-// queue at once, to come again with Redelivered set, and settling it later does
-// nothing. Consumers go on.
+// Cut does what a lost connection does: all that is unsettled is requeued at once and
+// comes again with Redelivered set; settling it later does nothing. Consumers go on.
 func (b *Broker) Cut() {
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
 	b.cuts++
 	for c := range b.consumers {
-		c.giveBack()
+		c.requeueAll()
 		c.queue.feed()
 	}
 }
@@ -96,8 +88,8 @@ func (b *Broker) Cut() {
 func (b *Broker) State() broker.State {
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
-	st := broker.State{Connected: !b.refuses, Reconnects: b.cuts}
-	if b.refuses {
+	st := broker.State{Connected: !b.closing, Reconnects: b.cuts}
+	if b.closing {
 		st.LastError = broker.ErrClosed
 	}
 	if b.waiting > 0 {
@@ -117,7 +109,7 @@ func (b *Broker) drain(ctx context.Context) error {
 	s := b.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b.refuses = true
+	b.closing = true
 	s.changed.broadcast()
 	for b.outstanding > 0 {
 		if err := s.waitChange(ctx); err != nil {

@@ -132,7 +132,7 @@ func TestPublishWindow(t *testing.T) {
 }
 
 // BenchmarkHop is a body's way from a publisher through a queue to a consumer
-// that lets go of it.
+// that acknowledges it.
 func BenchmarkHop(b *testing.B) {
 	m := memory.New(memory.Settings{})
 	defer m.Close(b.Context())

@@ -34,7 +34,7 @@ func (b *Broker) PublishAsync(ctx context.Context, p broker.Publication, done fu
 }
 
 func (b *Broker) waitWindow(ctx context.Context) error {
-	for b.outstanding >= b.window && !b.refuses {
+	for b.outstanding >= b.window && !b.closing {
 		if err := b.store.waitChange(ctx); err != nil {
 			return fmt.Errorf("waiting for outstanding confirms: %w", err)
 		}
@@ -94,13 +94,13 @@ func (b *Broker) publish(ctx context.Context, p broker.Publication) error {
 	return nil
 }
 
-// admit waits until there is room and says which queues the body goes to.
+// admit waits for room and returns the queues that the body goes to.
 func (b *Broker) admit(ctx context.Context, p broker.Publication, cost int64) ([]*queue, error) {
 	s := b.store
 	b.waiting++
 	defer func() { b.waiting-- }()
 	for {
-		if b.refuses {
+		if b.closing {
 			return nil, fmt.Errorf("publishing to %q: %w", p.Destination(), broker.ErrClosed)
 		}
 		queues := s.route(p)

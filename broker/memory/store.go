@@ -11,12 +11,11 @@ import (
 	"switchboard/broker"
 )
 
-// itemOverhead is what a body costs besides its bytes, so that empty ones are
-// bounded too.
+// itemOverhead is what a body costs besides its bytes: empty bodies are bounded too.
 const itemOverhead = 128
 
-// store is what all connections share. One mutex guards all of it, and the
-// state of every queue and consumer: each operation is a few hundred nanoseconds.
+// store is what all connections share. One mutex guards it, every queue and every
+// consumer: each operation takes a few hundred nanoseconds.
 type store struct {
 	max int64
 
@@ -40,7 +39,7 @@ func newStore(limit int64) *store {
 	}
 }
 
-// signal wakes everybody who waits for a change. Guarded by the store's mutex.
+// signal wakes all that wait for a change. Guarded by the store's mutex.
 type signal struct{ ch chan struct{} }
 
 func (s *signal) wait() <-chan struct{} {
@@ -57,7 +56,7 @@ func (s *signal) broadcast() {
 	}
 }
 
-// waitChange gives up the mutex until something has changed or ctx ends.
+// waitChange releases the mutex until something has changed or ctx ends.
 func (s *store) waitChange(ctx context.Context) error {
 	ch := s.changed.wait()
 	s.mu.Unlock()
@@ -70,7 +69,7 @@ func (s *store) waitChange(ctx context.Context) error {
 	}
 }
 
-// content is a body as published; the queues it is on share it and nobody changes it.
+// content is a body as published. Its queues share it, and nobody changes it.
 type content struct {
 	key     string
 	body    []byte
@@ -85,8 +84,8 @@ type item struct {
 	redelivered bool
 }
 
-// queue keeps bodies in order. What returns was taken from the head, so all of
-// returned goes before all of ready.
+// queue keeps bodies in order. Requeued bodies came from the head, so all of returned
+// precede all of ready.
 type queue struct {
 	store     *store
 	name      string
@@ -132,7 +131,7 @@ func (q *queue) putBack(it item) {
 	q.returned = slices.Insert(q.returned, at, it)
 }
 
-// feed hands what is ready to the consumers in turn, as far as their prefetch allows.
+// feed assigns ready bodies to the consumers in turn, as far as their prefetch allows.
 func (q *queue) feed() {
 	for q.len() > 0 {
 		c := q.nextConsumer()
@@ -174,7 +173,7 @@ func (s *store) declare(q broker.Queue) (*queue, error) {
 		s.queues[q.Name] = have
 	}
 	if have.temporary != q.Temporary || have.temporary && len(have.consumers) > 0 {
-		return nil, fmt.Errorf("declaring queue %q: it is somebody's temporary one, or to be: %w", q.Name, broker.ErrQueueMismatch)
+		return nil, fmt.Errorf("declaring queue %q: it is, or would be, the temporary queue of one consumer: %w", q.Name, broker.ErrQueueMismatch)
 	}
 	if have.kind != kind {
 		return nil, fmt.Errorf("declaring queue %q as %s: it is %s: %w", q.Name, kind, have.kind, broker.ErrQueueMismatch)
@@ -217,8 +216,8 @@ func (s *store) delay(queue string, c *content, d time.Duration) {
 	e.timer = time.AfterFunc(d, func() { s.arrive(e) })
 }
 
-// arrive puts a delayed body onto its queue. Like RabbitMQ's dead-lettering it
-// drops the body when the queue was deleted meanwhile.
+// arrive moves a delayed body to its queue. Like RabbitMQ's dead-lettering it drops
+// the body when the queue was deleted meanwhile.
 func (s *store) arrive(e *delayed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,8 +232,8 @@ func (s *store) arrive(e *delayed) {
 	s.free(e.content.cost)
 }
 
-// suspendDelays stops the timers when nobody is connected; resumeDelays sets
-// them again, so that delayed bodies are as durable as the others.
+// suspendDelays stops the timers while nobody is connected; resumeDelays sets them
+// again. Delayed bodies are as durable as the others.
 func (s *store) suspendDelays() {
 	for e := range s.delayed {
 		e.timer.Stop()

@@ -6,21 +6,20 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// acks sends what the handlers of one channel's deliveries say about them, in as
-// few frames as it can: all below the oldest unsettled delivery go in one
-// acknowledgement (multiple), those beyond it one by one, so that one slow
-// handler does not hold back the others' room in the prefetch.
+// acks acknowledges one channel's deliveries in as few frames as it can: all below
+// the oldest unsettled delivery by one frame (multiple), those above it one by
+// one, so that a slow handler does not hold the others' room in the prefetch.
 type acks struct {
 	ch      acker
 	metrics *metrics
 	wake    chan struct{}
 
 	mu       sync.Mutex
-	oldest   *unsettled // of a list in the order of the tags
+	oldest   *unsettled // of a list ordered by tag
 	newest   *unsettled
 	settled  []uint64 // to be acknowledged
 	requeued []uint64
-	idle     chan struct{} // closed when nothing is unsettled and all is sent; nil when nobody waits
+	idle     chan struct{} // closed once all is settled and sent; nil while nobody waits
 	sending  bool
 	stopped  bool
 }
@@ -33,7 +32,7 @@ type acker interface {
 
 var _ acker = (*amqp.Channel)(nil)
 
-// unsettled is a delivery in a handler's hands.
+// unsettled is a delivery that its handler has not settled.
 type unsettled struct {
 	tag        uint64
 	prev, next *unsettled
@@ -44,7 +43,7 @@ func newAcks(ch acker, m *metrics) *acks {
 	return &acks{ch: ch, metrics: m, wake: make(chan struct{}, 1)}
 }
 
-// add takes note of a delivery; tags come in ascending order.
+// add adds a delivery; tags ascend.
 func (a *acks) add(tag uint64) *unsettled {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,7 +57,7 @@ func (a *acks) add(tag uint64) *unsettled {
 	return u
 }
 
-// settle takes the first verdict; it says whether this was it.
+// settle reports whether this call was the first for u, which alone counts.
 func (a *acks) settle(u *unsettled, requeue bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -97,7 +96,7 @@ func (a *acks) signal() {
 	}
 }
 
-// stop lets run send what is left and end.
+// stop ends run after it has sent what is left.
 func (a *acks) stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,16 +104,16 @@ func (a *acks) stop() {
 	a.signal()
 }
 
-// run sends until stop, or parting is closed. Frames of a channel that is gone
-// are dropped: RabbitMQ has put its deliveries back already.
-func (a *acks) run(parting <-chan struct{}) {
+// run sends until stop, or until draining is closed. Errors of a closed channel do
+// not matter: RabbitMQ has requeued its deliveries.
+func (a *acks) run(draining <-chan struct{}) {
 	var acked, requeued []uint64
 	for {
 		select {
 		case <-a.wake:
-		case <-parting:
+		case <-draining:
 			a.stop()
-			parting = nil
+			draining = nil
 		}
 		for {
 			var below uint64
@@ -149,7 +148,7 @@ func (a *acks) take(acked, requeued []uint64) (newAcked, newRequeued []uint64, b
 }
 
 func (a *acks) send(acked, requeued []uint64, below uint64) {
-	// First: a multiple acknowledgement would take these along.
+	// First: a multiple acknowledgement would include these.
 	for _, tag := range requeued {
 		a.ch.Nack(tag, false, true)
 	}
@@ -169,7 +168,7 @@ func (a *acks) send(acked, requeued []uint64, below uint64) {
 	a.metrics.acks.Add(float64(len(acked)))
 }
 
-// whenIdle is closed once everything is settled and sent.
+// whenIdle returns a channel that is closed once all is settled and sent.
 func (a *acks) whenIdle() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()

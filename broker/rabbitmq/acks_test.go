@@ -121,9 +121,9 @@ func TestAcksTogether(t *testing.T) {
 		l.outstanding = append(l.outstanding, tag+1)
 		a.settle(a.add(tag+1), false)
 	}
-	parting := make(chan struct{})
-	close(parting)
-	a.run(parting)
+	draining := make(chan struct{})
+	close(draining)
+	a.run(draining)
 	if l.frames != 1 || len(l.outstanding) != 0 {
 		t.Fatalf("%d frames, %d outstanding", l.frames, len(l.outstanding))
 	}

@@ -11,9 +11,9 @@ import (
 	"switchboard/internal/backoff"
 )
 
-// onChannel runs op on a channel of its own of the consuming connection, again
-// and again while connections are lost. A call to a broker that does not answer
-// is left behind when ctx ends; it ends with the connection.
+// onChannel runs op on a new channel of the consuming connection, again after a lost
+// connection. When ctx ends while RabbitMQ does not answer, op is abandoned: it
+// ends with its connection.
 func (b *Broker) onChannel(ctx context.Context, op func(*amqp.Channel) error) error {
 	for {
 		if b.isClosing() {
@@ -97,8 +97,7 @@ func (b *Broker) Inspect(ctx context.Context, queue string) (info broker.Info, e
 	return info, nil
 }
 
-// Delayed implements broker.Admin. Steps of the ladder that nobody needed yet
-// are not there; RabbitMQ closes a channel over each.
+// Delayed implements broker.Admin. Delay queues exist from their first use on.
 func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
 	for _, step := range b.delays.steps {
 		for _, kind := range [...]broker.QueueType{broker.Classic, broker.Quorum} {
@@ -112,7 +111,7 @@ func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// inspect asks for a queue without making it; its arguments do not matter then.
+// inspect asks for a queue without declaring it, so its arguments do not matter.
 func inspect(ch *amqp.Channel, queue string) (amqp.Queue, error) {
 	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 	if err != nil {
@@ -133,8 +132,8 @@ func (b *Broker) Purge(ctx context.Context, queue string) (n int, err error) {
 	return n, nil
 }
 
-// Delete implements broker.Admin. A queue that is not there is deleted already.
-// Consumers of the queue declare it again and go on.
+// Delete implements broker.Admin. It succeeds when there is no such queue. Running
+// consumers of the queue declare it again.
 func (b *Broker) Delete(ctx context.Context, queue string) error {
 	b.topology.forget(queue)
 	b.delays.forget(queue)
@@ -148,10 +147,10 @@ func (b *Broker) Delete(ctx context.Context, queue string) error {
 	return nil
 }
 
-// Browse implements broker.Admin. What it looks at is unsettled until the last
-// visit has returned, so consumers meanwhile see only what lies behind; kept
-// bodies then are where they were, and count as redelivered. A connection lost
-// meanwhile ends it with ErrLost: all bodies are back but those removed so far.
+// Browse implements broker.Admin. All visited bodies are unsettled until the last
+// visit returns; consumers see only those behind meanwhile. Kept bodies return to
+// their place, marked as redelivered. A lost connection ends it with ErrLost; all
+// bodies but those removed are back then.
 func (b *Broker) Browse(ctx context.Context, queue string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) error {
 	s, err := b.consume.get(ctx, false)
 	if err != nil {

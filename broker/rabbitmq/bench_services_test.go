@@ -24,7 +24,7 @@ const (
 )
 
 // BenchmarkForward moves 20,000 bodies from one queue to another: consume,
-// publish, let go when confirmed; through this package and, as a yardstick,
+// publish, ack when confirmed; through this package and, as a yardstick,
 // through a bare loop as a sensible user of amqp091-go would write it. They take
 // turns, because the machine's mood changes; the ratio is of the medians.
 //

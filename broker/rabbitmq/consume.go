@@ -20,14 +20,14 @@ type consumer struct {
 	prefetch int
 	handle   func(*broker.Delivery)
 	declared bool          // at least once
-	open     atomic.Int64  // handed out and not settled, those of lost connections too
+	open     atomic.Int64  // unsettled deliveries, also of lost connections
 	settled  chan struct{} // wakes finish
 }
 
 // consumerTag names the one consumer of a channel.
 const consumerTag = "switchboard"
 
-// errQueueGone: RabbitMQ has ended the consumer, as it does when the queue is deleted.
+// errQueueGone says that RabbitMQ ended the consumer, as when its queue is deleted.
 var errQueueGone = errors.New("RabbitMQ cancelled the consumer")
 
 // Consume implements broker.Consumer.
@@ -40,8 +40,8 @@ func (b *Broker) Consume(ctx context.Context, q broker.Queue, prefetch int, hand
 	}
 	c := &consumer{broker: b, spec: q, prefetch: prefetch, handle: handle, settled: make(chan struct{}, 1)}
 	if !q.Temporary {
-		b.attendance.begin(c)
-		defer b.attendance.end(c)
+		b.tracker.begin(c)
+		defer b.tracker.end(c)
 	}
 	if err := c.run(ctx); err != nil {
 		return fmt.Errorf("consuming queue %q: %w", q.Name, err)
@@ -60,7 +60,7 @@ func (c *consumer) run(ctx context.Context) error {
 			if some, err = c.once(ctx, s); some {
 				retry.Reset()
 			}
-			if c.hopeless(err) {
+			if c.isFatal(err) {
 				return err
 			}
 		}
@@ -78,18 +78,17 @@ func (c *consumer) run(ctx context.Context) error {
 	}
 }
 
-// hopeless errors are returned: waiting cannot mend them. That a temporary queue
-// is another's can be: RabbitMQ may not have noticed yet that the connection it
-// belonged to is gone.
-func (c *consumer) hopeless(err error) bool {
+// isFatal reports whether waiting cannot mend err. It can mend a temporary queue
+// that is locked: RabbitMQ may not have noticed yet that its connection is gone.
+func (c *consumer) isFatal(err error) bool {
 	if c.spec.Temporary && c.declared && hasCode(err, amqp.ResourceLocked) {
 		return false
 	}
 	return errors.Is(err, broker.ErrQueueMismatch) || errors.Is(err, errPermission)
 }
 
-// once consumes through one connection until that is lost or ctx ends. It says
-// whether it handed out any.
+// once consumes through one connection until that is lost or ctx ends. It reports
+// whether it delivered anything.
 func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) {
 	if c.broker.isClosing() {
 		return false, broker.ErrClosed
@@ -104,7 +103,7 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	if err := declareQueue(ch, q); err != nil {
 		return false, err
 	}
-	if !q.Temporary { // those live and die with their consumer's connection
+	if !q.Temporary { // those end with their connection
 		c.broker.topology.add(q)
 	}
 	c.declared = true
@@ -115,21 +114,21 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	if err != nil {
 		return false, fmt.Errorf("starting: %w", explain(err))
 	}
-	c.broker.attendance.mark(c, true)
-	defer c.broker.attendance.mark(c, false)
+	c.broker.tracker.mark(c, true)
+	defer c.broker.tracker.mark(c, false)
 	acks := newAcks(ch, c.broker.metrics)
-	if !c.broker.consumers.goFunc(func() { acks.run(c.broker.parting) }) {
+	if !c.broker.consumers.goFunc(func() { acks.run(c.broker.draining) }) {
 		return false, broker.ErrClosed
 	}
 	defer acks.stop()
-	if some, err = c.handOut(ctx, deliveries, acks); err != nil {
+	if some, err = c.deliver(ctx, deliveries, acks); err != nil {
 		return some, whyClosed(closes, err)
 	}
-	return some, c.windUp(s, ch, deliveries, acks)
+	return some, c.cancel(s, ch, deliveries, acks)
 }
 
-// queue is what to declare: at first what was asked for; then what has become
-// of that, so that a key taken away meanwhile does not come back.
+// queue returns what to declare: first what was asked for, later what the topology
+// has, so that a key that was unbound meanwhile stays unbound.
 func (c *consumer) queue() broker.Queue {
 	if c.declared {
 		if q, known := c.broker.topology.get(c.spec.Name); known {
@@ -139,7 +138,7 @@ func (c *consumer) queue() broker.Queue {
 	return c.spec
 }
 
-// whyClosed is the reason RabbitMQ gave for closing the channel, if it did.
+// whyClosed returns RabbitMQ's reason for closing the channel, or err.
 func whyClosed(closes <-chan *amqp.Error, err error) error {
 	select {
 	case e, ok := <-closes:
@@ -151,8 +150,8 @@ func whyClosed(closes <-chan *amqp.Error, err error) error {
 	return err
 }
 
-// handOut calls the handler until the deliveries end, with an error, or ctx does.
-func (c *consumer) handOut(ctx context.Context, deliveries <-chan amqp.Delivery, acks *acks) (some bool, err error) {
+// deliver calls the handler until ctx ends, or the deliveries do: errQueueGone.
+func (c *consumer) deliver(ctx context.Context, deliveries <-chan amqp.Delivery, acks *acks) (some bool, err error) {
 	for {
 		select {
 		case d, more := <-deliveries:
@@ -166,7 +165,7 @@ func (c *consumer) handOut(ctx context.Context, deliveries <-chan amqp.Delivery,
 				return some, errQueueGone
 			}
 			some = true
-			c.handOne(&d, acks)
+			c.deliverOne(&d, acks)
 		case <-ctx.Done():
 			return some, nil
 		case <-c.broker.closing:
@@ -175,7 +174,7 @@ func (c *consumer) handOut(ctx context.Context, deliveries <-chan amqp.Delivery,
 	}
 }
 
-func (c *consumer) handOne(d *amqp.Delivery, acks *acks) {
+func (c *consumer) deliverOne(d *amqp.Delivery, acks *acks) {
 	u := acks.add(d.DeliveryTag)
 	c.open.Add(1)
 	c.handle(broker.NewDelivery(convert(c.spec.Name, d), func(requeue bool) {
@@ -188,9 +187,9 @@ func (c *consumer) handOne(d *amqp.Delivery, acks *acks) {
 	}))
 }
 
-// windUp cancels the consumer, returns what was not handed out, and waits until
-// the rest is settled and RabbitMQ knows.
-func (c *consumer) windUp(s *session, ch *amqp.Channel, deliveries <-chan amqp.Delivery, acks *acks) error {
+// cancel ends the consumer, requeues what no handler was given, and waits until the
+// rest is settled and RabbitMQ knows.
+func (c *consumer) cancel(s *session, ch *amqp.Channel, deliveries <-chan amqp.Delivery, acks *acks) error {
 	if err := ch.Cancel(consumerTag, false); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
@@ -202,17 +201,17 @@ func (c *consumer) windUp(s *session, ch *amqp.Channel, deliveries <-chan amqp.D
 		return nil
 	case <-s.gone:
 		return s.reason
-	case <-c.broker.parting:
+	case <-c.broker.draining:
 		return broker.ErrClosed
 	}
 }
 
-// finish waits until the handlers are done with what they were given.
+// finish waits until the handlers have settled what they were given.
 func (c *consumer) finish() {
 	for c.open.Load() > 0 {
 		select {
 		case <-c.settled:
-		case <-c.broker.parting:
+		case <-c.broker.draining:
 			return
 		}
 	}

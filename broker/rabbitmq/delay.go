@@ -14,30 +14,28 @@ import (
 	"switchboard/broker"
 )
 
-// The ladder of delays. Each step is a fanout exchange and a durable queue of its
-// own, made on first use, for instance switchboard.delay.9s, from which bodies
-// whose time has come are dead-lettered to the default exchange: the routing key
-// is still the name of the queue they were meant for, so a retry returns to that
-// queue alone, although other queues may be bound to the key it first came with.
+// Each step of delay is a fanout exchange and a durable queue, declared on first use,
+// such as switchboard.delay.9s. RabbitMQ dead-letters expired bodies from it to the
+// default exchange. Their routing key is the name of the target queue, so a retry
+// returns to that queue alone.
 //
-// RabbitMQ lets bodies expire only at the head of a queue, so one may wait for
-// those before it; none of them waits longer than the step, and so neither does
-// it. The delay of each body is drawn from 80 to 100 % of what was asked, so
-// that what failed together does not come back together.
+// Bodies expire only at the head of a queue, so one may wait for those before it,
+// but none longer than the step. The delay of each body is drawn from 80 to 100 % of
+// what was asked: what failed together does not come back together.
 //
-// A body whose target is deleted while it is delayed has nowhere to go and is
-// dropped by RabbitMQ (kept, for quorum queues). The target is therefore
-// declared again before each delayed publication; what remains is an operator
-// who deletes a queue on purpose.
+// Between quorum queues, dead-lettering is at-least-once: a body stays on the delay
+// queue until its target has it. Between classic queues it is not: RabbitMQ loses a
+// body whose target was deleted, and bodies that expire while it is killed. The
+// target is therefore declared again before each delayed publication.
 const (
 	delayPrefix     = "switchboard.delay."
 	delayJitter     = 0.2
 	delayRoundedUp  = time.Millisecond
-	targetFreshness = time.Second // a target seen this short a while ago is there
+	targetFreshness = time.Second // how long a declared target is taken to exist
 )
 
-// steps returns the ladder: powers of three seconds, as retries grow, and useful
-// ones between and above.
+// steps returns the delays there are: powers of three seconds, as retries grow, and
+// common ones between and above.
 func steps() []time.Duration {
 	var s []time.Duration
 	for _, seconds := range []int{
@@ -49,14 +47,14 @@ func steps() []time.Duration {
 	return s
 }
 
-// route is how a publication travels.
+// route is where a publication is sent.
 type route struct {
 	exchange   string
 	key        string
 	expiration string // milliseconds; empty without delay
 }
 
-// delays knows which steps and targets are there.
+// delays knows which steps and targets are declared.
 type delays struct {
 	broker *Broker
 	steps  []time.Duration
@@ -74,7 +72,7 @@ func newDelays(b *Broker) *delays {
 	return &delays{broker: b, steps: steps(), seen: make(map[delayTarget]time.Time)}
 }
 
-// reset forgets what is there: the broker may be another one now.
+// reset forgets what is declared: RabbitMQ may be another one now.
 func (d *delays) reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -91,7 +89,7 @@ func (d *delays) forget(queue string) {
 	}
 }
 
-// route says how p travels, after making sure that a delay leads somewhere.
+// route returns where to send p. It declares the delay's queue and target first.
 func (d *delays) route(ctx context.Context, p broker.Publication) (route, error) {
 	switch {
 	case p.Queue == "":
@@ -126,7 +124,7 @@ func (d *delays) note(t delayTarget) {
 	d.seen[t] = time.Now()
 }
 
-// stepName keeps quorum queues' bodies on quorum queues while they wait.
+// stepName names the delay queue for targets of type t.
 func stepName(step time.Duration, t broker.QueueType) string {
 	name := fmt.Sprintf("%s%ds", delayPrefix, int(step.Seconds()))
 	if t == broker.Quorum {
@@ -165,8 +163,7 @@ func delayArgs(step time.Duration, t broker.QueueType) amqp.Table {
 	args := amqp.Table{"x-message-ttl": step.Milliseconds(), "x-dead-letter-exchange": ""}
 	if t == broker.Quorum {
 		args["x-queue-type"] = "quorum"
-		// A body stays until its target has it (RabbitMQ 3.10 and later);
-		// RabbitMQ wants reject-publish for that.
+		// At-least-once needs reject-publish, and RabbitMQ 3.10.
 		args["x-dead-letter-strategy"] = "at-least-once"
 		args["x-overflow"] = "reject-publish"
 	}

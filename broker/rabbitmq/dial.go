@@ -84,8 +84,8 @@ func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, *sock
 	return conn, sock, nil
 }
 
-// guardReading sets the first deadline for reading; the library moves it on with
-// each frame, but would wait for ever if none came any more after the handshake.
+// guardReading sets the first read deadline. The library sets the next ones with
+// each frame, but none before the first.
 func guardReading(s *socket, c *amqp.Connection) {
 	if hb := c.Config.Heartbeat; hb > 0 {
 		s.Conn.SetReadDeadline(time.Now().Add(3 * hb))

@@ -79,7 +79,7 @@ func TestForeignBodies(t *testing.T) {
 	}
 	for name := range got.Headers {
 		if _, known := want[name]; !known && name != "decimal" {
-			t.Errorf("header %s was handed on", name)
+			t.Errorf("header %s was delivered", name)
 		}
 	}
 }

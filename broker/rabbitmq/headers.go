@@ -11,9 +11,8 @@ import (
 	"switchboard/broker"
 )
 
-// reserved are headers with a meaning to RabbitMQ itself. It writes the first
-// ones; CC and BCC would send the body elsewhere too, and close the channel when
-// they are not lists. None of them is the publisher's, so none is handed on.
+// reserved are headers with a meaning to RabbitMQ. It writes most of them; CC and BCC
+// would copy the body to other queues. They are neither sent nor delivered.
 var reserved = map[string]bool{
 	"x-death": true, "x-first-death-exchange": true, "x-first-death-queue": true, "x-first-death-reason": true,
 	"x-last-death-exchange": true, "x-last-death-queue": true, "x-last-death-reason": true,
@@ -33,8 +32,8 @@ func toTable(h broker.Headers) amqp.Table {
 	return t
 }
 
-// fromTable turns header values of any AMQP type into text; other workers may
-// have sent anything.
+// fromTable converts header values of any AMQP type to text: other programs may send
+// any.
 func fromTable(t amqp.Table) broker.Headers {
 	if len(t) == 0 {
 		return nil

@@ -15,21 +15,19 @@ import (
 	"switchboard/internal/backoff"
 )
 
-// How soon a lost connection is tried again: the delay doubles from the first to
-// the longest, and each is jittered down to a half, so that a fleet does not
-// come back as one. A connection that lasted begins anew.
+// How soon a lost connection is tried again. After a connection that lasted, the
+// delays begin anew.
 const (
 	firstRetry   = 100 * time.Millisecond
 	longestRetry = 5 * time.Second
 	lasted       = 250 * time.Millisecond
 )
 
-// refusalsNeeded: RabbitMQ refuses a login by hanging up without a word (the
-// client library cannot ask for more), as a broker that goes down would. Twice
-// in a row is taken for a refusal.
+// refusalsNeeded is how many refusals in a row make a refused login: RabbitMQ hangs
+// up without a reason, as a broker that goes down does.
 const refusalsNeeded = 2
 
-// errLogin is wrapped into what is said of a refused login.
+// errLogin is wrapped into the error of a refused login.
 var errLogin = errors.New("RabbitMQ refuses the login: check user, password and vhost in the URL, and the user's permissions")
 
 // link keeps one connection up.
@@ -41,7 +39,7 @@ type link struct {
 	metrics *metrics
 
 	mu         sync.Mutex
-	session    *session // nil while there is none to be used
+	session    *session // nil while there is none
 	changed    chan struct{}
 	err        error // why there is none
 	refusals   int
@@ -119,14 +117,14 @@ func (l *link) once(ctx context.Context, serve func(context.Context, *session) e
 	return err
 }
 
-// watch reads all that the connection has to tell, until it is closed.
+// watch reads the connection's notifications until it is closed.
 func (l *link) watch(s *session, closes <-chan *amqp.Error, blocks <-chan amqp.Blocking) {
 	for {
 		select {
 		case e, open := <-closes:
 			if open && s.reason == nil {
 				s.reason = e
-				continue // until the library has let go of everything
+				continue // until the library has closed all channels
 			}
 			l.setBlocked("")
 			close(s.gone)
@@ -167,7 +165,7 @@ func (l *link) setBlocked(reason string) {
 	l.broadcast()
 }
 
-// offer makes a connection that is set up available to get.
+// offer lets get return a connection that is set up.
 func (l *link) offer(s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +180,7 @@ func (l *link) offer(s *session) {
 	l.broadcast()
 }
 
-// down notes that there is no connection and why. It says whether there was one
+// down records that there is no connection and why. It reports whether there was one
 // that lasted.
 func (l *link) down(ctx context.Context, err error) bool {
 	l.mu.Lock()
@@ -209,9 +207,8 @@ func (l *link) down(ctx context.Context, err error) bool {
 	return was && time.Since(l.up) > lasted
 }
 
-// refused tells a login that RabbitMQ does not accept from a lost connection.
-// What else is not allowed, a connection over the limit or a vhost that is not
-// there yet, may be some time later.
+// refused reports whether err is a refused login and not a lost connection. Other
+// reasons may pass: too many connections, a vhost that does not exist yet.
 func refused(err error) bool {
 	var e *amqp.Error
 	if !errors.As(err, &e) {
@@ -231,8 +228,8 @@ func (l *link) state() linkState {
 	return linkState{connected: l.session != nil, blocked: l.blocked, reconnects: l.reconnects, err: l.err}
 }
 
-// get waits for a connection. It fails when ctx ends, at Close, and, for those
-// who cannot wait out a refused login, with errLogin.
+// get waits for a connection until ctx ends or Close is called. With failRefused, a
+// refused login fails with errLogin.
 func (l *link) get(ctx context.Context, failRefused bool) (*session, error) {
 	for {
 		l.mu.Lock()
@@ -250,7 +247,7 @@ func (l *link) get(ctx context.Context, failRefused bool) (*session, error) {
 	}
 }
 
-// pause waits for a change; an error says what was waited for in vain.
+// pause waits for a change; its error says what did not happen.
 func (l *link) pause(ctx context.Context, changed <-chan struct{}) error {
 	select {
 	case <-changed:

@@ -29,8 +29,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		blockings:   register(r, &errs, prometheus.NewCounter(counter("blockings_total", "How often RabbitMQ took no bodies for a while."))),
 		published:   register(r, &errs, prometheus.NewCounterVec(counter("published_total", "Publications by outcome: confirmed, unroutable, refused, lost, invalid."), []string{outcome})),
 		outstanding: register(r, &errs, prometheus.NewGauge(gauge("confirms_outstanding", "Publications RabbitMQ has not confirmed yet."))),
-		acks:        register(r, &errs, prometheus.NewCounter(counter("acks_total", "Bodies let go of."))),
-		ackBatches:  register(r, &errs, prometheus.NewCounter(counter("ack_batches_total", "Acknowledgements sent; each lets go of one body or more."))),
+		acks:        register(r, &errs, prometheus.NewCounter(counter("acks_total", "Deliveries acknowledged."))),
+		ackBatches:  register(r, &errs, prometheus.NewCounter(counter("ack_batches_total", "Acknowledgement frames sent, each for one delivery or more."))),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("registering the broker's metrics: %w", err)

@@ -13,14 +13,14 @@ import (
 	"switchboard/internal/backoff"
 )
 
-// publisher hands publications to the channel that is up, and waits while none is.
+// publisher publishes through the channel that is up, and waits while none is.
 type publisher struct {
-	broker *Broker
-	slots  chan struct{}  // one for each confirm outstanding
-	fates  sync.WaitGroup // outlets that still have callbacks to run
+	broker    *Broker
+	slots     chan struct{}  // one for each confirm outstanding
+	callbacks sync.WaitGroup // goroutines that still run them
 
 	mu      sync.Mutex
-	outlet  *outlet // nil while there is none
+	channel *confirmChannel // nil while there is none
 	changed chan struct{}
 }
 
@@ -35,14 +35,14 @@ func (b *Broker) Publish(ctx context.Context, p broker.Publication) error {
 		if err := b.publisher.publish(ctx, p, func(err error) { result <- err }); errors.Is(err, broker.ErrLost) {
 			continue
 		} else if err != nil {
-			return b.notHandedOver(p, err)
+			return b.unpublished(p, err)
 		}
 		select {
 		case err := <-result:
 			if !errors.Is(err, broker.ErrLost) {
 				return err
 			}
-			// Publishing again waits for the next connection by itself.
+			// The next round waits for a connection.
 		case <-ctx.Done():
 			return fmt.Errorf("publishing to %q: waiting for the confirm: %w", p.Destination(), ctx.Err())
 		}
@@ -52,19 +52,18 @@ func (b *Broker) Publish(ctx context.Context, p broker.Publication) error {
 // PublishAsync implements broker.Publisher.
 func (b *Broker) PublishAsync(ctx context.Context, p broker.Publication, done func(error)) {
 	if err := b.publisher.publish(ctx, p, done); err != nil {
-		go done(b.notHandedOver(p, err))
+		go done(b.unpublished(p, err))
 	}
 }
 
-func (b *Broker) notHandedOver(p broker.Publication, err error) error {
+func (b *Broker) unpublished(p broker.Publication, err error) error {
 	if errors.Is(err, broker.ErrInvalid) {
 		b.metrics.published.WithLabelValues("invalid").Inc()
 	}
 	return fmt.Errorf("publishing to %q: %w", p.Destination(), err)
 }
 
-// publish returns an error when the publication was not handed over; done is
-// called otherwise.
+// publish returns an error when p was not sent; otherwise done is called.
 func (u *publisher) publish(ctx context.Context, p broker.Publication, done func(error)) error {
 	if err := p.Check(); err != nil {
 		return err
@@ -79,7 +78,7 @@ func (u *publisher) publish(ctx context.Context, p broker.Publication, done func
 	for {
 		o, err := u.get(ctx)
 		if err == nil {
-			err = o.hand(ctx, p, via, done)
+			err = o.publish(ctx, p, via, done)
 		}
 		switch {
 		case err == nil:
@@ -88,7 +87,7 @@ func (u *publisher) publish(ctx context.Context, p broker.Publication, done func
 			<-u.slots
 			return err
 		}
-		// The channel closed just now; get waits for the next one.
+		// The channel has closed; get waits for the next one.
 	}
 }
 
@@ -111,8 +110,8 @@ func (u *publisher) takeSlot(ctx context.Context) error {
 	}
 }
 
-// get waits for an outlet, and while RabbitMQ takes no bodies.
-func (u *publisher) get(ctx context.Context) (*outlet, error) {
+// get waits for a channel, and while RabbitMQ takes no bodies.
+func (u *publisher) get(ctx context.Context) (*confirmChannel, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -127,7 +126,7 @@ func (u *publisher) get(ctx context.Context) (*outlet, error) {
 	}
 }
 
-func (u *publisher) current() (*outlet, <-chan struct{}) {
+func (u *publisher) current() (*confirmChannel, <-chan struct{}) {
 	l := u.broker.publish
 	l.mu.Lock()
 	blocked, unblocked := l.blocked != "", l.changed
@@ -137,19 +136,19 @@ func (u *publisher) current() (*outlet, <-chan struct{}) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.outlet, u.changed
+	return u.channel, u.changed
 }
 
-func (u *publisher) set(o *outlet) {
+func (u *publisher) set(o *confirmChannel) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.outlet = o
+	u.channel = o
 	close(u.changed)
 	u.changed = make(chan struct{})
 }
 
-// serve keeps an outlet open on a connection: RabbitMQ closes the channel, and
-// only that, for a body it will not take.
+// serve keeps a channel open on a connection: RabbitMQ closes the channel, and only
+// that, over a body that it refuses.
 func (u *publisher) serve(ctx context.Context, s *session) error {
 	for first := true; ; first = false {
 		began := time.Now()
@@ -176,9 +175,9 @@ func (u *publisher) serve(ctx context.Context, s *session) error {
 	}
 }
 
-// open declares what was declared before and opens an outlet, so that nothing
-// published is unroutable because RabbitMQ has forgotten a queue.
-func (u *publisher) open(s *session) (*outlet, error) {
+// open opens a channel and declares again all that was declared, so that nothing is
+// unroutable because RabbitMQ has lost a queue.
+func (u *publisher) open(s *session) (*confirmChannel, error) {
 	if err := withChannel(s, declareExchange); err != nil {
 		return nil, err
 	}
@@ -193,10 +192,10 @@ func (u *publisher) open(s *session) (*outlet, error) {
 			u.broker.log.Error("declaring a queue again", "component", "broker", "queue", q.Name, "error", err)
 		}
 	}
-	return newOutlet(s, u.broker, cap(u.slots), func() { <-u.slots })
+	return newConfirmChannel(s, u.broker, cap(u.slots), func() { <-u.slots })
 }
 
-// drain waits until no confirm is outstanding. It keeps the slots.
+// drain waits until no confirm is outstanding, and keeps the slots.
 func (u *publisher) drain(ctx context.Context) error {
 	for taken := range cap(u.slots) {
 		select {
@@ -206,7 +205,7 @@ func (u *publisher) drain(ctx context.Context) error {
 		}
 		select {
 		case u.slots <- struct{}{}:
-		case <-u.broker.parting:
+		case <-u.broker.draining:
 			return nil // a Close before this one has the slots
 		case <-ctx.Done():
 			return fmt.Errorf("closing with %d confirms outstanding: %w", cap(u.slots)-taken, ctx.Err())

@@ -1,7 +1,6 @@
-// Package rabbitmq is the broker of a fleet that runs as several processes:
-// RabbitMQ 3.10 to 4.x through AMQP 0-9-1. It reconnects by itself, declares
-// again what was declared, and goes on; those above it notice only that it took
-// a while.
+// Package rabbitmq implements broker.Broker on RabbitMQ 3.10 to 4.x by AMQP 0-9-1. It
+// reconnects by itself and declares again what was declared; callers notice only
+// that it took a while.
 package rabbitmq
 
 import (
@@ -22,7 +21,7 @@ const (
 	DefaultPublishWindow = 1000
 )
 
-// closeHandshake bounds the goodbye to a broker that does not answer.
+// closeHandshake bounds closing a connection to a broker that does not answer.
 const closeHandshake = 2 * time.Second
 
 // Settings of a connection to RabbitMQ. Only URL is needed.
@@ -31,8 +30,8 @@ type Settings struct {
 	URL string
 	// Name is how RabbitMQ's management page shows the connections.
 	Name string
-	// Heartbeat is how often an idle connection proves to be alive; one that
-	// is silent for about three times as long is given up. Whole seconds.
+	// Heartbeat is sent on an idle connection, in whole seconds; a connection
+	// that is silent for about three times as long is closed.
 	Heartbeat time.Duration
 	// PublishWindow bounds the confirms outstanding.
 	PublishWindow int
@@ -41,8 +40,8 @@ type Settings struct {
 	Metrics       prometheus.Registerer // none when nil
 }
 
-// TLS are the files of an amqps connection, in PEM. They are read at each
-// connect, so renewed certificates need no restart.
+// TLS are the PEM files of an amqps connection. They are read at each connect, so
+// renewed certificates need no restart.
 type TLS struct {
 	CAFile     string // whom to trust; the system's authorities when empty
 	CertFile   string // the client's certificate, if the broker asks for one
@@ -50,32 +49,31 @@ type TLS struct {
 	ServerName string // as in the broker's certificate; the URL's host when empty
 }
 
-// Broker is RabbitMQ: one connection to publish and one to consume, so that
-// flow control on the one never stops the acknowledgements on the other.
+// Broker has one connection to publish and one to consume, so that flow control on
+// the one never stops the acknowledgements on the other.
 type Broker struct {
 	topology  *topology
 	publisher *publisher
 	publish   *link
-	consume   *link // also for declaring and looking: it is never blocked
+	consume   *link // also for Admin: it is never blocked
 	delays    *delays
 	log       *slog.Logger
 	metrics   *metrics
-	// attendance says who is consuming, and who would like to.
-	attendance attendance
+	tracker   consumerTracker
 
-	closing    chan struct{} // closed when Close begins: nothing new
-	parting    chan struct{} // closed when all confirms are in: the last acknowledgements
+	closing    chan struct{} // closed when Close begins: nothing new is taken
+	draining   chan struct{} // closed once all confirms are in: the last acks are sent
 	stop       context.CancelFunc
 	links      sync.WaitGroup
-	consumers  waitGroup // those who still have acknowledgements to send
+	consumers  waitGroup // that still have acknowledgements to send
 	beginClose sync.Once
 	endClose   sync.Once
 }
 
 var _ broker.Broker = (*Broker)(nil)
 
-// Open begins to connect and returns at once: RabbitMQ need not be up yet. It
-// fails only for settings that can never work.
+// Open begins to connect and returns at once: RabbitMQ need not be up. It fails only
+// for settings that can never work.
 func Open(s Settings) (*Broker, error) {
 	s.setDefaults()
 	dialer, err := newDialer(s)
@@ -92,7 +90,7 @@ func Open(s Settings) (*Broker, error) {
 		log:      s.Logger,
 		metrics:  m,
 		closing:  make(chan struct{}),
-		parting:  make(chan struct{}),
+		draining: make(chan struct{}),
 		stop:     stop,
 	}
 	b.delays = newDelays(b)
@@ -119,7 +117,7 @@ func (s *Settings) setDefaults() {
 	}
 }
 
-// serveConsumers keeps the consuming connection at the consumers' disposal.
+// serveConsumers lets consumers use a connection until it is lost.
 func (b *Broker) serveConsumers(ctx context.Context, s *session) error {
 	ch, err := s.conn.Channel()
 	if err != nil {
@@ -142,7 +140,7 @@ func (b *Broker) State() broker.State {
 		Connected:  p.connected && c.connected,
 		Blocked:    p.blocked,
 		Reconnects: p.reconnects + c.reconnects,
-		Idle:       b.attendance.idle(),
+		Idle:       b.tracker.idle(),
 	}
 	if st.Blocked == "" {
 		st.Blocked = c.blocked
@@ -172,12 +170,12 @@ func (b *Broker) isClosing() bool {
 func (b *Broker) Close(ctx context.Context) error {
 	b.beginClose.Do(func() { close(b.closing) })
 	err := b.publisher.drain(ctx)
-	b.endClose.Do(func() { close(b.parting) })
+	b.endClose.Do(func() { close(b.draining) })
 	if e := b.consumers.wait(ctx); err == nil {
 		err = e
 	}
 	b.stop()
 	b.links.Wait()
-	b.publisher.fates.Wait()
+	b.publisher.callbacks.Wait()
 	return err
 }

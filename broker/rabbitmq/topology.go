@@ -12,14 +12,13 @@ import (
 	"switchboard/broker"
 )
 
-// noDeliveryLimit is as good as none. RabbitMQ 4 drops a quorum queue's body
-// after 20 deliveries unless told otherwise, and nothing may be lost. Its -1 for
-// "none" is refused by 3.x, and all workers must declare the same, whatever they
-// run on: so a number that no body reaches.
+// noDeliveryLimit is a limit that no body reaches. RabbitMQ 4 drops a quorum queue's
+// body after 20 deliveries by default; its -1 for "none" is refused by 3.x, and all
+// workers must declare the same.
 const noDeliveryLimit = 2_000_000_000
 
-// topology is what this process has declared, to be declared again after a
-// lost connection: a broker that lost its disk gets its queues back.
+// topology is what this process has declared, to be declared again after a lost
+// connection: a broker that lost its disk gets its queues back.
 type topology struct {
 	mu     sync.Mutex
 	queues map[string]broker.Queue
@@ -27,7 +26,7 @@ type topology struct {
 
 func newTopology() *topology { return &topology{queues: make(map[string]broker.Queue)} }
 
-// add remembers q with all keys it was ever declared with, and returns that.
+// add adds q and its keys to those it was declared with before, and returns the sum.
 func (t *topology) add(q broker.Queue) broker.Queue {
 	t.mu.Lock()
 	defer t.mu.Unlock()

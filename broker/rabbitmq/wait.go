@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// waitGroup is a sync.WaitGroup one can wait for until a context ends, and that
-// lets nobody in any more once somebody waits.
+// waitGroup is a sync.WaitGroup whose wait ends with a context, and that starts
+// nothing once somebody waits.
 type waitGroup struct {
 	mu      sync.Mutex
 	running int
 	empty   chan struct{} // made by wait, closed when nobody is left
 }
 
-// goFunc runs f unless somebody waits.
+// goFunc runs f on a goroutine, or reports false once somebody waits.
 func (w *waitGroup) goFunc(f func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

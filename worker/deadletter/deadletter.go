@@ -21,8 +21,8 @@ import (
 	"switchboard/worker"
 )
 
-// Letter is a body that was set aside.
-type Letter struct {
+// DeadLetter is a body that was set aside.
+type DeadLetter struct {
 	// ID is 12 hex digits made of the letter itself: it names the letter as
 	// long as it lies there, also where the body has no identifier.
 	ID string `json:"id"`
@@ -49,10 +49,10 @@ type Box interface {
 // or without the suffix.
 func QueueOf(name string) string { return strings.TrimSuffix(name, broker.DeadSuffix) }
 
-func read(d *broker.Delivery) Letter {
+func read(d *broker.Delivery) DeadLetter {
 	h := d.Headers
 	attempts, _ := strconv.Atoi(h[worker.HeaderAttempts])
-	return Letter{
+	return DeadLetter{
 		ID: identify(d), Queue: QueueOf(d.Queue), Reason: h[worker.HeaderReason], Error: h[worker.HeaderError],
 		Attempts: attempts, FirstFailed: parseTime(h[worker.HeaderFirstFailed]), LastFailed: parseTime(h[worker.HeaderLastFailed]),
 		Worker: h[worker.HeaderWorker], MessageID: messageID(d.Body), Body: d.Body, Headers: h,
@@ -98,25 +98,25 @@ type Filter struct {
 }
 
 // Matches says whether the filter chooses the letter.
-func (f Filter) Matches(l Letter) bool {
+func (f Filter) Matches(l DeadLetter) bool {
 	return (len(f.IDs) == 0 || slices.Contains(f.IDs, l.ID) || l.MessageID != "" && slices.Contains(f.IDs, l.MessageID)) &&
 		(f.Reason == "" || f.Reason == l.Reason) && strings.Contains(l.Error, f.Error)
 }
 
 // List fetches the letters of one queue that f chooses, of the first limit; all
 // is the number that lie there. While it runs nobody else sees them.
-func List(ctx context.Context, b broker.Admin, queue string, limit int, f Filter) (letters []Letter, all int, err error) {
+func List(ctx context.Context, b broker.Admin, queue string, limit int, f Filter) (letters []DeadLetter, all int, err error) {
 	all, err = count(ctx, b, queue)
 	if err != nil || all == 0 {
 		return nil, 0, err
 	}
-	err = browse(ctx, b, queue, min(limit, all), func(l Letter) (broker.Verdict, error) {
+	err = browse(ctx, b, queue, min(limit, all), func(l DeadLetter) (broker.Verdict, error) {
 		if f.Matches(l) {
 			letters = append(letters, l)
 		}
 		return broker.Keep, nil
 	})
-	slices.SortStableFunc(letters, func(a, b Letter) int { return cmp.Compare(a.LastFailed.Unix(), b.LastFailed.Unix()) })
+	slices.SortStableFunc(letters, func(a, b DeadLetter) int { return cmp.Compare(a.LastFailed.Unix(), b.LastFailed.Unix()) })
 	return letters, all, err
 }
 
@@ -125,7 +125,7 @@ func List(ctx context.Context, b broker.Admin, queue string, limit int, f Filter
 // it is taken away here: a crash between the two repeats a letter and loses
 // none. An error leaves the rest where it is.
 func Retry(ctx context.Context, b Box, queue string, f Filter) (n int, err error) {
-	return remove(ctx, b, queue, f, func(l Letter) error {
+	return remove(ctx, b, queue, f, func(l DeadLetter) error {
 		err := b.Publish(ctx, broker.Publication{Queue: l.Queue, Body: l.Body, Headers: fresh(l.Headers)})
 		if errors.Is(err, broker.ErrUnroutable) {
 			return fmt.Errorf("queue %s is not there: start the worker that consumes it, then try again: %w", l.Queue, err)
@@ -136,18 +136,18 @@ func Retry(ctx context.Context, b Box, queue string, f Filter) (n int, err error
 
 // Drop deletes the letters of one queue that f chooses and says how many.
 func Drop(ctx context.Context, b broker.Admin, queue string, f Filter) (n int, err error) {
-	return remove(ctx, b, queue, f, func(Letter) error { return nil })
+	return remove(ctx, b, queue, f, func(DeadLetter) error { return nil })
 }
 
 // remove takes away what f chooses once before has succeeded. It looks at no
 // more letters than lay there when it began, since those that fail again come
 // back behind them.
-func remove(ctx context.Context, b broker.Admin, queue string, f Filter, before func(Letter) error) (n int, err error) {
+func remove(ctx context.Context, b broker.Admin, queue string, f Filter, before func(DeadLetter) error) (n int, err error) {
 	all, err := count(ctx, b, queue)
 	if err != nil || all == 0 {
 		return 0, err
 	}
-	err = browse(ctx, b, queue, all, func(l Letter) (broker.Verdict, error) {
+	err = browse(ctx, b, queue, all, func(l DeadLetter) (broker.Verdict, error) {
 		if !f.Matches(l) {
 			return broker.Keep, nil
 		}
@@ -172,7 +172,7 @@ func count(ctx context.Context, b broker.Admin, queue string) (int, error) {
 	return info.Messages, nil
 }
 
-func browse(ctx context.Context, b broker.Admin, queue string, limit int, visit func(Letter) (broker.Verdict, error)) error {
+func browse(ctx context.Context, b broker.Admin, queue string, limit int, visit func(DeadLetter) (broker.Verdict, error)) error {
 	err := b.Browse(ctx, QueueOf(queue)+broker.DeadSuffix, limit, func(d *broker.Delivery) (broker.Verdict, error) {
 		return visit(read(d))
 	})

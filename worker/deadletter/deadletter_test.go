@@ -128,7 +128,7 @@ func (b *bench) bury(ids ...string) {
 	})
 }
 
-func (b *bench) list(f deadletter.Filter) []deadletter.Letter {
+func (b *bench) list(f deadletter.Filter) []deadletter.DeadLetter {
 	b.Helper()
 	letters, _, err := deadletter.List(b.ctx, b.broker, b.queue, 1000, f)
 	b.must(err)
@@ -158,7 +158,7 @@ func testList(b *bench) {
 	b.serve(1, func(*worker.Delivery) error { return nil }) // the rubbish never gets there
 	b.expect(0, "", "a", "b")
 	letters := b.list(deadletter.Filter{})
-	a := letters[slices.IndexFunc(letters, func(l deadletter.Letter) bool { return l.MessageID == "a" })]
+	a := letters[slices.IndexFunc(letters, func(l deadletter.DeadLetter) bool { return l.MessageID == "a" })]
 	if a.Queue != b.queue || a.Reason != worker.ReasonPermanent || a.Error != "no number a" || a.Attempts != 1 || a.Worker != "w" ||
 		a.FirstFailed.Before(before.Truncate(time.Second)) || a.LastFailed.Before(a.FirstFailed) || !strings.Contains(string(a.Body), "secret a") {
 		b.Errorf("got %+v", a)

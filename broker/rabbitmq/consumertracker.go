@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// attendance knows of every running Consume whether RabbitMQ hands it bodies
-// now. A process may be connected and still get none: a queue was deleted and
-// made anew with other arguments, say.
-type attendance struct {
+// consumerTracker knows of each running Consume whether RabbitMQ has accepted its
+// consumer. A connected process may lack one: its queue was deleted and declared
+// anew with other arguments, say.
+type consumerTracker struct {
 	mu        sync.Mutex
 	consuming map[*consumer]bool
 }
 
-func (a *attendance) begin(c *consumer) {
+func (a *consumerTracker) begin(c *consumer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.consuming == nil {
@@ -22,14 +22,14 @@ func (a *attendance) begin(c *consumer) {
 	a.consuming[c] = false
 }
 
-func (a *attendance) end(c *consumer) {
+func (a *consumerTracker) end(c *consumer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.consuming, c)
 }
 
-// mark notes whether c consumes; one that has not begun is not kept.
-func (a *attendance) mark(c *consumer, consuming bool) {
+// mark records whether c consumes, between begin and end.
+func (a *consumerTracker) mark(c *consumer, consuming bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, known := a.consuming[c]; known {
@@ -37,8 +37,8 @@ func (a *attendance) mark(c *consumer, consuming bool) {
 	}
 }
 
-// idle are the queues of those who do not consume, sorted.
-func (a *attendance) idle() (queues []string) {
+// idle returns the queues of those that do not consume, sorted.
+func (a *consumerTracker) idle() (queues []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for c, consuming := range a.consuming {
