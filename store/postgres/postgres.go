@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io/fs"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
@@ -26,7 +25,7 @@ import (
 )
 
 //go:embed migrations/*.sql
-var embedded embed.FS
+var migrations embed.FS
 
 var (
 	_ store.State    = (*DB)(nil)
@@ -98,12 +97,11 @@ func poolConfig(s Settings) (*pgxpool.Config, error) {
 }
 
 func newDB(pool *pgxpool.Pool, s Settings) *DB {
-	migrations, _ := fs.Sub(embedded, "migrations") // fails for a malformed name alone
 	std := stdlib.OpenDBFromPool(pool)
 	// The pool keeps the connections; database/sql must not keep them from it.
 	std.SetMaxIdleConns(0)
 	db := &DB{
-		DB:   &sqlstore.DB{Write: std, Read: std, Dialect: dialect{}, Migrations: migrations},
+		DB:   sqlstore.New(std, std, dialect{}, migrations),
 		pool: pool, schema: s.Schema,
 	}
 	db.Start(s.Logger)

@@ -9,7 +9,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"time"
@@ -23,7 +22,7 @@ import (
 )
 
 //go:embed migrations/*.sql
-var embedded embed.FS
+var migrations embed.FS
 
 var (
 	_ store.State    = (*DB)(nil)
@@ -60,8 +59,7 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
 			return nil, errors.Join(err, write.Close())
 		}
 	}
-	migrations, _ := fs.Sub(embedded, "migrations") // fails for a malformed name alone
-	db := &DB{DB: &sqlstore.DB{Write: write, Read: read, Dialect: dialect{}, Migrations: migrations}}
+	db := &DB{DB: sqlstore.New(write, read, dialect{}, migrations)}
 	db.Start(log)
 	return db, nil
 }
