@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"switchboard/operate"
 )
 
 // explainArguments lets every command below cmd answer arguments it cannot take
@@ -26,10 +24,10 @@ func explainArguments(cmd *cobra.Command) {
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		err := check(cmd, args)
-		if wrong := (operate.Misuse{}); err == nil || errors.As(err, &wrong) {
+		if said := (misuse{}); err == nil || errors.As(err, &said) {
 			return err
 		}
-		return misused(fmt.Errorf("%w; write %s", err, cmd.UseLine()))
+		return misuse{fmt.Errorf("%w; write %s", err, cmd.UseLine())}
 	}
 }
 
@@ -42,5 +40,5 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return misused(fmt.Errorf("unknown command %q%s", cmd.CommandPath()+" "+args[0], hint))
+	return misuse{fmt.Errorf("unknown command %q%s", cmd.CommandPath()+" "+args[0], hint)}
 }

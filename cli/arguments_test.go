@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"switchboard/fleet"
-	"switchboard/operate"
 )
 
 // Whatever is mistyped is a misuse, and the answer says how it is written.
@@ -38,7 +37,7 @@ func TestMistypedArguments(t *testing.T) {
 			root.SetOut(io.Discard)
 			root.SetErr(io.Discard)
 			err := root.ExecuteContext(t.Context())
-			var said operate.Misuse
+			var said misuse
 			if !errors.As(err, &said) || !strings.Contains(err.Error(), want) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"switchboard/broker"
-	"switchboard/operate/queues"
 )
 
 func TestOperatorOnRabbitMQ(t *testing.T) {
@@ -16,5 +15,5 @@ func TestOperatorOnRabbitMQ(t *testing.T) {
 	if url == "" {
 		t.Fatal(`AMQP_URL is not set: eval "$(scripts/services env)" after scripts/services up`)
 	}
-	onBroker(t, func(ctx context.Context, _ string) (broker.Broker, error) { return queues.Connect(ctx, url) })
+	operate(t, func(ctx context.Context, _ string) (broker.Broker, error) { return dialBroker(ctx, url) })
 }

@@ -8,16 +8,17 @@ import (
 	"switchboard/store"
 )
 
-// The keys under which workers note the transports they record. Those who send check names
-// against them.
+// Where workers note which transports they record: after that, a name that
+// nobody has noted is taken for a slip by those who send.
 const (
 	recordedFrom = "persistence/records/"
 	recordedTo   = "persistence/records0" // "0" follows "/"
 )
 
+// maxRecorded bounds how many transports are told.
 const maxRecorded = 10_000
 
-// NoteRecorded notes that transports are recorded in a database.
+// NoteRecorded notes in a database that transports are recorded in it.
 func NoteRecorded(ctx context.Context, db store.State, transports ...string) error {
 	entries := make([]store.Entry, len(transports))
 	for i, name := range transports {
@@ -29,7 +30,8 @@ func NoteRecorded(ctx context.Context, db store.State, transports ...string) err
 	return nil
 }
 
-// Recorded are the names of the transports that are recorded in a database, sorted.
+// Recorded are the transports that a worker has recorded in a database, by
+// their names' order.
 func Recorded(ctx context.Context, db store.State) ([]string, error) {
 	entries, err := db.Range(ctx, recordedFrom, recordedTo, maxRecorded)
 	if err != nil {

@@ -64,7 +64,7 @@ func (r *recorder) take(ctx context.Context, d *broker.Delivery, arrivals chan<-
 func read(d *broker.Delivery) (store.Envelope, error) {
 	key := d.Key
 	if original := d.Headers[worker.HeaderKey]; original != "" {
-		key = original // replayed from the dead letters
+		key = original // replayed from the dead letters, straight to the queue
 	}
 	dot := strings.LastIndexByte(key, '.')
 	if dot < 0 {
@@ -149,7 +149,8 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 		envelopes[i] = t.envelope
 	}
 	began := time.Now()
-	for delays := (backoff.Backoff{Min: recordRetryMin, Max: recordRetryMax}); ; {
+	retry := backoff.Backoff{Min: recordRetryMin, Max: recordRetryMax}
+	for {
 		rejected, err := r.db.Record(ctx, envelopes)
 		if err == nil {
 			r.settle(ctx, bodies, rejected)
@@ -162,7 +163,7 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 			}
 			return
 		}
-		delay := delays.Next()
+		delay := retry.Next()
 		r.core.Logger.Error("recording failed; the queue keeps what comes, and this batch is tried again",
 			"queue", r.queue().Name, "bodies", len(bodies), "error", err, "in", delay)
 		backoff.Sleep(ctx, delay)

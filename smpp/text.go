@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
@@ -49,28 +50,85 @@ func (c Codings) Of(m *pdu.Message, shift gsm.Shift) gsm.Encoding {
 	return gsm.Encoding{Coding: coding, Shift: shift}
 }
 
+// Text returns the text of parts in their order, each by its own coding.
+// Neighbours of one coding are decoded together, for senders that cut within a
+// character. The error is the first of gsm.Encoding.Decode's.
+func (c Codings) Text(parts []Part) (string, error) {
+	var text strings.Builder
+	var problem error
+	for start := 0; start < len(parts); {
+		encoding := c.Of(parts[start].Message, parts[start].Header.Shift())
+		var run []gsm.Part
+		for _, p := range parts[start:] {
+			if c.Of(p.Message, p.Header.Shift()) != encoding {
+				break
+			}
+			run = append(run, p.Part)
+		}
+		some, err := encoding.DecodeParts(run)
+		text.WriteString(some)
+		if problem == nil {
+			problem = err
+		}
+		start += len(run)
+	}
+	return text.String(), problem
+}
+
+// Part is a message that may be one of several a longer one came in.
+type Part struct {
+	gsm.Part
+	Header  gsm.Header // the user data header, nil where there is none that can be read
+	Message *pdu.Message
+}
+
 // PartOf reads which part of a longer message a message is, from its user data
-// header or from the sar_ parameters, and that header. One that is no part is part
-// 1 of 1.
-func PartOf(m *pdu.Message) (p gsm.Part, header gsm.Header) {
-	payload := m.Payload()
-	p = gsm.Part{Total: 1, Seq: 1, Payload: payload}
+// header or from the sar_ parameters. One that is no part is part 1 of 1.
+func PartOf(m *pdu.Message) Part {
+	p := Part{Message: m, Part: gsm.Part{Total: 1, Seq: 1, Payload: m.Payload()}}
 	if m.ESMClass.UDHI() {
-		if read, h, err := gsm.ParsePart(payload); err == nil {
-			p, header = read, h
+		if read, h, err := gsm.ParsePart(p.Payload); err == nil {
+			p.Part, p.Header = read, h
 		}
 	}
 	if p.Multipart() {
-		return p, header
+		return p
 	}
 	reference, ok := m.TLVs.Uint(pdu.TagSarMsgRefNum)
 	total, _ := m.TLVs.Uint(pdu.TagSarTotalSegments)
 	seq, _ := m.TLVs.Uint(pdu.TagSarSegmentSeqnum)
 	if sar, valid := gsm.SARPart(uint16(reference), uint8(total), uint8(seq), p.Payload); ok && valid {
 		sar.HeaderLength = p.HeaderLength
-		return sar, header
+		p.Part = sar
 	}
-	return p, header
+	return p
+}
+
+// Octets returns the parts' octets, one part's after the other's.
+func Octets(parts []Part) (all []byte) {
+	for _, p := range parts {
+		all = append(all, p.Payload...)
+	}
+	return all
+}
+
+// MessageOf returns what submit_sm, submit_multi, deliver_sm and data_sm have in
+// common; nil for other bodies.
+func MessageOf(body pdu.Body) *pdu.Message {
+	switch b := body.(type) {
+	case *pdu.SubmitSM:
+		return &b.Message
+	case *pdu.SubmitMulti:
+		return &b.Message
+	case *pdu.DeliverSM:
+		return &b.Message
+	case *pdu.DataSM:
+		return &pdu.Message{
+			ServiceType: b.ServiceType, Source: b.Source, Dest: b.Dest, ESMClass: b.ESMClass,
+			RegisteredDelivery: b.RegisteredDelivery, DataCoding: b.DataCoding, TLVs: b.TLVs,
+		}
+	}
+	return nil
 }
 
 // Segment returns the i-th segment of a text: base with the segment's octets, in

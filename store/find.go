@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// Record is one transmission and its message. A zero time is "not yet".
+// Record is one transmission and its message, as they are in the database. A
+// zero time is "not yet".
 type Record struct {
 	ID           string    `json:"id"`                   // message_id on the wire
-	MessageID    string    `json:"message_id,omitempty"` // of its message; differs from ID in a broadcast
+	MessageID    string    `json:"message_id,omitempty"` // the message it is of; differs from ID in a broadcast
 	Direction    Direction `json:"direction"`
 	Status       Status    `json:"state"`
-	Progress     string    `json:"progress"` // the name of its Progress
+	Progress     string    `json:"progress"` // the Progress's name
 	Reason       string    `json:"reason,omitempty"`
 	Backend      string    `json:"transport"`
 	Address      string    `json:"address"`               // the person's
@@ -26,10 +27,10 @@ type Record struct {
 	Text         string    `json:"text"`
 	SessionEvent string    `json:"session_event,omitempty"`
 	InResponseTo string    `json:"in_response_to,omitempty"`
-	ProviderID   string    `json:"provider_id,omitempty"` // the provider's id of it
+	ProviderID   string    `json:"provider_id,omitempty"` // the outside's own identifier
 	Broadcast    int64     `json:"broadcast,omitempty"`
 	Attempts     int       `json:"attempts"`          // begun so far
-	Tries        int       `json:"tries,omitempty"`   // attempts it may have; by Trace only
+	Tries        int       `json:"tries,omitempty"`   // attempts a broadcast's may have; by Trace only
 	NextTry      time.Time `json:"next_try,omitzero"` // when the next attempt is due; by Trace only
 	Date         time.Time `json:"date"`              // created
 	Updated      time.Time `json:"updated"`
@@ -38,7 +39,7 @@ type Record struct {
 	Body         string    `json:"body,omitempty"` // as it travelled; by Trace only
 }
 
-// Cursor is the Filter.Cursor of the listing after r.
+// Cursor is where a listing goes on after r.
 func (r *Record) Cursor() string {
 	text := strconv.FormatInt(r.Date.UnixMicro(), 36) + " " + r.ID
 	return base64.RawURLEncoding.EncodeToString([]byte(text))
@@ -57,7 +58,8 @@ func ParseCursor(cursor string) (date time.Time, id string, err error) {
 	return time.Time{}, "", fmt.Errorf("cursor %.40q is none that a listing gave", cursor)
 }
 
-// Missing says what has not happened to r yet; empty when r is final.
+// Missing says what has not happened yet to r; it is empty when nothing more
+// must.
 func (r *Record) Missing() string {
 	switch r.Status {
 	case StatusQueued:
@@ -85,10 +87,10 @@ type Filter struct {
 	Text        string    // in the text, whatever the case
 	Broadcast   int64
 	Limit       int    // at most so many; 0 is all
-	Cursor      string // continue after the record with this Cursor
+	Cursor      string // go on after the record that gave it
 }
 
-// Check rejects invalid fields.
+// Check refuses what cannot be chosen by.
 func (f *Filter) Check() error {
 	if f.Status != "" && !strings.Contains("QRPSDE", string(f.Status)) || len(f.Status) > 1 {
 		return fmt.Errorf("state is %.10q, not one of Q R P S D E", string(f.Status))
@@ -117,13 +119,13 @@ type EventRecord struct {
 	Backend     string    `json:"transport,omitempty"`
 	Application string    `json:"application,omitempty"`
 	Date        time.Time `json:"date"`     // its own timestamp
-	Recorded    time.Time `json:"recorded"` // when it was recorded
+	Recorded    time.Time `json:"recorded"` // when it was written down
 	Body        string    `json:"body,omitempty"`
 }
 
-// Step is one moment of a conversation. The first step of a message has its Record, the
-// others have an Event. The handover of a broadcast's message is known from its events, or
-// from its record while it has none.
+// Step is one moment of a conversation; what is said of a message as a whole
+// has its Record, the rest has an Event. That a broadcast's message was handed
+// over is told by the events about it, or by its record while there are none.
 type Step struct {
 	At     time.Time    `json:"at"`
 	What   string       `json:"what"` // received by transport, handed over (attempt 1), ack, delivery_report delivered, …
@@ -131,15 +133,15 @@ type Step struct {
 	Event  *EventRecord `json:"event,omitempty"`
 }
 
-// Trace is a conversation.
+// Trace is all that is known of a conversation.
 type Trace struct {
 	Steps     []Step   `json:"steps"`     // in time order
 	Records   []Record `json:"records"`   // in time order
 	Missing   []string `json:"missing"`   // what has not happened yet
-	Truncated bool     `json:"truncated"` // there is more
+	Truncated bool     `json:"truncated"` // there is more than a trace shows
 }
 
-// ErrNotFound is the error of a look-up that finds nothing.
+// ErrNotFound is what a look-up by key answers when there is nothing.
 var ErrNotFound = errors.New("not in the record")
 
 // Count is how many transmissions are in one state.
@@ -151,38 +153,38 @@ type Count struct {
 	N           int64     `json:"n"`
 }
 
-// Audit is what the record knows about messages that may be lost.
+// Audit is what the database can say of conservation.
 type Audit struct {
 	Counts []Count `json:"counts"`
-	// Stuck are not final, do not wait in a broadcast, and have not changed for longer than
-	// the limit; oldest first.
+	// Stuck are not final, not a broadcast's to come, and unchanged for longer
+	// than the limit; oldest first.
 	Stuck []Record `json:"stuck"`
-	// StuckCounts count all stuck messages, those that Stuck does not name too.
+	// StuckCounts count all that is stuck, also what Stuck does not name.
 	StuckCounts []Count `json:"stuck_counts"`
 	Orphan      int64   `json:"orphan"` // events whose message never came
-	// Unreported were sent longer ago than the limit and have no delivery report, although
-	// their transport reports on others; oldest first.
+	// Unreported were sent longer ago than the limit and have no delivery
+	// report, though their transport reports on others; oldest first.
 	Unreported []Record `json:"unreported"`
 	// UnreportedCounts count all of them.
 	UnreportedCounts []Count `json:"unreported_counts"`
 }
 
-// AuditLimits bound an audit.
+// AuditLimits say what to audit.
 type AuditLimits struct {
 	Since      time.Time     // count what was created then or later; zero is all
-	Stuck      time.Duration // a message that has not changed for so long is stuck
+	Stuck      time.Duration // a message that has not moved for so long is stuck
 	Unreported time.Duration // a message sent so long ago should have a delivery report; 0 is never
 	MaxStuck   int           // at most so many are named; 0 is 1000
 }
 
 // Finder looks things up.
 type Finder interface {
-	// Messages streams records, newest first. It reads a page at a time, and holds no
-	// connection between pages.
+	// Messages streams records, newest first, a page at a time: it holds no
+	// connection between pages, and no more than a page in memory.
 	Messages(ctx context.Context, f Filter) iter.Seq2[Record, error]
-	// Trace finds a conversation by a message's id, the provider's id of it, or a person's
-	// address; ErrNotFound when there is none.
+	// Trace finds a conversation by a message's id, the provider's id of it,
+	// or a person's address; ErrNotFound when there is none.
 	Trace(ctx context.Context, key string) (*Trace, error)
-	// Audit counts messages and names those that are stuck.
+	// Audit counts, and names what is stuck.
 	Audit(ctx context.Context, l AuditLimits) (*Audit, error)
 }

@@ -31,11 +31,7 @@ func (b *bundle) running() *engine {
 }
 
 // open is how many long messages wait for parts.
-func (e *engine) open() int {
-	e.groups.mu.Lock()
-	defer e.groups.mu.Unlock()
-	return len(e.groups.open)
-}
+func (e *engine) open() int { return e.customers["acme"].parts.Open() }
 
 // Parts of a message that is complete get the answers they got, when those were
 // lost, and make no other message.
@@ -74,7 +70,7 @@ type forgetful struct {
 
 func (f *forgetful) Set(ctx context.Context, entries ...store.Entry) error {
 	for _, e := range entries {
-		if f.on.Load() && strings.Contains(e.Key, "/group/") && strings.Contains(e.Value, `"over"`) {
+		if f.on.Load() && strings.Contains(e.Key, "/parts/") && strings.HasSuffix(e.Key, "/done") {
 			return errors.New("the process was killed before this")
 		}
 	}
@@ -114,7 +110,7 @@ func TestLastPartAgainAfterAKill(t *testing.T) {
 			b.run()
 			c = come()
 			b.eventually("the message is found", func() bool { return b.running().open() == 1 })
-			b.running().giveUpGroups(time.Now().Add(2 * time.Hour)) // EXPIRED would come before the answer below
+			b.running().giveUpParts(b.Context(), time.Now().Add(2*time.Hour)) // EXPIRED would come before the answer below
 			if again := c.submit(part(7, 2, "two")); again != id {
 				t.Errorf("the last part got %s, then %s", id, again)
 			}
@@ -155,7 +151,7 @@ func TestNothingIsGivenUpWhileItIsPublished(t *testing.T) {
 	e.out = s
 	c.send(part(7, 2, "two"))
 	<-s.came
-	e.giveUpGroups(time.Now().Add(2 * time.Hour))
+	e.giveUpParts(b.Context(), time.Now().Add(2*time.Hour))
 	if p := c.ask(new(pdu.EnquireLink)); p.Status != pdu.StatusOK { // an EXPIRED would come first
 		t.Fatal(p)
 	}

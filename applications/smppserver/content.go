@@ -19,14 +19,12 @@ const (
 	helperKey = "smpp_server"
 )
 
-// whole is a message with all its parts.
-type whole struct {
+// outbound is a message with all its parts, on its way to the fleet.
+type outbound struct {
 	*submission
-	parts   []gsm.Part
-	header  gsm.Header    // of a message that is not put together
-	shift   gsm.Shift     // of one that is
+	parts   []smpp.Part
 	records []recordPart  // one for each submit
-	ids     []string      // of the messages, one for each person
+	ids     []string      // of the messages, one for each destination
 	again   bool          // they may have gone out before
 	with    []store.Entry // stored with what is remembered of the first
 }
@@ -46,7 +44,7 @@ func hasMore(h gsm.Header) bool {
 // outgoing is the message for one person, and its text where it has one. What the
 // submit says beside its text is in transport_metadata, under the keys the SMPP
 // transport reads.
-func (c *customer) outgoing(w *whole, dest pdu.Address) (m *message.Message, text string) {
+func (c *customer) outgoing(w *outbound, dest pdu.Address) (m *message.Message, text string) {
 	in := *w.Message
 	in.Dest = dest
 	m = message.New()
@@ -80,20 +78,22 @@ func (c *customer) outgoing(w *whole, dest pdu.Address) (m *message.Message, tex
 
 // write returns the text; what is no text, or would not be the same after being
 // read and written again, goes along as octets.
-func (c *customer) write(meta *smpp.Metadata, w *whole) string {
-	coding := uint8(w.DataCoding)
-	if hasMore(w.header) || w.header == nil && w.ESMClass.UDHI() && len(w.parts) == 1 {
+func (c *customer) write(meta *smpp.Metadata, w *outbound) string {
+	first := w.parts[0]
+	coding := uint8(first.Message.DataCoding)
+	if len(w.parts) == 1 && (hasMore(first.Header) || first.Header == nil && w.ESMClass.UDHI()) {
 		meta.Payload, meta.DataCoding, meta.UDHI = w.Payload(), &coding, true
 		return ""
 	}
-	text, err := c.encoding(w).DecodeParts(w.parts)
+	mixed := slices.ContainsFunc(w.parts, func(p smpp.Part) bool { return p.Message.DataCoding != first.Message.DataCoding })
+	text, err := c.codings.Text(w.parts)
 	class, has := gsm.MessageClass(coding)
 	switch {
 	case err != nil:
-		meta.Payload, meta.DataCoding = octets(w.parts), &coding
+		meta.Payload, meta.DataCoding = smpp.Octets(w.parts), &coding
 	case has && class == 0:
 		meta.Flash = true
-	case w.DataCoding >= firstGroup: // a class, or a waiting indication
+	case coding >= firstGroup && !mixed: // a class, or a waiting indication
 		meta.DataCoding = &coding
 	}
 	return text
@@ -101,18 +101,3 @@ func (c *customer) write(meta *smpp.Metadata, w *whole) string {
 
 // firstGroup is where data_coding begins to be GSM 03.38's, not SMPP's.
 const firstGroup = 0x10
-
-func (c *customer) encoding(w *whole) gsm.Encoding {
-	shift := w.shift
-	if w.header != nil {
-		shift = w.header.Shift()
-	}
-	return c.codings.Of(w.Message, shift)
-}
-
-func octets(parts []gsm.Part) (all []byte) {
-	for _, p := range parts {
-		all = append(all, p.Payload...)
-	}
-	return all
-}

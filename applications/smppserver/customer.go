@@ -33,6 +33,7 @@ type customer struct {
 	lanes      lanes
 	box        *mailbox
 	ids        *shortIDs
+	parts      *smpp.Assembler
 	references atomic.Uint32 // given to messages from people
 
 	mu        sync.Mutex

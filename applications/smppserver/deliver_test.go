@@ -239,8 +239,8 @@ func TestLongMessagesFromPeople(t *testing.T) {
 				if version < pdu.Version34 && len(m.TLVs) > 0 {
 					t.Errorf("SMPP 3.3 got parameters: %v", m.TLVs)
 				}
-				p, _ := smpp.PartOf(m)
-				parts = append(parts, p)
+				p := smpp.PartOf(m)
+				parts = append(parts, p.Part)
 				total = int(p.Total)
 			}
 			got, err := gsm.Encoding{Coding: gsm.GSM7}.DecodeParts(parts)
@@ -266,7 +266,7 @@ func TestReferencesDiffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, _ := smpp.PartOf(&letters[0].Body.Message)
+		p := smpp.PartOf(&letters[0].Body.Message)
 		if !p.Multipart() || seen[p.Reference] {
 			t.Fatalf("message %d of %d letters has the reference %d again", len(seen), len(letters), p.Reference)
 		}

@@ -27,7 +27,6 @@ type engine struct {
 	customers map[string]*customer
 	inOrder   []*customer // as in the file
 	servers   []*session.Server
-	groups    groups
 
 	life    context.Context // ends when nothing may be waited for any more
 	letGo   context.CancelFunc
@@ -63,6 +62,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	}
 	e.state = store.NewBatcher(fenced{a.env.State, a.lease}, store.BatchSettings{})
 	for _, c := range e.inOrder {
+		c.parts = e.newAssembler(c)
 		c.ids = &shortIDs{state: e.state, key: e.prefix + "ids/" + c.systemID}
 		c.box = newMailbox(e.state, e.prefix+"mail/"+c.systemID+"/", e.options, func(n int) { e.metrics.kept(c.systemID, n) })
 	}
@@ -206,8 +206,10 @@ func (e *engine) background(do func(context.Context)) {
 const housekeepEvery = time.Second
 
 func (e *engine) housekeep(ctx context.Context) {
-	if err := e.findGroups(ctx); err != nil {
-		e.log.Warn("looking for messages whose parts are missing failed; they may go unreported", "error", err)
+	for _, c := range e.inOrder {
+		if err := c.parts.Load(ctx); err != nil {
+			e.log.Warn("finding unfinished messages failed; their parts may go unreported", "customer", c.systemID, "error", err)
+		}
 	}
 	tick := time.NewTicker(housekeepEvery)
 	defer tick.Stop()
@@ -218,7 +220,14 @@ func (e *engine) housekeep(ctx context.Context) {
 		case <-tick.C:
 		}
 		e.unbindIdle(time.Now())
-		e.giveUpGroups(time.Now())
+		e.giveUpParts(ctx, time.Now())
+	}
+}
+
+// giveUpParts gives up the messages whose parts have not come by now.
+func (e *engine) giveUpParts(ctx context.Context, now time.Time) {
+	for _, c := range e.inOrder {
+		c.parts.Sweep(ctx, now)
 	}
 }
 

@@ -134,8 +134,8 @@ func TestLongMessageThroughTheFleet(t *testing.T) {
 	}
 	var parts []gsm.Part
 	for _, s := range f.smsc.Submitted() {
-		p, _ := smpp.PartOf(s.Message())
-		parts = append(parts, p)
+		p := smpp.PartOf(s.Message())
+		parts = append(parts, p.Part)
 	}
 	if got, err := (gsm.Encoding{Coding: gsm.UCS2}).DecodeParts(parts); err != nil || got != long {
 		t.Errorf("the SMSC got %q, %v", got, err)

@@ -136,9 +136,8 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, octets []byte, class, coding uint8) {
 		in := &submission{Message: &simple("").Message, dests: []pdu.Address{{Addr: "1"}}}
 		in.ShortMessage, in.ESMClass, in.DataCoding = octets, pdu.ESMClass(class), pdu.DataCoding(coding)
-		part, header := smpp.PartOf(in.Message)
-		w := whole{submission: in, header: header}
-		w.parts = append(w.parts, part)
+		part := smpp.PartOf(in.Message)
+		w := outbound{submission: in, parts: []smpp.Part{part}}
 		m, _ := c.outgoing(&w, in.dests[0])
 		if m.Content == "" && m.TransportMetadata.Raw("payload") == "" && len(part.Payload) > 0 {
 			t.Errorf("%x came to nothing", octets)

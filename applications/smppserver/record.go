@@ -47,7 +47,7 @@ func (e *engine) recordEntry(messageID string, r *record) (store.Entry, error) {
 
 // rememberOnce remembers a message that is to go out, unless it is remembered
 // from when it may have: what became of it may be known already.
-func (e *engine) rememberOnce(ctx context.Context, w *whole, messageID string, r *record) error {
+func (e *engine) rememberOnce(ctx context.Context, w *outbound, messageID string, r *record) error {
 	if w.again {
 		if known, err := e.record(ctx, messageID); err != nil || known != nil {
 			return err

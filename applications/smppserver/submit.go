@@ -9,39 +9,34 @@ import (
 
 	"switchboard/message"
 	"switchboard/smpp"
-	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 )
 
 // submission is a submit_sm, data_sm or submit_multi.
 type submission struct {
 	*pdu.Message
+	body   pdu.Body
 	dests  []pdu.Address
 	people string // those it goes to, as a key
 	failed []pdu.Unsuccessful
 	short  bool // the client can hold short ids only
 }
 
-func readSubmission(p *pdu.PDU) submission {
-	switch b := p.Body.(type) {
-	case *pdu.SubmitSM:
-		return submission{Message: &b.Message, dests: []pdu.Address{b.Dest}}
-	case *pdu.SubmitMulti:
-		in := submission{Message: &b.Message}
-		for _, d := range b.Dests {
-			if d.List != "" {
-				in.failed = append(in.failed, pdu.Unsuccessful{Address: pdu.Address{Addr: cut(d.List, maxAddress)}, Status: pdu.StatusInvDLName})
-				continue
-			}
-			in.dests = append(in.dests, d.Address)
-		}
+func readSubmission(body pdu.Body) submission {
+	in := submission{Message: smpp.MessageOf(body), body: body}
+	multi, is := body.(*pdu.SubmitMulti)
+	if !is {
+		in.dests = []pdu.Address{in.Dest}
 		return in
 	}
-	d := p.Body.(*pdu.DataSM)
-	return submission{dests: []pdu.Address{d.Dest}, Message: &pdu.Message{
-		ServiceType: d.ServiceType, Source: d.Source, Dest: d.Dest, ESMClass: d.ESMClass,
-		RegisteredDelivery: d.RegisteredDelivery, DataCoding: d.DataCoding, TLVs: d.TLVs,
-	}}
+	for _, d := range multi.Dests {
+		if d.List != "" {
+			in.failed = append(in.failed, pdu.Unsuccessful{Address: pdu.Address{Addr: cut(d.List, maxAddress)}, Status: pdu.StatusInvDLName})
+			continue
+		}
+		in.dests = append(in.dests, d.Address)
+	}
+	return in
 }
 
 func people(dests []pdu.Address) string {
@@ -53,24 +48,11 @@ func people(dests []pdu.Address) string {
 	return b.String()
 }
 
-// messageIDs are those of the messages a submission becomes, one for each
-// person: that of its first part where it can be.
-func (in *submission) messageIDs(first groupPart) []string {
-	if len(in.dests) == 1 && len(first.ID) > shortIDLength && !first.Again {
-		return []string{first.ID}
-	}
-	ids := make([]string, len(in.dests))
-	for i := range ids {
-		ids[i] = message.NewID()
-	}
-	return ids
-}
-
 // submit takes a message, within the customer's window and rate. What goes to
 // one person stays in its order.
 func (h handler) submit(b *bind, p *pdu.PDU) {
 	b.use()
-	in := readSubmission(p)
+	in := readSubmission(p.Body)
 	in.people, in.short = people(in.dests), b.wantsShort()
 	status := pdu.StatusOK
 	switch {
@@ -148,18 +130,17 @@ func (e *engine) accept(ctx context.Context, c *customer, in *submission) (id st
 	if err := c.check(in); err != nil {
 		return "", err
 	}
-	part, header := smpp.PartOf(in.Message)
-	if part.Multipart() && !hasMore(header) {
-		return e.assemble(ctx, c, in, part, header.Shift())
+	part := smpp.PartOf(in.Message)
+	if part.Multipart() && !hasMore(part.Header) {
+		return e.assemble(ctx, c, in)
 	}
 	if id, err = c.newID(ctx, in); err != nil {
 		return "", err
 	}
-	alone := groupPart{recordPart: recordPart{id, in.RegisteredDelivery}}
-	whole := whole{
-		submission: in, parts: []gsm.Part{part}, header: header, records: []recordPart{alone.recordPart}, ids: in.messageIDs(alone),
+	w := outbound{
+		submission: in, parts: []smpp.Part{part}, records: []recordPart{{id, in.RegisteredDelivery}}, ids: in.messageIDs(id, message.NewID()),
 	}
-	return id, e.publish(ctx, c, &whole)
+	return id, e.publish(ctx, c, &w)
 }
 
 // check says what is wrong with a submit.
@@ -216,9 +197,9 @@ func (c *customer) checkTLVs(tlvs pdu.TLVs) pdu.Status {
 	return pdu.StatusOK
 }
 
-// publish gives a whole message to the broker, one for each person, and returns
+// publish gives a message to the broker, one for each person, and returns
 // when it has all.
-func (e *engine) publish(ctx context.Context, c *customer, w *whole) error {
+func (e *engine) publish(ctx context.Context, c *customer, w *outbound) error {
 	reached := 0
 	var last error
 	for i, dest := range w.dests {

@@ -194,6 +194,21 @@ func TestPartsThatNeverCome(t *testing.T) {
 	b.none()
 }
 
+// Each part of a long message is decoded by its own coding.
+func TestPartsInDifferentCodings(t *testing.T) {
+	b := begin(t)
+	c := b.bound(pdu.CmdBindTransmitter)
+	c.submit(simple("", func(m *pdu.Message) {
+		m.ESMClass, m.ShortMessage = pdu.ESMUDHI, []byte("\x05\x00\x03\x11\x02\x01latin ")
+	}))
+	c.submit(simple("", func(m *pdu.Message) {
+		m.ESMClass, m.DataCoding, m.ShortMessage = pdu.ESMUDHI, pdu.DataCodingUCS2, []byte("\x05\x00\x03\x11\x02\x02\x04\x3a\x04\x38\x04\x40")
+	}))
+	if m := b.sent(); m.Content != "latin кир" || m.TransportMetadata.Raw("data_coding") != "" {
+		t.Errorf("got %s", m.Encode())
+	}
+}
+
 // The process that took a part need not be the one that gives it up.
 func TestPartsThatNeverComeAfterARestart(t *testing.T) {
 	b := begin(t)
@@ -212,12 +227,8 @@ func TestPartsThatNeverComeAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.eventually("the group is known", func() bool {
-		e.groups.mu.Lock()
-		defer e.groups.mu.Unlock()
-		return len(e.groups.open) == 1
-	})
-	e.giveUpGroups(time.Now().Add(2 * time.Hour))
+	b.eventually("the group is known", func() bool { return e.open() == 1 })
+	e.giveUpParts(b.Context(), time.Now().Add(2*time.Hour))
 	if m := c.delivered(); !strings.Contains(string(m.ShortMessage), "id:"+id) {
 		t.Errorf("the receipt is %q", m.ShortMessage)
 	}

@@ -11,7 +11,7 @@ import (
 	"switchboard/store"
 )
 
-// StuckCounts count the stuck messages that are not named, too.
+// What is stuck is counted also where it is not named.
 func auditsMany(t *testing.T, db Ledger) {
 	var batch []store.Envelope
 	for i := range 7 {

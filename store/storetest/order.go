@@ -104,7 +104,8 @@ func recordersAtOnce(t *testing.T, db Ledger) {
 	}
 }
 
-// eventsAtOnce: an event and its message that two recorders store at once are joined.
+// eventsAtOnce: an event and its message that are recorded at the same moment
+// by two must find each other.
 func eventsAtOnce(t *testing.T, db Ledger) {
 	const rounds = 20
 	for n := range rounds {

@@ -2,6 +2,7 @@ package smpp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -33,7 +34,7 @@ type engine struct {
 	twins   *twins
 	echoes  atomic.Bool // the SMSC brings references back as they are
 	held    *heldReceipts
-	concat  *concat
+	concat  *smpp.Assembler
 	copies  *copies
 
 	up   atomic.Int32 // binds that are bound
@@ -67,9 +68,9 @@ func newEngine(t *Transport, line transports.Publisher) (*engine, error) {
 	e.joints = newJoints()
 	e.held = newHeldReceipts()
 	e.twins = newTwins()
-	e.concat = newConcat(e)
 	e.copies = newCopies()
 	e.state = store.NewBatcher(t.state, store.BatchSettings{})
+	e.concat = newConcat(e)
 	return e, nil
 }
 
@@ -89,8 +90,10 @@ func (e *engine) run(ctx context.Context) error {
 	helpers.Go(func() { e.housekeep(background, e.showRates) })
 	helpers.Go(func() { e.housekeep(background, func(ctx context.Context) { e.held.sweep(ctx, e) }) })
 	helpers.Go(func() {
-		e.concat.load(background)
-		e.housekeep(background, e.concat.sweep)
+		if err := e.concat.Load(background); err != nil && !errors.Is(err, context.Canceled) {
+			e.logger.Warn("finding unfinished messages failed; their parts may go unreported", "error", err)
+		}
+		e.housekeep(background, func(ctx context.Context) { e.concat.Sweep(ctx, time.Now()) })
 	})
 	if e.options.QueryAfter > 0 && e.options.BindMode.sends() {
 		helpers.Go(func() { e.inquire(background) })

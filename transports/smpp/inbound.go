@@ -10,6 +10,7 @@ import (
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
+	"switchboard/store"
 )
 
 // deliver takes a deliver_sm: a receipt, a message, which gets id, or a part of
@@ -20,16 +21,45 @@ func (e *engine) deliver(ctx context.Context, m *pdu.Message, id string) error {
 		return e.takeReceipt(ctx, receipt)
 	}
 	e.metrics.took("message")
-	p, header := smpp.PartOf(m)
+	p := smpp.PartOf(m)
 	if p.Multipart() {
-		return e.concat.take(ctx, m, p, header.Shift())
+		_, err := e.concat.Add(ctx, m.Source.Addr+"\x00"+m.Dest.Addr, &pdu.DeliverSM{Message: *m}, nil)
+		return err
 	}
 	_, step := m.TLVs.Uint(pdu.TagUSSDServiceOp)
-	empty := len(m.Payload()) == 0 && !step // a step of a session may well be empty
-	if empty && !e.options.AllowEmptyMessages {
+	if len(m.Payload()) == 0 && !step && !e.options.AllowEmptyMessages { // a step of a session may well be empty
 		return errEmpty
 	}
-	return e.receive(ctx, m, received{id: id, parts: []gsm.Part{p}, encoding: e.codings.Of(m, header.Shift()), empty: empty})
+	return e.receive(ctx, id, []smpp.Part{p}, nil)
+}
+
+// newConcat puts long messages together.
+func newConcat(e *engine) *smpp.Assembler {
+	return smpp.NewAssembler(smpp.AssemblerSettings{
+		State: partState{e.state}, Prefix: e.keys.prefix + "concat/", Wait: e.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: e.logger,
+		Receive: func(ctx context.Context, m *smpp.Assembled, _ ...smpp.Entry) error {
+			parts := make([]smpp.Part, len(m.Parts))
+			for i := range m.Parts {
+				parts[i] = m.Parts[i].Part
+			}
+			return e.receive(ctx, m.ID, parts, m.Missing)
+		},
+	})
+}
+
+// partState is the state store as an Assembler wants it.
+type partState struct{ *store.Batcher }
+
+func (s partState) Set(ctx context.Context, entries ...smpp.Entry) error {
+	list := make([]store.Entry, len(entries))
+	for i, e := range entries {
+		list[i] = store.Entry(e)
+	}
+	return s.Batcher.Set(ctx, list...)
+}
+
+func (s partState) Add(ctx context.Context, e smpp.Entry) (string, bool, error) {
+	return s.Batcher.Add(ctx, store.Entry(e))
 }
 
 var errEmpty = message.Permanent(errors.New("the message is empty; allow_empty_messages: true takes such"))
@@ -44,28 +74,32 @@ func withEmptyText(m *message.Message) *message.Message {
 	return m
 }
 
-// received is what a message from a person consists of.
-type received struct {
-	id       string // of the message
-	parts    []gsm.Part
-	encoding gsm.Encoding
-	missing  []int // parts that never came
-	empty    bool  // without an octet
-}
-
-// receive publishes a person's message.
-func (e *engine) receive(ctx context.Context, m *pdu.Message, r received) error {
+// receive publishes a person's message, of which parts may be missing.
+func (e *engine) receive(ctx context.Context, id string, parts []smpp.Part, missing []int) error {
+	first := parts[0].Message
 	in := message.New()
-	in.ID = r.id
-	in.From, in.To = smpp.FormatAddress(m.Source), smpp.FormatAddress(m.Dest)
+	in.ID = id
+	in.From, in.To = smpp.FormatAddress(first.Source), smpp.FormatAddress(first.Dest)
 	in.TransportType = e.options.TransportType
-	if event, isUSSD := smpp.USSDSession(m.TLVs); isUSSD {
+	event, isUSSD := smpp.USSDSession(first.TLVs)
+	if isUSSD {
 		in.TransportType, in.SessionEvent = typeUSSD, message.SessionEvent(event)
 	}
-	text, err := r.encoding.DecodeParts(r.parts)
+	described := smpp.Describe(first)
+	text, err := e.codings.Text(parts)
+	if err != nil {
+		described.Payload = octets(parts)
+		if !errors.Is(err, gsm.ErrNotText) {
+			described.DecodingError = err.Error()
+		}
+	}
+	if parts[0].Multipart() {
+		described.Parts = int(parts[0].Total)
+	}
+	described.MissingParts = missing
 	in.Content = text
-	in.TransportMetadata.Set(smpp.DeliverKey, describe(m, r, err))
-	if r.empty {
+	in.TransportMetadata.Set(smpp.DeliverKey, described)
+	if len(parts) == 1 && len(first.Payload()) == 0 && !isUSSD {
 		in = withEmptyText(in)
 	}
 	if err := e.line.Inbound(ctx, in); err != nil {
@@ -74,32 +108,11 @@ func (e *engine) receive(ctx context.Context, m *pdu.Message, r received) error 
 	return nil
 }
 
-// describe is what SMPP said of a message beside its text, and the octets where
-// they are no text.
-func describe(m *pdu.Message, r received, problem error) smpp.DeliverMetadata {
-	d := smpp.Describe(m)
-	if problem != nil {
-		d.Payload = r.octets(m)
-		if !errors.Is(problem, gsm.ErrNotText) {
-			d.DecodingError = problem.Error()
-		}
-	}
-	if len(r.parts) > 0 && r.parts[0].Multipart() {
-		d.Parts = int(r.parts[0].Total)
-	}
-	d.MissingParts = r.missing
-	return d
-}
-
 // octets are a message's as they came: with the user data header, which may
 // name the ports, where it is one message; else the parts' one after the other.
-func (r *received) octets(m *pdu.Message) []byte {
-	if len(r.parts) == 1 && !r.parts[0].Multipart() {
-		return m.Payload()
+func octets(parts []smpp.Part) []byte {
+	if len(parts) == 1 && !parts[0].Multipart() {
+		return parts[0].Message.Payload()
 	}
-	var all []byte
-	for _, p := range r.parts {
-		all = append(all, p.Payload...)
-	}
-	return all
+	return smpp.Octets(parts)
 }

@@ -132,8 +132,25 @@ func TestPartComesAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if due := e.concat.due(time.Now().Add(48 * time.Hour)); len(due) != 0 {
+	if due := e.concat.Due(time.Now().Add(48 * time.Hour)); len(due) != 0 {
 		t.Errorf("waits for other parts of %+v", due)
+	}
+}
+
+// Each part of a long message is decoded by its own coding.
+func TestPartsInDifferentCodings(t *testing.T) {
+	b := start(t, simulator.Settings{}).bound()
+	for _, m := range []pdu.Message{
+		{ShortMessage: []byte("\x05\x00\x03\x11\x02\x01latin ")},
+		{DataCoding: pdu.DataCodingUCS2, ShortMessage: []byte("\x05\x00\x03\x11\x02\x02\x04\x3a\x04\x38\x04\x40")},
+	} {
+		m.Source, m.Dest, m.ESMClass = simulator.Number("27831234567"), simulator.Number("9292"), pdu.ESMUDHI
+		if err := b.smsc.DeliverPDU(within(t), "", &pdu.DeliverSM{Message: m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := b.line.Next(t); m.Content != "latin кир" {
+		t.Errorf("received %s", m.Encode())
 	}
 }
 

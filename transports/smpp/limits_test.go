@@ -31,7 +31,7 @@ func TestContentOfAnyLength(t *testing.T) {
 			b.send(m)
 			got := map[int]string{}
 			for _, r := range b.smsc.Submitted() {
-				p, _ := smpp.PartOf(r.Message())
+				p := smpp.PartOf(r.Message())
 				got[int(p.Seq)] += r.Text()
 			}
 			text := ""

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 )
 
@@ -22,7 +23,7 @@ func (b *binder) take(k *link, d *deliveries, p *pdu.PDU) {
 	case *pdu.DeliverSM:
 		d.add(p, &body.Message)
 	case *pdu.DataSM:
-		d.add(p, fromDataSM(body))
+		d.add(p, smpp.MessageOf(body))
 	case *pdu.EnquireLink:
 		_ = k.send(p.Respond(pdu.StatusOK))
 	case *pdu.EnquireLinkResp, *pdu.AlertNotification, *pdu.Outbind:
@@ -103,13 +104,5 @@ func (b *binder) odd(what string, details ...any) {
 	if !quiet {
 		b.logger.Warn("the SMSC sent what it should not have; others like it are only counted for a while",
 			append([]any{"what", what, "bind", b.name}, details...)...)
-	}
-}
-
-// fromDataSM makes a data_sm look like the deliver_sm it could have been.
-func fromDataSM(d *pdu.DataSM) *pdu.Message {
-	return &pdu.Message{
-		ServiceType: d.ServiceType, Source: d.Source, Dest: d.Dest, ESMClass: d.ESMClass,
-		RegisteredDelivery: d.RegisteredDelivery, DataCoding: d.DataCoding, TLVs: d.TLVs,
 	}
 }

@@ -10,17 +10,17 @@ import (
 	"switchboard/store"
 )
 
-// Pause implements store.Broadcasts.
+// Pause holds a broadcast: see store.Broadcasts.
 func (db *DB) Pause(ctx context.Context, id int64) error {
 	return db.setState(ctx, id, store.BroadcastPaused, store.BroadcastRunning)
 }
 
-// Resume implements store.Broadcasts.
+// Resume lets a paused broadcast go on: see store.Broadcasts.
 func (db *DB) Resume(ctx context.Context, id int64) error {
 	if err := db.setState(ctx, id, store.BroadcastRunning, store.BroadcastPaused); err != nil {
 		return err
 	}
-	// The tasks of leased batches were dropped while it was paused: lease them again.
+	// Tasks that met the pause are gone, and their batches still lent for them.
 	err := db.transact(ctx, func(tx *sql.Tx) error {
 		now, err := db.clock(ctx, tx)
 		if err != nil {
@@ -36,7 +36,8 @@ func (db *DB) Resume(ctx context.Context, id int64) error {
 	return nil
 }
 
-// setState changes the state of a broadcast from one of the states from.
+// turn changes the state of a broadcast that has one of the states of from, or
+// has the new one already.
 func (db *DB) setState(ctx context.Context, id int64, to store.BroadcastState, from ...store.BroadcastState) error {
 	allowed := make([]string, len(from))
 	for i, state := range from {
@@ -60,7 +61,7 @@ func (db *DB) setState(ctx context.Context, id int64, to store.BroadcastState, f
 	})
 }
 
-// Cancel implements store.Broadcasts.
+// Cancel withdraws what is left of a broadcast: see store.Broadcasts.
 func (db *DB) Cancel(ctx context.Context, id int64) error {
 	if err := db.setState(ctx, id, store.BroadcastCancelled, store.BroadcastRunning, store.BroadcastPaused); err != nil {
 		return err
@@ -85,7 +86,7 @@ func scanInfo(rows *sql.Rows) (i store.BroadcastInfo, err error) {
 	return i, err
 }
 
-// Broadcast implements store.Broadcasts.
+// Broadcast is one broadcast: see store.Broadcasts.
 func (db *DB) Broadcast(ctx context.Context, id int64) (*store.BroadcastInfo, error) {
 	list, err := db.infos(ctx, " WHERE b.id = $1", id)
 	if err == nil && len(list) == 0 {
@@ -97,7 +98,7 @@ func (db *DB) Broadcast(ctx context.Context, id int64) (*store.BroadcastInfo, er
 	return &list[0], nil
 }
 
-// List implements store.Broadcasts.
+// List is the newest broadcasts: see store.Broadcasts.
 func (db *DB) List(ctx context.Context, limit int) ([]store.BroadcastInfo, error) {
 	list, err := db.infos(ctx, " ORDER BY b.id DESC LIMIT $1", limit)
 	if err != nil {
@@ -115,14 +116,16 @@ func (db *DB) infos(ctx context.Context, rest string, args ...any) (list []store
 	return list, err
 }
 
-// The bounds of what one transaction cancels: about so many transmissions, in so many batches.
+// The bounds of what is withdrawn in one transaction: about so many
+// transmissions, in so many batches.
 const (
 	cancelTransmissions = 5000
 	cancelBatches       = 100
 )
 
-// cancelRemaining cancels the rest of a broadcast part by part. A batch is deleted with its
-// transmissions' cancellation; resumeCancels completes what was interrupted.
+// withdraw takes back what is left of a cancelled broadcast, part by part. A
+// batch is forgotten with its transmissions: what is left when somebody dies
+// over it, resumeCancels finds.
 func (db *DB) cancelRemaining(ctx context.Context, broadcast int64) error {
 	for more := true; more; {
 		err := db.transact(ctx, func(tx *sql.Tx) (err error) {
@@ -136,7 +139,8 @@ func (db *DB) cancelRemaining(ctx context.Context, broadcast int64) error {
 	return nil
 }
 
-// resumeCancels cancels a part of each broadcast whose cancellation was interrupted.
+// resumeCancels goes on with cancellations that did not come to their end, a
+// part of each at a time: it is called again soon.
 func (db *DB) resumeCancels(ctx context.Context) error {
 	var left []int64
 	err := db.query(ctx, db.Write, func(rows *sql.Rows) error {
@@ -162,14 +166,15 @@ func (db *DB) resumeCancels(ctx context.Context) error {
 	return nil
 }
 
+// cancelledPart is a part of a cancelled broadcast.
 type cancelledPart struct {
 	batches     []int64
-	retries     []int64 // retry batches among them
+	retries     []int64 // those of batches whose transmissions are in broadcast_retry
 	month       int64
-	first, last string // transmission ids of the other batches; empty without any
+	first, last string // of the transmissions of the others; empty where there are none
 }
 
-// cancelPart cancels a part, and reports whether there may be more.
+// cancelPart withdraws a part, and says whether there may be more.
 func (db *DB) cancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (more bool, err error) {
 	w, err := db.nextCancelPart(ctx, tx, broadcast)
 	if err != nil {
@@ -199,6 +204,7 @@ func (db *DB) cancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (more
 	return true, b.deleteBatches(ctx, w.batches)
 }
 
+// nextCancelPart locks the next batches of a broadcast.
 func (db *DB) nextCancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (w cancelledPart, err error) {
 	size := int64(0)
 	err = db.query(ctx, tx, func(rows *sql.Rows) error {
@@ -219,7 +225,7 @@ func (db *DB) nextCancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (
 	return w, err
 }
 
-// lockQueued locks the transmissions of a part.
+// withdrawn locks the transmissions of a part that wait.
 func (b *batch) lockQueued(ctx context.Context, w cancelledPart) (known []*transmission, err error) {
 	if w.first != "" {
 		err := b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
@@ -246,6 +252,7 @@ func (b *batch) lockQueued(ctx context.Context, w cancelledPart) (known []*trans
 	return known, nil
 }
 
+// deleteBatches forgets batches and the retries in them.
 func (b *batch) deleteBatches(ctx context.Context, ids []int64) error {
 	rows := make([][]any, len(ids))
 	for i, id := range ids {

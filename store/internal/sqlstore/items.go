@@ -9,24 +9,25 @@ import (
 	"switchboard/store"
 )
 
-// Longer ids and addresses do not fit an index.
+// What is longer is no identifier, and would not fit an index.
 const (
 	maxID      = 255
 	maxAddress = 1000
 )
 
-// wireID identifies a transmission on the wire.
+// wireID is how a transmission is known on the wireID.
 type wireID struct {
 	id        string
 	direction store.Direction
 }
 
-// item is an envelope as rows and updates.
+// item is an envelope made ready for the tables.
 type item struct {
 	index   int
 	backend string // its name
 	arrival *arrival
-	// handed is the update by a broadcast's message, whose row was stored before it was sent.
+	// handed is what a broadcast's message says of its transmission, which was
+	// stored before it was sent: there is no row to insert.
 	handed  *update
 	event   *event
 	updates []*update
@@ -44,8 +45,10 @@ type arrival struct {
 	envelope *store.Envelope
 }
 
+// body is the message as it travelled.
 func (a *arrival) body() string { return body(a.envelope.Body, a.envelope.Message.Encode) }
 
+// transmission is a row of that table.
 type transmission struct {
 	wireID
 	store.AttemptProgress
@@ -62,10 +65,11 @@ type transmission struct {
 	delivered  time.Time
 }
 
+// event is a row of that table.
 type event struct {
 	wireID    // of the message it is about
 	id        string
-	name      string // the stored id: differs from id when another event has that
+	name      string // under which it is stored: its id, unless another has that
 	month     int64
 	kind      string
 	status    string
@@ -77,15 +81,15 @@ type event struct {
 	backendID int64
 }
 
-// update is what an envelope says about a transmission, which may not be stored yet.
+// update is what an envelope says of a transmission that may be there or not.
 type update struct {
 	wireID
-	event   string // the id in the table early, while its message is not stored
+	event   string // a name of its own, under which it waits for its message
 	backend int64  // 0 is any
 	fact    store.Progress
-	attempt int // 0 is the newest
+	attempt int // 0 is the present one
 	at      time.Time
-	month   int64 // the transmission's; 0 when unknown
+	month   int64 // the transmission's, where it is known
 	reason  string
 	prov    string
 	app     string
@@ -100,11 +104,11 @@ func newItem(index int, e *store.Envelope, now time.Time) (*item, error) {
 	}
 	switch {
 	case e.Message != nil:
-		return it, it.fromMessage(e, now)
+		return it, it.message(e, now)
 	case e.Event != nil:
-		return it, it.fromEvent(e, now)
+		return it, it.outcome(e, now)
 	case e.Receipt != nil:
-		return it, it.fromReceipt(e, now)
+		return it, it.receipt(e, now)
 	}
 	return nil, errors.New("envelope is empty")
 }
@@ -120,7 +124,7 @@ func identifier(what, id string) (string, error) {
 	return id, nil
 }
 
-// short truncates a text for an index. The body has all of it.
+// short cuts what is too long for an index; all of it is in the body.
 func short(text string) string {
 	if text = store.Printable(text); len(text) > maxID {
 		return store.Printable(text[:maxID])
@@ -128,7 +132,7 @@ func short(text string) string {
 	return text
 }
 
-func (it *item) fromMessage(e *store.Envelope, now time.Time) error {
+func (it *item) message(e *store.Envelope, now time.Time) error {
 	m := e.Message
 	id, err := identifier("message_id", m.ID)
 	if err != nil {
@@ -159,7 +163,7 @@ func (it *item) fromMessage(e *store.Envelope, now time.Time) error {
 		}
 		a.address, a.own = m.To, m.From
 		if a.replyTo != "" {
-			it.updates = append(it.updates, a.replied())
+			it.updates = append(it.updates, a.answers())
 		}
 	default:
 		return fmt.Errorf("direction is %.10q, not I or O", string(e.Direction))
@@ -182,14 +186,14 @@ func body(raw []byte, encode func() []byte) string {
 	return store.Printable(string(raw))
 }
 
-// replied is the update of the message that a reply answers.
-func (a *arrival) replied() *update {
+// answers is what a reply says of the message it answers.
+func (a *arrival) answers() *update {
 	return &update{
 		wireID: wireID{a.replyTo, store.Inbound}, event: short("reply:" + a.id), fact: store.Replied, at: a.date, app: a.app,
 	}
 }
 
-func (it *item) fromEvent(e *store.Envelope, now time.Time) error {
+func (it *item) outcome(e *store.Envelope, now time.Time) error {
 	ev := e.Event
 	id, err := identifier("event_id", ev.ID)
 	if err != nil {
@@ -208,12 +212,12 @@ func (it *item) fromEvent(e *store.Envelope, now time.Time) error {
 		status: string(ev.DeliveryStatus), reason: reason, provider: short(ev.SentMessageID), app: short(e.Application),
 		date: utc(ev.Timestamp), body: body(e.Body, ev.Encode),
 	}
-	it.addUpdate(fact)
+	it.says(fact)
 	it.updates[0].attempt = store.AttemptOf(ev)
 	return nil
 }
 
-// progressOf is the progress an event stands for, and the reason of an error.
+// progressOf is what an event makes known, with the reason of an error.
 func progressOf(ev *message.Event) (store.Progress, string, error) {
 	switch {
 	case ev.Type == message.Ack:
@@ -230,7 +234,7 @@ func progressOf(ev *message.Event) (store.Progress, string, error) {
 	return 0, "", fmt.Errorf("event is a %.40q of status %.40q", ev.Type, ev.DeliveryStatus)
 }
 
-// failure is the reason of a failed report, as Vumi's transports write it.
+// failure is a failed report's reason, as Vumi's transports give it.
 func failure(ev *message.Event) string {
 	extra := ev.Extra()
 	code, text := extra.Text("failure_code"), extra.Text("failure_reason")
@@ -250,7 +254,7 @@ func reasonOr(reason, otherwise string) string {
 	return store.Printable(reason)
 }
 
-func (it *item) fromReceipt(e *store.Envelope, now time.Time) error {
+func (it *item) receipt(e *store.Envelope, now time.Time) error {
 	r := e.Receipt
 	about, err := identifier("the receipt's message_id", r.MessageID)
 	if err != nil {
@@ -272,18 +276,18 @@ func (it *item) fromReceipt(e *store.Envelope, now time.Time) error {
 	switch r.Outcome {
 	case store.OutcomeProcessed:
 		ev.reason = store.Printable(r.Reason)
-		it.addUpdate(store.Processed)
+		it.says(store.Processed)
 	case store.OutcomeErrored:
 		ev.reason = reasonOr(r.Reason, "the application failed without a reason")
-		it.addUpdate(store.Errored)
+		it.says(store.Errored)
 	default:
 		return fmt.Errorf("receipt's outcome is %.40q, not processed or errored", string(r.Outcome))
 	}
 	return nil
 }
 
-// addUpdate adds the update of the item's event.
-func (it *item) addUpdate(fact store.Progress) {
+// says turns the item's event into a update.
+func (it *item) says(fact store.Progress) {
 	ev := it.event
 	it.updates = append(it.updates, &update{
 		wireID: ev.wireID, event: ev.id, fact: fact, at: ev.date, reason: ev.reason, prov: ev.provider, app: ev.app,

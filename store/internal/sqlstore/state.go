@@ -16,7 +16,8 @@ import (
 
 var _ store.State = (*DB)(nil)
 
-// Longer keys are stored by their hash; an index entry takes some 2,700 bytes at most.
+// maxKey is the longest key kept as it is; an index takes some 2,700 bytes.
+// Longer ones are kept by their hash.
 const maxKey = 512
 
 func stateKey(key string) []byte {
@@ -27,7 +28,8 @@ func stateKey(key string) []byte {
 	return []byte(key[:maxKey-len(sum)*2] + hex.EncodeToString(sum[:]))
 }
 
-// ttlMicros is a TTL in microseconds, at least one; nil is for ever.
+// ttlMicros is a TTL in microseconds, nil for ever. What lives for less than a
+// microsecond lives for one: zero would be for ever.
 func ttlMicros(ttl time.Duration) any {
 	if ttl == 0 {
 		return nil
@@ -38,7 +40,7 @@ func ttlMicros(ttl time.Duration) any {
 	return int64(1)
 }
 
-// Get implements store.State.
+// Get fetches the values of those keys that are there.
 func (db *DB) Get(ctx context.Context, keys ...string) (map[string]string, error) {
 	found := make(map[string]string, len(keys))
 	names := make(map[string]string, len(keys))
@@ -69,7 +71,7 @@ func (db *DB) getPart(ctx context.Context, part [][]any, names, found map[string
 		WHERE s.expires IS NULL OR s.expires > `+db.Dialect.Now(), args...)
 }
 
-// Set implements store.State.
+// Set stores entries, all or none; of a key given twice the last counts.
 func (db *DB) Set(ctx context.Context, entries ...store.Entry) error {
 	rows := stateRows(entries)
 	if len(rows) == 0 {
@@ -94,7 +96,8 @@ func (db *DB) Set(ctx context.Context, entries ...store.Entry) error {
 	return nil
 }
 
-// stateRows sorts entries by key, so that two writers cannot deadlock.
+// stateRows puts entries into key order, which keeps two writers from waiting
+// for each other.
 func stateRows(entries []store.Entry) [][]any {
 	last := make(map[string]store.Entry, len(entries))
 	for _, e := range entries {
@@ -118,7 +121,7 @@ func (db *DB) setPart(ctx context.Context, q querier, part [][]any) error {
 	return err
 }
 
-// Add implements store.State.
+// Add stores an entry unless its key is there.
 func (db *DB) Add(ctx context.Context, e store.Entry) (value string, added bool, err error) {
 	err = db.retry(ctx, func() error {
 		value, added, err = db.add(ctx, e)
@@ -132,7 +135,8 @@ func (db *DB) Add(ctx context.Context, e store.Entry) (value string, added bool,
 
 func (db *DB) add(ctx context.Context, e store.Entry) (string, bool, error) {
 	now := db.Dialect.Now()
-	// An entry that expires between the two statements is not found by the second: try again.
+	// An entry that ends or is deleted between the two statements is not
+	// found by the second: then the first has its chance again.
 	for range maxTries {
 		n, err := db.exec(ctx, db.Write, `INSERT INTO state AS s (key, value, expires) VALUES ($1, $2, `+now+` + $3)
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
@@ -150,7 +154,7 @@ func (db *DB) add(ctx context.Context, e store.Entry) (string, bool, error) {
 	return "", false, fmt.Errorf("key %.80q came and went %d times while it was added", e.Key, maxTries)
 }
 
-// Increment implements store.State.
+// Increment adds by to a number and returns the sum.
 func (db *DB) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (sum int64, err error) {
 	d := db.Dialect
 	statement := `INSERT INTO state AS s (key, value, expires) VALUES ($1, ` + d.Bytes("$2") + `, ` + d.Now() + ` + $3)
@@ -168,7 +172,7 @@ func (db *DB) Increment(ctx context.Context, key string, by int64, ttl time.Dura
 	return sum, nil
 }
 
-// Range implements store.State.
+// Range fetches the first entries between two keys.
 func (db *DB) Range(ctx context.Context, from, to string, limit int) (list []store.Entry, err error) {
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		var key, value []byte
@@ -183,7 +187,7 @@ func (db *DB) Range(ctx context.Context, from, to string, limit int) (list []sto
 	return list, nil
 }
 
-// Delete implements store.State.
+// Delete forgets keys.
 func (db *DB) Delete(ctx context.Context, keys ...string) error {
 	entries := make([]store.Entry, len(keys))
 	for i, key := range keys {
@@ -203,10 +207,11 @@ func (db *DB) Delete(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// sweepBatch bounds a statement of Sweep, and so how long others wait for it.
+// sweepBatch bounds what one statement of Sweep deletes, so that it never
+// holds up those who work.
 const sweepBatch = 1000
 
-// Sweep deletes expired entries and returns how many.
+// Sweep deletes the entries that are past their TTL and says how many.
 func (db *DB) Sweep(ctx context.Context) (int64, error) {
 	var all int64
 	for {

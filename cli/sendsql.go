@@ -1,4 +1,4 @@
-package send
+package cli
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"switchboard/operate"
 )
 
 // sqlRows are what a SELECT on the record's own database yields, as it comes.
@@ -21,7 +19,7 @@ type sqlRows struct {
 }
 
 // openQuery asks in a transaction that can only read.
-func openQuery(ctx context.Context, url, query string) (_ *table, err error) {
+func openQuery(ctx context.Context, url, query string) (_ *roll, err error) {
 	q := new(sqlRows)
 	defer func() {
 		if err != nil {
@@ -35,7 +33,7 @@ func openQuery(ctx context.Context, url, query string) (_ *table, err error) {
 		return nil, fmt.Errorf("opening the database for --sql: %w", err)
 	}
 	if q.rows, err = q.tx.QueryContext(ctx, query); err != nil {
-		return nil, operate.Misused(fmt.Errorf("--sql: %w", err))
+		return nil, misused(fmt.Errorf("--sql: %w", err))
 	}
 	columns, err := q.rows.Columns()
 	if err != nil {
@@ -45,7 +43,7 @@ func openQuery(ctx context.Context, url, query string) (_ *table, err error) {
 	for i := range q.values {
 		q.into = append(q.into, &q.values[i])
 	}
-	return newTable(columns, q)
+	return newRoll(columns, q, 0)
 }
 
 func isSQLite(url string) bool { return strings.HasPrefix(url, "sqlite:") }
@@ -53,7 +51,7 @@ func isSQLite(url string) bool { return strings.HasPrefix(url, "sqlite:") }
 func openForReading(url string) (*sql.DB, error) {
 	switch {
 	case url == "":
-		return nil, operate.Misused(errors.New("no database: set DATABASE_URL or --database-url to postgres://… or sqlite:PATH"))
+		return nil, misused(errors.New("no database: set DATABASE_URL or --database-url to postgres://… or sqlite:PATH"))
 	case isSQLite(url):
 		return sql.Open("sqlite", "file:"+strings.TrimPrefix(url, "sqlite:")+"?mode=ro&_pragma=query_only(1)")
 	}
@@ -80,7 +78,7 @@ func (q *sqlRows) next(context.Context) ([]string, int, error) {
 
 func (q *sqlRows) read() int64 { return 0 }
 
-// close rolls back; there is nothing to commit.
+// close forgets the question; there is nothing to commit.
 func (q *sqlRows) close() {
 	if q.rows != nil {
 		_ = q.rows.Close()

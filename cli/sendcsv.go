@@ -1,4 +1,4 @@
-package send
+package cli
 
 import (
 	"bufio"
@@ -9,19 +9,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"switchboard/operate"
 )
 
 // csvRows are the lines of a CSV file, each read by itself: a quote that is
 // never closed spoils its own line and not the rest of the file. So no field
 // may hold a line break.
 type csvRows struct {
-	in     *bufio.Scanner
-	comma  rune
-	line   int
-	bytes  int64
-	closer io.Closer
+	in      *bufio.Scanner
+	comma   rune
+	line    int
+	bytes   int64
+	closeIn func()
 }
 
 // maxCSVLine is the longest line that is read.
@@ -30,24 +28,24 @@ const maxCSVLine = 1 << 20
 // byteOrderMark is what spreadsheets put before UTF-8.
 const byteOrderMark = "\uFEFF"
 
-func openCSV(in io.ReadCloser) (*table, error) {
-	c := &csvRows{in: bufio.NewScanner(in), closer: in}
+func openCSV(in io.Reader, size int64, closeIn func()) (*roll, error) {
+	c := &csvRows{in: bufio.NewScanner(in), closeIn: closeIn}
 	c.in.Buffer(make([]byte, 64<<10), maxCSVLine)
 	if !c.scan() {
-		c.close()
-		return nil, errors.Join(operate.Misused(errors.New("the list is empty; its first line must name the columns")), c.in.Err())
+		closeIn()
+		return nil, errors.Join(misused(errors.New("the list is empty; its first line must name the columns")), c.in.Err())
 	}
 	header := strings.TrimPrefix(c.in.Text(), byteOrderMark)
 	c.comma = separator(header)
 	columns, err := c.split(header)
 	if err != nil {
-		c.close()
-		return nil, operate.Misused(fmt.Errorf("reading the header: %w", err))
+		closeIn()
+		return nil, misused(fmt.Errorf("reading the header: %w", err))
 	}
 	for i := range columns {
 		columns[i] = strings.TrimSpace(columns[i])
 	}
-	return newTable(columns, c)
+	return newRoll(columns, c, size)
 }
 
 // separator is the one the header has most of: spreadsheets of many countries
@@ -105,4 +103,4 @@ func (c *csvRows) split(line string) ([]string, error) {
 
 func (c *csvRows) read() int64 { return c.bytes }
 
-func (c *csvRows) close() { _ = c.closer.Close() }
+func (c *csvRows) close() { c.closeIn() }

@@ -1,4 +1,4 @@
-package queues
+package cli
 
 import (
 	"errors"
@@ -9,15 +9,14 @@ import (
 	"time"
 
 	"switchboard/fleet"
-	"switchboard/operate"
 )
 
 func TestDialingWhatCannotBe(t *testing.T) {
 	for _, url := range []string{
 		"memory:", "amqp://user:sekret@host:port/", "amqp://user:sek ret@host/%", "http://user:sekret@host/", "user:sekret@host", "",
 	} {
-		b, err := Connect(t.Context(), url)
-		var wrong operate.Misuse
+		b, err := dialBroker(t.Context(), url)
+		var wrong misuse
 		if b != nil || !errors.As(err, &wrong) || strings.Contains(err.Error(), "sek") {
 			t.Errorf("%s: %v", url, err)
 		}

@@ -1,0 +1,556 @@
+package smpp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"switchboard/smpp/pdu"
+)
+
+// Assembler puts long messages together. Their parts are in a state store, so
+// that any process may get any of them:
+//
+//	<name>/<n>   part n
+//	<name>/id    the Group: the ID the message will have, so that two processes
+//	             that both see the last part make one message
+//	<name>/done  which parts the last message of that name had, so that one that
+//	             comes again is no new message
+//
+// Each group is also noted in a numbered slot, for a process that starts to find
+// those whose other parts never come. Make one with NewAssembler.
+type Assembler struct {
+	AssemblerSettings
+	mu   sync.Mutex
+	open map[string]Group // those that this process has seen a part of, or found; by name
+	busy map[string]*busyName
+}
+
+// AssemblerSettings are what an Assembler needs.
+type AssemblerSettings struct {
+	State  State
+	Prefix string        // of all keys
+	Wait   time.Duration // how long parts wait for each other
+	// InOrder says that the parts of each message come in order. Then a part that
+	// comes again after its message also counts, at once, for the next message
+	// that begins like it with its reference; else that waits for DoubtWait.
+	InOrder bool
+	NewID   func() string // returns IDs for messages
+	// Receive takes a message. Where it stores anything, it stores what goes with
+	// it in the same step. After an error the parts stay.
+	Receive func(ctx context.Context, m *Assembled, with ...Entry) error
+	Logger  *slog.Logger
+}
+
+// Entry is a value under a key, for a time to live.
+type Entry struct {
+	Key   string
+	Value string
+	TTL   time.Duration
+}
+
+// State is what an Assembler needs of a state store. Set stores all entries or
+// none; Add returns what is stored already, and whether it added; Increment
+// returns the sum.
+type State interface {
+	Get(ctx context.Context, keys ...string) (map[string]string, error)
+	Set(ctx context.Context, entries ...Entry) error
+	Add(ctx context.Context, e Entry) (value string, added bool, err error)
+	Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error)
+	Delete(ctx context.Context, keys ...string) error
+}
+
+// Assembled is a message with the parts that came.
+type Assembled struct {
+	ID      string
+	Total   int          // parts it should have
+	Parts   []StoredPart // in their order
+	Missing []int        // numbers of those that never came
+	GivenUp bool         // it was not received when its last part came
+	// Forget is set by Receive where the parts, when they come again, are those of
+	// a new message.
+	Forget bool
+}
+
+// StoredPart is a part as it came, and the ID it was answered with.
+type StoredPart struct {
+	Part
+	ID   string
+	Body pdu.Body
+	slot int64 // its group's; 0 where it may be a part of the message before that came again
+}
+
+type jsonPart struct {
+	PDU  []byte `json:"pdu"`
+	ID   string `json:"id,omitempty"`
+	Slot int64  `json:"slot,omitempty"`
+}
+
+// Group is a message whose parts are not all there.
+type Group struct {
+	Name     string    `json:"name"`
+	ID       string    `json:"id"` // of the message to be
+	Total    int       `json:"total"`
+	Deadline time.Time `json:"deadline"`
+	Slot     int64     `json:"slot"`
+}
+
+// donePart is how a part of a message that was received is known again.
+type donePart struct {
+	Sum string `json:"sum"`
+	ID  string `json:"id,omitempty"`
+}
+
+const (
+	// DoubtWait is how long a message waits for a part of which there is only one
+	// that may be of the message before.
+	DoubtWait = 10 * time.Second
+	// doneTTL is how long a message's parts are known again.
+	doneTTL = 10 * time.Minute
+	// maxOpen bounds the groups of an Assembler.
+	maxOpen = 100_000
+	// maxSlots is how many of the latest groups a process that starts looks for.
+	maxSlots  = 10_000
+	slotBatch = 500
+	// giveUpAgain is when a group whose giving up failed is looked at again, here
+	// or by another process.
+	giveUpAgain = 10 * time.Second
+	// giveUpTimeout is less, so that no two processes receive a group at once.
+	giveUpTimeout = 8 * time.Second
+)
+
+var (
+	// ErrElsewhere says that another process is giving a group up.
+	ErrElsewhere = errors.New("another process is receiving the incomplete message")
+	// ErrNotNoted says that a message was received, but not that this is known.
+	ErrNotNoted = errors.New("noting that a message of several parts is received failed")
+
+	errTooLate = errors.New("the other parts of the message were just received without this one")
+	errFull    = fmt.Errorf("more than %d messages wait for parts", maxOpen)
+)
+
+// NewAssembler makes an Assembler.
+func NewAssembler(settings AssemblerSettings) *Assembler {
+	return &Assembler{AssemblerSettings: settings, open: map[string]Group{}, busy: map[string]*busyName{}}
+}
+
+// Add keeps a part, and receives the message when it is the last. People tells
+// the messages of different senders and receivers apart. It returns the part's
+// ID: newID's (nil gives none), or the one it had when it came before.
+func (a *Assembler) Add(ctx context.Context, people string, body pdu.Body, newID func() (string, error)) (id string, err error) {
+	part := &StoredPart{Part: PartOf(MessageOf(body)), Body: body}
+	name, n := a.name(people, part), int(part.Seq)
+	defer a.lock(name)()
+	s, err := a.look(ctx, name, int(part.Total))
+	if err != nil {
+		return "", err
+	}
+	before := s.parts[n]
+	if before != nil && !before.doubtful() && !bytes.Equal(before.Payload, part.Payload) {
+		a.Logger.Warn("another message has the reference of one whose parts are not all there; giving that up",
+			"message_id", s.group.ID, "parts", len(s.parts), "of", s.group.Total)
+		if err := a.receive(ctx, &s, true); err != nil {
+			return "", err
+		}
+		before, s = nil, groupState{parts: map[int]*StoredPart{}}
+	}
+	var entries []Entry
+	if s.group == nil {
+		if done, known := s.done[n]; known && done.Sum == sum(part.Payload) {
+			return done.ID, a.keep(ctx, a.entry(name, &StoredPart{Part: part.Part, ID: done.ID, Body: body}))
+		}
+		if s.group, err = a.begin(ctx, name, int(part.Total)); err != nil {
+			return "", err
+		}
+		entries = a.adopt(&s, n)
+	}
+	if again := before != nil && !before.doubtful(); again {
+		part = before
+	} else if newID != nil {
+		if part.ID, err = newID(); err != nil {
+			return "", err
+		}
+	}
+	part.slot, s.parts[n] = s.group.Slot, part
+	entries = append(entries, a.entry(name, part))
+	if s.complete() {
+		return part.ID, a.receive(ctx, &s, false, entries...)
+	}
+	if part == before {
+		return part.ID, nil
+	}
+	return part.ID, a.join(ctx, s.group, part, entries)
+}
+
+// join stores a part that is not the last, unless another process has stored
+// the one that is missing here meanwhile.
+func (a *Assembler) join(ctx context.Context, g *Group, part *StoredPart, entries []Entry) error {
+	entries = append(entries, Entry{Key: a.slotKey(g.Slot), Value: g.encode(), TTL: a.ttl()})
+	if err := a.keep(ctx, entries...); err != nil {
+		return err
+	}
+	after, err := a.look(ctx, g.Name, g.Total)
+	switch {
+	case err != nil:
+		return err
+	case after.group == nil || after.group.Slot != g.Slot:
+		if after.done[int(part.Seq)].Sum == sum(part.Payload) {
+			return nil
+		}
+		return errTooLate
+	case after.complete():
+		return a.receive(ctx, &after, false)
+	}
+	a.note(&after)
+	return nil
+}
+
+func (a *Assembler) keep(ctx context.Context, entries ...Entry) error {
+	if err := a.State.Set(ctx, entries...); err != nil {
+		return fmt.Errorf("keeping a part of a message: %w", err)
+	}
+	return nil
+}
+
+// begin opens a group, unless another process just did.
+func (a *Assembler) begin(ctx context.Context, name string, total int) (*Group, error) {
+	a.mu.Lock()
+	full := len(a.open) >= maxOpen
+	a.mu.Unlock()
+	if full {
+		return nil, errFull
+	}
+	slot, err := a.State.Increment(ctx, a.Prefix+"slots", 1, 0)
+	if err != nil {
+		return nil, fmt.Errorf("noting a message of several parts: %w", err)
+	}
+	g := &Group{Name: name, ID: a.NewID(), Total: total, Deadline: time.Now().Add(a.Wait), Slot: slot}
+	kept, added, err := a.State.Add(ctx, Entry{Key: name + "/id", Value: g.encode(), TTL: a.ttl()})
+	if err != nil {
+		return nil, fmt.Errorf("beginning a message of several parts: %w", err)
+	}
+	if !added {
+		if err := json.Unmarshal([]byte(kept), g); err != nil {
+			return nil, fmt.Errorf("reading what is kept of a message's parts: %w", err)
+		}
+	}
+	return g, nil
+}
+
+// adopt decides which parts of the message before, that came again, are those of
+// a group that begins with part n.
+func (a *Assembler) adopt(s *groupState, n int) (entries []Entry) {
+	if !a.InOrder {
+		return nil
+	}
+	for seq, p := range s.parts {
+		if seq >= n {
+			delete(s.parts, seq)
+			continue
+		}
+		p.slot = s.group.Slot
+		entries = append(entries, a.entry(s.group.Name, p))
+	}
+	return entries
+}
+
+// receive has a message of the parts that are there received, and forgets them.
+func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, with ...Entry) error {
+	g, done := s.group, map[int]donePart{}
+	m := &Assembled{ID: g.ID, Total: g.Total, GivenUp: givenUp}
+	for n := 1; n <= g.Total; n++ {
+		p, there := s.parts[n]
+		if !there {
+			m.Missing = append(m.Missing, n)
+			continue
+		}
+		m.Parts = append(m.Parts, *p)
+		done[n] = donePart{sum(p.Payload), p.ID}
+	}
+	if err := a.Receive(ctx, m, with...); err != nil {
+		return err
+	}
+	if m.Forget {
+		clear(done)
+	}
+	text, _ := json.Marshal(done) // texts
+	if err := a.State.Set(ctx, Entry{Key: g.Name + "/done", Value: string(text), TTL: doneTTL}); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotNoted, err)
+	}
+	keys := []string{g.Name + "/id", a.slotKey(g.Slot)}
+	for n := range g.Total {
+		keys = append(keys, partKey(g.Name, n+1))
+	}
+	a.drop(*g)
+	if err := a.State.Delete(ctx, keys...); err != nil {
+		a.Logger.Warn("forgetting the parts of a message failed; they expire", "error", err)
+	}
+	return nil
+}
+
+// Load finds the groups that were open when the last process ended.
+func (a *Assembler) Load(ctx context.Context) error {
+	last, err := a.State.Increment(ctx, a.Prefix+"slots", 0, 0)
+	for from := max(1, last-maxSlots); err == nil && from <= last; from += slotBatch {
+		err = a.loadSlots(ctx, from, min(from+slotBatch-1, last))
+	}
+	if err != nil {
+		return fmt.Errorf("looking for messages whose parts are missing: %w", err)
+	}
+	return nil
+}
+
+func (a *Assembler) loadSlots(ctx context.Context, from, to int64) error {
+	var keys []string
+	for slot := from; slot <= to; slot++ {
+		keys = append(keys, a.slotKey(slot))
+	}
+	found, err := a.State.Get(ctx, keys...)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, key := range keys {
+		var g Group
+		if text, there := found[key]; there && json.Unmarshal([]byte(text), &g) == nil {
+			if _, known := a.open[g.Name]; !known {
+				a.open[g.Name] = g
+			}
+		}
+	}
+	return nil
+}
+
+// Sweep receives what is there of messages whose other parts have not come. It
+// passes over those of which a part is being added.
+func (a *Assembler) Sweep(ctx context.Context, now time.Time) {
+	for _, g := range a.Due(now) {
+		if a.isBusy(g.Name) {
+			continue
+		}
+		err := a.GiveUp(ctx, g)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if !errors.Is(err, ErrElsewhere) {
+			a.Logger.Warn("giving up a message whose parts did not come failed; trying again", "message_id", g.ID, "error", err)
+		}
+		a.mu.Lock()
+		g.Deadline = time.Now().Add(giveUpAgain)
+		a.open[g.Name] = g
+		a.mu.Unlock()
+	}
+}
+
+// Due returns the groups whose parts have waited for long enough, the longest
+// first.
+func (a *Assembler) Due(now time.Time) (list []Group) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, g := range a.open {
+		if g.Deadline.Before(now) {
+			list = append(list, g)
+		}
+	}
+	slices.SortFunc(list, func(a, b Group) int { return a.Deadline.Compare(b.Deadline) })
+	return list
+}
+
+// Open returns how many groups wait for parts.
+func (a *Assembler) Open() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.open)
+}
+
+// GiveUp receives what is there of a message. Another process may have done so,
+// and may have begun another of the same name, with time of its own.
+func (a *Assembler) GiveUp(ctx context.Context, g Group) error {
+	defer a.lock(g.Name)()
+	ctx, cancel := context.WithTimeout(ctx, giveUpTimeout)
+	defer cancel()
+	found, err := a.look(ctx, g.Name, g.Total)
+	if err != nil {
+		return err
+	}
+	if found.group == nil || found.group.Slot != g.Slot || len(found.parts) == 0 {
+		a.drop(g)
+		return nil
+	}
+	_, mine, err := a.State.Add(ctx, Entry{Key: a.slotKey(g.Slot) + "/over", TTL: giveUpAgain})
+	switch {
+	case err != nil:
+		return fmt.Errorf("giving up a message whose parts did not come: %w", err)
+	case !mine:
+		return ErrElsewhere
+	}
+	if len(found.parts) < g.Total {
+		a.Logger.Warn("parts of a message never came", "message_id", g.ID, "parts", len(found.parts), "of", g.Total)
+	}
+	return a.receive(ctx, &found, true)
+}
+
+// note remembers when a group is to be given up.
+func (a *Assembler) note(s *groupState) {
+	g := *s.group
+	if len(s.parts) == g.Total {
+		g.Deadline = time.Now().Add(DoubtWait)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open[g.Name] = g
+}
+
+// drop forgets a group; one that has its name meanwhile stays.
+func (a *Assembler) drop(g Group) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open[g.Name].Slot == g.Slot {
+		delete(a.open, g.Name)
+	}
+}
+
+// groupState is what the store has of the messages of one name.
+type groupState struct {
+	group *Group // nil when none is open
+	parts map[int]*StoredPart
+	done  map[int]donePart // of the last of this name that was received
+}
+
+// look finds what there is of a group, and of the one before it.
+func (a *Assembler) look(ctx context.Context, name string, total int) (s groupState, err error) {
+	keys := []string{name + "/id", name + "/done"}
+	for n := range total {
+		keys = append(keys, partKey(name, n+1))
+	}
+	found, err := a.State.Get(ctx, keys...)
+	if err != nil {
+		return s, fmt.Errorf("looking for a message's parts: %w", err)
+	}
+	s.parts = map[int]*StoredPart{}
+	_ = json.Unmarshal([]byte(found[name+"/done"]), &s.done) // nothing where there is none
+	if text := found[name+"/id"]; text != "" {
+		s.group = new(Group)
+		if err := json.Unmarshal([]byte(text), s.group); err != nil {
+			return s, fmt.Errorf("reading what is kept of a message's parts: %w", err)
+		}
+	}
+	for n := range total {
+		if p := readPart(found[partKey(name, n+1)]); p != nil && a.belongs(p, s.group) {
+			s.parts[n+1] = p
+		}
+	}
+	return s, nil
+}
+
+func (a *Assembler) belongs(p *StoredPart, g *Group) bool {
+	if g == nil || !a.InOrder && p.doubtful() {
+		return p.doubtful()
+	}
+	return p.slot == g.Slot
+}
+
+// doubtful: the part may be of the message before.
+func (p *StoredPart) doubtful() bool { return p.slot == 0 }
+
+// complete: all parts are there, without a doubt.
+func (s *groupState) complete() bool {
+	for _, p := range s.parts {
+		if p.doubtful() {
+			return false
+		}
+	}
+	return len(s.parts) == s.group.Total
+}
+
+func readPart(text string) *StoredPart {
+	var stored jsonPart
+	if json.Unmarshal([]byte(text), &stored) != nil {
+		return nil
+	}
+	read, err := pdu.Decode(stored.PDU)
+	if err != nil {
+		return nil
+	}
+	m := MessageOf(read.Body)
+	if m == nil {
+		return nil
+	}
+	return &StoredPart{Part: PartOf(m), ID: stored.ID, Body: read.Body, slot: stored.Slot}
+}
+
+func (a *Assembler) entry(name string, p *StoredPart) Entry {
+	octets, _ := (&pdu.PDU{Body: p.Body}).AppendTo(nil) // what was decoded can be encoded
+	text, _ := json.Marshal(jsonPart{PDU: octets, ID: p.ID, Slot: p.slot})
+	ttl := a.ttl()
+	if p.doubtful() {
+		ttl = doneTTL
+	}
+	return Entry{Key: partKey(name, int(p.Seq)), Value: string(text), TTL: ttl}
+}
+
+// ttl is longer than the parts wait for each other, so that they are there when
+// they are given up.
+func (a *Assembler) ttl() time.Duration { return 2*a.Wait + time.Minute }
+
+func (a *Assembler) name(people string, p *StoredPart) string {
+	return a.Prefix + sum(fmt.Appendf(nil, "%s\x00%d\x00%t\x00%d", people, p.Reference, p.Wide, p.Total))
+}
+
+func (a *Assembler) slotKey(slot int64) string {
+	return a.Prefix + "slot/" + strconv.FormatInt(slot, 10)
+}
+
+func partKey(name string, n int) string { return name + "/" + strconv.Itoa(n) }
+
+func sum(octets []byte) string {
+	full := sha256.Sum256(octets)
+	return hex.EncodeToString(full[:16])
+}
+
+func (g *Group) encode() string {
+	text, _ := json.Marshal(g) // texts, numbers and a time
+	return string(text)
+}
+
+// busyName is a name that is being worked on, by one after the other.
+type busyName struct {
+	sync.Mutex
+	users int
+}
+
+func (a *Assembler) lock(name string) (unlock func()) {
+	a.mu.Lock()
+	b := a.busy[name]
+	if b == nil {
+		b = new(busyName)
+		a.busy[name] = b
+	}
+	b.users++
+	a.mu.Unlock()
+	b.Lock()
+	return func() {
+		b.Unlock()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if b.users--; b.users == 0 {
+			delete(a.busy, name)
+		}
+	}
+}
+
+func (a *Assembler) isBusy(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.busy[name] != nil
+}
