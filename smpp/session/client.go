@@ -11,15 +11,17 @@ import (
 
 // Client binds to SMSCs.
 type Client struct {
-	Bind     pdu.Bind // as whom; InterfaceVersion is the highest spoken
-	Window   int      // requests of ours in flight; DefaultWindow unless set
-	Handler  Handler
+	as       pdu.Bind
+	window   int
+	handler  Handler
 	settings Settings
 }
 
-// NewClient makes a client. Each session of it binds as bind says.
+// NewClient makes a client. Each session of it binds as bind says, whose
+// InterfaceVersion is the highest that is spoken, and has a window of so many
+// requests in flight, DefaultWindow for 0.
 func NewClient(bind pdu.Bind, window int, h Handler, settings Settings) *Client {
-	return &Client{Bind: bind, Window: window, Handler: h, settings: settings.withDefaults()}
+	return &Client{as: bind, window: window, handler: h, settings: settings.withDefaults()}
 }
 
 // Dial connects to an SMSC at host:port, with TLS unless conf is nil, and binds.
@@ -40,6 +42,11 @@ func (c *Client) Dial(ctx context.Context, address string, conf *tls.Config) (*S
 		}
 		conn = secure
 	}
+	return c.Bind(ctx, conn)
+}
+
+// Bind binds on a connection; the session closes it.
+func (c *Client) Bind(ctx context.Context, conn net.Conn) (*Session, error) {
 	s := c.start(conn, nil)
 	return s, c.bind(ctx, s)
 }
@@ -63,7 +70,7 @@ func (c *Client) AcceptOutbind(ctx context.Context, conn net.Conn, expected func
 }
 
 func (c *Client) start(conn net.Conn, outbinds chan *pdu.Outbind) *Session {
-	s := newSession(conn, c.Handler, c.settings)
+	s := newSession(conn, c.handler, c.settings)
 	s.outbinds = outbinds
 	go s.run()
 	return s
@@ -72,13 +79,13 @@ func (c *Client) start(conn net.Conn, outbinds chan *pdu.Outbind) *Session {
 // bind binds, and returns when the session is bound or over.
 func (c *Client) bind(ctx context.Context, s *Session) error {
 	granted := make(chan struct{})
-	err := s.send(&c.Bind, false, c.settings.BindTimeout, func(p *pdu.PDU, err error) {
+	err := s.send(&c.as, false, c.settings.BindTimeout, func(p *pdu.PDU, err error) {
 		switch {
 		case err != nil: // the session's end says why
 		case p.Status != pdu.StatusOK:
 			s.stop(&RefusedError{p.Status})
 		default:
-			s.boundTo(&c.Bind, p, c.Window)
+			s.boundTo(&c.as, p, c.window)
 			s.handler.Bound(s)
 			close(granted)
 		}

@@ -1,0 +1,112 @@
+package binds
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"switchboard/internal/lanes"
+	"switchboard/message"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
+)
+
+// deliveries are the deliver_sm of one session that are in flight: in parallel,
+// those from one person one after the other.
+type deliveries struct {
+	b      *bind
+	s      *session.Session
+	ctx    context.Context
+	cancel context.CancelFunc
+	lanes  lanes.Lanes[string] // by source address
+
+	mu     sync.Mutex
+	closed bool
+	group  sync.WaitGroup
+}
+
+func newDeliveries(b *bind, s *session.Session) *deliveries {
+	d := &deliveries{b: b, s: s}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d
+}
+
+// add takes a deliver_sm, or asks the SMSC to send it again later.
+func (d *deliveries) add(p *pdu.PDU) {
+	if !d.admit() {
+		d.answer(p, pdu.StatusRxTAppn)
+		return
+	}
+	m := messageOf(p)
+	deliver := d.b.settings.Deliver(p, m)
+	deadline := time.Now().Add(d.b.settings.DeliverTimeout)
+	d.lanes.Go(m.Source.Addr, func() {
+		defer d.group.Done()
+		ctx, cancel := context.WithDeadline(d.ctx, deadline)
+		defer cancel()
+		d.answer(p, d.status(deliver(ctx)))
+	})
+}
+
+func (d *deliveries) admit() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.s.Unanswered() > d.b.settings.DeliverWindow {
+		return false
+	}
+	d.group.Add(1)
+	return true
+}
+
+// status is what the SMSC is told: that it is rid of the message, to send it
+// again, or never to.
+func (d *deliveries) status(err error) pdu.Status {
+	switch {
+	case err == nil:
+		return pdu.StatusOK
+	case message.IsPermanent(err):
+		d.b.settings.Logger.Error("a message from the SMSC is rejected for good", "bind", d.b.name, "error", err)
+		return pdu.StatusRxPAppn
+	case d.ctx.Err() == nil:
+		d.b.settings.Logger.Warn("a message from the SMSC could not be taken; it is to come again", "bind", d.b.name, "error", err)
+	}
+	return pdu.StatusRxTAppn
+}
+
+func (d *deliveries) answer(p *pdu.PDU, status pdu.Status) {
+	d.b.settings.Metrics.delivered(d.b.name, status)
+	_ = d.s.Answer(p.Respond(status))
+}
+
+// drain takes nothing more and waits for what is in flight, at most for a while.
+func (d *deliveries) drain(patience time.Duration) {
+	d.close()
+	defer time.AfterFunc(patience, d.cancel).Stop()
+	d.group.Wait()
+}
+
+// abandon gives up what is in flight: the SMSC was not answered and sends it
+// again.
+func (d *deliveries) abandon() {
+	d.close()
+	d.cancel()
+	d.group.Wait()
+}
+
+func (d *deliveries) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+}
+
+// messageOf is a request's message; a data_sm looks like the deliver_sm it could
+// have been.
+func messageOf(p *pdu.PDU) *pdu.Message {
+	if d, is := p.Body.(*pdu.DataSM); is {
+		return &pdu.Message{
+			ServiceType: d.ServiceType, Source: d.Source, Dest: d.Dest, ESMClass: d.ESMClass,
+			RegisteredDelivery: d.RegisteredDelivery, DataCoding: d.DataCoding, TLVs: d.TLVs,
+		}
+	}
+	return &p.Body.(*pdu.DeliverSM).Message
+}

@@ -1,0 +1,198 @@
+// Package binds keeps a transport's binds to an SMSC up (SMPP 3.4 §2), and
+// submits through them: what is given to the Queue goes out in order, within
+// each bind's window and rate, through whichever bind may take it.
+//
+// A Manager runs each bind over the sessions of package smpp/session, one after
+// the other. The Queue schedules submits over the transmitters; a transmitter is
+// one bind's window and pacer. What the SMSC delivers goes to Settings.Deliver.
+package binds
+
+import (
+	"context"
+	"crypto/subtle"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"switchboard/internal/listen"
+	"switchboard/message"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
+)
+
+// Settings say which binds are kept, and how.
+type Settings struct {
+	Address string                      // of the SMSC, host:port
+	TLS     func() (*tls.Config, error) // read for each connection; nil for none
+	As      pdu.Bind                    // whom to bind as; ID is filled in
+	Kinds   []pdu.CommandID             // the binds of one set: pdu.CmdBindTransceiver …
+	Sets    int
+	Session session.Settings
+
+	MinDelay, MaxDelay time.Duration // between tries; they double
+	StableAfter        time.Duration // how long a bind lasts for the delay to begin anew
+
+	Window        int // submits in flight of each bind
+	MTTPS         int // submits of each bind in any second; 0 is no limit
+	ThrottleDelay time.Duration
+
+	OutbindAddress  string // where SMSCs that ask to be bound to connect; empty: nowhere
+	OutbindSystemID string // whom they must name; empty: any
+	OutbindPassword string
+
+	DeliverWindow  int           // deliver_sm in flight of each bind
+	DeliverTimeout time.Duration // for each to be done
+	// Deliver takes what a deliver_sm or data_sm brings, in the order of its
+	// coming, and returns the work to be done for it: in order for one person, in
+	// parallel for several. A message.Permanent error rejects it for good.
+	Deliver func(p *pdu.PDU, m *pdu.Message) func(context.Context) error
+	// Status tells how the binds are.
+	Status func(health message.Health, kind, text string, reasons ...string)
+	// ProtocolError counts what the SMSC should not have sent.
+	ProtocolError func(what string)
+	Metrics       *Metrics
+	Logger        *slog.Logger
+}
+
+// Manager keeps binds.
+type Manager struct {
+	Queue *Queue
+
+	settings Settings
+	binds    []*bind
+	up       atomic.Int32
+}
+
+// NewManager makes a manager; nothing is connected before Run.
+func NewManager(settings Settings) *Manager {
+	m := &Manager{settings: settings, Queue: newQueue(settings.As.InterfaceVersion, &settings)}
+	m.Queue.onThrottle = m.throttled
+	m.settings.Session.LateAnswers = true
+	for n := range settings.Sets {
+		for _, kind := range settings.Kinds {
+			m.binds = append(m.binds, m.newBind(kind, n))
+		}
+	}
+	return m
+}
+
+func (m *Manager) newBind(kind pdu.CommandID, n int) *bind {
+	name := map[pdu.CommandID]string{
+		pdu.CmdBindTransceiver: "transceiver", pdu.CmdBindTransmitter: "transmitter", pdu.CmdBindReceiver: "receiver",
+	}[kind]
+	if n > 0 {
+		name = fmt.Sprintf("%s %d", name, n+1)
+	}
+	b := &bind{Manager: m, name: name}
+	if kind != pdu.CmdBindReceiver {
+		b.tx = &transmitter{queue: m.Queue, name: name, window: m.settings.Window, metrics: m.settings.Metrics.transmitter(name, m.settings.Window, m.settings.MTTPS)}
+		b.tx.pace.limit.most, b.tx.pace.throttle.delay = m.settings.MTTPS, m.settings.ThrottleDelay
+		b.tx.mistaken, _ = lru.NewLRU[uint32, *attempt](maxMistaken, nil)
+		m.Queue.transmitters = append(m.Queue.transmitters, b.tx)
+	}
+	b.connect(kind)
+	return b
+}
+
+// Run keeps every bind until ctx ends and all are unbound.
+func (m *Manager) Run(ctx context.Context) error {
+	var group sync.WaitGroup
+	defer group.Wait()
+	if m.settings.OutbindAddress != "" {
+		l, err := listen.Open(ctx, m.settings.OutbindAddress, "outbind_endpoint")
+		if err != nil {
+			return message.Permanent(err)
+		}
+		m.settings.Logger.Info("listening for outbind", "address", l.Addr().String())
+		group.Go(func() { m.acceptOutbinds(ctx, l) })
+	}
+	for _, b := range m.binds {
+		group.Go(func() { b.run(ctx) })
+	}
+	group.Go(func() { m.tick(ctx) })
+	return nil
+}
+
+// tickEvery is how often rates are shown, and what could not be sent is tried.
+const tickEvery = time.Second
+
+func (m *Manager) tick(ctx context.Context) {
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m.Queue.look()
+		for _, t := range m.Queue.transmitters {
+			t.metrics.rates(m.Queue.rates(t))
+		}
+	}
+}
+
+// health is how the transport is, now that a bind is up.
+func (m *Manager) health() message.Health {
+	if int(m.up.Load()) < len(m.binds) {
+		return message.Degraded
+	}
+	return message.OK
+}
+
+// without is how the transport is without a bind: the others may be up.
+func (m *Manager) without() message.Health {
+	if m.up.Load() > 0 {
+		return message.Degraded
+	}
+	return message.Down
+}
+
+func (m *Manager) throttled(bind string, throttled bool) {
+	if throttled {
+		m.settings.Logger.Warn("the SMSC asks for less traffic; slowing down", "bind", bind)
+		m.settings.Status(message.Degraded, "throttled", bind+": the SMSC asks for less traffic")
+		return
+	}
+	m.settings.Logger.Info("the SMSC takes full traffic again", "bind", bind)
+	m.settings.Status(m.health(), "throttled_end", bind+": the SMSC takes full traffic again")
+}
+
+// maxOutbinds is how many SMSCs may have asked to be bound to at once.
+const maxOutbinds = 10
+
+func (m *Manager) acceptOutbinds(ctx context.Context, l net.Listener) {
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	free := make(chan *bind, maxOutbinds)
+	for n := range maxOutbinds {
+		b := &bind{Manager: m, name: fmt.Sprintf("outbind %d", n+1)}
+		b.connect(pdu.CmdBindReceiver)
+		free <- b
+	}
+	listen.Accept(ctx, l, m.settings.Logger, func(conn net.Conn) {
+		select {
+		case b := <-free:
+			sessions.Go(func() {
+				b.acceptOutbind(ctx, conn)
+				free <- b
+			})
+		default:
+			_ = conn.Close()
+		}
+	})
+}
+
+// expected reports whether an outbind is from whom it should be.
+func (m *Manager) expected(o *pdu.Outbind) bool {
+	same := func(want, got string) bool {
+		return want == "" || subtle.ConstantTimeCompare([]byte(want), []byte(got)) == 1
+	}
+	return same(m.settings.OutbindSystemID, o.SystemID) && same(m.settings.OutbindPassword, o.Password)
+}

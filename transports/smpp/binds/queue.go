@@ -1,0 +1,357 @@
+package binds
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
+)
+
+// Queue gives submits, in the order they came, to whichever bind may take one.
+type Queue struct {
+	logger        *slog.Logger
+	limiter       *session.LogLimiter
+	onThrottle    func(bind string, throttled bool)
+	protocolError func(what string)
+
+	mu           sync.Mutex
+	urgent       list // those that were throttled, or not written, come before all others
+	queries      list // query_sm; whoever hands them in sees to it that they are few
+	normal       list
+	transmitters []*transmitter
+	turn         int
+	timer        *time.Timer
+	closed       bool
+	stopped      chan struct{}
+
+	version atomic.Uint32 // the lowest of all binds'
+	refers  atomic.Bool   // some may get user_message_reference
+}
+
+func newQueue(version uint8, s *Settings) *Queue {
+	q := &Queue{
+		logger: s.Logger, limiter: session.NewLogLimiter(time.Minute),
+		onThrottle: func(string, bool) {}, protocolError: s.ProtocolError, stopped: make(chan struct{}),
+	}
+	q.timer = time.AfterFunc(time.Hour, q.look)
+	q.timer.Stop()
+	q.version.Store(uint32(version))
+	q.refers.Store(true)
+	return q
+}
+
+// Version is the lowest interface_version of all binds that submit.
+func (q *Queue) Version() uint8 { return uint8(q.version.Load()) }
+
+// Refers reports whether any bind may be given user_message_reference.
+func (q *Queue) Refers() bool { return q.refers.Load() }
+
+// Stopped is closed when nothing is sent any more.
+func (q *Queue) Stopped() <-chan struct{} { return q.stopped }
+
+// Stop ends the queue; what waits in it is never sent.
+func (q *Queue) Stop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.timer.Stop()
+	q.closed = true
+	close(q.stopped)
+}
+
+// Submit hands a submit in.
+func (q *Queue) Submit(s *Submit) {
+	if s.Query {
+		q.add(s, &q.queries)
+		return
+	}
+	q.add(s, &q.normal)
+}
+
+// SubmitFirst hands a submit in before all others.
+func (q *Queue) SubmitFirst(s *Submit) { q.add(s, &q.urgent) }
+
+func (q *Queue) add(s *Submit, l *list) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.push(s)
+	q.schedule(time.Now())
+}
+
+// SubmitLater hands a submit in when it has rested for a while.
+func (q *Queue) SubmitLater(s *Submit, rest time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.resting = time.AfterFunc(rest, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if s.resting == nil {
+			return // withdrawn
+		}
+		s.resting = nil
+		q.normal.push(s)
+		q.schedule(time.Now())
+	})
+}
+
+// Withdraw takes back a submit that waits; false when it was sent already.
+func (q *Queue) Withdraw(s *Submit) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.withdraw(s)
+}
+
+func (q *Queue) withdraw(s *Submit) bool {
+	switch {
+	case s.resting != nil:
+		s.resting.Stop()
+		s.resting = nil
+		return true
+	case s.list != nil:
+		s.list.remove(s)
+		return true
+	}
+	return false
+}
+
+// Abandon is the end of the wait for a submit: it is withdrawn, or its answer
+// will be a late one. ok is false when Done is being called.
+func (q *Queue) Abandon(s *Submit) (withdrawn, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.withdraw(s) {
+		return true, true
+	}
+	if s.attempt == nil {
+		return false, false
+	}
+	q.release(s.attempt)
+	return false, true
+}
+
+// release ends the wait for an attempt. It reports whether it was waited for.
+func (q *Queue) release(a *attempt) bool {
+	if a.submit.attempt != a {
+		return false
+	}
+	a.submit.attempt = nil
+	a.tx.inFlight--
+	a.tx.full = false
+	return true
+}
+
+// look sends what may be sent by now.
+func (q *Queue) look() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, t := range q.transmitters {
+		t.full = false
+	}
+	q.schedule(time.Now())
+}
+
+// schedule sends what may be sent.
+func (q *Queue) schedule(now time.Time) {
+	for !q.closed {
+		from := q.first()
+		if from == nil {
+			return
+		}
+		t, wait := q.choose(now)
+		if t == nil {
+			if wait > 0 {
+				q.timer.Reset(wait)
+			}
+			return
+		}
+		s := from.pop()
+		if !t.send(s, now) {
+			from.pushFront(s)
+		}
+		t.metrics.inFlight(t.inFlight)
+	}
+}
+
+// first is the list whose turn it is; nil when nothing waits.
+func (q *Queue) first() *list {
+	for _, l := range []*list{&q.urgent, &q.queries, &q.normal} {
+		if l.head != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// choose finds the next bind that may take a submit, or says when to look again;
+// 0 is when something happens.
+func (q *Queue) choose(now time.Time) (chosen *transmitter, wait time.Duration) {
+	for i := range q.transmitters {
+		t := q.transmitters[(q.turn+i)%len(q.transmitters)]
+		if !t.ready() {
+			continue
+		}
+		w := t.pace.wait(now)
+		if w <= 0 {
+			q.turn = (q.turn + i + 1) % len(q.transmitters)
+			return t, 0
+		}
+		if wait == 0 || w < wait {
+			wait = w
+		}
+	}
+	return nil, wait
+}
+
+// attach gives a transmitter its bound session.
+func (q *Queue) attach(t *transmitter, s *session.Session) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t.session, t.peer, t.full, t.unbound = s, s.Peer(), false, false
+	t.mistaken.Purge()
+	q.agree()
+	q.schedule(time.Now())
+}
+
+// detach takes the session away: nothing more is sent through it.
+func (q *Queue) detach(t *transmitter, s *session.Session) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.session == s {
+		t.session = nil
+	}
+	t.metrics.inFlight(t.inFlight)
+}
+
+// agree finds out what messages may have that go out on any of the binds. A bind
+// that was never up says nothing.
+func (q *Queue) agree() {
+	version, refers := q.Version(), false
+	if known := q.bound(); len(known) > 0 {
+		version = known[0].peer.Version
+		for _, t := range known {
+			version = min(version, t.peer.Version)
+			refers = refers || t.refers()
+		}
+		refers = refers || len(known) < len(q.transmitters)
+	}
+	q.version.Store(uint32(version))
+	q.refers.Store(refers)
+}
+
+// bound are the transmitters that were bound before.
+func (q *Queue) bound() (list []*transmitter) {
+	for _, t := range q.transmitters {
+		if t.peer.Version != 0 {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// answered takes an answer. It reports whether it was another submit's.
+func (q *Queue) answered(a *attempt, r Result) (mistaken bool) {
+	events := q.settle(a, &r)
+	if events.throttleChanged {
+		q.onThrottle(a.tx.name, events.throttled)
+	}
+	if events.end {
+		a.session.Close(errNotBound)
+	}
+	switch {
+	case events.resent:
+		q.logger.Warn("the SMSC refuses user_message_reference, and gets none any more on this bind; set user_message_reference to false",
+			"bind", a.tx.name, "status", r.Status)
+		return false
+	case r.Late:
+		q.protocolError("late answer")
+		q.warn("the SMSC answered submit_sm late", a.tx.name)
+	}
+	return a.submit.Done(r)
+}
+
+var errNotBound = errors.New("the SMSC says, by ESME_RINVBNDSTS, that the bind is lost")
+
+// events are what an answer leads to outside the queue's mutex.
+type events struct {
+	throttleChanged bool
+	throttled       bool
+	end             bool // the session ends: the SMSC has lost the bind
+	resent          bool // the submit goes out again, without user_message_reference
+}
+
+// settle takes the attempt of an answer out of its window, and goes on.
+func (q *Queue) settle(a *attempt, r *Result) (e events) {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := a.tx
+	if r.Late = !q.release(a); r.Late {
+		return e
+	}
+	e.throttleChanged = t.judge(a, r.Status, now)
+	e.throttled = t.throttled
+	if !a.submit.Query {
+		t.metrics.answered(r.Status, now.Sub(a.sentAt))
+	}
+	switch r.Status {
+	case pdu.StatusInvBndSts:
+		t.unbound = true
+	case pdu.StatusInvOptParStream, pdu.StatusOptParNotAllwd, pdu.StatusInvOptParamVal:
+		if e.resent = a.withReference; e.resent {
+			t.rejectsUMR = true
+			q.agree()
+			q.urgent.push(a.submit)
+		}
+	}
+	e.end = t.unbound && t.inFlight == 0
+	q.schedule(now)
+	t.metrics.inFlight(t.inFlight)
+	return e
+}
+
+// unanswered ends an attempt that has no answer; one may come late.
+func (q *Queue) unanswered(a *attempt, why error) {
+	q.mu.Lock()
+	waited := q.release(a)
+	q.schedule(time.Now())
+	a.tx.metrics.inFlight(a.tx.inFlight)
+	end := a.tx.unbound && a.tx.inFlight == 0
+	q.mu.Unlock()
+	if end {
+		a.session.Close(errNotBound)
+	}
+	if !waited {
+		return
+	}
+	if !a.submit.Query {
+		q.warn("the SMSC did not answer submit_sm", a.tx.name, "why", why)
+	}
+	a.submit.Done(Result{Unanswered: why})
+}
+
+// sendAgain queues a submit that was not written to its connection.
+func (q *Queue) sendAgain(a *attempt) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.release(a) {
+		q.urgent.push(a.submit)
+		q.schedule(time.Now())
+	}
+}
+
+func (q *Queue) warn(what, bind string, details ...any) {
+	if others, ok := q.limiter.Allow(what+bind, time.Now()); ok {
+		q.logger.Warn(what, append(details, "bind", bind, "others_before", others)...)
+	}
+}
+
+// rates are what a bind has learned and does, per second.
+func (q *Queue) rates(t *transmitter) (learned, actual float64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	return t.pace.throttle.rate(now, float64(t.pace.limit.most)), t.pace.recent.rate(now)
+}

@@ -1,0 +1,116 @@
+package binds
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
+)
+
+// maxMistaken is how many mistaken answers of a bind are remembered.
+const maxMistaken = 1000
+
+// transmitter is a bind that submits, through all its sessions: its window and
+// its rate. It is guarded by its queue's mutex.
+type transmitter struct {
+	queue      *Queue
+	name       string
+	window     int
+	session    *session.Session // nil while not bound
+	full       bool             // the session takes no more, until the next answer or look
+	inFlight   int
+	pace       pacer
+	peer       session.Peer // what was agreed at the latest bind
+	throttled  bool
+	rejectsUMR bool // the SMSC refused our user_message_reference
+	unbound    bool // the SMSC says that it is not bound: nothing more is submitted
+	metrics    transmitterMetrics
+
+	mistaken *lru.LRU[uint32, *attempt] // by sequence_number; of the session's reader alone
+}
+
+// attempt is one sending of a submit.
+type attempt struct {
+	submit        *Submit
+	tx            *transmitter
+	session       *session.Session
+	sentAt        time.Time
+	withReference bool
+}
+
+// ready reports whether a submit may be sent at a time when the pace allows it.
+func (t *transmitter) ready() bool {
+	return t.session != nil && !t.full && !t.unbound && t.inFlight < t.window
+}
+
+// refers reports whether submits may have a user_message_reference that nobody
+// asked for.
+func (t *transmitter) refers() bool { return t.peer.Parameters && !t.rejectsUMR }
+
+// send sends a submit. False is to try another bind: this one takes no more.
+func (t *transmitter) send(s *Submit, now time.Time) bool {
+	a := &attempt{submit: s, tx: t, session: t.session, sentAt: now, withReference: s.Reference > 0 && t.refers()}
+	body := &s.Body
+	if s.Reference > 0 && !a.withReference {
+		body = &pdu.Raw{ID: s.Body.ID, Data: s.Body.Data[:len(s.Body.Data)-s.Reference]}
+	}
+	s.attempt = a
+	if err := t.session.Send(body, a.done); err != nil {
+		s.attempt = nil
+		if t.full = errors.Is(err, session.ErrWindowFull); !t.full {
+			t.session = nil // it is over
+		}
+		return false
+	}
+	t.pace.sent(now)
+	t.inFlight++
+	return true
+}
+
+// done takes what became of an attempt. It is called by the session.
+func (a *attempt) done(p *pdu.PDU, err error) {
+	switch {
+	case err == nil:
+		if r := resultOf(p); a.tx.queue.answered(a, r) {
+			a.tx.mistaken.Add(p.Sequence, a)
+		}
+	case errors.Is(err, session.ErrNotSent):
+		a.tx.queue.sendAgain(a)
+	case errors.Is(err, session.ErrTimeout):
+		a.tx.queue.unanswered(a, fmt.Errorf("no answer within %s", time.Since(a.sentAt).Round(time.Millisecond)))
+	default:
+		a.tx.queue.unanswered(a, fmt.Errorf("the connection was lost before submit_sm was answered: %w", a.session.Reason()))
+	}
+}
+
+// stray takes an answer that no request waits for; false is that it is nobody's.
+func (t *transmitter) stray(p *pdu.PDU) bool {
+	a, found := t.mistaken.Get(p.Sequence)
+	if !found || p.Command() != pdu.CmdSubmitSMResp {
+		return false
+	}
+	t.mistaken.Remove(p.Sequence)
+	t.queue.answered(a, resultOf(p))
+	return true
+}
+
+// judge learns from an answer about the rate. That one message is refused again
+// and again says nothing of it: its recipient's queue may be full. It reports
+// whether throttling has begun or ended.
+func (t *transmitter) judge(a *attempt, status pdu.Status, now time.Time) (changed bool) {
+	refused := status.Throttling()
+	if refused && now.Sub(a.submit.refusedAt) < time.Second {
+		return false
+	}
+	if refused {
+		a.submit.refusedAt = now
+	}
+	t.pace.throttle.answered(a.sentAt, refused, &t.pace.recent, now)
+	before := t.throttled
+	t.throttled = t.pace.throttle.rate(now, float64(t.pace.limit.most)) > 0
+	return t.throttled != before
+}
