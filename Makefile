@@ -43,13 +43,16 @@ api: ## Name what changed for others since the last tag
 bench: ## Measure on a real RabbitMQ, against a bare client in the same run (BENCH="flags")
 	scripts/services run go run ./internal/bench $(BENCH)
 
+# golangci-lint is built from source: the first time takes some minutes.
+LINT := bin/tools/golangci-lint-v2.15.0
+$(LINT):
+	GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv bin/tools/golangci-lint $@
+
 .PHONY: lint
-lint: ## vet, gofumpt and staticcheck, with the tests that need servers and without
+lint: $(LINT) ## golangci-lint; .golangci.yml says which rules are off, and why
 	go vet ./...
-	go vet -tags services ./...
-	@out="$$(go tool gofumpt -l .)"; [[ -z $$out ]] || { echo "not gofumpt-formatted (go tool gofumpt -w .):"; echo "$$out"; exit 1; }
-	go tool staticcheck ./...
-	go tool staticcheck -tags services ./...
+	$(LINT) run ./...
 
 .PHONY: build
 build: ## A static binary, bin/switchboard

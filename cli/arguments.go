@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"switchboard/operate"
 )
 
 // explainArguments lets every command below cmd answer arguments it cannot take
@@ -24,10 +26,10 @@ func explainArguments(cmd *cobra.Command) {
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		err := check(cmd, args)
-		if said := (misuse{}); err == nil || errors.As(err, &said) {
+		if wrong := (operate.Misuse{}); err == nil || errors.As(err, &wrong) {
 			return err
 		}
-		return misuse{fmt.Errorf("%w; write %s", err, cmd.UseLine())}
+		return misused(fmt.Errorf("%w; write %s", err, cmd.UseLine()))
 	}
 }
 
@@ -40,5 +42,5 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return misuse{fmt.Errorf("unknown command %q%s", cmd.CommandPath()+" "+args[0], hint)}
+	return misused(fmt.Errorf("unknown command %q%s", cmd.CommandPath()+" "+args[0], hint))
 }

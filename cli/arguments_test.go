@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"switchboard/fleet"
+	"switchboard/operate"
 )
 
 // Whatever is mistyped is a misuse, and the answer says how it is written.
@@ -37,7 +38,7 @@ func TestMistypedArguments(t *testing.T) {
 			root.SetOut(io.Discard)
 			root.SetErr(io.Discard)
 			err := root.ExecuteContext(t.Context())
-			var said misuse
+			var said operate.Misuse
 			if !errors.As(err, &said) || !strings.Contains(err.Error(), want) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"switchboard/broker"
 	"switchboard/fleet"
-	"switchboard/persistence"
-	"switchboard/persistence/audit"
+	"switchboard/operate/queues"
 	"switchboard/store"
 )
 
@@ -34,15 +32,6 @@ type auditing struct {
 	management string
 }
 
-// audited is what an audit found.
-type audited struct {
-	*audit.Finding
-	Queues []queueStatus `json:"queues,omitempty"` // of the fleet that was named
-	// Balanced says that the queues were held against the record: what is not
-	// missing then is somewhere.
-	Balanced bool `json:"balanced"`
-}
-
 func auditCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	a := &auditing{operator: operator{classes: classes, dial: dial}}
 	cmd := &cobra.Command{
@@ -53,9 +42,9 @@ transport and application, and name the messages that have not moved for longer
 than --stuck.
 
 With the fleet's files, its queues are held against the record: stuck messages
-that no queue, no worker's hand and no dead letters can hold are missing. They
+that no queue, no worker and no dead letters can hold are missing. They
 are looked for twice, so that what moves meanwhile is not among them. How many
-bodies workers have in hand only RabbitMQ's management tells: without
+bodies are in flight only RabbitMQ's management tells: without
 --management-url each worker that reads a queue may have some hundred of them,
 and few missing messages are told from those only where no worker reads.
 
@@ -84,101 +73,48 @@ The exit code is
 	flags.IntVar(&a.limits.MaxStuck, "max-stuck", defaultMaxStuck, "name at most so many of each")
 	flags.DurationVar(&a.again, "again", defaultLookAgain, "look for what is missing a second time after so long")
 	flags.StringVar(&a.management, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
-		"RabbitMQ's management, http://host:15672: count what workers have in hand (RABBITMQ_MANAGEMENT_URL)")
+		"RabbitMQ's management, http://host:15672: count what is in flight (RABBITMQ_MANAGEMENT_URL)")
 	flags.Lookup("management-url").DefValue = "" // it may hold a password
 	return cmd
 }
 
-func (a *auditing) find(ctx context.Context, args []string) (found *audited, err error) {
+func (a *auditing) find(ctx context.Context, args []string) (found *queues.Audited, err error) {
 	if a.limits.Since, err = parseWhen(a.since); err != nil {
 		return nil, fmt.Errorf("--since: %w", err)
 	}
+	question := queues.Audit{Limits: a.limits, Again: a.again}
 	err = a.database.with(ctx, func(db store.Database) error {
-		if len(args) > 0 {
-			found, err = a.balance(ctx, db, args)
+		question.Record = db
+		if len(args) == 0 {
+			found, err = question.OfRecord(ctx)
 			return err
 		}
-		report, err := db.Audit(ctx, a.limits)
-		found = &audited{Finding: &audit.Finding{Audit: report}}
-		return err
+		target, err := queues.Find(a.classes, args)
+		if err != nil {
+			return err
+		}
+		if question.Depths, err = queues.Management(a.management, a.amqpURL); err != nil {
+			return err
+		}
+		return a.with(ctx, func(b broker.Broker) (err error) {
+			found, err = question.OfFleet(ctx, b, target)
+			return err
+		})
 	})
 	return found, err
 }
 
-// balance holds the queues against the record.
-func (a *auditing) balance(ctx context.Context, db store.Database, args []string) (*audited, error) {
-	found := new(audited)
-	paths, _ := split(args)
-	defs, err := a.load(paths)
-	if err != nil {
-		return nil, err
-	}
-	look := &audit.Auditor{Record: db, Fleet: places(defs), Limits: a.limits, Again: a.again}
-	if look.Depths, err = managed(a.management, a.amqpURL); err != nil {
-		return nil, err
-	}
-	// Without a tap nothing is known of what is still to be written down.
-	if found.Balanced = len(look.Fleet.RecordQueues) > 0; !found.Balanced {
-		look.Fleet = audit.Fleet{}
-	}
-	return found, a.onQueues(ctx, args, func(b broker.Broker, queues []string) (err error) {
-		if found.Queues, err = statuses(ctx, b, queues); err != nil {
-			return err
-		}
-		look.Broker = b
-		found.Finding, err = look.Audit(ctx)
-		return err
-	})
-}
-
-// places are where a fleet's messages may be.
-func places(defs []*fleet.Definition) audit.Fleet {
-	f := audit.Fleet{Connectors: connectors(defs), Silent: silent(defs)}
-	for _, d := range defs {
-		if d.Class == "persistence" {
-			f.RecordQueues = append(f.RecordQueues, persistence.RecordQueue(d.Name))
-		}
-		f.InFlight = max(f.InFlight, d.Settings.Prefetch)
-	}
-	return f
-}
-
-// silent says that a dispatcher gives messages to an application that is none of
-// the files'.
-func silent(defs []*fleet.Definition) bool {
-	var takers, exposed []string
-	for _, d := range defs {
-		exposed = append(exposed, d.Names.Exposed...)
-		takers = append(takers, d.Names.Transports...) // of another dispatcher
-		if d.Kind == fleet.KindApplication {
-			takers = append(takers, d.Connector)
-		}
-	}
-	return slices.ContainsFunc(exposed, func(name string) bool { return !slices.Contains(takers, name) })
-}
-
-func statuses(ctx context.Context, b broker.Broker, queues []string) (all []queueStatus, err error) {
-	for _, queue := range queues {
-		s, err := statusOf(ctx, b, queue)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-	}
-	return all, nil
-}
-
-func (a *auditing) show(cmd *cobra.Command, found *audited) (err error) {
+func (a *auditing) show(cmd *cobra.Command, found *queues.Audited) (err error) {
 	if a.asJSON {
 		err = printJSON(cmd, found)
 	} else {
 		err = printAudit(cmd, found, a.limits.Stuck)
 	}
-	return errors.Join(err, found.verdict())
+	return errors.Join(err, auditVerdict(found))
 }
 
-// verdict is an error where something is missing or stuck.
-func (a *audited) verdict() error {
+// auditVerdict is an error where something is missing or stuck.
+func auditVerdict(a *queues.Audited) error {
 	_, _, behind := depth(a.Queues)
 	hint := "`switchboard trace ID` shows how far each came"
 	if behind > 0 {

@@ -120,7 +120,7 @@ func TestAuditExitCodes(t *testing.T) {
 	a.handedOver("going")
 	a.wants(exitFailed, []string{"2 messages are missing", "1 message is stuck", "missing: outbound message ", "no queue holds it"}, all...)
 	a.put("sms.outbound.dead", "gone")
-	a.wants(exitFailed, []string{"1 message is missing", "stuck: outbound message gone on sms, state P", "set aside in sms.outbound.dead"}, all...)
+	a.wants(exitFailed, []string{"1 message is missing", "stuck: outbound message gone on sms, state P", "dead-lettered in sms.outbound.dead"}, all...)
 	a.wants(exitMisused, []string{"--since"}, "--since", "someday")
 	a.wants(exitMisused, nil, filepath.Join(a.dir, "nowhere.yaml"))
 	a.wants(exitMisused, []string{"management"}, "--management-url", "localhost", a.dir)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchboard/operate/queues"
 	"switchboard/persistence"
 	"switchboard/store"
 )
@@ -52,7 +53,7 @@ func balances(counts []store.Count) (all []*balance, total balance) {
 	return all, total
 }
 
-func printAudit(cmd *cobra.Command, found *audited, stuck time.Duration) error {
+func printAudit(cmd *cobra.Command, found *queues.Audited, stuck time.Duration) error {
 	all, total := balances(found.Counts)
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "TRANSPORT\tAPPLICATION\tFLOW\tACCEPTED\t= QUEUED\t+ IN FLIGHT\t+ FINAL\t(ERRORS)")
@@ -85,7 +86,7 @@ func printAudit(cmd *cobra.Command, found *audited, stuck time.Duration) error {
 }
 
 // printStuck names what is stuck and not missing.
-func printStuck(cmd *cobra.Command, found *audited) {
+func printStuck(cmd *cobra.Command, found *queues.Audited) {
 	lost := make(map[string]bool, len(found.Lost))
 	for _, r := range found.Lost {
 		lost[r.ID] = true
@@ -93,7 +94,7 @@ func printStuck(cmd *cobra.Command, found *audited) {
 	for _, r := range found.Stuck {
 		why := r.Missing()
 		if queue, aside := found.DeadLettered[r.ID]; aside {
-			why = "set aside in " + queue
+			why = "dead-lettered in " + queue
 		}
 		if !lost[r.ID] {
 			cmd.Printf("stuck: %s\n", overdue(&r, r.Updated, why))
@@ -110,19 +111,19 @@ func overdue(r *store.Record, since time.Time, why string) string {
 		time.Since(since).Round(time.Second), why)
 }
 
-func printDepths(cmd *cobra.Command, queues []queueStatus) {
-	if len(queues) == 0 {
+func printDepths(cmd *cobra.Command, list []queues.Status) {
+	if len(list) == 0 {
 		return
 	}
-	waiting, dead, behind := depth(queues)
-	cmd.Printf("in the queues: %s, and %d set aside in dead letters\n", counted(waiting, "body waits", "bodies wait"), dead)
-	for _, q := range queues {
+	waiting, dead, behind := depth(list)
+	cmd.Printf("in the queues: %s, and %d in dead letters\n", counted(waiting, "body waits", "bodies wait"), dead)
+	for _, q := range list {
 		if q.Messages > 0 || q.Dead > 0 {
-			cmd.Printf("  %s: %d waiting, %d set aside\n", q.Queue, q.Messages, q.Dead)
+			cmd.Printf("  %s: %d waiting, %d dead\n", q.Queue, q.Messages, q.Dead)
 		}
 	}
 	if behind > 0 {
-		cmd.Printf("the record is behind: %d are still to be written down\n", behind)
+		cmd.Printf("the record is behind: %d are still to be recorded\n", behind)
 	}
 }
 
@@ -134,8 +135,8 @@ func sum(counts []store.Count) (n int64) {
 }
 
 // depth adds up queues; behind is what waits for being recorded.
-func depth(queues []queueStatus) (waiting, dead, behind int) {
-	for _, q := range queues {
+func depth(list []queues.Status) (waiting, dead, behind int) {
+	for _, q := range list {
 		dead += q.Dead
 		switch {
 		case !strings.HasPrefix(q.Queue, persistence.RecordQueue("")):

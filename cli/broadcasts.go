@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchboard/operate/send"
 	"switchboard/store"
 )
 
@@ -162,46 +163,22 @@ func (f *databaseFlag) with(ctx context.Context, do func(store.Database) error) 
 	return errors.Join(do(db), db.Close())
 }
 
-// How often --wait looks, and when it wonders whether anybody works.
-const (
-	waitEvery  = 500 * time.Millisecond
-	wonderWhen = 30 * time.Second
-)
-
 // awaitBroadcast waits until a broadcast is done or cancelled. An operator who
 // has seen enough ends the waiting, not the broadcast.
 func awaitBroadcast(cmd *cobra.Command, db store.Broadcasts, id int64) error {
-	poll := time.NewTicker(waitEvery)
-	defer poll.Stop()
-	var bar *progress
-	moved, last := time.Now(), int64(-1)
-	for {
-		info, err := db.Broadcast(cmd.Context(), id)
-		if err != nil {
-			return err
-		}
-		if bar == nil {
-			bar = newProgress(cmd.ErrOrStderr(), info.Total)
-		}
+	bar := newProgress(cmd.ErrOrStderr(), 0)
+	err := send.Await(cmd.Context(), db, id, func(info *store.BroadcastInfo) {
+		bar.size = info.Total
 		closed := info.Total - info.Open
 		bar.advance(closed-bar.done, int(closed))
-		if info.State == store.BroadcastDone || info.State == store.BroadcastCancelled {
-			bar.end()
-			return nil
-		}
-		if closed != last {
-			moved, last = time.Now(), closed
-		} else if time.Since(moved) > wonderWhen && info.Start.Before(moved) && info.Retrying == 0 {
-			bar.clear()
-			cmd.PrintErrf("nothing has moved for %s (broadcast %d is %s): is a persistence worker running, and the transport?\n",
-				wonderWhen, id, info.Phase(time.Now()))
-			moved = time.Now()
-		}
-		select {
-		case <-poll.C:
-		case <-cmd.Context().Done():
-			bar.end()
-			return fmt.Errorf("no longer waiting; the broadcast goes on (`switchboard broadcasts show %d`)", id)
-		}
+	}, func(info *store.BroadcastInfo, still time.Duration) {
+		bar.clear()
+		cmd.PrintErrf("nothing has moved for %s (broadcast %d is %s): is a persistence worker running, and the transport?\n",
+			still, id, info.Phase(time.Now()))
+	})
+	bar.end()
+	if cmd.Context().Err() != nil {
+		return fmt.Errorf("no longer waiting; the broadcast goes on (`switchboard broadcasts show %d`)", id)
 	}
+	return err
 }

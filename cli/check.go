@@ -63,18 +63,10 @@ func verdict(cmd *cobra.Command, workers int, findings []fleet.Finding, strict, 
 	}
 	warnings := len(findings) - errs
 	if errs > 0 || strict && warnings > 0 {
-		return misused(fmt.Errorf("%s, %s", count(errs, "error"), count(warnings, "warning")))
+		return misused(fmt.Errorf("%s, %s", plural(errs, "error"), plural(warnings, "warning")))
 	}
 	if !asJSON {
-		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s, %s, nothing wrong\n", count(workers, "worker"), count(warnings, "warning"))
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s, %s, nothing wrong\n", plural(workers, "worker"), plural(warnings, "warning"))
 	}
 	return nil
-}
-
-// count is `1 worker`, `2 workers`.
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -14,6 +14,8 @@ import (
 
 	"switchboard/fleet"
 	"switchboard/internal/redact"
+	"switchboard/operate"
+	"switchboard/operate/queues"
 )
 
 // The exit codes.
@@ -32,17 +34,7 @@ type coded struct {
 
 func (c coded) Unwrap() error { return c.error }
 
-// misuse is an error of the command line or of a configuration.
-type misuse struct{ error }
-
-func (m misuse) Unwrap() error { return m.error }
-
-func misused(err error) error {
-	if err == nil {
-		return nil
-	}
-	return misuse{err}
-}
+func misused(err error) error { return operate.Misused(err) }
 
 // Main runs the command line and returns the exit code.
 func Main(version string, classes fleet.Classes) int {
@@ -59,7 +51,7 @@ func Main(version string, classes fleet.Classes) int {
 }
 
 func exitCode(err error) int {
-	var wrong misuse
+	var wrong operate.Misuse
 	var chosen coded
 	switch {
 	case errors.As(err, &wrong):
@@ -81,14 +73,14 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("switchboard {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused(err) })
 	root.AddCommand(
 		demoCommand(version, classes), runCommand(version, classes), workerCommand(version, classes),
-		classesCommand(classes), healthCommand(), versionCommand(version), migrateCommand(), messagesCommand(), traceCommand(), auditCommand(classes, dialBroker),
+		classesCommand(classes), healthCommand(), versionCommand(version), migrateCommand(), messagesCommand(), traceCommand(), auditCommand(classes, queues.Connect),
 		sendCommand(), broadcastsCommand(),
 	)
 	root.AddCommand(routingCommands(classes)...)
-	root.AddCommand(operatorCommands(classes, dialBroker)...)
+	root.AddCommand(operatorCommands(classes, queues.Connect)...)
 	root.AddCommand(simulateCommand())
 	explainArguments(root)
 	return root

@@ -80,12 +80,12 @@ func compareFiles(cmd *cobra.Command, classes fleet.Classes, old, fresh, sample 
 
 func printDifference(w io.Writer, d explain.Difference) error {
 	_, _ = fmt.Fprintf(w, "%s: %d go where they went, %d elsewhere, %d have no way any more, %d have one now that had none\n",
-		count(d.Messages, "message"), d.Same, d.Elsewhere, d.Stuck, d.Freed)
+		plural(d.Messages, "message"), d.Same, d.Elsewhere, d.Stuck, d.Freed)
 	if d.StuckBefore > 0 {
-		_, _ = fmt.Fprintf(w, "%s had no way before and have none now\n", count(d.StuckBefore, "message"))
+		_, _ = fmt.Fprintf(w, "%s had no way before and have none now\n", plural(d.StuckBefore, "message"))
 	}
 	if d.Unreadable > 0 {
-		_, _ = fmt.Fprintf(w, "%s could not be read, the first: %s\n", count(d.Unreadable, "line"), d.WhyUnreadable)
+		_, _ = fmt.Fprintf(w, "%s could not be read, the first: %s\n", plural(d.Unreadable, "line"), d.WhyUnreadable)
 	}
 	if len(d.Moves) == 0 {
 		return nil

@@ -1,20 +1,23 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"switchboard/broker"
 	"switchboard/fleet"
+	"switchboard/operate/queues"
 	"switchboard/worker/deadletter"
 )
 
@@ -48,7 +51,7 @@ func failuresCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	return cmd
 }
 
-func (f *failures) command(use, short string, do func(cmd *cobra.Command, b broker.Broker, queues []string) error) *cobra.Command {
+func (f *failures) command(use, short string, do func(cmd *cobra.Command, b broker.Broker, names []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -58,31 +61,22 @@ func (f *failures) command(use, short string, do func(cmd *cobra.Command, b brok
 			return someTarget(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			queues, err := f.chosen(args)
+			names, err := f.chosen(args)
 			if err != nil {
 				return err
 			}
-			return f.with(cmd.Context(), func(b broker.Broker) error { return do(cmd, b, queues) })
+			return f.with(cmd.Context(), func(b broker.Broker) error { return do(cmd, b, names) })
 		},
 	}
 }
 
 // chosen are the queues the arguments name, narrowed by --queue.
 func (f *failures) chosen(args []string) ([]string, error) {
-	_, only := split(f.only)
-	if len(args) == 0 {
-		return unique(only), nil
+	target, err := queues.Find(f.classes, args)
+	if err != nil {
+		return nil, err
 	}
-	queues, err := f.queues(args)
-	if err != nil || len(only) == 0 {
-		return queues, err
-	}
-	for _, name := range only {
-		if !slices.Contains(queues, name) {
-			return nil, misused(fmt.Errorf("--queue %s is none of the queues of what is named", name))
-		}
-	}
-	return only, nil
+	return target.Only(f.only)
 }
 
 func (f *failures) listCommand() *cobra.Command {
@@ -92,80 +86,41 @@ func (f *failures) listCommand() *cobra.Command {
 	return cmd
 }
 
-func (f *failures) list(cmd *cobra.Command, b broker.Broker, queues []string) error {
-	letters := []deadletter.DeadLetter{}
+func (f *failures) list(cmd *cobra.Command, b broker.Broker, names []string) error {
+	found := []deadletter.DeadLetter{}
 	beyond := 0
-	for _, queue := range queues {
-		found, all, err := deadletter.List(cmd.Context(), b, queue, f.limit, f.filter)
+	for _, queue := range names {
+		some, all, err := deadletter.List(cmd.Context(), b, queue, f.limit, f.filter)
 		if err != nil {
 			return err
 		}
-		letters = append(letters, found...)
+		found = append(found, some...)
 		beyond += max(0, all-f.limit)
 	}
 	if beyond > 0 {
-		cmd.PrintErrf("%s more are not looked at; raise --limit\n", plural(beyond, "letter"))
+		cmd.PrintErrf("%s more are not looked at; raise --limit\n", plural(beyond, "dead letter"))
 	}
 	if f.asJSON {
-		return printJSON(cmd, letters)
+		return printJSON(cmd, found)
 	}
-	return printLetters(cmd.OutOrStdout(), letters, time.Now())
+	return printDeadLetters(cmd.OutOrStdout(), found, time.Now())
 }
 
 // errorWidth is how much of an error a line of the list shows.
 const errorWidth = 120
 
-func printLetters(out io.Writer, letters []deadletter.DeadLetter, now time.Time) error {
-	if len(letters) == 0 {
+func printDeadLetters(out io.Writer, list []deadletter.DeadLetter, now time.Time) error {
+	if len(list) == 0 {
 		_, err := fmt.Fprintln(out, "no dead letters")
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "ID\tQUEUE\tREASON\tTRIES\tAGE\tWORKER\tMESSAGE\tERROR")
-	for _, l := range letters {
+	for _, l := range list {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n",
 			l.ID, l.Queue, printable(l.Reason), l.Attempts, age(l.FirstFailed, now), printable(l.Worker), printable(l.MessageID), printable(short(l.Error, errorWidth)))
 	}
 	return table.Flush()
-}
-
-// printable keeps what came from outside on its line and in its column.
-func printable(text string) string {
-	if text == "" {
-		return "-"
-	}
-	var line strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) {
-			line.WriteRune(r)
-			continue
-		}
-		line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-	}
-	return line.String()
-}
-
-func short(text string, width int) string {
-	if runes := []rune(text); len(runes) > width {
-		return string(runes[:width-1]) + "…"
-	}
-	return text
-}
-
-// age is how long ago t was, to two digits or so.
-func age(t, now time.Time) string {
-	d := now.Sub(t)
-	switch {
-	case t.IsZero():
-		return "-"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
 func (f *failures) retryCommand() *cobra.Command {
@@ -174,8 +129,8 @@ func (f *failures) retryCommand() *cobra.Command {
 	return cmd
 }
 
-func (f *failures) retry(cmd *cobra.Command, b broker.Broker, queues []string) error {
-	return f.each(cmd, queues, "put back", func(ctx context.Context, queue string) (int, error) {
+func (f *failures) retry(cmd *cobra.Command, b broker.Broker, names []string) error {
+	return f.each(cmd, names, "put back", func(ctx context.Context, queue string) (int, error) {
 		return deadletter.Retry(ctx, b, queue, f.filter)
 	})
 }
@@ -186,14 +141,14 @@ func (f *failures) dropCommand() *cobra.Command {
 	return cmd
 }
 
-func (f *failures) drop(cmd *cobra.Command, b broker.Broker, queues []string) error {
+func (f *failures) drop(cmd *cobra.Command, b broker.Broker, names []string) error {
 	if f.yes {
-		return f.each(cmd, queues, "deleted", func(ctx context.Context, queue string) (int, error) {
+		return f.each(cmd, names, "deleted", func(ctx context.Context, queue string) (int, error) {
 			return deadletter.Drop(ctx, b, queue, f.filter)
 		})
 	}
 	n := 0
-	for _, queue := range queues {
+	for _, queue := range names {
 		found, _, err := deadletter.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
 		if err != nil {
 			return err
@@ -203,23 +158,92 @@ func (f *failures) drop(cmd *cobra.Command, b broker.Broker, queues []string) er
 	return misused(fmt.Errorf("%s would be deleted for ever; say --yes if that is meant", plural(n, "dead letter")))
 }
 
-// each does something to every queue's letters and says how many they were,
+// each does something to every queue's dead letters and says how many they were,
 // also when it ends with an error.
-func (f *failures) each(cmd *cobra.Command, queues []string, done string, do func(ctx context.Context, queue string) (int, error)) error {
-	total, some := 0, 0
-	for _, queue := range queues {
-		n, err := do(cmd.Context(), queue)
+func (f *failures) each(cmd *cobra.Command, names []string, done string, do func(ctx context.Context, queue string) (int, error)) error {
+	var counts []queues.Count
+	var err error
+	for _, name := range names {
+		var n int
+		n, err = do(cmd.Context(), name)
 		if n > 0 {
-			total, some = total+n, some+1
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s %s\n", queue, plural(n, "dead letter"), done)
+			counts = append(counts, queues.Count{Queue: name, Messages: n})
 		}
+		if err != nil {
+			break
+		}
+	}
+	printCounts(cmd.OutOrStdout(), counts, "dead letter", done)
+	return err
+}
+
+func (f *failures) showCommand() *cobra.Command {
+	cmd := f.command("show --id ID FILE|DIR|QUEUE…", "Show dead letters in full: headers and body", f.show)
+	f.addJSON(cmd)
+	return cmd
+}
+
+// shownDeadLetter is a dead letter as `show --json` prints it.
+type shownDeadLetter struct {
+	deadletter.DeadLetter
+	Headers broker.Headers  `json:"headers"`
+	Body    json.RawMessage `json:"body,omitempty"`      // where it is JSON
+	Text    string          `json:"body_text,omitempty"` // where it is not
+	Bytes   []byte          `json:"body_base64,omitempty"`
+}
+
+func (f *failures) show(cmd *cobra.Command, b broker.Broker, names []string) error {
+	if len(f.filter.IDs) == 0 {
+		return misused(errors.New("say which with --id; `switchboard failures list` has the identifiers"))
+	}
+	shown := []shownDeadLetter{}
+	for _, queue := range names {
+		found, _, err := deadletter.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
 		if err != nil {
 			return err
 		}
+		for _, l := range found {
+			shown = append(shown, inFull(l))
+		}
 	}
-	if some == 1 {
-		return nil // its line has said it
+	if len(shown) == 0 {
+		return fmt.Errorf("no dead letter has the identifier %s", f.filter.IDs[0])
 	}
-	_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", plural(total, "dead letter"), done)
+	if f.asJSON {
+		return printJSON(cmd, shown)
+	}
+	for _, l := range shown {
+		printDeadLetter(cmd.OutOrStdout(), l)
+	}
 	return nil
+}
+
+// maxShownFrom is among how many dead letters of a queue one is looked for.
+const maxShownFrom = 1_000_000
+
+func inFull(l deadletter.DeadLetter) shownDeadLetter {
+	s := shownDeadLetter{DeadLetter: l, Headers: l.Headers}
+	switch {
+	case json.Valid(l.Body):
+		s.Body = l.Body
+	case utf8.Valid(l.Body):
+		s.Text = string(l.Body)
+	default:
+		s.Bytes = l.Body
+	}
+	return s
+}
+
+func printDeadLetter(out io.Writer, l shownDeadLetter) {
+	_, _ = fmt.Fprintf(out, "dead letter %s of queue %s\n\n", l.ID, l.Queue)
+	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
+		_, _ = fmt.Fprintf(out, "%s: %s\n", printable(name), printable(l.Headers[name]))
+	}
+	var indented bytes.Buffer
+	switch {
+	case l.Body != nil && json.Indent(&indented, l.Body, "", "  ") == nil:
+		_, _ = fmt.Fprintf(out, "\n%s\n\n", indented.String())
+	default:
+		_, _ = fmt.Fprintf(out, "\n%d bytes that are no JSON: %q\n\n", len(l.DeadLetter.Body), l.DeadLetter.Body)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/operate"
 	"switchboard/worker/deadletter"
 )
 
@@ -69,7 +70,7 @@ func testShow(d *desk) {
 		id := d.letters("--error", cause, "--reason", "invalid", in)[0].ID
 		d.wants(d.mustRun("failures", "show", "--id", id, in), want)
 	}
-	var shown []shownLetter
+	var shown []shownDeadLetter
 	id := d.letters("--error", "y", "--reason", "invalid", in)[0].ID
 	d.must(json.Unmarshal([]byte(d.mustRun("failures", "show", "--json", "--id", id, "--id", "m1", in)), &shown))
 	if len(shown) != 2 || !strings.Contains(string(shown[0].Body)+string(shown[1].Body), "very private") {
@@ -87,7 +88,7 @@ func testDrop(d *desk) {
 	in := d.transport + ".inbound"
 	d.bury(letter("m1"), "exhausted", "a")
 	d.bury(letter("m2"), "invalid", "b")
-	var wrong misuse
+	var wrong operate.Misuse
 	if _, _, err := d.run("failures", "drop", in); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "2 dead letters") {
 		d.Errorf("without --yes: %v", err)
 	}
@@ -117,7 +118,7 @@ func testMisuse(d *desk) {
 		{"inject", d.app + ".inbound", "a", "b"},
 		{"status", d.write("bad.yaml", "router_class: nothing")},
 	} {
-		var wrong misuse
+		var wrong operate.Misuse
 		if _, _, err := d.run(args...); !errors.As(err, &wrong) {
 			d.Errorf("%v: %v", args, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"switchboard/broker"
+	"switchboard/operate/queues"
 )
 
 func TestOperatorOnRabbitMQ(t *testing.T) {
@@ -15,5 +16,5 @@ func TestOperatorOnRabbitMQ(t *testing.T) {
 	if url == "" {
 		t.Fatal(`AMQP_URL is not set: eval "$(scripts/services env)" after scripts/services up`)
 	}
-	operate(t, func(ctx context.Context, _ string) (broker.Broker, error) { return dialBroker(ctx, url) })
+	onBroker(t, func(ctx context.Context, _ string) (broker.Broker, error) { return queues.Connect(ctx, url) })
 }

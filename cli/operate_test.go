@@ -24,6 +24,8 @@ import (
 	"switchboard/fleet"
 	"switchboard/internal/testutil"
 	"switchboard/message"
+	"switchboard/operate"
+	"switchboard/operate/queues"
 	"switchboard/routers"
 	"switchboard/worker"
 )
@@ -31,11 +33,11 @@ import (
 func TestOperatorOnMemory(t *testing.T) {
 	b := memory.New(memory.Settings{})
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
-	operate(t, func(context.Context, string) (broker.Broker, error) { return b.Connect(), nil })
+	onBroker(t, func(context.Context, string) (broker.Broker, error) { return b.Connect(), nil })
 }
 
-// operate runs every command against real queues.
-func operate(t *testing.T, dial dialer) {
+// onBroker runs every command against real queues.
+func onBroker(t *testing.T, dial dialer) {
 	for name, test := range map[string]func(*desk){
 		"status": testStatus, "clear": testClear, "wait": testWait, "failures": testFailures, "show": testShow,
 		"drop": testDrop, "tail": testTail, "inject": testInject, "inject strictly": testInjectStrict, "misuse": testMisuse,
@@ -181,9 +183,9 @@ func (d *desk) bury(body, reason, cause string) {
 
 func (d *desk) waiting(queue string) int {
 	d.Helper()
-	info, _, err := inspect(d.Context(), d.broker, queue)
+	counts, err := queues.Waiting(d.Context(), d.broker, []string{queue})
 	d.must(err)
-	return info.Messages
+	return queues.Sum(counts)
 }
 
 func (d *desk) await(what string, ok func() bool) {
@@ -236,10 +238,10 @@ func testStatus(d *desk) {
 			d.Errorf("got %q, want %q", got, want)
 		}
 	}
-	var all []queueStatus
+	var all []queues.Status
 	text, _, _ = d.run("status", "--json", in+broker.DeadSuffix, out)
 	d.must(json.Unmarshal([]byte(text), &all))
-	if len(all) != 2 || all[0] != (queueStatus{in, 3, 0, 1, queueStuck}) || all[1] != (queueStatus{out, 0, 1, 0, queueOK}) {
+	if len(all) != 2 || all[0] != (queues.Status{Queue: in, Messages: 3, Dead: 1, State: queues.Stuck}) || all[1] != (queues.Status{Queue: out, Consumers: 1, State: queues.OK}) {
 		d.Errorf("got %+v", all)
 	}
 	stop()
@@ -252,7 +254,7 @@ func testClear(d *desk) {
 	d.publish(in, 2)
 	d.publish(other, 3)
 	d.bury("{}", "invalid", "x")
-	var wrong misuse
+	var wrong operate.Misuse
 	if _, _, err := d.run("clear", d.dir); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "5 messages in 6 queues") {
 		d.Errorf("without --yes: %v", err)
 	}

@@ -18,9 +18,8 @@ import (
 	"switchboard/fleet"
 	"switchboard/internal/listen"
 	"switchboard/internal/redact"
-	"switchboard/persistence/audit"
+	"switchboard/operate/queues"
 	"switchboard/store"
-	"switchboard/worker"
 )
 
 // processFlags are the flags of every command that runs workers. Connections
@@ -47,7 +46,7 @@ func (f *processFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.databaseURL, "database-url", env("DATABASE_URL", defaultDatabase),
 		"the database: postgres://, sqlite:PATH or memory: (DATABASE_URL)")
 	flags.StringVar(&f.management, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
-		"RabbitMQ's management, http://host:15672: the audit of persistence workers counts what workers have in hand (RABBITMQ_MANAGEMENT_URL)")
+		"RabbitMQ's management, http://host:15672: the audit of persistence workers counts what is in flight (RABBITMQ_MANAGEMENT_URL)")
 	flags.StringVar(&f.httpAddress, "http", os.Getenv("SWITCHBOARD_HTTP"),
 		"where to serve /metrics, /healthz, /readyz and /status (SWITCHBOARD_HTTP); a free port from localhost:8080 on when empty")
 	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ too")
@@ -135,20 +134,8 @@ func (p *process) openBroker(f *processFlags, name string) (err error) {
 		return misused(err)
 	}
 	p.close = append(p.close, func() error { return fleet.CloseBroker(p.Broker) })
-	p.Depths, err = managed(f.management, f.amqpURL)
-	return misused(err)
-}
-
-// managed asks RabbitMQ's management, where there is an address.
-func managed(address, amqpURL string) (worker.Depths, error) {
-	if address == "" {
-		return nil, nil
-	}
-	m, err := audit.NewManagement(address, amqpURL)
-	if err != nil {
-		return nil, err
-	}
-	return m.Depths, nil
+	p.Depths, err = queues.Management(f.management, f.amqpURL)
+	return err
 }
 
 func (p *process) openState(ctx context.Context, f *processFlags) error {
@@ -197,7 +184,7 @@ func openPort(address string) (net.Listener, error) {
 	return nil, fmt.Errorf("every port from %d to %d is in use; name an address with --http", firstPort, lastPort)
 }
 
-// Close lets go of everything in the reverse of the order it was opened in.
+// Close closes everything in the reverse of the order it was opened in.
 func (p *process) Close() error {
 	var errs []error
 	for i := len(p.close) - 1; i >= 0; i-- {

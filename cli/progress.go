@@ -65,3 +65,20 @@ func (p *progress) end() {
 		_, _ = fmt.Fprintln(p.out, "\r\x1b[K"+p.bar(time.Now()))
 	}
 }
+
+// maxNamed is how many bad lines are named one by one.
+const maxNamed = 20
+
+// namer names the first bad lines of an input above the bar.
+func (p *progress) namer(out io.Writer, what string) func(err error, n int) {
+	return func(err error, n int) {
+		if n > maxNamed+1 {
+			return
+		}
+		p.clear()
+		if n > maxNamed {
+			err = fmt.Errorf("… further %s are only counted", what)
+		}
+		_, _ = fmt.Fprintln(out, err)
+	}
+}

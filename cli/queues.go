@@ -13,24 +13,63 @@ import (
 
 	"switchboard/broker"
 	"switchboard/fleet"
+	"switchboard/operate/queues"
 )
 
-// queueStatus is a line of `switchboard status`.
-type queueStatus struct {
-	Queue     string `json:"queue"`
-	Messages  int    `json:"messages"`  // waiting; those in a worker's hand are not counted
-	Consumers int    `json:"consumers"` // workers' replicas that read it
-	Dead      int    `json:"dead"`      // in its dead letters
-	State     string `json:"state"`
+// dialer opens the broker a URL names and waits until it is there.
+type dialer func(ctx context.Context, url string) (broker.Broker, error)
+
+// operatorCommands are the commands that look after queues.
+func operatorCommands(classes fleet.Classes, dial dialer) []*cobra.Command {
+	return []*cobra.Command{
+		statusCommand(classes, dial), clearCommand(classes, dial), waitCommand(classes, dial),
+		failuresCommand(classes, dial), tailCommand(classes, dial), injectCommand(dial),
+	}
 }
 
-// The states of a queue.
-const (
-	queueOK      = "ok"
-	queueIdle    = "no consumer" // and nothing waits
-	queueStuck   = "stuck"       // messages wait and nobody takes them
-	queueMissing = "missing"     // no worker has declared it yet
-)
+// operator is what the commands that look after queues have in common.
+type operator struct {
+	classes fleet.Classes
+	dial    dialer
+	amqpURL string
+	asJSON  bool
+}
+
+func (o *operator) add(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&o.amqpURL, "amqp-url", env("AMQP_URL", defaultAMQP), "the broker: amqp:// or amqps:// (AMQP_URL)")
+	flags.Lookup("amqp-url").DefValue = "" // it may hold a password
+}
+
+func (o *operator) addJSON(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
+}
+
+// with calls do with a broker that is closed afterwards.
+func (o *operator) with(ctx context.Context, do func(broker.Broker) error) error {
+	b, err := o.dial(ctx, o.amqpURL)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(b), fleet.CloseBroker(b))
+}
+
+// someTarget is for commands that need to know which queues are meant.
+func someTarget(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return nil
+	}
+	return misused(fmt.Errorf("name a fleet's files or directories, or queues: %s configs/production", cmd.CommandPath()))
+}
+
+// onQueues finds the queues the arguments name before it connects.
+func (o *operator) onQueues(ctx context.Context, args []string, do func(b broker.Broker, names []string) error) error {
+	target, err := queues.Find(o.classes, args)
+	if err != nil {
+		return err
+	}
+	return o.with(ctx, func(b broker.Broker) error { return do(b, target.Queues()) })
+}
 
 func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	o := &operator{classes: classes, dial: dial}
@@ -41,8 +80,8 @@ func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 			"The exit code is 1 when a queue is stuck: messages wait in it and no worker consumes it.",
 		Args: someTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.onQueues(cmd.Context(), args, func(b broker.Broker, queues []string) error {
-				return o.showStatus(cmd, b, queues)
+			return o.onQueues(cmd.Context(), args, func(b broker.Broker, names []string) error {
+				return o.showStatus(cmd, b, names)
 			})
 		},
 	}
@@ -51,23 +90,10 @@ func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	return cmd
 }
 
-// onQueues finds the queues the arguments name before it connects.
-func (o *operator) onQueues(ctx context.Context, args []string, do func(b broker.Broker, queues []string) error) error {
-	queues, err := o.queues(args)
+func (o *operator) showStatus(cmd *cobra.Command, b broker.Admin, names []string) error {
+	all, err := queues.Look(cmd.Context(), b, names)
 	if err != nil {
 		return err
-	}
-	return o.with(ctx, func(b broker.Broker) error { return do(b, queues) })
-}
-
-func (o *operator) showStatus(cmd *cobra.Command, b broker.Admin, queues []string) error {
-	all := make([]queueStatus, 0, len(queues))
-	for _, queue := range queues {
-		s, err := statusOf(cmd.Context(), b, queue)
-		if err != nil {
-			return err
-		}
-		all = append(all, s)
 	}
 	if err := o.printStatus(cmd, all); err != nil {
 		return err
@@ -75,7 +101,7 @@ func (o *operator) showStatus(cmd *cobra.Command, b broker.Admin, queues []strin
 	return stuck(all)
 }
 
-func (o *operator) printStatus(cmd *cobra.Command, all []queueStatus) error {
+func (o *operator) printStatus(cmd *cobra.Command, all []queues.Status) error {
 	if o.asJSON {
 		return printJSON(cmd, all)
 	}
@@ -87,10 +113,10 @@ func (o *operator) printStatus(cmd *cobra.Command, all []queueStatus) error {
 	return table.Flush()
 }
 
-func stuck(all []queueStatus) error {
+func stuck(all []queues.Status) error {
 	var names []string
 	for _, s := range all {
-		if s.State == queueStuck {
+		if s.State == queues.Stuck {
 			names = append(names, s.Queue)
 		}
 	}
@@ -100,51 +126,21 @@ func stuck(all []queueStatus) error {
 	return fmt.Errorf("%s stuck, with messages and no consumer: %s", plural(len(names), "queue"), strings.Join(names, ", "))
 }
 
-func statusOf(ctx context.Context, b broker.Admin, queue string) (queueStatus, error) {
-	s := queueStatus{Queue: queue, State: queueOK}
-	info, there, err := inspect(ctx, b, queue)
-	if err != nil {
-		return s, err
-	}
-	dead, _, err := inspect(ctx, b, queue+broker.DeadSuffix)
-	if err != nil {
-		return s, err
-	}
-	s.Messages, s.Consumers, s.Dead = info.Messages, info.Consumers, dead.Messages
-	switch {
-	case !there:
-		s.State = queueMissing
-	case s.Consumers == 0 && s.Messages > 0:
-		s.State = queueStuck
-	case s.Consumers == 0:
-		s.State = queueIdle
-	}
-	return s, nil
-}
-
-func inspect(ctx context.Context, b broker.Admin, queue string) (info broker.Info, there bool, err error) {
-	info, err = b.Inspect(ctx, queue)
-	if errors.Is(err, broker.ErrNoQueue) {
-		return broker.Info{}, false, nil
-	}
-	return info, err == nil, err
-}
-
 func clearCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	o := &operator{classes: classes, dial: dial}
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "clear FILE|DIR|QUEUE…",
 		Short: "Delete all that waits in queues",
-		Long: "Delete all that waits in the queues of a fleet's files, or in queues by name. What workers have in\n" +
-			"hand is not deleted, and neither are dead letters (see `switchboard failures drop`).",
+		Long: "Delete all that waits in the queues of a fleet's files, or in queues by name. What is in flight\n" +
+			"is not deleted, and neither are dead letters (see `switchboard failures drop`).",
 		Args: someTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.onQueues(cmd.Context(), args, func(b broker.Broker, queues []string) error {
+			return o.onQueues(cmd.Context(), args, func(b broker.Broker, names []string) error {
 				if !yes {
-					return refuseToClear(cmd.Context(), b, queues)
+					return refuseToClear(cmd.Context(), b, names)
 				}
-				return clearQueues(cmd.Context(), cmd.OutOrStdout(), b, queues)
+				return clearQueues(cmd.Context(), cmd.OutOrStdout(), b, names)
 			})
 		},
 	}
@@ -154,38 +150,29 @@ func clearCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 }
 
 // refuseToClear says what would be lost.
-func refuseToClear(ctx context.Context, b broker.Admin, queues []string) error {
-	n := 0
-	for _, queue := range queues {
-		info, _, err := inspect(ctx, b, queue)
-		if err != nil {
-			return err
-		}
-		n += info.Messages
+func refuseToClear(ctx context.Context, b broker.Admin, names []string) error {
+	waiting, err := queues.Waiting(ctx, b, names)
+	if err != nil {
+		return err
 	}
-	return misused(fmt.Errorf("%s in %s would be deleted for ever; say --yes if that is meant", plural(n, "message"), plural(len(queues), "queue")))
+	return misused(fmt.Errorf("%s in %s would be deleted for ever; say --yes if that is meant",
+		plural(queues.Sum(waiting), "message"), plural(len(names), "queue")))
 }
 
-func clearQueues(ctx context.Context, out io.Writer, b broker.Admin, queues []string) error {
-	total, some := 0, 0
-	for _, queue := range queues {
-		n, err := b.Purge(ctx, queue)
-		if errors.Is(err, broker.ErrNoQueue) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			total, some = total+n, some+1
-			_, _ = fmt.Fprintf(out, "%s: %s deleted\n", queue, plural(n, "message"))
-		}
+func clearQueues(ctx context.Context, out io.Writer, b broker.Admin, names []string) error {
+	cleared, err := queues.Clear(ctx, b, names)
+	printCounts(out, cleared, "message", "deleted")
+	return err
+}
+
+// printCounts prints a line for each queue, and their sum unless there is one line.
+func printCounts(out io.Writer, counts []queues.Count, thing, done string) {
+	for _, c := range counts {
+		_, _ = fmt.Fprintf(out, "%s: %s %s\n", c.Queue, plural(c.Messages, thing), done)
 	}
-	if some == 1 {
-		return nil // its line has said it
+	if len(counts) != 1 {
+		_, _ = fmt.Fprintf(out, "%s %s\n", plural(queues.Sum(counts), thing), done)
 	}
-	_, _ = fmt.Fprintf(out, "%s deleted\n", plural(total, "message"))
-	return nil
 }
 
 func waitCommand(classes fleet.Classes, dial dialer) *cobra.Command {
@@ -194,56 +181,16 @@ func waitCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait FILE|DIR|QUEUE…",
 		Short: "Wait until queues are empty",
-		Long: "Wait until nothing waits in the queues of a fleet's files, or in queues by name. What workers have in\n" +
-			"hand is not seen. The exit code is 1 when that is not so within --timeout.",
+		Long: "Wait until nothing waits in the queues of a fleet's files, or in queues by name. What is in flight\n" +
+			"is not seen. The exit code is 1 when that is not so within --timeout.",
 		Args: someTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.onQueues(cmd.Context(), args, func(b broker.Broker, queues []string) error {
-				return waitEmpty(cmd.Context(), b, queues, timeout)
+			return o.onQueues(cmd.Context(), args, func(b broker.Broker, names []string) error {
+				return queues.AwaitEmpty(cmd.Context(), b, names, timeout)
 			})
 		},
 	}
 	o.add(cmd)
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long: 90s, 5m (0 is never)")
 	return cmd
-}
-
-// waitPoll is how often the queues are looked at; brokers announce nothing.
-const waitPoll = 500 * time.Millisecond
-
-func waitEmpty(ctx context.Context, b broker.Admin, queues []string, timeout time.Duration) error {
-	var late <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		late = timer.C
-	}
-	poll := time.NewTicker(waitPoll)
-	defer poll.Stop()
-	for {
-		left, err := stillFull(ctx, b, queues)
-		if err != nil || len(left) == 0 {
-			return err
-		}
-		select {
-		case <-poll.C:
-		case <-late:
-			return fmt.Errorf("not empty after %s: %s", timeout, strings.Join(left, ", "))
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func stillFull(ctx context.Context, b broker.Admin, queues []string) (left []string, err error) {
-	for _, queue := range queues {
-		info, _, err := inspect(ctx, b, queue)
-		if err != nil {
-			return nil, err
-		}
-		if info.Messages > 0 {
-			left = append(left, fmt.Sprintf("%s (%d)", queue, info.Messages))
-		}
-	}
-	return left, nil
 }

@@ -31,7 +31,7 @@ passes, the rule and its file and line that decides, what is rewritten, and wher
 replies and events would go. Nothing is sent and no server is needed.
 
 What routers remember of users (user_grouping) begins empty. The exit code
-is 1 when the message is set aside somewhere.`,
+is 1 when a worker dead-letters the message.`,
 		Example: `  switchboard route --transport smpp_za --from +27831234567 --to 12345 --content "JOIN x" configs/production
   switchboard route --application jokes --from 12345 --to +27831234567 configs/production
   switchboard route --flow event --transport smpp_za --application jokes configs/production`,
@@ -44,7 +44,7 @@ is 1 when the message is set aside somewhere.`,
 			if asJSON {
 				err = printJSON(cmd, answer)
 			} else {
-				answer.Print(cmd.OutOrStdout())
+				cmd.Print(answer.Text())
 			}
 			return errors.Join(err, answer.Stuck())
 		},

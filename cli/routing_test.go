@@ -15,6 +15,7 @@ import (
 	"switchboard/applications/guess"
 	"switchboard/dispatcher"
 	"switchboard/fleet"
+	"switchboard/operate"
 	"switchboard/operate/explain"
 	"switchboard/operate/graph"
 	"switchboard/routers"
@@ -63,7 +64,7 @@ func invoke(t *testing.T, in string, args ...string) (out string, code int, err 
 	root.SetIn(strings.NewReader(in))
 	root.SetArgs(args)
 	err = root.ExecuteContext(t.Context())
-	var wrong misuse
+	var wrong operate.Misuse
 	switch {
 	case errors.As(err, &wrong):
 		code = exitMisused
@@ -130,7 +131,7 @@ func TestRouteCommand(t *testing.T) {
 	if out, code, _ = invoke(t, "", "route", dir, "--application", "one"); code != exitFailed {
 		t.Errorf("a message that is set aside exits with %d", code)
 	}
-	wants(t, out, "SETS IT ASIDE", "it names no transport")
+	wants(t, out, "DEAD-LETTERS IT", "it names no transport")
 	if _, code, err = invoke(t, "", "route", dir, "--transport", "lime"); code != exitMisused || !strings.Contains(err.Error(), `--transport: nobody here takes anything from "lime"; did you mean "line"?`) {
 		t.Errorf("%d %v", code, err)
 	}

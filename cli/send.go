@@ -4,24 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"switchboard/operate/send"
 	"switchboard/store"
-	"switchboard/worker"
 )
 
 // sending is `switchboard send`.
 type sending struct {
 	databaseFlag
-	list      list
-	broadcast store.Broadcast
-	schedule  string
-	force     bool
-	wait      bool
-	asJSON    bool
+	request send.Request
+	wait    bool
+	asJSON  bool
 }
 
 func sendCommand() *cobra.Command {
@@ -55,28 +52,28 @@ the list: nobody would learn what became of its messages. --force sends all the 
 
 func (s *sending) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&s.list.transport, "transport", "", "the transport to send by, where the list does not say")
-	flags.StringSliceVar(&s.list.to, "to", nil, "an address; several separated by commas, or --to again")
-	flags.StringVar(&s.list.file, "from-file", "", "CSV file with a header, or - for standard input")
-	flags.StringVar(&s.list.query, "sql", "", "a SELECT on the same database")
-	flags.BoolVar(&s.list.strict, "strict", false, "send nothing when a line of the list is bad")
-	b := &s.broadcast
+	flags.StringVar(&s.request.List.Transport, "transport", "", "the transport to send by, where the list does not say")
+	flags.StringSliceVar(&s.request.List.To, "to", nil, "an address; several separated by commas, or --to again")
+	flags.StringVar(&s.request.List.File, "from-file", "", "CSV file with a header, or - for standard input")
+	flags.StringVar(&s.request.List.Query, "sql", "", "a SELECT on the same database")
+	flags.BoolVar(&s.request.List.Strict, "strict", false, "send nothing when a line of the list is bad")
+	b := &s.request.Broadcast
 	flags.StringVar(&b.Text, "text", "", "the text; {{name}} is the personal field name")
 	flags.StringVar(&b.Name, "name", "", "a name for the broadcast, for people")
 	flags.StringVar(&b.From, "from", "", "from_addr: the short code or number it comes from")
 	flags.StringVar(&b.Endpoint, "endpoint", "", "the endpoint it is sent on, where not the default one")
-	flags.StringVar(&s.schedule, "schedule", "", "not before: 2026-11-21T08:00:00Z, '2026-11-21 08:00' (UTC), or how long from now (2h)")
+	flags.StringVar(&s.request.Schedule, "schedule", "", "not before: 2026-11-21T08:00:00Z, '2026-11-21 08:00' (UTC), or how long from now (2h)")
 	flags.Float64Var(&b.Rate, "rate", 0, "messages a second at most; 0 is as fast as it goes")
 	flags.IntVar(&b.BatchSize, "batch-size", store.DefaultBatchSize, "messages that one worker hands over at a time")
 	flags.IntVar(&b.Retries, "retries", store.DefaultRetries, "tries after a failed one")
 	flags.DurationVar(&b.RetryAfter, "retry-after", store.DefaultRetryAfter, "the time between tries")
-	flags.BoolVar(&s.force, "force", false, "send also by a transport that no persistence worker has recorded yet")
+	flags.BoolVar(&s.request.Force, "force", false, "send also by a transport that no persistence worker has recorded yet")
 	flags.BoolVar(&s.wait, "wait", false, "wait until every message is sent, delivered or given up")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
 }
 
 func (s *sending) run(cmd *cobra.Command) error {
-	if err := s.check(); err != nil {
+	if err := s.request.Check(); err != nil {
 		return misused(err)
 	}
 	db, err := s.open(cmd.Context())
@@ -84,94 +81,24 @@ func (s *sending) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	if !s.force {
-		if err := s.list.know(cmd.Context(), db); err != nil {
-			return err
-		}
-	}
-	roll, err := s.list.open(cmd, s.url)
-	if err != nil {
-		return err
-	}
-	defer roll.close()
-	reading := &reading{roll: roll, list: &s.list, warn: cmd.ErrOrStderr(), progress: newProgress(cmd.ErrOrStderr(), roll.size)}
-	created, err := s.create(cmd.Context(), db, reading)
+	bar := newProgress(cmd.ErrOrStderr(), 0)
+	s.request.OnLine = func(bytes int64, lines int) { bar.advance(bytes-bar.done, lines) }
+	s.request.OnBad = bar.namer(cmd.ErrOrStderr(), "bad lines")
+	created, bad, err := s.request.Create(cmd.Context(), db, send.Source{DatabaseURL: s.url, Open: func(path string) (in io.ReadCloser, size int64, err error) {
+		in, bar.size, err = openInput(cmd, path)
+		return in, bar.size, err
+	}})
+	bar.end()
 	if err != nil {
 		return err
 	}
 	if !s.asJSON {
-		printCreated(cmd, created, reading.bad, s.broadcast.Start)
+		printCreated(cmd, created, bad, s.request.Broadcast.Start)
 	}
 	if s.wait {
 		err = awaitBroadcast(cmd, db, created.ID)
 	}
-	return errors.Join(err, s.summary(cmd, db, created, reading.bad))
-}
-
-func (s *sending) create(ctx context.Context, db store.Broadcasts, r *reading) (store.Created, error) {
-	created, err := db.Create(ctx, s.broadcast, r.recipients(ctx))
-	r.progress.end()
-	if errors.Is(err, store.ErrNoRecipients) {
-		return created, fmt.Errorf("nothing is sent: %s read, %d opted out, %d bad",
-			plural(r.lines, "line"), created.OptedOut, r.bad)
-	}
-	if err != nil {
-		return created, fmt.Errorf("nothing is sent: %w", err)
-	}
-	return created, nil
-}
-
-func (s *sending) check() (err error) {
-	b := &s.broadcast
-	switch {
-	case b.Text == "":
-		return errors.New("say what to send: --text 'Hello'")
-	case b.BatchSize < 1:
-		return errors.New("--batch-size must be at least 1")
-	case b.Rate < 0:
-		return errors.New("--rate must not be negative")
-	case b.RetryAfter <= 0:
-		return errors.New("--retry-after must be above 0")
-	case b.Retries < 0:
-		return errors.New("--retries must not be negative")
-	}
-	if b.Retries == 0 {
-		b.Retries = -1 // the store's word for none
-	}
-	if s.list.transport != "" {
-		if err := worker.CheckConnector(s.list.transport); err != nil {
-			return fmt.Errorf("--transport: %w", err)
-		}
-	}
-	if b.Start, err = parseStart(s.schedule, time.Now()); err != nil {
-		return fmt.Errorf("--schedule: %w", err)
-	}
-	return s.list.check()
-}
-
-// parseStart reads a moment to come, or how long until then.
-func parseStart(text string, now time.Time) (start time.Time, err error) {
-	if text == "" {
-		return start, nil
-	}
-	if in, err := time.ParseDuration(text); err == nil {
-		start = now.Add(in)
-	} else if start, err = parseMoment(text); err != nil {
-		return start, err
-	}
-	if start.Before(now) {
-		return start, fmt.Errorf("%s is past", start.Format(time.RFC3339))
-	}
-	return start, nil
-}
-
-func parseMoment(text string) (time.Time, error) {
-	for _, layout := range [...]string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is neither a moment (2026-11-21T08:00:00Z, 2026-11-21 08:00) nor a time from now (2h)", text)
+	return errors.Join(err, s.summary(cmd, db, created, bad))
 }
 
 func printCreated(cmd *cobra.Command, c store.Created, bad int, start time.Time) {
@@ -233,27 +160,4 @@ const summaryTimeout = 5 * time.Second
 // standing counts a broadcast's messages by state.
 func standing(i *store.BroadcastInfo) string {
 	return fmt.Sprintf("%d delivered, %d sent, %d failed, %d open", i.Delivered, i.Sent, i.Error, i.Open)
-}
-
-// recipients yields what a list says, naming and skipping what is bad.
-func (r *reading) recipients(ctx context.Context) iter.Seq2[store.Recipient, error] {
-	return func(yield func(store.Recipient, error) bool) {
-		for ctx.Err() == nil {
-			recipient, err := r.nextRecipient(ctx)
-			switch {
-			case errors.Is(err, errEnd):
-				if r.bad > 0 && r.list.strict {
-					yield(recipient, fmt.Errorf("%s in the list", plural(r.bad, "bad line")))
-				}
-				return
-			case isBad(err):
-				r.skip(err)
-				continue
-			}
-			if !yield(recipient, err) || err != nil {
-				return
-			}
-		}
-		yield(store.Recipient{}, ctx.Err())
-	}
 }

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"switchboard/operate/queues"
 	"switchboard/persistence"
 	"switchboard/store"
 	"switchboard/store/sqlite"
@@ -51,7 +51,7 @@ func (s *sender) records(transports ...string) {
 func (s *sender) run(in io.Reader, args ...string) (out, errs string, err error) {
 	s.Helper()
 	root := &cobra.Command{SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(migrateCommand(), sendCommand(), broadcastsCommand(), messagesCommand(), traceCommand(), auditCommand(testClasses(), dialBroker))
+	root.AddCommand(migrateCommand(), sendCommand(), broadcastsCommand(), messagesCommand(), traceCommand(), auditCommand(testClasses(), queues.Connect))
 	var o, e output
 	root.SetArgs(append(args, "--database-url", "sqlite:"+filepath.Join(s.dir, "record.db")))
 	root.SetIn(in)
@@ -215,33 +215,4 @@ func TestSendByUnknownTransport(t *testing.T) {
 		t.Errorf("without a fleet: %v", err)
 	}
 	fresh.must(append(mistyped, "--force")...)
-}
-
-func TestParseStart(t *testing.T) {
-	now := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Time{
-		"90m": now.Add(90 * time.Minute), "2026-11-22": now.Add(16 * time.Hour), "2026-11-21 09:30": now.Add(90 * time.Minute),
-		"2026-11-21T10:00:00+02:00": now, "": {},
-	} {
-		if got, err := parseStart(text, now); err != nil || !got.Equal(want) {
-			t.Errorf("%q: %s, %v", text, got, err)
-		}
-	}
-}
-
-func FuzzCSV(f *testing.F) {
-	f.Add(people)
-	f.Add("address,name\n\"a\"\"b\",c\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		r, err := openCSV(strings.NewReader(text), 0, func() {})
-		if err != nil {
-			return
-		}
-		reading := &reading{roll: r, list: &list{transport: "sms"}, warn: io.Discard, progress: newProgress(io.Discard, 0)}
-		for to, err := range reading.recipients(t.Context()) {
-			if err == nil && (to.Identity == "" || to.Backend == "") {
-				t.Errorf("a recipient without an address: %+v", to)
-			}
-		}
-	})
 }

@@ -1,22 +1,22 @@
 package cli
 
 import (
-	"context"
-	"crypto/rand"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
+	"os"
 	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"switchboard/broker"
 	"switchboard/fleet"
 	"switchboard/message"
+	"switchboard/operate/queues"
+	"switchboard/worker"
+
+	"github.com/spf13/cobra"
 )
 
 // tail is `switchboard tail`.
@@ -45,134 +45,39 @@ func tailCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 }
 
 func (t *tail) run(cmd *cobra.Command, args []string) error {
-	keys, err := t.keys(args)
+	target, err := queues.Find(t.classes, args)
+	if err != nil {
+		return err
+	}
+	addresses, err := queues.Addresses(target.Connectors(), t.flows)
 	if err != nil {
 		return err
 	}
 	return t.with(cmd.Context(), func(b broker.Broker) error {
-		there, err := existing(cmd, b, slices.Sorted(maps.Keys(keys)))
+		tail := &queues.Tail{Broker: b, Content: t.content, Body: t.asJSON}
+		followed, left, err := tail.Open(cmd.Context(), addresses)
+		for _, key := range left {
+			cmd.PrintErrf("%s has no queue yet and is left out\n", key)
+		}
 		if err != nil {
 			return err
 		}
-		cmd.PrintErrf("following %s; Ctrl-C ends it\n", strings.Join(there, " "))
-		return t.follow(cmd.Context(), b, there, func(d *broker.Delivery) {
-			t.print(cmd.OutOrStdout(), keys[d.Key], d, time.Now())
-		})
+		cmd.PrintErrf("following %s; Ctrl-C ends it\n", strings.Join(followed, " "))
+		return tail.Follow(cmd.Context(), func(p queues.Passing) { t.print(cmd.OutOrStdout(), p) })
 	})
 }
 
-// queueAddress is what a routing key stands for.
-type queueAddress struct {
-	connector string
-	flow      message.Flow
-}
-
-func (t *tail) keys(args []string) (map[string]queueAddress, error) {
-	paths, names := split(args)
-	defs, err := t.load(paths)
-	if err != nil {
-		return nil, err
-	}
-	keys := map[string]queueAddress{}
-	for _, connector := range append(names, connectors(defs)...) {
-		for _, flow := range t.flows {
-			f := message.Flow(flow)
-			if f != message.Inbound && f != message.Outbound && f != message.EventFlow {
-				return nil, misused(fmt.Errorf("--flow %s is none of inbound, outbound, event", flow))
-			}
-			keys[message.Key(connector, f)] = queueAddress{connector, f}
-		}
-	}
-	return keys, nil
-}
-
-// existing leaves out the keys without a queue: what was published to such a
-// key while somebody looks on would be taken for delivered.
-func existing(cmd *cobra.Command, b broker.Admin, keys []string) (there []string, err error) {
-	for _, key := range keys {
-		_, found, err := inspect(cmd.Context(), b, key)
-		if err != nil {
-			return nil, err
-		}
-		if found {
-			there = append(there, key)
-			continue
-		}
-		cmd.PrintErrf("%s has no queue yet and is left out\n", key)
-	}
-	if len(there) == 0 {
-		return nil, errors.New("none of the connectors has a queue yet; start the workers first")
-	}
-	return there, nil
-}
-
-// tailPrefetch is how many bodies are on their way to the terminal at once.
-const tailPrefetch = 100
-
-// follow looks on until ctx ends. After a lost connection the broker may still
-// hold the queue for the old one, so each try has a name of its own.
-func (t *tail) follow(ctx context.Context, b broker.Broker, keys []string, show func(*broker.Delivery)) error {
-	for {
-		q := broker.Queue{Name: "switchboard.tail." + strings.ToLower(rand.Text()), Keys: keys, Temporary: true}
-		err := b.Consume(ctx, q, tailPrefetch, func(d *broker.Delivery) {
-			show(d)
-			d.Ack()
-		})
-		if !errors.Is(err, broker.ErrQueueMismatch) {
-			return err
-		}
-	}
-}
-
-// passing is a line of `tail --json`.
-type passing struct {
-	Time      string          `json:"time"`
-	Connector string          `json:"connector"`
-	Flow      message.Flow    `json:"flow"`
-	MessageID string          `json:"message_id,omitempty"`
-	From      string          `json:"from_addr,omitempty"`
-	To        string          `json:"to_addr,omitempty"`
-	Session   string          `json:"session_event,omitempty"`
-	Event     string          `json:"event_type,omitempty"`
-	Outcome   string          `json:"outcome,omitempty"` // a nack's reason, a delivery report's status
-	Invalid   string          `json:"invalid,omitempty"` // why it is no message of its flow
-	Content   *string         `json:"content,omitempty"` // only with --content
-	Body      json.RawMessage `json:"body,omitempty"`    // only with --content
-}
-
-func (t *tail) print(out io.Writer, from queueAddress, d *broker.Delivery, now time.Time) {
-	p := t.describe(from, d, now)
+func (t *tail) print(out io.Writer, p queues.Passing) {
 	if t.asJSON {
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		_ = enc.Encode(p)
 		return
 	}
-	_, _ = fmt.Fprintln(out, p.line(now))
+	_, _ = fmt.Fprintln(out, passingLine(p, time.Now()))
 }
 
-func (t *tail) describe(from queueAddress, d *broker.Delivery, now time.Time) passing {
-	p := passing{Time: now.UTC().Format(time.RFC3339Nano), Connector: from.connector, Flow: from.flow}
-	e, err := message.DecodeEnvelope(from.flow, from.connector, d.Body)
-	switch {
-	case err != nil:
-		p.Invalid = err.Error()
-	case e.Event != nil:
-		p.MessageID, p.Event, p.Outcome = e.Event.MessageID, string(e.Event.Type), e.Event.NackReason+string(e.Event.DeliveryStatus)
-	default:
-		m := e.Message
-		p.MessageID, p.From, p.To, p.Session = m.ID, m.From, m.To, string(m.SessionEvent)
-		if t.content {
-			p.Content = &m.Content
-		}
-	}
-	if t.content && t.asJSON && json.Valid(d.Body) {
-		p.Body = d.Body
-	}
-	return p
-}
-
-func (p passing) line(now time.Time) string {
+func passingLine(p queues.Passing, now time.Time) string {
 	head := fmt.Sprintf("%s  %-28s  %s", now.Format("15:04:05.000"), message.Key(p.Connector, p.Flow), printable(p.MessageID))
 	switch {
 	case p.Invalid != "":
@@ -196,4 +101,101 @@ func optional(text string) string {
 		return ""
 	}
 	return printable(text)
+}
+
+// inject is `switchboard inject`.
+type inject struct {
+	operator
+	transport, direction string // as Vumi's inject_messages names them
+	strict               bool
+	queueType            string
+}
+
+func injectCommand(dial dialer) *cobra.Command {
+	i := &inject{operator: operator{dial: dial}}
+	cmd := &cobra.Command{
+		Use:     "inject TRANSPORT.DIRECTION [FILE|-]",
+		Aliases: []string{"inject_messages"},
+		Short:   "Publish messages from a file of JSON lines, or from standard input",
+		Long: "Publish messages from a file of JSON lines, or from standard input: one message a line, in the wire's own\n" +
+			"form. What a line leaves out (message_id, timestamp, transport_name, …) is filled in; it needs from_addr and\n" +
+			"to_addr. Lines that make no message are named and skipped, and make the exit code 1.",
+		Example: "  switchboard inject sms.inbound messages.jsonl\n" +
+			`  echo '{"from_addr": "+27821234567", "to_addr": "12345", "content": "hello"}' | switchboard inject sms.inbound`,
+		Args: func(cmd *cobra.Command, args []string) error { return misused(cobra.MaximumNArgs(2)(cmd, args)) },
+		RunE: i.run,
+	}
+	i.add(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&i.strict, "strict", false, "stop at the first line that makes no message")
+	flags.StringVar(&i.queueType, "queue-type", string(broker.Classic), "type of the queue where no worker has made it yet: classic or quorum")
+	flags.StringVar(&i.transport, "transport-name", "", "Vumi's way to name the transport")
+	flags.StringVar(&i.direction, "direction", string(message.Inbound), "Vumi's way to name the flow; with --transport-name")
+	return cmd
+}
+
+func (i *inject) run(cmd *cobra.Command, args []string) error {
+	to, args, err := i.destination(args)
+	if err != nil {
+		return misused(err)
+	}
+	in, size, err := openInput(cmd, cmp.Or(strings.Join(args, ""), "-"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	bar := newProgress(cmd.ErrOrStderr(), size)
+	return i.with(cmd.Context(), func(b broker.Broker) error {
+		began := time.Now()
+		done, err := (&queues.Injection{
+			To: to, Broker: b, QueueType: broker.QueueType(i.queueType), Strict: i.strict,
+			OnLine: bar.advance, OnBad: bar.namer(cmd.ErrOrStderr(), "lines that make no message"),
+		}).Run(cmd.Context(), in)
+		bar.end()
+		cmd.PrintErrf("%s published to %s in %s, %s skipped\n", plural(done.Published, "message"), to.Key(),
+			time.Since(began).Round(time.Millisecond), plural(done.Invalid, "line"))
+		if err == nil && done.Invalid > 0 {
+			err = fmt.Errorf("%s made no message", plural(done.Invalid, "line"))
+		}
+		return err
+	})
+}
+
+// destination is what the first argument names, or Vumi's flags.
+func (i *inject) destination(args []string) (to queues.Address, rest []string, err error) {
+	to = queues.Address{Connector: i.transport, Flow: message.Flow(i.direction)}
+	if i.transport == "" {
+		if len(args) == 0 {
+			return to, nil, errors.New("say where the messages are to go: switchboard inject sms.inbound messages.jsonl")
+		}
+		at := strings.LastIndexByte(args[0], '.')
+		if at < 0 {
+			return to, nil, fmt.Errorf("%q names no flow; write %s.inbound, %[1]s.outbound or %[1]s.event", args[0], args[0])
+		}
+		to, args = queues.Address{Connector: args[0][:at], Flow: message.Flow(args[0][at+1:])}, args[1:]
+	}
+	switch to.Flow {
+	case message.Inbound, message.Outbound, message.EventFlow:
+	default:
+		return to, nil, fmt.Errorf("%q is no flow; write inbound, outbound or event", to.Flow)
+	}
+	if len(args) > 1 {
+		return to, nil, errors.New("name one file")
+	}
+	return to, args, worker.CheckConnector(to.Connector)
+}
+
+// openInput opens a file, or standard input for "-"; size is 0 where it is unknown.
+func openInput(cmd *cobra.Command, path string) (in io.ReadCloser, size int64, err error) {
+	if path == "-" {
+		return io.NopCloser(cmd.InOrStdin()), 0, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, 0, misused(err) // it says which file
+	}
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return file, size, nil
 }

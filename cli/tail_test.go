@@ -14,6 +14,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/message"
+	"switchboard/operate/queues"
 )
 
 // follow runs tail until end, and passes a marker through every queue until the
@@ -61,7 +62,7 @@ func testTail(d *desk) {
 		d.Error("what people write is shown without --content")
 	}
 	for line := range strings.Lines(open.String()) {
-		var p passing
+		var p queues.Passing
 		d.must(json.Unmarshal([]byte(line), &p))
 		if p.Connector != d.transport || p.Flow != message.Inbound || p.Invalid == "" && (p.Content == nil || *p.Content != "very private") {
 			d.Errorf("got %s", line)
@@ -183,23 +184,4 @@ func TestProgress(t *testing.T) {
 	if err != nil || strings.Count(string(text), "\r") != 2 {
 		t.Errorf("shown %q, %v: want the first and the last state", text, err)
 	}
-}
-
-func FuzzParseLine(f *testing.F) {
-	for _, seed := range []string{`{"from_addr": "1", "to_addr": "2"}`, `{}`, `null`, `[`, `{"to_addr":1}`, "\xff", `{"from_addr":"1","to_addr":"2","timestamp":"x"}`} {
-		f.Add([]byte(seed), true)
-	}
-	f.Fuzz(func(t *testing.T, line []byte, inbound bool) {
-		to := queueAddress{"sms", message.EventFlow}
-		if inbound {
-			to.flow = message.Inbound
-		}
-		e, err := parseLine(to, line)
-		if err != nil {
-			return
-		}
-		if _, err := message.DecodeEnvelope(to.flow, "sms", e.Encode()); err != nil {
-			t.Errorf("published what no worker reads: %v", err)
-		}
-	})
 }

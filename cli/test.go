@@ -93,10 +93,10 @@ func printReports(w io.Writer, reports []testReport, verbose bool) {
 			}
 		}
 		if failed > 0 {
-			_, _ = fmt.Fprintf(w, "FAIL\t%s\t%d of %s failed\n", r.File, failed, count(len(r.Tests), "test"))
+			_, _ = fmt.Fprintf(w, "FAIL\t%s\t%d of %s failed\n", r.File, failed, plural(len(r.Tests), "test"))
 			continue
 		}
-		_, _ = fmt.Fprintf(w, "ok\t%s\t%s\t%.3fs\n", r.File, count(len(r.Tests), "test"), r.Seconds)
+		_, _ = fmt.Fprintf(w, "ok\t%s\t%s\t%.3fs\n", r.File, plural(len(r.Tests), "test"), r.Seconds)
 	}
 }
 
@@ -105,9 +105,7 @@ func printFailure(w io.Writer, t explain.Result) {
 	for _, p := range t.Problems {
 		_, _ = fmt.Fprintf(w, "    %s\n      - want %s\n      + got  %s\n", p.What, p.Want, p.Got)
 	}
-	var way strings.Builder
-	t.Answer.Print(&way)
-	_, _ = fmt.Fprintf(w, "    how it went:\n      %s\n", strings.ReplaceAll(strings.TrimSpace(way.String()), "\n", "\n      "))
+	_, _ = fmt.Fprintf(w, "    how it went:\n      %s\n", strings.ReplaceAll(strings.TrimSpace(t.Answer.Text()), "\n", "\n      "))
 }
 
 func failedTests(reports []testReport) error {
@@ -120,7 +118,7 @@ func failedTests(reports []testReport) error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%s failed", count(failed, "routing test"))
+		return fmt.Errorf("%s failed", plural(failed, "routing test"))
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"switchboard/store"
 )
 
-// What the auditor counts, and how often.
 const (
 	auditEvery      = time.Minute
 	auditSince      = 24 * time.Hour
@@ -22,7 +21,7 @@ const (
 	auditTimeout    = auditEvery / 2 // for looking into the queues and the record
 )
 
-// auditMetrics are the counts of the record, as the newest audit found them.
+// auditMetrics are the results of the newest audit.
 type auditMetrics struct {
 	messages   *prometheus.GaugeVec
 	missing    prometheus.Gauge
@@ -32,8 +31,7 @@ type auditMetrics struct {
 	audited    prometheus.Gauge
 }
 
-// newAuditMetrics registers the metrics, or finds those of another worker of
-// the process.
+// newAuditMetrics registers the metrics, or returns those of another worker of the process.
 func newAuditMetrics(reg prometheus.Registerer) (*auditMetrics, error) {
 	m := &auditMetrics{
 		messages: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -85,7 +83,6 @@ func registered[C prometheus.Collector](reg prometheus.Registerer, c C) (C, erro
 	return c, err
 }
 
-// auditor looks for the messages of this worker's transports.
 func (r *recorder) auditor() *audit.Auditor {
 	return &audit.Auditor{
 		Record: r.db, Broker: r.core.Broker, Depths: r.core.Depths,
@@ -96,7 +93,7 @@ func (r *recorder) auditor() *audit.Auditor {
 	}
 }
 
-// audit balances the record and the queues, for the metrics.
+// audit audits the record for the metrics.
 func (r *recorder) audit(ctx context.Context) error {
 	metrics, err := newAuditMetrics(r.core.Registerer)
 	if err != nil {

@@ -168,7 +168,7 @@ func pauseAndCancel(b *bench) {
 	b.broadcaster()
 	b.await("it has begun", func() bool { _, n := h.count(); return n >= 5 })
 	b.must(b.db.Pause(b.Context(), made.ID))
-	// What is in somebody's hands still comes: eight tasks of five, at most.
+	// What is in flight still comes: eight tasks of five, at most.
 	_, paused := h.count()
 	b.await("its batches are let go", func() bool { return b.settledSince(h, 300*time.Millisecond) })
 	_, after := h.count()

@@ -22,14 +22,14 @@ import (
 
 func TestEmbedded(t *testing.T) { runSuite(t, openEmbedded) }
 
-func openEmbedded(t *testing.T) (broker.Broker, store.Database) {
+func openEmbedded(t testing.TB) (broker.Broker, store.Database) {
 	t.Helper()
 	b := memory.New(memory.Settings{})
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
 	return b, openSQLite(t, filepath.Join(t.TempDir(), "record.db"))
 }
 
-func openSQLite(t *testing.T, path string) *sqlite.DB {
+func openSQLite(t testing.TB, path string) *sqlite.DB {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), path, nil)
 	if err != nil {
@@ -60,7 +60,7 @@ func TestNewerSchema(t *testing.T) {
 	}
 	b := memory.New(memory.Settings{})
 	defer func() { _ = b.Close(context.Background()) }()
-	bench := &bench{T: t, id: "newer", sms: "sms", app: "app"}
+	bench := &bench{TB: t, id: "newer", sms: "sms", app: "app"}
 	w, err := bench.worker().Worker(worker.Dependencies{Name: "p", Broker: b, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func (m *migratable) Check(ctx context.Context) error {
 func TestMigratedWhileItRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker, db := openEmbedded(t)
-		bench := &bench{T: t, id: "running", broker: broker, db: db, sms: "sms", app: "app"}
+		bench := &bench{TB: t, id: "running", broker: broker, db: db, sms: "sms", app: "app"}
 		shared := &migratable{Database: db}
 		w, err := bench.worker().Worker(worker.Dependencies{Name: "p", Broker: broker, State: db, Record: shared, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
@@ -116,7 +116,7 @@ func TestMigratedWhileItRuns(t *testing.T) {
 }
 
 func TestNeedsDatabase(t *testing.T) {
-	bench := &bench{T: t, id: "none", sms: "sms", app: "app"}
+	bench := &bench{TB: t, id: "none", sms: "sms", app: "app"}
 	if _, err := bench.worker().Worker(worker.Dependencies{Name: "p"}); !message.IsPermanent(err) {
 		t.Errorf("without a database: %v", err)
 	}

@@ -1,6 +1,5 @@
-// Package persistence is the worker that keeps the record: it taps the
-// connectors of transports, writes all that passes into the database in
-// batches, and hands broadcasts over to the transports.
+// Package persistence is the worker that records all that passes the connectors of transports,
+// in batches, and hands broadcasts over to the transports.
 package persistence
 
 import (
@@ -21,8 +20,8 @@ import (
 // Persistence is the worker's configuration.
 type Persistence struct {
 	worker.Settings `yaml:",inline"`
-	// Transports are the connectors of the transports to record. All that
-	// passes on them is recorded, whoever else consumes it.
+	// Transports are the connectors of the transports to record. All that passes on them is
+	// recorded, whoever else consumes it.
 	Transports options.Names `yaml:"transport_names"`
 	// Exposed are the connectors of the applications whose receipts tell that
 	// inbound messages were processed.
@@ -36,8 +35,7 @@ type Persistence struct {
 	RetentionMonths int `yaml:"retention_months"`
 	// Broadcasts says whether this worker hands broadcasts over. Default true.
 	Broadcasts bool `yaml:"broadcasts"`
-	// BroadcastTasks is how many batches of broadcasts are in hand at once.
-	// Default 8.
+	// BroadcastTasks is how many batches of broadcasts are in flight at once. Default 8.
 	BroadcastTasks int `yaml:"broadcast_tasks"`
 }
 
@@ -47,8 +45,8 @@ const (
 	defaultRecordWait  = 10 * time.Millisecond
 	defaultTasks       = 8
 	maxRecordBatch     = 5000
-	// batchesAhead is how many batches are read ahead: one is written while
-	// the next one fills.
+	// batchesAhead is how many batches are read ahead: one is written while the next one
+	// fills.
 	batchesAhead = 3
 )
 
@@ -104,9 +102,9 @@ func (p *Persistence) Worker(env worker.Dependencies) (worker.Worker, error) {
 // recorder is the running worker.
 type recorder struct {
 	*Persistence
-	core         worker.Runtime
-	db           store.Database
-	destinations destinations
+	core     worker.Runtime
+	db       store.Database
+	declared declarations
 }
 
 // Run records until ctx ends.
@@ -121,7 +119,7 @@ func (r *recorder) Run(ctx context.Context) error {
 	return runAll(ctx, jobs)
 }
 
-// together runs jobs until all have ended; the first error ends the others.
+// runAll runs jobs until all have ended; the first error ends the others.
 func runAll(ctx context.Context, jobs []func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -142,15 +140,12 @@ func runAll(ctx context.Context, jobs []func(context.Context) error) error {
 }
 
 const (
-	// schemaRetry is how long a worker waits before it asks a database again
-	// that is out of reach.
-	schemaRetry = 3 * time.Second
-	// schemaEvery is how often a running worker asks for the schema's version.
-	schemaEvery = time.Minute
+	schemaRetry = 3 * time.Second // while the database is out of reach
+	schemaEvery = time.Minute     // between looks at the schema's version
 )
 
-// awaitSchema waits for a database that is out of reach, and refuses one with
-// another schema. The queue keeps what passes meanwhile.
+// awaitSchema waits for a database that is out of reach, and fails for one with another
+// schema. The queue keeps what passes meanwhile.
 func (r *recorder) awaitSchema(ctx context.Context) error {
 	for {
 		err := r.db.Check(ctx)
@@ -165,7 +160,7 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 		}
 		r.core.Logger.Error("the database cannot be reached; the queue keeps what is to be recorded",
 			"queue", r.queue().Name, "error", err, "again_in", schemaRetry)
-		// The queue must be there even so, or what passes now is not kept.
+		// Without the queue what passes now would be lost.
 		if err := r.core.Broker.Declare(ctx, r.queue()); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("declaring %s: %w", r.queue().Name, err)
 		}
@@ -175,12 +170,11 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 	}
 }
 
-// watchSchema ends the worker when somebody has migrated the database while it
-// ran: what it would write is not what the newer programs beside it read.
+// watchSchema ends the worker when the database was migrated while it ran: newer programs do
+// not read what it would write.
 func (r *recorder) watchSchema(ctx context.Context) error {
 	for {
-		backoff.Sleep(ctx, schemaEvery)
-		if ctx.Err() != nil {
+		if !backoff.Sleep(ctx, schemaEvery) {
 			return nil
 		}
 		err := r.db.Check(ctx)
@@ -190,8 +184,8 @@ func (r *recorder) watchSchema(ctx context.Context) error {
 	}
 }
 
-// queue is bound to the same keys as the queues of dispatchers and transports:
-// the one publish that a transport waits for puts a message on both.
+// queue is bound to the same keys as the queues of dispatchers and transports: the one publish
+// that a transport waits for puts a message on both.
 func (r *recorder) queue() broker.Queue {
 	q := broker.Queue{Name: RecordQueue(r.core.Name), Type: r.QueueType}
 	for _, name := range r.Transports {
@@ -205,10 +199,9 @@ func (r *recorder) queue() broker.Queue {
 	return q
 }
 
-// sweepEvery is how often old months are looked for.
 const sweepEvery = time.Hour
 
-// sweep drops months that are older than the retention.
+// sweep deletes months that are older than the retention.
 func (r *recorder) sweep(ctx context.Context) error {
 	if r.RetentionMonths == 0 {
 		<-ctx.Done()

@@ -8,17 +8,16 @@ import (
 	"switchboard/store"
 )
 
-// Where workers note which transports they record: after that, a name that
-// nobody has noted is taken for a slip by those who send.
+// The keys under which workers note the transports they record. Those who send check names
+// against them.
 const (
 	recordedFrom = "persistence/records/"
 	recordedTo   = "persistence/records0" // "0" follows "/"
 )
 
-// maxRecorded bounds how many transports are told.
 const maxRecorded = 10_000
 
-// NoteRecorded notes in a database that transports are recorded in it.
+// NoteRecorded notes that transports are recorded in a database.
 func NoteRecorded(ctx context.Context, db store.State, transports ...string) error {
 	entries := make([]store.Entry, len(transports))
 	for i, name := range transports {
@@ -30,8 +29,7 @@ func NoteRecorded(ctx context.Context, db store.State, transports ...string) err
 	return nil
 }
 
-// Recorded are the transports that a worker has recorded in a database, by
-// their names' order.
+// Recorded are the names of the transports that are recorded in a database, sorted.
 func Recorded(ctx context.Context, db store.State) ([]string, error) {
 	entries, err := db.Range(ctx, recordedFrom, recordedTo, maxRecorded)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // A worker that runs has noted its transports, beside those of others.
 func TestRecorded(t *testing.T) {
-	b := &bench{T: t, id: strings.ToLower(rand.Text()[:10])}
+	b := &bench{TB: t, id: strings.ToLower(rand.Text()[:10])}
 	b.app = "app"
 	b.broker, b.db = openEmbedded(t)
 	b.must(persistence.NoteRecorded(t.Context(), b.db, "xmpp"))

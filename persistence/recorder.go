@@ -64,7 +64,7 @@ func (r *recorder) take(ctx context.Context, d *broker.Delivery, arrivals chan<-
 func read(d *broker.Delivery) (store.Envelope, error) {
 	key := d.Key
 	if original := d.Headers[worker.HeaderKey]; original != "" {
-		key = original // replayed from the dead letters, straight to the queue
+		key = original // replayed from the dead letters
 	}
 	dot := strings.LastIndexByte(key, '.')
 	if dot < 0 {
@@ -149,8 +149,7 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 		envelopes[i] = t.envelope
 	}
 	began := time.Now()
-	retry := backoff.Backoff{Min: recordRetryMin, Max: recordRetryMax}
-	for {
+	for delays := (backoff.Backoff{Min: recordRetryMin, Max: recordRetryMax}); ; {
 		rejected, err := r.db.Record(ctx, envelopes)
 		if err == nil {
 			r.settle(ctx, bodies, rejected)
@@ -163,7 +162,7 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 			}
 			return
 		}
-		delay := retry.Next()
+		delay := delays.Next()
 		r.core.Logger.Error("recording failed; the queue keeps what comes, and this batch is tried again",
 			"queue", r.queue().Name, "bodies", len(bodies), "error", err, "in", delay)
 		backoff.Sleep(ctx, delay)

@@ -134,7 +134,7 @@ func badBodies(b *bench) {
 
 // Text that no database takes as it is: NUL, and bytes that are no UTF-8
 // between the quotes of good JSON. All of it is recorded, escaped, in every kind
-// of body, and nothing is set aside.
+// of body, and nothing is dead-lettered.
 func anyText(b *bench) {
 	b.start(b.worker(), b.db)
 	broken := func(body []byte) []byte { return bytes.ReplaceAll(body, []byte("BROKEN"), []byte("caf\xe9 \xff\xfe")) }
@@ -211,7 +211,7 @@ func (s *spy) sizes() []int {
 	return append([]int(nil), s.batches...)
 }
 
-// A full batch is written at once; what is in hand when the worker stops, too.
+// A full batch is written at once; what is in flight when the worker stops, too.
 func bySize(b *bench) {
 	p, db := b.worker(), newSpy(b.db)
 	p.RecordBatch, p.RecordWait = 10, options.Duration(time.Hour)

@@ -12,33 +12,26 @@ import (
 	"switchboard/store"
 )
 
-// A broadcast's batches stand in the database first. A relay publishes a task
-// for each that is due; the tasks' queue is shared by all replicas; whoever
-// gets a task publishes its messages and marks them. Whatever dies in between,
-// the database knows what is left, and the batch is due again when its lease
-// has ended.
+// Broadcasts are a transactional outbox. The batches are in the database; the relay publishes
+// a task for each that is due; the replicas share the tasks' queue. Whoever gets a task
+// publishes the batch's messages and marks them. When a worker dies, the lease of its batch
+// ends and the batch is due again.
 const (
-	// lease is how long a batch is in somebody's hands.
-	lease = time.Minute
-	// relayEvery is how often the relay looks for batches that are due while
-	// there are none.
-	relayEvery = 500 * time.Millisecond
-	// relayBatch is how many tasks the relay publishes at once.
-	relayBatch = 32
-	// maxTasks bounds the tasks that wait in the queue, so that pausing and
-	// cancelling act soon, and a small broadcast does not wait for a large one.
-	maxTasks = 2 * relayBatch
-	// relayTimeout is how long publishing tasks may take.
-	relayTimeout = 10 * time.Second
-	// concludeEvery is how often it is looked which broadcasts are done.
+	lease      = time.Minute
+	relayEvery = 500 * time.Millisecond // between looking for due batches while there are none
+	relayBatch = 32                     // tasks published at once
+	// maxTasks bounds the tasks in the queue: pausing and cancelling act soon, and a small
+	// broadcast does not wait for a large one.
+	maxTasks      = 2 * relayBatch
+	relayTimeout  = 10 * time.Second // for publishing tasks
 	concludeEvery = time.Second
 )
 
-// RecordQueue is the queue of what the worker of that name is to record.
+// RecordQueue is the queue of the bodies that the worker of that name is to record.
 func RecordQueue(worker string) string { return "persistence." + worker }
 
-// TaskQueue is the queue of broadcasts' tasks, which the replicas of the worker
-// of that name share.
+// TaskQueue is the queue of broadcasts' tasks, which the replicas of the worker of that name
+// share.
 func TaskQueue(worker string) string { return RecordQueue(worker) + ".tasks" }
 
 func (r *recorder) tasks() broker.Queue {
@@ -48,11 +41,14 @@ func (r *recorder) tasks() broker.Queue {
 // relay publishes a task for every batch that is due.
 func (r *recorder) relay(ctx context.Context) error {
 	if err := r.core.Broker.Declare(ctx, r.tasks()); err != nil {
-		return ignoreStop(ctx, fmt.Errorf("declaring %s: %w", r.tasks().Name, err))
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("declaring %s: %w", r.tasks().Name, err)
 	}
 	var concluded time.Time
 	for ctx.Err() == nil {
-		published, err := r.relayOnce(ctx)
+		published, err := r.publishDue(ctx)
 		if err == nil && time.Since(concluded) > concludeEvery {
 			concluded = time.Now()
 			err = r.db.Conclude(ctx)
@@ -68,13 +64,10 @@ func (r *recorder) relay(ctx context.Context) error {
 	return nil
 }
 
-func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
+func (r *recorder) publishDue(ctx context.Context) (published int, err error) {
 	info, err := r.core.Broker.Inspect(ctx, r.tasks().Name)
-	if err != nil {
+	if err != nil || info.Messages >= maxTasks {
 		return 0, err
-	}
-	if info.Messages >= maxTasks {
-		return 0, nil
 	}
 	due, err := r.db.Due(ctx, relayBatch, lease)
 	if err != nil {
@@ -87,42 +80,34 @@ func (r *recorder) relayOnce(ctx context.Context) (published int, err error) {
 	return len(due) - len(left), failed
 }
 
-// publishTasks publishes a task for each batch, and returns those for which
-// that failed. The batches are lent already: a worker that is stopping
-// publishes them all the same.
+// publishTasks publishes a task for each batch, and returns those for which that failed. The
+// batches are leased already, so a stopping worker publishes them all the same.
 func (r *recorder) publishTasks(ctx context.Context, due []store.Batch) (left []int64, failed error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayTimeout)
 	defer cancel()
 	confirmations := make(chan confirmation, len(due))
 	for i, batch := range due {
 		body, _ := json.Marshal(batch) // numbers and texts: cannot fail
-		r.core.Broker.PublishAsync(ctx, broker.Publication{Queue: r.tasks().Name, Body: body}, func(err error) { confirmations <- confirmation{i, err} })
+		p := broker.Publication{Queue: r.tasks().Name, Body: body}
+		r.core.Broker.PublishAsync(ctx, p, func(err error) { confirmations <- confirmation{i, err} })
 	}
 	for range due {
-		if f := <-confirmations; f.err != nil {
-			failed = f.err
-			left = append(left, due[f.i].ID)
+		if c := <-confirmations; c.err != nil {
+			failed = c.err
+			left = append(left, due[c.i].ID)
 		}
 	}
 	return left, failed
 }
 
-// release gives batches back whose tasks were not published.
 func (r *recorder) release(ctx context.Context, batches []int64) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayTimeout)
 	defer cancel()
 	return r.db.Release(ctx, batches)
 }
 
-// confirmation is what became of the publishing of one of several.
+// confirmation is the broker's answer to publication i of several.
 type confirmation struct {
 	i   int
 	err error
-}
-
-func ignoreStop(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }

@@ -20,7 +20,7 @@ import (
 
 func TestServers(t *testing.T) { runSuite(t, openServers) }
 
-func needed(t *testing.T, name string) string {
+func needed(t testing.TB, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
 	if value == "" {
@@ -29,12 +29,12 @@ func needed(t *testing.T, name string) string {
 	return value
 }
 
-func openServers(t *testing.T) (broker.Broker, store.Database) {
+func openServers(t testing.TB) (broker.Broker, store.Database) {
 	t.Helper()
 	return openRabbitMQ(t), openPostgres(t, "switchboard")
 }
 
-func openRabbitMQ(t *testing.T) broker.Broker {
+func openRabbitMQ(t testing.TB) broker.Broker {
 	t.Helper()
 	b, err := rabbitmq.Open(rabbitmq.Settings{URL: needed(t, "AMQP_URL"), Name: t.Name()})
 	if err != nil {
@@ -50,7 +50,7 @@ func openRabbitMQ(t *testing.T) broker.Broker {
 
 // openPostgres opens a schema of the test's own, dropped at its end; name is
 // what its connections are called.
-func openPostgres(t *testing.T, name string) *postgres.DB {
+func openPostgres(t testing.TB, name string) *postgres.DB {
 	t.Helper()
 	address, schema := needed(t, "DATABASE_URL"), "test_"+message.NewID()[:16]
 	t.Cleanup(func() { execute(t, address, "DROP SCHEMA IF EXISTS "+schema+" CASCADE") })
@@ -65,7 +65,7 @@ func openPostgres(t *testing.T, name string) *postgres.DB {
 	return db
 }
 
-func named(t *testing.T, address, name string) string {
+func named(t testing.TB, address, name string) string {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
@@ -77,7 +77,7 @@ func named(t *testing.T, address, name string) string {
 	return u.String()
 }
 
-func execute(t *testing.T, address, statement string) {
+func execute(t testing.TB, address, statement string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -92,11 +92,11 @@ func execute(t *testing.T, address, statement string) {
 }
 
 // The connections to the database are killed again and again while batches are
-// written: nothing is lost, and nothing set aside.
+// written: nothing is lost, and nothing is dead-lettered.
 func TestKilledConnections(t *testing.T) {
 	id := message.NewID()[:10]
 	db := openPostgres(t, id)
-	b := &bench{T: t, id: id, broker: openRabbitMQ(t), db: db}
+	b := &bench{TB: t, id: id, broker: openRabbitMQ(t), db: db}
 	b.sms, b.app = "sms"+b.id, "app"+b.id
 	t.Cleanup(b.deleteQueues)
 	p := b.worker()
@@ -124,3 +124,5 @@ func TestKilledConnections(t *testing.T) {
 		t.Errorf("%d are set aside, the first because of %s", len(dead), dead[0].Headers)
 	}
 }
+
+func BenchmarkRecorderOnServers(b *testing.B) { benchmarkRecorder(b, openServers) }

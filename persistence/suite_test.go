@@ -21,7 +21,7 @@ import (
 
 // runSuite holds a worker to its promises on a broker and a database that open
 // gives: a broker that may be shared, and an empty, migrated database.
-func runSuite(t *testing.T, open func(t *testing.T) (broker.Broker, store.Database)) {
+func runSuite(t *testing.T, open func(t testing.TB) (broker.Broker, store.Database)) {
 	for name, test := range map[string]func(*bench){
 		"a conversation":                   conversation,
 		"events first, bodies twice":       anyOrder,
@@ -41,7 +41,7 @@ func runSuite(t *testing.T, open func(t *testing.T) (broker.Broker, store.Databa
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := &bench{T: t, id: strings.ToLower(rand.Text()[:10])}
+			b := &bench{TB: t, id: strings.ToLower(rand.Text()[:10])}
 			b.broker, b.db = open(t)
 			b.sms, b.app = "sms"+b.id, "app"+b.id
 			t.Cleanup(b.deleteQueues)
@@ -53,7 +53,7 @@ func runSuite(t *testing.T, open func(t *testing.T) (broker.Broker, store.Databa
 // bench is a fleet of one transport and one application, which the test plays,
 // and of the worker.
 type bench struct {
-	*testing.T
+	testing.TB
 	id       string
 	broker   broker.Broker
 	db       store.Database

@@ -14,7 +14,7 @@ import (
 	"switchboard/store/storetest"
 )
 
-// counting is a state that counts statements, and can be held up or broken.
+// counting counts the statements of a state, and can block or fail them.
 type counting struct {
 	store.State
 	mu         sync.Mutex
@@ -138,8 +138,8 @@ func TestBatcherShowsWhatIsNotWrittenYet(t *testing.T) {
 	})
 }
 
-// What is set and deleted in one batch ends as its last word says, and is seen
-// so before it is written.
+// A key that is set and deleted in one batch ends as its newest request says, also before it
+// is written.
 func TestBatcherKeepsTheOrderOfSetsAndDeletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(t)

@@ -9,11 +9,10 @@ import (
 	"switchboard/message"
 )
 
-// BroadcastState is where a broadcast stands.
+// BroadcastState is the state of a broadcast.
 type BroadcastState string
 
-// The states of a broadcast. One that is scheduled for later is running: its
-// batches only wait for their time.
+// The states of a broadcast. One that is scheduled for later is running, too.
 const (
 	BroadcastRunning   BroadcastState = "running"
 	BroadcastPaused    BroadcastState = "paused"
@@ -37,54 +36,53 @@ type Broadcast struct {
 	BatchSize  int    // at most so many in a batch; 0 is DefaultBatchSize
 	Retries    int    // tries after the first; 0 is DefaultRetries, negative is none
 	RetryAfter time.Duration
-	Start      time.Time // not before; zero is now
-	Rate       float64   // messages a second at most; 0 is as fast as it goes
+	Start      time.Time // sending begins then; zero is now
+	Rate       float64   // messages a second at most; 0 is no limit
 	InReplyTo  string    // the inbound message this answers
 }
 
-// Recipient is one line of a broadcast's list.
+// Recipient is one entry of a broadcast's list.
 type Recipient struct {
 	Address
 	Fields map[string]string // personal fields; may be nil
 }
 
-// Created says what became of a broadcast's list.
+// Created says what Create stored.
 type Created struct {
 	ID         int64  // of the broadcast
 	MessageID  string // of its message
 	Total      int64  // transmissions stored
-	Duplicates int64  // lines whose address was on the list before
-	OptedOut   int64  // persons who want no broadcasts
+	Duplicates int64  // recipients who were on the list before
+	OptedOut   int64  // recipients who have opted out
 	Batches    int64
 }
 
-// ErrNoRecipients is a list on which nobody is left; nothing was stored.
+// ErrNoRecipients is a list on which no recipient is left; nothing was stored.
 var ErrNoRecipients = errors.New("the broadcast has no recipients")
 
-// ErrNotDue is a batch that is not to be handed over now: done, paused,
-// cancelled, too early, or in another worker's hands. Its task is finished.
+// ErrNotDue is a batch that is not to be handed over now: it is done, paused, cancelled, too
+// early or claimed by another worker. Its task is finished.
 var ErrNotDue = errors.New("the batch is not due")
 
-// Batch is a task: a part of a broadcast on one backend.
+// Batch is a part of a broadcast on one backend, and the body of its task.
 type Batch struct {
 	ID        int64   `json:"batch"`
 	Broadcast int64   `json:"broadcast"`
 	Backend   string  `json:"transport"`
-	Size      int     `json:"size"` // transmissions in it at most
+	Size      int     `json:"size"` // transmissions at most
 	Rate      float64 `json:"rate"` // messages a second at most; 0 is no limit
 }
 
-// Handover is a transmission that is to be published.
+// Handover is a transmission to publish.
 type Handover struct {
 	Record
-	Attempt  int // which one this is
+	Attempt  int // from 1
 	Endpoint string
 }
 
-// Message is what to publish on `<Backend>.outbound`. The recorder knows it
-// again by its ID, its timestamp (which must stay) and the attempt in its
-// routing_metadata, which transports copy to the message's events. It says
-// there, too, that it is handed over now.
+// Message is the message to publish on `<Backend>.outbound`. The recorder recognizes it by
+// its ID, its timestamp and the attempt in its routing_metadata, which transports copy to
+// its events. The current time is there, too, as that of the handover.
 func (h *Handover) Message() *message.Message {
 	m := message.New()
 	m.ID, m.Timestamp = h.ID, h.Date
@@ -97,28 +95,26 @@ func (h *Handover) Message() *message.Message {
 	return m
 }
 
-// attemptKey is where in routing_metadata a broadcast's messages, and the
-// events about them, have their handoverNote.
+// attemptKey is the key of the handoverNote in the routing_metadata of a broadcast's
+// messages and their events.
 const attemptKey = "broadcast"
 
-// handoverNote is what a broadcast's message says of itself.
+// handoverNote identifies the handover of a broadcast's message.
 type handoverNote struct {
 	Broadcast  int64  `json:"id"`
 	Attempt    int    `json:"attempt"`
 	HandedOver string `json:"handed_over"`
 }
 
-// Attempt is which attempt an outbound message is; 0 when it does not say,
-// because it is none of a broadcast's.
+// Attempt is the attempt of a broadcast's outbound message; 0 of other messages.
 func Attempt(m *message.Message) int { return noteIn(&m.RoutingMetadata).Attempt }
 
-// AttemptOf is which attempt an event is about; 0 when it does not say, because
-// its message is none of a broadcast's or its transport, one of Vumi's say,
-// leaves the routing_metadata out.
+// AttemptOf is the attempt that an event is about; 0 when its message is no broadcast's, or
+// when its transport leaves the routing_metadata out, as some of Vumi's do.
 func AttemptOf(e *message.Event) int { return noteIn(&e.RoutingMetadata).Attempt }
 
-// HandoverIn is which attempt of a broadcast's message routing_metadata is of,
-// and when that was handed over; 0, and a zero time, where it does not say.
+// HandoverIn is the attempt of a broadcast's message, and the time of its handover, by its
+// routing_metadata; 0 and the zero time where that does not say.
 func HandoverIn(routing *message.Object) (attempt int, at time.Time) {
 	note := noteIn(routing)
 	at, err := message.ParseTime(note.HandedOver)
@@ -130,13 +126,13 @@ func HandoverIn(routing *message.Object) (attempt int, at time.Time) {
 
 func noteIn(routing *message.Object) (note handoverNote) {
 	if routing.Decode(attemptKey, &note) != nil {
-		return handoverNote{} // somebody else's member of that name
+		return handoverNote{} // a foreign member of that name
 	}
 	note.Attempt = max(note.Attempt, 0)
 	return note
 }
 
-// BroadcastInfo is a broadcast and how far it is.
+// BroadcastInfo is a broadcast and its progress.
 type BroadcastInfo struct {
 	ID         int64          `json:"id"`
 	MessageID  string         `json:"message_id"`
@@ -159,10 +155,9 @@ type BroadcastInfo struct {
 	Retrying   int64          `json:"retrying"`
 }
 
-// Phase is how far a broadcast is, for people: its state, where a running one
-// is told more of: scheduled, running (something is being handed over),
-// retrying (only those who failed are left) or handed over (only the
-// transports' answers are).
+// Phase is the state as people see it. A running broadcast is scheduled, running (batches
+// are left), retrying (only retries are left) or handed over (only answers of the
+// transports are missing).
 func (i *BroadcastInfo) Phase(now time.Time) string {
 	switch {
 	case i.State != BroadcastRunning:
@@ -177,46 +172,39 @@ func (i *BroadcastInfo) Phase(now time.Time) string {
 	return string(i.State)
 }
 
-// Broadcasts stores broadcasts and deals out their batches. Create commits
-// everything before any task exists; Due is the transactional outbox.
+// Broadcasts stores broadcasts and leases their batches: a transactional outbox.
 //
-// The life of a batch: Due lends it to a relay, which publishes a task for it
-// (confirmed); whoever gets the task calls Claim, publishes each Handover
-// (confirmed) and calls Finish with those that are safe with the broker. A
-// relay or worker that dies in between loses nothing: the lease ends, and Due
-// gives the batch again; what was recorded as handed over meanwhile is skipped.
-// The database's clock counts, not the workers'.
+// Create commits everything before any task exists. Due leases a batch to a relay, which
+// publishes a task for it. The task's handler calls Claim, publishes each Handover, and calls
+// Finish with those that the broker confirmed. When a relay or a handler dies, the lease
+// ends and Due returns the batch again, without what is recorded as handed over. All times
+// are the database's.
 type Broadcasts interface {
-	// Create stores a broadcast, its message and its transmissions, all or
-	// none. It takes what recipients yields in a stream; its first error is
-	// Create's.
+	// Create stores a broadcast, its message and its transmissions, all or none. It streams
+	// recipients; the first error they yield is Create's.
 	Create(ctx context.Context, b Broadcast, recipients iter.Seq2[Recipient, error]) (Created, error)
-	// Due lends up to limit batches for which a task is to be published now,
-	// fairly shared among the broadcasts; when they are not claimed within
-	// lease they are due again.
+	// Due leases up to limit batches, shared fairly among the broadcasts. Those that are
+	// not claimed within lease are due again.
 	Due(ctx context.Context, limit int, lease time.Duration) ([]Batch, error)
-	// Release makes lent batches due again at once, but for those claimed
-	// meanwhile.
+	// Release makes leased batches due at once, except those claimed since.
 	Release(ctx context.Context, batches []int64) error
-	// Claim takes a batch for the time of lease; it returns what is to be
-	// published, in id order: never what is S or D, or was handed over in this
-	// attempt. owner is a name of this taking and no other; who does not know
-	// whether a Claim succeeded may repeat it. ErrNotDue means there is nothing
-	// to do.
+	// Claim leases a batch to its handler and returns what to publish, in id order: never
+	// what is S or D or was handed over in this attempt. owner is unique to this handler,
+	// which may repeat a Claim whose outcome it does not know. ErrNotDue means that there
+	// is nothing to do.
 	Claim(ctx context.Context, batch int64, owner string, lease time.Duration) ([]Handover, error)
-	// Finish marks what was handed over P. When done, the batch is finished;
-	// otherwise (the broker refused some, the worker stops) the rest is due
-	// again at once. A batch that has another owner meanwhile stays his.
+	// Finish makes what was handed over P. When done, the batch is finished; else (the
+	// broker refused some, the worker stops) the rest is due at once. It leaves a batch
+	// alone that has another owner by now.
 	Finish(ctx context.Context, batch int64, owner string, handed []Handover, done bool) error
-	// Conclude notes which broadcasts are done, and goes on with a Cancel that
-	// did not come to its end; to be called now and then.
+	// Conclude makes broadcasts done that are, and completes interrupted Cancels. Call it
+	// every second or so.
 	Conclude(ctx context.Context) error
-	// Pause, Resume and Cancel change what follows; what is on its way stays
-	// so. Cancel makes what was not handed over E.
+	// Pause, Resume and Cancel leave alone what was handed over. Cancel makes the rest E.
 	Pause(ctx context.Context, broadcast int64) error
 	Resume(ctx context.Context, broadcast int64) error
 	Cancel(ctx context.Context, broadcast int64) error
-	// Broadcast is one, ErrNotFound when there is none; List is the newest.
+	// Broadcast returns one, ErrNotFound when there is none; List the newest.
 	Broadcast(ctx context.Context, id int64) (*BroadcastInfo, error)
 	List(ctx context.Context, limit int) ([]BroadcastInfo, error)
 }

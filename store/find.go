@@ -11,14 +11,13 @@ import (
 	"time"
 )
 
-// Record is one transmission and its message, as they are in the database. A
-// zero time is "not yet".
+// Record is one transmission and its message. A zero time is "not yet".
 type Record struct {
 	ID           string    `json:"id"`                   // message_id on the wire
-	MessageID    string    `json:"message_id,omitempty"` // the message it is of; differs from ID in a broadcast
+	MessageID    string    `json:"message_id,omitempty"` // of its message; differs from ID in a broadcast
 	Direction    Direction `json:"direction"`
 	Status       Status    `json:"state"`
-	Progress     string    `json:"progress"` // the Progress's name
+	Progress     string    `json:"progress"` // the name of its Progress
 	Reason       string    `json:"reason,omitempty"`
 	Backend      string    `json:"transport"`
 	Address      string    `json:"address"`               // the person's
@@ -27,10 +26,10 @@ type Record struct {
 	Text         string    `json:"text"`
 	SessionEvent string    `json:"session_event,omitempty"`
 	InResponseTo string    `json:"in_response_to,omitempty"`
-	ProviderID   string    `json:"provider_id,omitempty"` // the outside's own identifier
+	ProviderID   string    `json:"provider_id,omitempty"` // the provider's id of it
 	Broadcast    int64     `json:"broadcast,omitempty"`
 	Attempts     int       `json:"attempts"`          // begun so far
-	Tries        int       `json:"tries,omitempty"`   // attempts a broadcast's may have; by Trace only
+	Tries        int       `json:"tries,omitempty"`   // attempts it may have; by Trace only
 	NextTry      time.Time `json:"next_try,omitzero"` // when the next attempt is due; by Trace only
 	Date         time.Time `json:"date"`              // created
 	Updated      time.Time `json:"updated"`
@@ -39,7 +38,7 @@ type Record struct {
 	Body         string    `json:"body,omitempty"` // as it travelled; by Trace only
 }
 
-// Cursor is where a listing goes on after r.
+// Cursor is the Filter.Cursor of the listing after r.
 func (r *Record) Cursor() string {
 	text := strconv.FormatInt(r.Date.UnixMicro(), 36) + " " + r.ID
 	return base64.RawURLEncoding.EncodeToString([]byte(text))
@@ -58,8 +57,7 @@ func ParseCursor(cursor string) (date time.Time, id string, err error) {
 	return time.Time{}, "", fmt.Errorf("cursor %.40q is none that a listing gave", cursor)
 }
 
-// Missing says what has not happened yet to r; it is empty when nothing more
-// must.
+// Missing says what has not happened to r yet; empty when r is final.
 func (r *Record) Missing() string {
 	switch r.Status {
 	case StatusQueued:
@@ -87,10 +85,10 @@ type Filter struct {
 	Text        string    // in the text, whatever the case
 	Broadcast   int64
 	Limit       int    // at most so many; 0 is all
-	Cursor      string // go on after the record that gave it
+	Cursor      string // continue after the record with this Cursor
 }
 
-// Check refuses what cannot be chosen by.
+// Check rejects invalid fields.
 func (f *Filter) Check() error {
 	if f.Status != "" && !strings.Contains("QRPSDE", string(f.Status)) || len(f.Status) > 1 {
 		return fmt.Errorf("state is %.10q, not one of Q R P S D E", string(f.Status))
@@ -119,13 +117,13 @@ type EventRecord struct {
 	Backend     string    `json:"transport,omitempty"`
 	Application string    `json:"application,omitempty"`
 	Date        time.Time `json:"date"`     // its own timestamp
-	Recorded    time.Time `json:"recorded"` // when it was written down
+	Recorded    time.Time `json:"recorded"` // when it was recorded
 	Body        string    `json:"body,omitempty"`
 }
 
-// Step is one moment of a conversation; what is said of a message as a whole
-// has its Record, the rest has an Event. That a broadcast's message was handed
-// over is told by the events about it, or by its record while there are none.
+// Step is one moment of a conversation. The first step of a message has its Record, the
+// others have an Event. The handover of a broadcast's message is known from its events, or
+// from its record while it has none.
 type Step struct {
 	At     time.Time    `json:"at"`
 	What   string       `json:"what"` // received by transport, handed over (attempt 1), ack, delivery_report delivered, …
@@ -133,15 +131,15 @@ type Step struct {
 	Event  *EventRecord `json:"event,omitempty"`
 }
 
-// Trace is all that is known of a conversation.
+// Trace is a conversation.
 type Trace struct {
 	Steps     []Step   `json:"steps"`     // in time order
 	Records   []Record `json:"records"`   // in time order
 	Missing   []string `json:"missing"`   // what has not happened yet
-	Truncated bool     `json:"truncated"` // there is more than a trace shows
+	Truncated bool     `json:"truncated"` // there is more
 }
 
-// ErrNotFound is what a look-up by key answers when there is nothing.
+// ErrNotFound is the error of a look-up that finds nothing.
 var ErrNotFound = errors.New("not in the record")
 
 // Count is how many transmissions are in one state.
@@ -153,38 +151,38 @@ type Count struct {
 	N           int64     `json:"n"`
 }
 
-// Audit is what the database can say of conservation.
+// Audit is what the record knows about messages that may be lost.
 type Audit struct {
 	Counts []Count `json:"counts"`
-	// Stuck are not final, not a broadcast's to come, and unchanged for longer
-	// than the limit; oldest first.
+	// Stuck are not final, do not wait in a broadcast, and have not changed for longer than
+	// the limit; oldest first.
 	Stuck []Record `json:"stuck"`
-	// StuckCounts count all that is stuck, also what Stuck does not name.
+	// StuckCounts count all stuck messages, those that Stuck does not name too.
 	StuckCounts []Count `json:"stuck_counts"`
 	Orphan      int64   `json:"orphan"` // events whose message never came
-	// Unreported were sent longer ago than the limit and have no delivery
-	// report, though their transport reports on others; oldest first.
+	// Unreported were sent longer ago than the limit and have no delivery report, although
+	// their transport reports on others; oldest first.
 	Unreported []Record `json:"unreported"`
 	// UnreportedCounts count all of them.
 	UnreportedCounts []Count `json:"unreported_counts"`
 }
 
-// AuditLimits say what to audit.
+// AuditLimits bound an audit.
 type AuditLimits struct {
 	Since      time.Time     // count what was created then or later; zero is all
-	Stuck      time.Duration // a message that has not moved for so long is stuck
+	Stuck      time.Duration // a message that has not changed for so long is stuck
 	Unreported time.Duration // a message sent so long ago should have a delivery report; 0 is never
 	MaxStuck   int           // at most so many are named; 0 is 1000
 }
 
 // Finder looks things up.
 type Finder interface {
-	// Messages streams records, newest first, a page at a time: it holds no
-	// connection between pages, and no more than a page in memory.
+	// Messages streams records, newest first. It reads a page at a time, and holds no
+	// connection between pages.
 	Messages(ctx context.Context, f Filter) iter.Seq2[Record, error]
-	// Trace finds a conversation by a message's id, the provider's id of it,
-	// or a person's address; ErrNotFound when there is none.
+	// Trace finds a conversation by a message's id, the provider's id of it, or a person's
+	// address; ErrNotFound when there is none.
 	Trace(ctx context.Context, key string) (*Trace, error)
-	// Audit counts, and names what is stuck.
+	// Audit counts messages and names those that are stuck.
 	Audit(ctx context.Context, l AuditLimits) (*Audit, error)
 }

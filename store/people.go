@@ -2,7 +2,7 @@ package store
 
 import "context"
 
-// Address is a person's place on one backend: a connection's name.
+// Address is a person's address on one backend.
 type Address struct {
 	Backend  string // transport_name
 	Identity string // MSISDN, JID …
@@ -17,15 +17,14 @@ type Contact struct {
 	Connections []Address // a connection has at most one contact
 }
 
-// People keeps who is who.
+// People stores contacts.
 type People interface {
-	// SaveContact stores a contact and gives it exactly these connections
-	// (taking them from other contacts); it returns its ID.
+	// SaveContact stores a contact with exactly these connections, which other contacts
+	// lose. It returns the contact's ID.
 	SaveContact(ctx context.Context, c Contact) (int64, error)
-	// ContactOf finds whose connection an address is; ErrNotFound when it is
-	// nobody's.
+	// ContactOf finds the contact with an address; ErrNotFound when there is none.
 	ContactOf(ctx context.Context, a Address) (*Contact, error)
-	// OptOut says whether the person behind an address wants broadcasts; one
-	// who is unknown becomes a contact without a name.
+	// OptOut sets whether the person at an address refuses broadcasts. It makes a contact
+	// without a name where there is none.
 	OptOut(ctx context.Context, a Address, out bool) error
 }

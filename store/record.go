@@ -8,35 +8,33 @@ import (
 	"switchboard/message"
 )
 
-// Envelope is one thing that passed and is to be recorded. One of Message,
-// Event and Receipt is set.
+// Envelope is one thing to record. One of Message, Event and Receipt is set.
 type Envelope struct {
 	Direction Direction        // of Message: the flow it passed on
 	Message   *message.Message // a user message
-	Event     *message.Event   // what became of an outbound message
-	Receipt   *Receipt         // what became of an inbound message
+	Event     *message.Event   // an ack, a nack or a delivery report
+	Receipt   *Receipt         // an application's receipt of an inbound message
 
-	// Backend is the transport on whose connector it passed; empty for
-	// receipts, and it may be for events, which then concern every
-	// transmission of their message.
+	// Backend is the transport of the connector it passed. It is empty for receipts, and
+	// may be empty for events, which then are about every transmission of their message.
 	Backend     string
 	Application string // the exposed name of the application, where it is known
 	ExternalID  string // of an inbound message: the backend's own identifier
-	Body        []byte // as it travelled; nil for Message or Event encoded
+	Body        []byte // as published; nil encodes Message or Event
 }
 
-// Outcome is what became of an inbound message in an application.
+// Outcome is how an application ended its work on an inbound message.
 type Outcome string
 
 // The outcomes.
 const (
-	OutcomeProcessed Outcome = "processed" // handled, and the replies are confirmed
-	OutcomeErrored   Outcome = "errored"   // given up for good
+	OutcomeProcessed Outcome = "processed" // handled, and the broker confirmed the replies
+	OutcomeErrored   Outcome = "errored"   // given up
 )
 
-// Receipt is an application's word on an inbound message.
+// Receipt is an application's report on an inbound message.
 type Receipt struct {
-	ID          string // of this receipt, so that it counts once; empty makes one of the other fields
+	ID          string // of the receipt, so that it counts once; empty derives one from the other fields
 	MessageID   string // the inbound message
 	Application string // exposed name
 	Outcome     Outcome
@@ -54,26 +52,25 @@ func (r Rejected) Error() string { return fmt.Sprintf("envelope %d: %v", r.Index
 
 func (r Rejected) Unwrap() error { return r.Err }
 
-// Recorder writes down what passes.
+// Recorder stores envelopes.
 //
-//   - A batch of some hundred to some thousand costs a handful of statements.
-//   - Envelopes may come twice, in any order, and to several recorders at
-//     once: the result is the same. An event that comes before its message
-//     is kept and counts when the message comes.
-//   - An envelope that cannot be recorded is reported in rejected; all others
-//     are written.
-//   - An error says that the database is out of reach or failing, and that
-//     nothing is known of the batch: give all of it again.
+//   - A batch of some hundreds or thousands costs a handful of statements.
+//   - Envelopes may come twice, in any order, and through several recorders at once: the
+//     result is the same. An event that comes before its message is kept, and counts when
+//     the message comes.
+//   - An envelope that can never be recorded is in rejected; all others are stored.
+//   - After an error (the database is out of reach or failing) any part of the batch may be
+//     stored: record all of it again.
 //
-// Texts with NUL or invalid UTF-8 are kept as Printable makes them.
+// Texts are stored as Printable returns them.
 type Recorder interface {
 	Record(ctx context.Context, batch []Envelope) (rejected []Rejected, err error)
 }
 
-// Retention keeps the record in bounds.
+// Retention deletes old records.
 type Retention interface {
-	// Retention forgets what is older than the present month and the
-	// keepMonths months before it, and says how many months (PostgreSQL, by
-	// dropping partitions) or rows (SQLite) it dropped.
+	// Retention deletes what is older than this month and the keepMonths months before it.
+	// It returns how many months (PostgreSQL, which drops partitions) or rows (SQLite) it
+	// deleted.
 	Retention(ctx context.Context, keepMonths int) (int64, error)
 }

@@ -15,46 +15,45 @@ const (
 	Outbound Direction = "O" // to people
 )
 
-// Status is the letter by which people know where a message is.
+// Status is the state of a message, as one letter.
 type Status string
 
 // The states.
 const (
-	StatusQueued    Status = "Q" // awaiting processing
+	StatusQueued    Status = "Q" // not processed, or not handed over, yet
 	StatusProcessed Status = "R" // inbound: processed, and the responses are queued
 	StatusPassing   Status = "P" // outbound: handed to its transport
-	StatusSent      Status = "S" // outbound: the outside took it
+	StatusSent      Status = "S" // outbound: the other side accepted it
 	StatusDelivered Status = "D" // outbound: it arrived
 	StatusError     Status = "E" // an error occurred; there is always a reason
 )
 
-// Progress is the most telling thing known of a transmission. Facts of a direction
-// are ordered, by their place in the table of stages: a greater one was learned
-// later, or says more. What is known never depends on the order in which progress values
-// arrive, because only the greatest counts.
+// Progress is how far an attempt of a transmission is known to be. The values of a direction
+// are ordered as in the table of stages, and only the greatest counts: so the result does
+// not depend on the order in which they are recorded.
 //
-// The numbers are stored, and programs of different ages share a database: a
-// number means the same for ever, and a new fact takes a new one.
+// The numbers are stored, and programs of several versions share a database: a number never
+// changes its meaning, and a new value takes a new number.
 type Progress int
 
-// The progress values of an outbound transmission.
+// The progress of an outbound transmission.
 const (
-	Queued      Progress = 0  // stored, not handed to its transport yet
-	Cancelled   Progress = 1  // withdrawn before it was handed over
+	Queued      Progress = 0  // stored, not on its transport's queue yet
+	Cancelled   Progress = 1  // by its broadcast, or an opt-out, before it was handed over
 	HandedOver  Progress = 2  // on its transport's queue
 	Pending     Progress = 12 // a delivery report: pending
-	Refused     Progress = 3  // nack: the transport or the outside would not have it
+	Refused     Progress = 3  // nack
 	Sent        Progress = 4  // ack
 	Undelivered Progress = 5  // a delivery report: failed
 	Delivered   Progress = 6  // a delivery report: delivered
 )
 
-// The progress values of an inbound transmission.
+// The progress of an inbound transmission.
 const (
 	Received  Progress = 8  // on the transport's inbound queue
-	Replied   Progress = 9  // somebody answered it
-	Errored   Progress = 10 // an application gave up on it
-	Processed Progress = 11 // an application has done with it
+	Replied   Progress = 9  // a reply to it passed
+	Errored   Progress = 10 // an application gave up
+	Processed Progress = 11 // an application is done with it
 )
 
 // Stage is one row of the state table.
@@ -62,19 +61,19 @@ type Stage struct {
 	Progress  Progress
 	Direction Direction
 	Status    Status
-	Name      string     // as stored in reasons and shown to people
-	Cause     string     // what makes it true
-	After     []Progress // what usually comes before; any lesser fact may
+	Name      string     // as people see it
+	Cause     string     // what is recorded when it begins
+	After     []Progress // what usually comes before; any lesser progress may
 	Retry     []Progress // what a new attempt leads back to
 }
 
-// stages is the state machine: the code, the SQL and docs/states.md are all
-// made from it. Within a direction it is ordered as the progress values are.
+// stages is the state machine: the code, the SQL and docs/states.md are made from it.
+// Within a direction it is in the order of progress.
 var stages = [...]Stage{
 	{Progress: Queued, Direction: Outbound, Status: StatusQueued, Name: "queued", Cause: "stored by a broadcast"},
 	{Progress: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled, or opted out", After: []Progress{Queued}},
 	{Progress: HandedOver, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Progress{Queued}},
-	{Progress: Pending, Direction: Outbound, Status: StatusSent, Name: "underway", Cause: "delivery report pending", After: []Progress{HandedOver}},
+	{Progress: Pending, Direction: Outbound, Status: StatusSent, Name: "pending", Cause: "delivery report pending", After: []Progress{HandedOver}},
 	{Progress: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Progress{HandedOver, Pending}, Retry: []Progress{Queued}},
 	{Progress: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack", After: []Progress{HandedOver, Pending, Refused}},
 	{Progress: Undelivered, Direction: Outbound, Status: StatusError, Name: "undelivered", Cause: "delivery report failed", After: []Progress{Pending, Sent}, Retry: []Progress{Queued}},
@@ -89,9 +88,9 @@ var stages = [...]Stage{
 // Stages is the state table.
 func Stages() []Stage { return slices.Clone(stages[:]) }
 
-// place is a fact's row in the table, which says how much it counts; -1 when
-// this program does not know it.
-func (f Progress) place() int {
+// rank is the row in the table, by which progress is compared; -1 when this program does
+// not know it.
+func (f Progress) rank() int {
 	for i := range stages {
 		if stages[i].Progress == f {
 			return i
@@ -101,39 +100,37 @@ func (f Progress) place() int {
 }
 
 func (f Progress) stage() Stage {
-	if i := f.place(); i >= 0 {
+	if i := f.rank(); i >= 0 {
 		return stages[i]
 	}
 	return Stage{Progress: f, Name: "unknown"}
 }
 
-// Compare orders the progress values of a direction: negative when f says less than o.
-func (f Progress) Compare(o Progress) int { return cmp.Compare(f.place(), o.place()) }
+// Compare orders the progress of a direction: negative when f is less than o.
+func (f Progress) Compare(o Progress) int { return cmp.Compare(f.rank(), o.rank()) }
 
-// Known says whether this program knows the fact; a newer one may store others.
-func (f Progress) Known() bool { return f.place() >= 0 }
+// Known reports whether this program knows f; a newer one may store others.
+func (f Progress) Known() bool { return f.rank() >= 0 }
 
-// Status is the letter of a transmission of which f is known.
+// Status is the state that f means.
 func (f Progress) Status() Status { return f.stage().Status }
 
-// String is the fact's name.
+// String is the name in the table of stages.
 func (f Progress) String() string { return f.stage().Name }
 
-// AttemptProgress is how far a transmission has come: progress values count within an attempt,
-// and a later attempt outweighs what is known of an earlier one.
+// AttemptProgress is how far a transmission is: its newest attempt, and that one's progress.
 type AttemptProgress struct {
 	Attempt  int // from 1
 	Progress Progress
 }
 
-// Compare orders progress: negative when p is behind o.
+// Compare is negative when p is behind o.
 func (p AttemptProgress) Compare(o AttemptProgress) int {
 	return cmp.Or(cmp.Compare(p.Attempt, o.Attempt), p.Progress.Compare(o.Progress))
 }
 
-// Advance is the progress when f becomes known of an attempt, 0 for the present
-// one. What is said of an earlier attempt changes nothing: this one is for its
-// failure. Only a message that arrived has arrived, whichever attempt it was.
+// Advance is p after f was recorded of an attempt; attempt 0 is the newest. An earlier
+// attempt has failed already, so nothing about it counts except Delivered.
 func (p AttemptProgress) Advance(attempt int, f Progress) AttemptProgress {
 	was := p
 	if attempt > p.Attempt {
@@ -148,7 +145,7 @@ func (p AttemptProgress) Advance(attempt int, f Progress) AttemptProgress {
 	return p
 }
 
-// Counts says how many of a message's transmissions are where.
+// Counts says how many of a message's transmissions have which state.
 type Counts struct {
 	Open  int // Q or P
 	Sent  int // S
@@ -174,14 +171,14 @@ func (c Counts) Add(o Counts) Counts {
 	return Counts{c.Open + o.Open, c.Sent + o.Sent, c.Done + o.Done, c.Error + o.Error}
 }
 
-// Sub takes o away.
+// Sub subtracts o.
 func (c Counts) Sub(o Counts) Counts { return c.Add(Counts{-o.Open, -o.Sent, -o.Done, -o.Error}) }
 
-// rollup is how a message's state follows from its transmissions: the first
-// rule that finds any decides.
+// rollup is how a message's state follows from its transmissions': the first rule that
+// matches decides.
 var rollup = [...]struct {
 	direction Direction
-	any       string // of which count; empty is always
+	any       string // matches when this count is above 0; empty always matches
 	is        Status
 }{
 	{Outbound, "error", StatusError},
@@ -215,8 +212,8 @@ func (c Counts) Status(d Direction) Status {
 	return StatusQueued
 }
 
-// RollupSQL is Counts.Status as an SQL expression; count writes the expression
-// of a count by its name (open, sent, error), direction is an expression too.
+// RollupSQL is Counts.Status as an SQL expression. count returns the expression of a count
+// by its name (open, sent, error); direction is an expression too.
 func RollupSQL(direction string, count func(name string) string) string {
 	var b strings.Builder
 	b.WriteString("CASE")

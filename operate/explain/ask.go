@@ -118,10 +118,10 @@ func (f *Fleet) events(ctx context.Context, hop Hop) (events []Hop) {
 	return events
 }
 
-// ErrStuck says that the message is set aside somewhere on its way.
+// ErrStuck says that a worker on its way dead-letters the message.
 var ErrStuck = errors.New("the message does not get there")
 
-// Stuck is ErrStuck when the message itself is refused or set aside.
+// Stuck is ErrStuck when the message itself is refused or dead-lettered.
 func (a Answer) Stuck() error {
 	if a.Message == nil {
 		return ErrStuck

@@ -47,7 +47,7 @@ const (
 	// renewAfter is how many messages pass before the fleets are made anew, so
 	// that what routers remember of them stays bounded.
 	renewAfter = 10_000
-	nowhere    = "(nowhere)"
+	noWay      = "(nowhere)"
 )
 
 // Comparer takes messages through two configurations.
@@ -115,7 +115,7 @@ func (c *Comparer) some(ctx context.Context, sample *Sample) (more bool, err err
 	return true, nil
 }
 
-// way is where an envelope comes to rest, as text; "" when it does nowhere.
+// way is where an envelope ends, as text; "" when it ends in dead letters.
 func (f *Fleet) way(ctx context.Context, e *message.Envelope) string {
 	hop := f.trace(ctx, e.Clone())
 	if len(hop.Takers) == 0 {
@@ -127,7 +127,7 @@ func (f *Fleet) way(ctx context.Context, e *message.Envelope) string {
 		case end.arrives():
 			names = append(names, message.Key(end.Hop.Connector, end.Hop.Flow))
 		case end.Worker.Discarded != "":
-			names = append(names, "(let go: "+end.Worker.Discarded+")")
+			names = append(names, "(dropped: "+end.Worker.Discarded+")")
 		}
 	}
 	slices.Sort(names)
@@ -150,7 +150,7 @@ func (c *Comparer) count(e *message.Envelope, was, is string) {
 	default:
 		c.sum.Elsewhere++
 	}
-	key := Move{By: e.Key(), From: cmp.Or(was, nowhere), To: cmp.Or(is, nowhere)}
+	key := Move{By: e.Key(), From: cmp.Or(was, noWay), To: cmp.Or(is, noWay)}
 	move := c.moves[key]
 	if move == nil {
 		if len(c.moves) >= maxMoves {

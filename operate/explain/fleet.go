@@ -31,8 +31,8 @@ type Fleet struct {
 // member is a worker as it is asked.
 type member struct {
 	*fleet.Definition
-	decider *dispatcher.Simulator // of a dispatcher
-	stack   worker.Stack          // of the others
+	simulator *dispatcher.Simulator // of a dispatcher
+	stack     worker.Stack          // of the others
 }
 
 // health is how transports are taken to be.
@@ -51,7 +51,7 @@ func New(ctx context.Context, classes fleet.Classes, defs []*fleet.Definition) (
 	env := worker.Dependencies{State: f.state, Logger: slog.New(slog.DiscardHandler)}
 	var errs []error
 	for _, def := range defs {
-		m, err := f.hire(ctx, classes, def, env)
+		m, err := f.newMember(ctx, classes, def, env)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", def.Path, err))
 			continue
@@ -64,21 +64,21 @@ func New(ctx context.Context, classes fleet.Classes, defs []*fleet.Definition) (
 	return f, nil
 }
 
-func (f *Fleet) hire(ctx context.Context, classes fleet.Classes, def *fleet.Definition, env worker.Dependencies) (*member, error) {
+func (f *Fleet) newMember(ctx context.Context, classes fleet.Classes, def *fleet.Definition, env worker.Dependencies) (*member, error) {
 	def, err := classes.Renew(def)
 	if err != nil {
 		return nil, err
 	}
 	m := &member{Definition: def}
 	if def.Kind == fleet.KindDispatcher {
-		m.decider, err = def.Decider(ctx, env, dispatcher.Conditions{Health: f.health, Now: func() time.Time { return f.now() }})
+		m.simulator, err = def.Decider(ctx, env, dispatcher.Conditions{Health: f.health, Now: func() time.Time { return f.now() }})
 	} else {
 		m.stack, err = def.Stack(ctx, env)
 	}
 	return m, err
 }
 
-// Close lets go of the fleet's memory.
+// Close frees the fleet's memory.
 func (f *Fleet) Close() error { return f.state.Close() }
 
 // Down takes a transport to be down, for routers that look.

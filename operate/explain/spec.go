@@ -54,9 +54,9 @@ type Expect struct {
 	RepliesTo *options.Names `yaml:"replies_to"`
 	// EventsTo are the connectors to which events go.
 	EventsTo *options.Names `yaml:"events_to"`
-	// Discard is part of the reason why the message is let go on purpose.
+	// Discard is part of the reason why the message is dropped on purpose.
 	Discard string `yaml:"discard"`
-	// Error is part of the reason why the message is set aside.
+	// Error is part of the reason why the message is dead-lettered.
 	Error string `yaml:"error"`
 }
 

@@ -114,7 +114,7 @@ func (c *comparison) names(what string, want *options.Names, got []string) {
 	c.expect(what, strings.Join(sorted, ", "), strings.Join(got, ", "))
 }
 
-// reasons compares why a message was let go or set aside; where that is not
+// reasons compares why a message was dropped or dead-lettered; where that is not
 // expected and happens, it is a problem too.
 func (c *comparison) reasons(e *Expect, a Answer, ends []End) {
 	var errs, discards []string

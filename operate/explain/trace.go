@@ -28,9 +28,9 @@ type Taker struct {
 	Changes []Change `json:"changes,omitempty"`
 	// Routes are where a dispatcher sends it; several get a copy each.
 	Routes []Route `json:"routes,omitempty"`
-	// Discarded is why the worker lets go of it on purpose.
+	// Discarded is why the worker drops it on purpose.
 	Discarded string `json:"discarded,omitempty"`
-	// Error is why the worker sets it aside.
+	// Error is why the worker dead-letters it.
 	Error string `json:"error,omitempty"`
 }
 
@@ -75,7 +75,7 @@ func (f *Fleet) take(ctx context.Context, m *member, e *message.Envelope) Taker 
 // dispatch asks a dispatcher. Circles end where the dispatcher itself ends them,
 // by max_hops.
 func (f *Fleet) dispatch(ctx context.Context, m *member, e *message.Envelope, taker *Taker) {
-	decision, err := m.decider.Decide(ctx, e)
+	decision, err := m.simulator.Decide(ctx, e)
 	seen := f.body(decision.Arrival)
 	taker.Changes = changes(f.body(e), seen)
 	if err != nil {
@@ -110,8 +110,8 @@ type End struct {
 }
 
 // Ends are all places where the envelope comes to rest: workers that are no
-// dispatchers, queues that nobody here takes from, dispatchers that let go of
-// it or set it aside.
+// dispatchers, queues that nobody here takes from, dispatchers that drop or
+// dead-letter it.
 func (h Hop) Ends() []End {
 	if len(h.Takers) == 0 {
 		return []End{{Hop: h}}

@@ -14,8 +14,8 @@ import (
 	"switchboard/internal/backoff"
 )
 
-// Management asks RabbitMQ's management plugin, over HTTP, what AMQP does not
-// tell: how many bodies workers have in hand.
+// Management asks RabbitMQ's management plugin over HTTP what AMQP does not tell: how many
+// bodies are in flight.
 type Management struct {
 	queues   string // the address of the list
 	user     *url.Userinfo
@@ -26,13 +26,12 @@ type Management struct {
 const (
 	managementTimeout = 10 * time.Second
 	managementPoll    = time.Second
-	// managementMost bounds an answer: some hundred bytes a queue.
+	// managementMost bounds an answer, which has some hundred bytes a queue.
 	managementMost = 64 << 20
 )
 
-// NewManagement takes the address of the management plugin
-// (http://localhost:15672) and of the broker (amqp://…), which says the virtual
-// host, and also who asks where the former does not.
+// NewManagement takes the address of the management plugin (http://localhost:15672) and of the
+// broker (amqp://…). The latter has the virtual host, and the user where the former has none.
 func NewManagement(address, broker string) (*Management, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -57,16 +56,15 @@ func NewManagement(address, broker string) (*Management, error) {
 	return m, nil
 }
 
-// queue is one of the answer's; what is not counted yet is nil.
+// queue is one queue of the answer; numbers that are not counted yet are nil.
 type queue struct {
 	Name    string `json:"name"`
 	Ready   *int64 `json:"messages_ready"`
 	Unacked *int64 `json:"messages_unacknowledged"`
 }
 
-// Depths are how many bodies each queue of the virtual host holds, by its name,
-// with those in workers' hands. Queues, and the management itself, that have only
-// just come up are counted some seconds later.
+// Depths returns how many bodies each queue of the virtual host holds, by its name, with those
+// in flight. It waits some seconds for queues, or a management plugin, that have just started.
 func (m *Management) Depths(ctx context.Context) (map[string]int64, error) {
 	for last := time.Now().Add(managementTimeout); ; {
 		var queues []queue

@@ -36,8 +36,8 @@ func counted(queue string, ready, unacked int) string {
 
 const myFleet = "amqp://me:s3cret@localhost/my%2Ffleet"
 
-// What the broker cannot tell, the management does: a consumer that has nothing
-// in hand is no place for a message.
+// What the broker cannot tell, the management does: a consumer with nothing
+// in flight does not account for a message.
 func TestManagementCountsWhatIsInHand(t *testing.T) {
 	b := newBench(t)
 	b.passed(store.Outbound, "m1", "m2")

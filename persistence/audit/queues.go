@@ -12,11 +12,10 @@ import (
 	"switchboard/worker/deadletter"
 )
 
-// depths are how many bodies each queue can hold, by its name: those that wait
-// and those in workers' hands.
+// depths are how many bodies each queue holds, by its name, with those in flight.
 type depths map[string]int64
 
-// look asks for every queue a message may be in.
+// look returns the depths of all queues that may have a message.
 func (a *Auditor) look(ctx context.Context) (depths, error) {
 	if a.Depths != nil {
 		return a.Depths(ctx)
@@ -28,8 +27,8 @@ func (a *Auditor) look(ctx context.Context) (depths, error) {
 			return nil, err
 		}
 		holds[queue] = int64(info.Messages)
-		// What recorders have in hand is recorded within moments, as the record
-		// answers: the second look would find it there.
+		// What recorders have in flight is recorded within moments, before the second look at
+		// the record.
 		if !a.isRecordQueue(queue) {
 			holds[queue] += int64(info.Consumers * a.inFlight())
 		}
@@ -53,7 +52,7 @@ func (a *Auditor) isRecordQueue(queue string) bool {
 	return slices.Contains(a.Fleet.RecordQueues, queue)
 }
 
-// inspect takes a queue that nobody has made yet for an empty one.
+// inspect treats a missing queue as an empty one.
 func inspect(ctx context.Context, b broker.Admin, queue string) (broker.Info, error) {
 	info, err := b.Inspect(ctx, queue)
 	if errors.Is(err, broker.ErrNoQueue) {
@@ -62,8 +61,8 @@ func inspect(ctx context.Context, b broker.Admin, queue string) (broker.Info, er
 	return info, err
 }
 
-// subtract finds what it can in the queues: first each flow's own, then those
-// that flows share, each body once.
+// subtract subtracts what the queues hold: first each flow's own queue, then those that flows
+// share, each body once.
 func (a *Auditor) subtract(ctx context.Context, open unaccounted, holds depths) error {
 	var elsewhere, unrecorded int64
 	own := map[string]bool{}
@@ -91,8 +90,8 @@ func (a *Auditor) subtract(ctx context.Context, open unaccounted, holds depths) 
 
 func anyFlow(flow) bool { return true }
 
-// findDeadLettered finds stuck messages among the dead maxDeadLetters, by their IDs; where
-// there are more stuck messages than names, every dead may be one of them.
+// findDeadLettered finds stuck messages among the dead letters by their IDs. When not all
+// stuck messages are named, every dead letter may be one of them.
 func (a *Auditor) findDeadLettered(ctx context.Context, f *Finding, holds depths, open unaccounted) error {
 	stuck := map[string]store.Record{}
 	for _, r := range f.Stuck {
@@ -102,12 +101,12 @@ func (a *Auditor) findDeadLettered(ctx context.Context, f *Finding, holds depths
 	for _, c := range f.StuckCounts {
 		all += c.N
 	}
-	nameless := all > int64(len(f.Stuck))
+	unnamed := all > int64(len(f.Stuck))
 	for _, queue := range a.queues() {
 		if a.Depths != nil && holds[queue+broker.DeadSuffix] == 0 {
 			continue
 		}
-		found, lie, err := deadletter.List(ctx, a.Broker, queue, maxDeadLetters, deadletter.Filter{})
+		found, n, err := deadletter.List(ctx, a.Broker, queue, maxDeadLetters, deadletter.Filter{})
 		if err != nil && !errors.Is(err, broker.ErrNoQueue) {
 			return err
 		}
@@ -121,15 +120,15 @@ func (a *Auditor) findDeadLettered(ctx context.Context, f *Finding, holds depths
 			f.deadLettered(r.ID, queue+broker.DeadSuffix)
 			open.subtract(1, func(w flow) bool { return w == flow{r.Backend, r.Direction} })
 		}
-		if nameless || lie > maxDeadLetters {
-			open.subtract(int64(lie-matched), anyFlow)
+		if unnamed || n > maxDeadLetters {
+			open.subtract(int64(n-matched), anyFlow)
 		}
 	}
 	return nil
 }
 
-// passes says whether a message of r's direction goes through queue; what is
-// to be recorded may speak of either.
+// passes reports whether a message of r's direction goes through queue. A recorder's queue has
+// both directions.
 func passes(queue string, r store.Record) bool {
 	switch {
 	case strings.HasSuffix(queue, "."+string(message.Inbound)):

@@ -1,5 +1,5 @@
-// Package memory is a store.State in the process alone, for tests, for the
-// demonstration and for workers that are the only ones of their kind.
+// Package memory is a store.State in the process's memory, for tests, the demonstration and
+// workers without replicas.
 package memory
 
 import (
@@ -19,33 +19,30 @@ var _ store.State = (*State)(nil)
 
 const (
 	sweepEvery = time.Minute
-	// sweepBatch bounds how long one sweep keeps others waiting.
+	// sweepBatch bounds how long a sweep holds the lock.
 	sweepBatch = 1000
 )
 
-// MaxEntries is how many entries that end some day are kept. Beyond it the
-// oldest goes for each new one, so that memory stays flat in a worker that
-// remembers much and has no database to do it in. What is for ever stays.
+// MaxEntries is how many entries with a TTL are kept; the oldest is deleted for each further
+// one. Entries without a TTL are always kept.
 const MaxEntries = 100_000
 
 type entry struct {
 	value string
 	ends  time.Time // zero is never
-	age   uint64    // when it was stored, counted in entries stored
+	age   uint64    // a counter of stored entries
 }
 
-// stored is an entry in the order of storing.
 type stored struct {
 	key string
 	age uint64
 }
 
-// State is a store.State in memory. It never fails, save to increment what is
-// no number.
+// State is a store.State in memory. Only Increment can fail: of a value that is no number.
 type State struct {
 	mu      sync.Mutex
 	entries map[string]entry
-	order   []stored // of entries that end, oldest first; some stored anew since
+	order   []stored // of entries with a TTL, oldest first; some are stale
 	ages    uint64
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -73,7 +70,7 @@ func ends(ttl time.Duration) time.Time {
 	return time.Now().Add(ttl)
 }
 
-// live is the entry of a key unless it is past its TTL.
+// live returns an entry that has not expired.
 func (s *State) live(key string) (entry, bool) {
 	e, ok := s.entries[key]
 	return e, ok && !e.ended(time.Now())
@@ -81,7 +78,7 @@ func (s *State) live(key string) (entry, bool) {
 
 func (e entry) ended(now time.Time) bool { return !e.ends.IsZero() && !now.Before(e.ends) }
 
-// Get fetches the values of those keys that are there.
+// Get implements store.State.
 func (s *State) Get(_ context.Context, keys ...string) (map[string]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +91,7 @@ func (s *State) Get(_ context.Context, keys ...string) (map[string]string, error
 	return found, nil
 }
 
-// Set stores entries; of a key given twice the last counts.
+// Set implements store.State.
 func (s *State) Set(_ context.Context, entries ...store.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +118,7 @@ func (s *State) put(key string, e entry) {
 	}
 }
 
-// Add stores an entry unless its key is there.
+// Add implements store.State.
 func (s *State) Add(_ context.Context, e store.Entry) (string, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +129,7 @@ func (s *State) Add(_ context.Context, e store.Entry) (string, bool, error) {
 	return e.Value, true, nil
 }
 
-// Increment adds by to a number and returns the sum.
+// Increment implements store.State.
 func (s *State) Increment(_ context.Context, key string, by int64, ttl time.Duration) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +149,7 @@ func (s *State) Increment(_ context.Context, key string, by int64, ttl time.Dura
 	return n + by, nil
 }
 
-// Range fetches the first entries between two keys.
+// Range implements store.State.
 func (s *State) Range(_ context.Context, from, to string, limit int) ([]store.Entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +164,7 @@ func (s *State) Range(_ context.Context, from, to string, limit int) ([]store.En
 	return list[:min(len(list), max(limit, 0))], nil
 }
 
-// Delete forgets keys.
+// Delete implements store.State.
 func (s *State) Delete(_ context.Context, keys ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,7 +187,7 @@ func (s *State) sweepForever() {
 	}
 }
 
-// Sweep deletes the entries that are past their TTL and says how many.
+// Sweep deletes expired entries and returns how many.
 func (s *State) Sweep(context.Context) (int64, error) {
 	var n int64
 	old := s.old()
@@ -214,7 +211,7 @@ func (s *State) old() (keys []string) {
 	return keys
 }
 
-// drop looks again: a key may have been set anew since.
+// drop checks again: a key may have been set since.
 func (s *State) drop(keys []string) (n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

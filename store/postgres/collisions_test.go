@@ -18,8 +18,8 @@ import (
 	"switchboard/store/postgres"
 )
 
-// collision is a database with two messages handed over, a and b, and a
-// connection of somebody else's that is about to be in the way.
+// collision is a database with two messages, a and b, and another transaction that is to
+// conflict with the recorder.
 type collision struct {
 	*testing.T
 	name  string
@@ -72,7 +72,7 @@ func (c *collision) recordAcks() (recorded <-chan error) {
 	return done
 }
 
-// awaitBlocked waits until the recorder waits for what the other holds.
+// awaitBlocked waits until the recorder waits for the other transaction.
 func (c *collision) awaitBlocked() {
 	c.Helper()
 	watch := connect(c, c.name)
@@ -98,8 +98,8 @@ func (c *collision) wantBothSent(recorded <-chan error) {
 	}
 }
 
-// TestDeadlock: the recorder holds a and wants b, another transaction holds b
-// and wants a. PostgreSQL ends the recorder's, and it begins anew.
+// TestDeadlock: the recorder locks a and then b, another transaction b and then a. PostgreSQL
+// aborts the recorder's transaction, which is run again.
 func TestDeadlock(t *testing.T) {
 	c := newCollision(t)
 	c.exec("SET deadlock_timeout = '60s'") // the other never looks, so it is not the one that is ended
@@ -117,8 +117,8 @@ func TestDeadlock(t *testing.T) {
 	c.wantBothSent(recorded)
 }
 
-// TestSerializationFailure: in a database whose transactions are serializable,
-// the recorder meets a row that was changed since it began, and begins anew.
+// TestSerializationFailure: in a database with serializable transactions, the recorder is run
+// again when a row was changed since its transaction began.
 func TestSerializationFailure(t *testing.T) {
 	c := newCollision(t, "default_transaction_isolation=serializable")
 	c.exec("BEGIN")
@@ -141,7 +141,7 @@ func find(t *testing.T, db *postgres.DB, id string) store.Record {
 	return trace.Records[0]
 }
 
-// cutCopy ends the connection that copies, and says whether there was one.
+// cutCopy ends the connection that copies, and reports whether there was one.
 func (c *collision) cutCopy() bool {
 	c.Helper()
 	var pid int // asked for first, or PostgreSQL may end connections before it looks whose they are
@@ -156,8 +156,8 @@ func (c *collision) cutCopy() bool {
 	return err == nil
 }
 
-// TestCopyThatIsCut: the connection dies while a list is copied into the
-// database. Nothing of the broadcast is there, and it can be made again.
+// TestCopyThatIsCut: when the connection of a COPY ends, nothing of the broadcast is stored,
+// and it can be created again.
 func TestCopyThatIsCut(t *testing.T) {
 	const many = 30_000
 	c := newCollision(t)

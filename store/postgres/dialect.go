@@ -25,8 +25,8 @@ var typeNames = [...]string{
 	sqlstore.Text: "text", sqlstore.Blob: "bytea", sqlstore.Int: "bigint", sqlstore.Time: "timestamptz",
 }
 
-// Rows passes each column as one array, so that the statement's text is the
-// same for any number of rows and is prepared once.
+// Rows passes each column as an array, so that one prepared statement serves any number of
+// rows.
 func (dialect) Rows(types []sqlstore.Type, rows [][]any) (string, []any) {
 	var expr strings.Builder
 	args := make([]any, len(types))
@@ -100,11 +100,10 @@ func (dialect) Time(t time.Time) any { return t }
 
 func (dialect) Analyze(table string) string { return "ANALYZE " + table }
 
-// Copy streams rows by COPY.
 func (dialect) Copy(ctx context.Context, c *sql.Conn, table string, columns []string, rows iter.Seq2[[]any, error]) (n int64, err error) {
 	next, stop := iter.Pull2(rows)
 	defer stop()
-	var broken error // the server would give back its text alone
+	var broken error // the server returns only its text
 	source := pgx.CopyFromFunc(func() ([]any, error) {
 		row, err, ok := next()
 		if !ok {
@@ -120,13 +119,13 @@ func (dialect) Copy(ctx context.Context, c *sql.Conn, table string, columns []st
 	return n, cmp.Or(broken, err)
 }
 
-// The SQLSTATE codes and classes of appendix A that decide what follows.
+// SQLSTATE codes and classes (PostgreSQL manual, appendix A).
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
 
-	noPartition = "23514" // and broken check constraints
+	noPartition = "23514" // also a violated check constraint
 
 	classData       = "22"
 	classConstraint = "23"

@@ -21,8 +21,8 @@ import (
 	"switchboard/store/postgres"
 )
 
-// TestRowsTheDatabaseRefusesAreFound: what only the database knows to be wrong
-// is reported alone, and all else is written.
+// TestRowsTheDatabaseRefusesAreFound: an envelope that only the database rejects is reported
+// alone; all others are stored.
 func TestRowsTheDatabaseRefusesAreFound(t *testing.T) {
 	name := schema(t)
 	db := open(t, name)
@@ -58,14 +58,14 @@ func TestRowsTheDatabaseRefusesAreFound(t *testing.T) {
 	if n != 96 {
 		t.Errorf("%d transmissions were written, want 96", n)
 	}
-	// What is said of the refused ones waits for them; it is not lost.
+	// Updates of the rejected messages wait for them.
 	if a, err := db.Audit(t.Context(), store.AuditLimits{}); err != nil || a.Orphan == 0 {
 		t.Errorf("Audit = %+v, %v", a, err)
 	}
 }
 
-// TestConnectionsThatAreCut: a batch that fails because its connection is cut,
-// wherever that happens, is given again, and counts once.
+// TestConnectionsThatAreCut: a batch whose connection is cut anywhere is recorded again, and
+// counts once.
 func TestConnectionsThatAreCut(t *testing.T) {
 	name := schema(t)
 	separator := "?"
@@ -136,8 +136,7 @@ func cutConnections(t *testing.T, c *pgx.Conn, name string, stop <-chan struct{}
 	}
 }
 
-// TestMigrateFilled takes a database through every version with rows of each
-// in it.
+// TestMigrateFilled migrates through every version with rows of each version.
 func TestMigrateFilled(t *testing.T) {
 	name := schema(t)
 	execRaw(t.Context(), t, "CREATE SCHEMA "+name)
@@ -174,8 +173,8 @@ func TestMigrateFilled(t *testing.T) {
 	recordAll(t, db, talk(5, 5))
 }
 
-// TestMonthsAreMadeAhead: the next month's partitions are there before it is,
-// and a message of an older month gets its own.
+// TestMonthsAreMadeAhead: the next month's partitions exist ahead, and an old message's month
+// is made for it.
 func TestMonthsAreMadeAhead(t *testing.T) {
 	name := schema(t)
 	db := open(t, name)

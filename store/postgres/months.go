@@ -9,25 +9,23 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// partitioned are the tables that have a partition for each month.
 var partitioned = [...]string{"message", "transmission", "event"}
 
-// monthsLock is the advisory lock of those who make or drop partitions. It is
-// one for all schemas of a database: it is held for milliseconds.
+// monthsLock is the advisory lock for making and dropping partitions. All schemas of a
+// database share it; it is held for milliseconds.
 const monthsLock = 0x5357_4d4f
 
-// missingPartition tells the two meanings of noPartition apart, whatever the
-// server's language: a broken constraint is named.
+// missingPartition distinguishes the two meanings of noPartition in any language of the
+// server: a violated constraint has a name.
 func missingPartition(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && e.ConstraintName == ""
 }
 
-// NoMonth says that a row's partition is missing.
 func (dialect) NoMonth(err error) bool { return code(err) == noPartition && missingPartition(err) }
 
-// MakeMonths makes the partitions of months unless they are there. It attaches
-// tables that are already made, which lets readers and writers go on.
+// MakeMonths makes missing partitions. It attaches tables that exist already, which does not
+// block readers and writers.
 func (dialect) MakeMonths(ctx context.Context, db *sql.DB, months []int64) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -62,12 +60,11 @@ func makePartition(ctx context.Context, tx *sql.Tx, table string, month int64) e
 	return err
 }
 
-// lockWait bounds how long dropping a partition waits for those who read it,
-// since all others then wait behind it; it is tried again.
+// lockWait bounds how long dropping a partition waits for readers, since all others wait
+// behind it.
 const lockWait = "2s"
 
-// DropMonths drops the partitions of the months before oldest, and says how
-// many months those are.
+// DropMonths drops the partitions before oldest, and returns how many months.
 func (dialect) DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error) {
 	months, err := oldMonths(ctx, db, oldest)
 	if err != nil {

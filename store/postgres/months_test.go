@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// TestMissingMonthInAnyLanguage: the server speaks lc_messages; a month that is
-// missing is made all the same, and no good message is refused for it.
+// TestMissingMonthInAnyLanguage: a missing partition is recognized in any lc_messages, and
+// rejects no message.
 func TestMissingMonthInAnyLanguage(t *testing.T) {
 	for text, constraint := range map[string]string{
 		`no partition of relation "message" found for row`:                            "",

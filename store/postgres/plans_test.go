@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A page of a listing is read in the order of an index, and no other rows are:
-// whatever their number, and though a broadcast's have all the same date.
+// A page of a listing is read from an index, without other rows, also where a broadcast's
+// messages share one date.
 func TestListingsHaveIndexes(t *testing.T) {
 	name := schema(t)
 	if err := open(t, name).Migrate(t.Context()); err != nil {

@@ -1,9 +1,7 @@
-// Package postgres is the store on PostgreSQL, for production: any number of
-// workers share it.
+// Package postgres is the store on PostgreSQL, for production: any number of workers share it.
 //
-// Messages, transmissions and events live in monthly partitions that are made
-// ahead, and Retention drops old ones. Everything is in one schema, so that a
-// database can hold several fleets.
+// Messages, transmissions and events are in monthly partitions, which are made ahead and which
+// Retention drops. Everything is in one schema, so that a database can have several fleets.
 package postgres
 
 import (
@@ -12,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io/fs"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
@@ -26,38 +23,36 @@ import (
 )
 
 //go:embed migrations/*.sql
-var embedded embed.FS
+var migrations embed.FS
 
 var (
 	_ store.State    = (*DB)(nil)
 	_ store.Recorder = (*DB)(nil)
 )
 
-// Settings say which database, and how much of it.
 type Settings struct {
 	URL      string // postgres://user:password@host:port/database?options
-	MaxConns int    // connections held at most, not fewer than 2; 0 is 8
-	Schema   string // where the tables are, made by Migrate; empty is the user's own default (public)
+	MaxConns int    // at least 2; 0 is 8
+	Schema   string // of the tables, which Migrate makes; empty is the user's default (public)
 	Logger   *slog.Logger
 }
 
 const (
 	defaultConns  = 8
-	lockPeriod    = 1   // seconds between tries for the migrations' lock
-	lockThreshold = 300 // tries: as long as the longest migration may take
+	lockPeriod    = 1   // seconds between tries for the lock of migrations
+	lockThreshold = 300 // tries: longer than any migration takes
 )
 
-// DB is a store on PostgreSQL. Its methods are safe from several goroutines;
-// they fail while the database is out of reach and work again when it is back.
+// DB is a store on PostgreSQL. Its methods are safe from several goroutines. They fail while
+// the database is out of reach, and work again when it is back.
 type DB struct {
 	*sqlstore.DB
 	pool   *pgxpool.Pool
 	schema string
 }
 
-// Open makes a pool of connections. The database need not be there yet: what a
-// worker does without it goes on. It leaves the schema alone: see Migrate and
-// Check. An error says that the URL is wrong.
+// Open makes a pool of connections. The database need not be up yet. Open does not touch the
+// schema: see Migrate and Check. An error is about the URL.
 func Open(ctx context.Context, s Settings) (*DB, error) {
 	config, err := poolConfig(s)
 	if err != nil {
@@ -73,7 +68,7 @@ func Open(ctx context.Context, s Settings) (*DB, error) {
 func poolConfig(s Settings) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(s.URL)
 	if err != nil {
-		// pgx's text leaves the password out.
+		// pgx masks the password.
 		return nil, fmt.Errorf("reading PostgreSQL URL: %w", err)
 	}
 	config.MaxConns = defaultConns
@@ -88,9 +83,8 @@ func poolConfig(s Settings) (*pgxpool.Config, error) {
 		params["search_path"] = pgx.Identifier{s.Schema}.Sanitize()
 	}
 	params["timezone"] = "UTC"
-	// Statements are few and look up by index; with a partition for each month
-	// planning one takes longer than running it. So each is planned once, and
-	// without the means for large reports.
+	// There are few statements, and all use an index. With monthly partitions planning takes
+	// longer than running: plan once, without parallel workers and JIT.
 	params["plan_cache_mode"] = "force_generic_plan"
 	params["max_parallel_workers_per_gather"] = "0"
 	params["jit"] = "off"
@@ -98,19 +92,18 @@ func poolConfig(s Settings) (*pgxpool.Config, error) {
 }
 
 func newDB(pool *pgxpool.Pool, s Settings) *DB {
-	migrations, _ := fs.Sub(embedded, "migrations") // fails for a malformed name alone
 	std := stdlib.OpenDBFromPool(pool)
-	// The pool keeps the connections; database/sql must not keep them from it.
+	// Idle connections belong to the pool, not to database/sql.
 	std.SetMaxIdleConns(0)
 	db := &DB{
-		DB:   &sqlstore.DB{Write: std, Read: std, Dialect: dialect{}, Migrations: migrations},
+		DB:   sqlstore.New(std, std, dialect{}, migrations),
 		pool: pool, schema: s.Schema,
 	}
 	db.Start(s.Logger)
 	return db
 }
 
-// Close ends the background jobs and gives the connections back.
+// Close ends the background jobs and closes the connections.
 func (db *DB) Close() error {
 	db.Stop()
 	err := db.Write.Close()
@@ -118,9 +111,8 @@ func (db *DB) Close() error {
 	return err
 }
 
-// Migrate brings the schema to the version the program wants. Any number may
-// start it at once: one migrates, the others wait and find it done. A schema
-// that is newer is left alone: store.ErrSchemaNewer.
+// Migrate brings the schema to the program's version. Of several that run at once one migrates
+// and the others wait. A newer schema is an error: store.ErrSchemaNewer.
 func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.Check(ctx); err == nil || !errors.Is(err, store.ErrSchemaOlder) {
 		return err
@@ -141,7 +133,7 @@ func (db *DB) Migrate(ctx context.Context) error {
 	return db.Check(ctx)
 }
 
-// lockID keeps the migrations of different schemas from waiting for each other.
+// lockID is one per schema, so that migrations of two schemas do not wait for each other.
 func (db *DB) lockID() int64 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte("switchboard migrations " + db.schema)) // never fails
@@ -152,7 +144,7 @@ func (db *DB) createSchema(ctx context.Context) error {
 	if db.schema == "" {
 		return nil
 	}
-	// IF NOT EXISTS alone fails for the second of two that start together.
+	// IF NOT EXISTS alone fails for the second of two concurrent statements.
 	err := pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", -db.lockID()-1); err != nil {
 			return err

@@ -137,8 +137,8 @@ func TestSchemaOlderAndNewer(t *testing.T) {
 	}
 }
 
-// A server that is not there stops nobody from starting; who needs it is told
-// which it is, and not the password.
+// A worker starts without its server. Using the database then fails with the server's name,
+// without the password.
 func TestWithoutServerItIsNamedAndNotThePassword(t *testing.T) {
 	db, err := postgres.Open(t.Context(), postgres.Settings{URL: "postgres://u:secret-word@127.0.0.1:1/db"})
 	if err != nil {

@@ -18,8 +18,8 @@ type dialect struct{}
 
 var _ sqlstore.Dialect = dialect{}
 
-// Rows writes the rows out as VALUES. The parameters have no numbers: binding
-// one that has takes a search of all others.
+// Rows returns VALUES. Its parameters have no numbers: SQLite searches all parameters for each
+// numbered one.
 func (dialect) Rows(types []sqlstore.Type, rows [][]any) (string, []any) {
 	var expr strings.Builder
 	args := make([]any, 0, len(rows)*len(types))
@@ -41,7 +41,7 @@ func (dialect) Rows(types []sqlstore.Type, rows [][]any) (string, []any) {
 	return expr.String() + ")", args
 }
 
-// value keeps times as microseconds since 1970.
+// value stores times as microseconds since 1970.
 func value(v any) any {
 	if at, ok := v.(time.Time); ok {
 		return at.UnixMicro()
@@ -49,8 +49,7 @@ func value(v any) any {
 	return v
 }
 
-// SQLite takes 32,766 parameters; a few hundred rows already cost next to
-// nothing each.
+// SQLite takes 32,766 parameters. More rows than some hundred save nothing.
 const (
 	maxParameters = 30_000
 	maxRows       = 400
@@ -62,15 +61,15 @@ func (dialect) Statement(query string) string { return strings.ReplaceAll(query,
 
 func (dialect) Now() string { return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)" }
 
-// ForUpdate is nothing: a transaction that writes is alone from its beginning.
+// ForUpdate is empty: a writing transaction runs alone.
 func (dialect) ForUpdate(string) string { return "" }
 
 func (dialect) SkipLocked(string) string { return "" }
 
 func (dialect) SkipReferred(string) string { return "" }
 
-// Integer is NULL when the blob is no number, which then breaks the column's
-// NOT NULL: a plain cast would read any text as 0.
+// Integer is NULL when the blob is no number, which violates NOT NULL. A plain cast would read
+// any text as 0.
 func (dialect) Integer(expr string) string {
 	text := "CAST(" + expr + " AS TEXT)"
 	number := "CAST(" + text + " AS INTEGER)"
@@ -89,7 +88,6 @@ func (dialect) Time(t time.Time) any { return t.UnixMicro() }
 
 func (dialect) Analyze(string) string { return "" }
 
-// Copy inserts rows some hundred at a time.
 func (d dialect) Copy(ctx context.Context, c *sql.Conn, table string, columns []string, rows iter.Seq2[[]any, error]) (int64, error) {
 	var n int64
 	part := make([][]any, 0, d.MaxRows(len(columns)))
@@ -133,14 +131,12 @@ func (dialect) Conflict(err error) bool {
 	return c == codes.SQLITE_BUSY || c == codes.SQLITE_LOCKED
 }
 
-// MakeMonths has nothing to make: there are no partitions.
+// MakeMonths does nothing: there are no partitions.
 func (dialect) MakeMonths(context.Context, *sql.DB, []int64) error { return nil }
 
-// dropBatch bounds what one statement deletes, so that others can write
-// between two.
+// dropBatch bounds a statement, so that others can write in between.
 const dropBatch = 2000
 
-// DropMonths deletes rows: there are no partitions.
 func (dialect) DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error) {
 	var all int64
 	for _, table := range [...]string{"transmission", "message", "event"} {

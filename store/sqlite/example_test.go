@@ -11,7 +11,7 @@ import (
 	"switchboard/store/sqlite"
 )
 
-// What passes is recorded; then it can be looked up.
+// Envelopes are recorded and looked up.
 func Example_record() {
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, sqlite.Memory, nil)
@@ -48,7 +48,7 @@ func Example_record() {
 	// missing: no delivery report from transport sms_za
 }
 
-// A broadcast is stored, then dealt out in batches.
+// A broadcast is stored, then handed over in batches.
 func Example_broadcast() {
 	ctx := context.Background()
 	db, err := sqlite.Open(ctx, sqlite.Memory, nil)

@@ -14,8 +14,8 @@ import (
 	"switchboard/store"
 )
 
-// TestRowsTheDatabaseRefusesAreFound: what only the database knows to be wrong
-// is reported alone, and all else is written.
+// TestRowsTheDatabaseRefusesAreFound: an envelope that only the database rejects is reported
+// alone; all others are stored.
 func TestRowsTheDatabaseRefusesAreFound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record.db")
 	db := migrated(t, path)
@@ -45,7 +45,7 @@ func TestRowsTheDatabaseRefusesAreFound(t *testing.T) {
 	}
 }
 
-// TestMigrateFilled takes a file through every version with rows of each in it.
+// TestMigrateFilled migrates through every version with rows of each version.
 func TestMigrateFilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "filled.db")
 	raw, err := sql.Open("sqlite", "file:"+path)

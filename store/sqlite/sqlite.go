@@ -1,6 +1,5 @@
-// Package sqlite is the store in one file (or in memory), with nothing to
-// install: for demonstrations, tests and small fleets on one machine. Several
-// processes may share a file; one of them writes at a time.
+// Package sqlite is the store in one file, or in memory, for demonstrations, tests and small
+// fleets on one machine. Several processes may share a file; one writes at a time.
 package sqlite
 
 import (
@@ -9,7 +8,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"time"
@@ -23,19 +21,18 @@ import (
 )
 
 //go:embed migrations/*.sql
-var embedded embed.FS
+var migrations embed.FS
 
 var (
 	_ store.State    = (*DB)(nil)
 	_ store.Recorder = (*DB)(nil)
 )
 
-// Memory is the path of a database that lives in the process alone and ends
-// with Close.
+// Memory is the path of a database in the process's memory, which ends with Close.
 const Memory = ":memory:"
 
 const (
-	busyTimeout  = 10 * time.Second // for another process that writes
+	busyTimeout  = 10 * time.Second // waiting for another process's write
 	readers      = 4
 	migrateTries = 40
 	migratePause = 250 * time.Millisecond
@@ -46,9 +43,8 @@ type DB struct {
 	*sqlstore.DB
 }
 
-// Open opens the database file at path, which is made when it is not there; or
-// Memory. A nil logger is silent. It leaves the schema alone: see Migrate and
-// Check.
+// Open opens the database file at path, or makes it; Memory is a path, too. A nil logger is
+// silent. Open does not touch the schema: see Migrate and Check.
 func Open(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
 	write, err := openPool(ctx, path, 1)
 	if err != nil {
@@ -60,8 +56,7 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
 			return nil, errors.Join(err, write.Close())
 		}
 	}
-	migrations, _ := fs.Sub(embedded, "migrations") // fails for a malformed name alone
-	db := &DB{DB: &sqlstore.DB{Write: write, Read: read, Dialect: dialect{}, Migrations: migrations}}
+	db := &DB{DB: sqlstore.New(write, read, dialect{}, migrations)}
 	db.Start(log)
 	return db, nil
 }
@@ -79,14 +74,14 @@ func openPool(ctx context.Context, path string, conns int) (*sql.DB, error) {
 	return pool, nil
 }
 
-// dsn: WAL lets readers read while one writes; a transaction that will write
-// takes its place at the beginning, where waiting is possible.
+// dsn: WAL lets readers read while one writes. Writing transactions begin immediate, because
+// only BEGIN waits for busy_timeout.
 func dsn(path string) string {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-20000)",
-		// For a join with hundreds of given rows SQLite would build an index of
-		// its own over the whole table, each time; the tables have theirs.
+		// SQLite would index the whole table for each join with hundreds of rows; the tables
+		// have indexes.
 		"automatic_index(OFF)",
 	}}
 	if path == Memory {
@@ -105,9 +100,9 @@ func (db *DB) Close() error {
 	return err
 }
 
-// Migrate brings the schema to the version the program wants. Any number of
-// processes may start it at once: who comes second finds a step already taken,
-// and looks again. A schema that is newer is left alone: store.ErrSchemaNewer.
+// Migrate brings the schema to the program's version. Several processes may do so at once: the
+// second one finds a migration applied, and tries again. A newer schema is an error:
+// store.ErrSchemaNewer.
 func (db *DB) Migrate(ctx context.Context) error {
 	var failure error
 	for range migrateTries {

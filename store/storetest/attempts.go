@@ -9,9 +9,8 @@ import (
 	"switchboard/store"
 )
 
-// tryAgain is a broadcast to one person whose first attempt is answered with
-// answers, and its next attempt, in hand and not published yet. done says that
-// this was published.
+// tryAgain is a broadcast to one person whose first attempt gets answers, with its second
+// attempt claimed and not published. done says that it was published.
 func tryAgain(t *testing.T, db Ledger, answers func(first *store.Handover) []store.Envelope) (first, second store.Handover, done func()) {
 	t.Helper()
 	create(t, db, store.Broadcast{Text: "x", RetryAfter: time.Microsecond}, recipients(1))
@@ -32,28 +31,27 @@ func reported(h *store.Handover, status message.DeliveryStatus) store.Envelope {
 	return e
 }
 
-// lateAttempt: what is said of the attempt before, however late, says nothing
-// of the one in hand: it must still be published.
+// lateAttempt: late events of the former attempt do not count for the claimed one, which is
+// still published.
 func lateAttempt(t *testing.T, db Ledger) {
 	first, second, _ := tryAgain(t, db, nacked)
-	record(t, db, tapped(&first), answerOf(&first, message.Ack), reported(&first, message.Pending))
+	record(t, db, published(&first), answerOf(&first, message.Ack), reported(&first, message.Pending))
 	r := find(t, db, second.ID)
 	if r.Status != store.StatusQueued || r.Attempts != 2 || r.Missing() == "" {
 		t.Errorf("not published yet, and recorded as %+v", r)
 	}
-	record(t, db, tapped(&second), answerOf(&second, message.Ack))
+	record(t, db, published(&second), answerOf(&second, message.Ack))
 	if r := find(t, db, second.ID); r.Status != store.StatusSent {
 		t.Errorf("sent, and recorded as %+v", r)
 	}
 }
 
-// lateFailure: a second failed report of the attempt before is no reason for a
-// third attempt.
+// lateFailure: a second failed report of the former attempt causes no third attempt.
 func lateFailure(t *testing.T, db Ledger) {
 	first, second, done := tryAgain(t, db, func(h *store.Handover) []store.Envelope {
 		return append(acked(h), reported(h, message.Failed))
 	})
-	record(t, db, tapped(&second), answerOf(&second, message.Ack))
+	record(t, db, published(&second), answerOf(&second, message.Ack))
 	done()
 	record(t, db, reported(&first, message.Failed), answerOf(&first, message.Nack))
 	if r := find(t, db, second.ID); r.Status != store.StatusSent || r.Reason != "" {
@@ -68,14 +66,13 @@ func lateFailure(t *testing.T, db Ledger) {
 	}
 }
 
-// lateArrival: a message that arrived after all has arrived, whichever attempt
-// it was, and is not sent again.
+// lateArrival: a message whose former attempt is delivered is delivered, and not sent again.
 func lateArrival(t *testing.T, db Ledger) {
 	first, second, done := tryAgain(t, db, func(h *store.Handover) []store.Envelope {
 		return append(acked(h), reported(h, message.Failed))
 	})
 	record(t, db, reported(&first, message.Delivered))
-	record(t, db, tapped(&second), answerOf(&second, message.Nack))
+	record(t, db, published(&second), answerOf(&second, message.Nack))
 	done()
 	if r := find(t, db, second.ID); r.Status != store.StatusDelivered || r.Delivered.IsZero() || r.Reason != "" {
 		t.Errorf("arrived, and recorded as %+v", r)
@@ -85,8 +82,7 @@ func lateArrival(t *testing.T, db Ledger) {
 	}
 }
 
-// providersOfAttempts: each attempt has a name outside, and any of them finds the
-// message.
+// providersOfAttempts: each attempt has a provider id, and each of them finds the message.
 func providersOfAttempts(t *testing.T, db Ledger) {
 	name := func(h *store.Handover, provider string) store.Envelope {
 		e := answerOf(h, message.Ack)
@@ -96,7 +92,7 @@ func providersOfAttempts(t *testing.T, db Ledger) {
 	_, second, done := tryAgain(t, db, func(h *store.Handover) []store.Envelope {
 		return []store.Envelope{name(h, "a-first"), reported(h, message.Failed)}
 	})
-	record(t, db, tapped(&second), name(&second, "b-second"))
+	record(t, db, published(&second), name(&second, "b-second"))
 	done()
 	for _, key := range []string{"a-first", "b-second"} {
 		trace, err := db.Trace(t.Context(), key)

@@ -11,7 +11,7 @@ import (
 	"switchboard/store"
 )
 
-// What is stuck is counted also where it is not named.
+// StuckCounts count the stuck messages that are not named, too.
 func auditsMany(t *testing.T, db Ledger) {
 	var batch []store.Envelope
 	for i := range 7 {

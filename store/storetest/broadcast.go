@@ -77,8 +77,8 @@ func info(t *testing.T, db Ledger, id int64) store.BroadcastInfo {
 	return *i
 }
 
-// tapped is what the recorder sees of a handover that was published.
-func tapped(h *store.Handover) store.Envelope {
+// published is the envelope of a published handover.
+func published(h *store.Handover) store.Envelope {
 	body := h.Message().Encode()
 	m, err := message.Decode(body)
 	if err != nil {
@@ -87,17 +87,17 @@ func tapped(h *store.Handover) store.Envelope {
 	return store.Envelope{Direction: store.Outbound, Backend: h.Backend, Message: m, Body: body}
 }
 
-// deliver hands over all that is due; each is answered by answer.
+// deliver hands over all that is due; answer makes the events.
 func deliver(t *testing.T, db Ledger, answer func(h *store.Handover) []store.Envelope) (handed []store.Handover) {
 	t.Helper()
 	for _, b := range dueNow(t, db) {
 		handovers := claim(t, db, b.ID)
 		var passed []store.Envelope
 		for i := range handovers {
-			passed = append(passed, tapped(&handovers[i]))
+			passed = append(passed, published(&handovers[i]))
 			passed = append(passed, answer(&handovers[i])...)
 		}
-		// What comes back may be recorded before the worker says it is done.
+		// Events may be recorded before Finish.
 		record(t, db, passed...)
 		finish(t, db, b.ID, handovers, true)
 		handed = append(handed, handovers...)

@@ -9,8 +9,7 @@ import (
 	"switchboard/store"
 )
 
-// RunKilledCancel holds a store to finishing what a Cancel left that was killed.
-// raw is the store's database.
+// RunKilledCancel tests that an interrupted Cancel is completed. raw is the store's database.
 func RunKilledCancel(t *testing.T, db Ledger, raw *sql.DB) {
 	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 4, RetryAfter: time.Microsecond}, recipients(600))
 	handed := deliverOne(t, db, nacked)
@@ -51,7 +50,6 @@ func RunKilledCancel(t *testing.T, db Ledger, raw *sql.DB) {
 	}
 }
 
-// deliverOne hands over one batch that is due.
 func deliverOne(t *testing.T, db Ledger, answer func(h *store.Handover) []store.Envelope) []store.Handover {
 	t.Helper()
 	due, err := db.Due(t.Context(), 1, lease)
@@ -61,7 +59,7 @@ func deliverOne(t *testing.T, db Ledger, answer func(h *store.Handover) []store.
 	handovers := claim(t, db, due[0].ID)
 	var passed []store.Envelope
 	for i := range handovers {
-		passed = append(passed, tapped(&handovers[i]))
+		passed = append(passed, published(&handovers[i]))
 		passed = append(passed, answer(&handovers[i])...)
 	}
 	record(t, db, passed...)

@@ -6,9 +6,8 @@ import (
 	"switchboard/store"
 )
 
-// broadcastElsewhere: what another database's worker hands over is recorded
-// here as any other message, with what came before it, and what this database
-// hands over is known again beside it.
+// broadcastElsewhere: messages of another database's broadcast are recorded as ordinary
+// messages, beside those of this one's.
 func broadcastElsewhere(t *testing.T, db Ledger) {
 	made := create(t, db, store.Broadcast{Text: "hello"}, recipients(1))
 	own := claim(t, db, dueNow(t, db)[0].ID)[0].Message()

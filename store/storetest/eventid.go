@@ -10,9 +10,8 @@ import (
 	"switchboard/store"
 )
 
-// sharedEventIDs: a transport that gives one event_id to all that it says, of
-// several messages, is understood all the same, in any order and batches; and
-// what it says twice counts once.
+// sharedEventIDs: events of one event_id about several messages count once each, in any order
+// and batches.
 func sharedEventIDs(t *testing.T, db Ledger) {
 	order := rand.New(rand.NewPCG(3, 4))
 	for round := range 10 {

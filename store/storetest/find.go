@@ -205,7 +205,7 @@ func retention(t *testing.T, db Ledger) {
 	if _, err := db.Retention(t.Context(), -1); err == nil {
 		t.Error("Retention of a negative time was taken")
 	}
-	// A message of a forgotten month, redelivered late, is recorded anew.
+	// A message of a deleted month that is redelivered late is recorded anew.
 	record(t, db, outbound("back4", "", now.AddDate(0, -4, 0)), report("back4", message.Delivered, now))
 	if r := find(t, db, "back4"); r.Status != store.StatusDelivered {
 		t.Errorf("redelivered: %+v", r)

@@ -93,8 +93,8 @@ func broadcastRetries(t *testing.T, db Ledger) {
 	}
 }
 
-// broadcastDeath: a worker that dies with a batch in its hands loses nothing,
-// and what it had published and was recorded is not published again.
+// broadcastDeath: a worker that dies with a claimed batch loses nothing, and what it published
+// and was recorded is not published again.
 func broadcastDeath(t *testing.T, db Ledger) {
 	made := create(t, db, store.Broadcast{Text: "x", BatchSize: 10}, recipients(2))
 	batch := dueNow(t, db)[0]
@@ -102,7 +102,7 @@ func broadcastDeath(t *testing.T, db Ledger) {
 	if err != nil || len(brief) != 2 {
 		t.Fatalf("Claim = %+v, %v", brief, err)
 	}
-	record(t, db, tapped(&brief[0]))
+	record(t, db, published(&brief[0]))
 	var again []store.Batch
 	testutil.EventuallyWithin(t, soon, "the batch is due again", func() bool {
 		again = dueNow(t, db)
@@ -195,7 +195,7 @@ func work(t *testing.T, db Ledger, batch int64, mu *sync.Mutex, attempts map[str
 		}
 		attempts[h.ID] = h.Attempt
 		mu.Unlock()
-		passed = append(passed, tapped(h))
+		passed = append(passed, published(h))
 		if h.Attempt == 1 && (h.Address[len(h.Address)-1] == '0' || h.Address[len(h.Address)-1] == '5') {
 			passed = append(passed, nacked(h)...)
 		} else {

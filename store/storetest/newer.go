@@ -9,9 +9,8 @@ import (
 	"switchboard/store"
 )
 
-// RunNewerProgress holds a store that keeps the record to what it promises beside a
-// newer program: of what that one alone understands nothing is made up. raw is
-// the store's database.
+// RunNewerProgress tests a store beside a newer program: progress that only that one knows is
+// an error. raw is the store's database.
 func RunNewerProgress(t *testing.T, db Ledger, raw *sql.DB) {
 	record(t, db, outbound("m", "", at(0)), ack("m", at(1)))
 	exec := func(statement string) {

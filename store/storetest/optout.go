@@ -15,8 +15,8 @@ func optsOut(t *testing.T, db Ledger, out bool, identity string) {
 	}
 }
 
-// optOutLater: who opts out after a broadcast was made gets nothing of it that
-// was not handed over by then, and no other attempt.
+// optOutLater: a person who opts out after a broadcast was created gets nothing that was not
+// handed over by then, and no retry.
 func optOutLater(t *testing.T, db Ledger) {
 	made := create(t, db, store.Broadcast{Text: "x", RetryAfter: time.Microsecond}, recipients(4))
 	optsOut(t, db, true, "+27000000000")

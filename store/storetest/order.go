@@ -104,8 +104,7 @@ func recordersAtOnce(t *testing.T, db Ledger) {
 	}
 }
 
-// eventsAtOnce: an event and its message that are recorded at the same moment
-// by two must find each other.
+// eventsAtOnce: an event and its message that two recorders store at once are joined.
 func eventsAtOnce(t *testing.T, db Ledger) {
 	const rounds = 20
 	for n := range rounds {

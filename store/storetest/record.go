@@ -12,7 +12,7 @@ import (
 	"switchboard/store"
 )
 
-// Ledger is all that a store which keeps the record can do.
+// Ledger is a store with a record.
 type Ledger interface {
 	store.Recorder
 	store.Finder
@@ -21,8 +21,8 @@ type Ledger interface {
 	store.Retention
 }
 
-// RunRecord runs what the interfaces of the record promise on what open opens:
-// an empty, migrated store, anew for each test, closed by the test's Cleanup.
+// RunRecord tests the interfaces of the record. open returns an empty, migrated store for each
+// test, which the test's Cleanup closes.
 func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 	for name, test := range map[string]func(*testing.T, Ledger){
 		"a conversation":                        conversation,
@@ -76,7 +76,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 	}
 }
 
-// base is when the tests' messages begin: not too long ago to be dated.
+// base is the time of the first message, recent enough to be dated.
 func base() time.Time { return time.Now().UTC().Add(-time.Hour).Truncate(time.Second) }
 
 func at(minutes int) time.Time { return base().Add(time.Duration(minutes) * time.Minute) }

@@ -1,5 +1,4 @@
-// Package storetest holds every implementation of the store's interfaces to
-// their promises: one suite, run on each.
+// Package storetest tests implementations of the store's interfaces.
 package storetest
 
 import (
@@ -19,14 +18,13 @@ import (
 	"switchboard/store"
 )
 
-// Sweeper is a state whose background work can be asked for.
+// Sweeper is a state that can be told to delete expired entries.
 type Sweeper interface {
 	Sweep(ctx context.Context) (int64, error)
 }
 
-// RunState runs what store.State promises on what open opens: an empty state,
-// anew for each test, closed by the test's Cleanup. A state that is also a
-// Sweeper is tested to delete what is old.
+// RunState tests a store.State. open returns an empty state for each test, which the test's
+// Cleanup closes. A Sweeper is tested to delete expired entries.
 func RunState(t *testing.T, open func(t *testing.T) store.State) {
 	for name, test := range map[string]func(*testing.T, store.State){
 		"get finds what is there":              getFinds,
@@ -100,7 +98,6 @@ func anyBytes(t *testing.T, s store.State) {
 	wantState(t, s, want, slices.Collect(maps.Keys(want))...)
 }
 
-// brief is a TTL that ends within a test; soon bounds the wait for its end.
 const (
 	brief = 30 * time.Millisecond
 	soon  = 10 * time.Second
@@ -157,7 +154,7 @@ func addAfterEnd(t *testing.T, s store.State) {
 	wantState(t, s, map[string]string{"a": "2"}, "a")
 }
 
-// atOnce runs n of the same together and stops the test at the first error.
+// atOnce runs n calls concurrently and stops the test at the first error.
 func atOnce(t *testing.T, n int, work func(i int) error) {
 	t.Helper()
 	var all sync.WaitGroup

@@ -129,8 +129,8 @@ func absurdDates(t *testing.T, db Ledger) {
 	}
 }
 
-// pending holds that a report that is merely pending is no ack: a nack counts
-// for more, in either order, and an ack for more than both.
+// pending: a pending report counts less than a nack, and a nack less than an ack, in any
+// order.
 func pending(t *testing.T, db Ledger) {
 	for name, list := range map[string][]store.Envelope{
 		"before": {report("before", message.Pending, at(1)), nack("before", "given up", at(2))},

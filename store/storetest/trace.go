@@ -12,7 +12,6 @@ import (
 	"switchboard/store"
 )
 
-// wantTrace looks at what happened to a message, and what is missing.
 func wantTrace(t *testing.T, db Ledger, id string, want []string, missing string) *store.Trace {
 	t.Helper()
 	trace, err := db.Trace(t.Context(), id)
@@ -32,8 +31,7 @@ func wantTrace(t *testing.T, db Ledger, id string, want []string, missing string
 	return trace
 }
 
-// traceBroadcast follows one of a broadcast's messages from the list to its
-// second attempt.
+// traceBroadcast follows one of a broadcast's messages to its second attempt.
 func traceBroadcast(t *testing.T, db Ledger) {
 	made := create(t, db, store.Broadcast{Text: "x", Retries: 2, RetryAfter: time.Microsecond, Start: time.Now().Add(3 * time.Second)}, recipients(1))
 	id := list(t, db, store.Filter{})[0].ID
@@ -41,7 +39,7 @@ func traceBroadcast(t *testing.T, db Ledger) {
 	wantTrace(t, db, id, steps, fmt.Sprintf("not handed to transport sms; broadcast %d starts ", made.ID))
 	var last store.Handover
 	silent := func(h *store.Handover) []store.Envelope {
-		record(t, db, tapped(h)) // a message that is published twice is handed over once
+		record(t, db, published(h)) // a message that is published twice is handed over once
 		last = *h
 		return nil
 	}
@@ -75,7 +73,7 @@ func traceBroadcast(t *testing.T, db Ledger) {
 	}
 }
 
-// traceUnknown: who sent what no application's connector carried is not said.
+// traceUnknown: a message without an application's name has no known sender.
 func traceUnknown(t *testing.T, db Ledger) {
 	e := outbound("m", "", at(0))
 	e.Application = ""

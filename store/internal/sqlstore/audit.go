@@ -10,10 +10,9 @@ import (
 	"switchboard/store"
 )
 
-// defaultMaxStuck is how many stuck messages an audit names unless it is told.
 const defaultMaxStuck = 1000
 
-// Audit counts, and names what is stuck.
+// Audit implements store.Finder.
 func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (a *store.Audit, err error) {
 	a = new(store.Audit)
 	if l.MaxStuck <= 0 {
@@ -38,7 +37,7 @@ func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (a *store.Audit, e
 	return a, nil
 }
 
-// counts counts transmissions of each transport, application and state.
+// counts counts transmissions by transport, application, direction and state.
 func (db *DB) counts(ctx context.Context, w *where) (counts []store.Count, err error) {
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		var c store.Count
@@ -52,8 +51,7 @@ func (db *DB) counts(ctx context.Context, w *where) (counts []store.Count, err e
 	return counts, err
 }
 
-// overdue names the oldest of what w chooses, and counts all of it where there
-// is more.
+// readOverdue reads the oldest records that w selects, at most most, and counts all of them.
 func (db *DB) readOverdue(ctx context.Context, w *where, since string, most int) (named []store.Record, counts []store.Count, err error) {
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)
@@ -70,7 +68,7 @@ func (db *DB) readOverdue(ctx context.Context, w *where, since string, most int)
 	return named, tally(named), nil
 }
 
-// tally counts records as counts does.
+// tally counts records like counts.
 func tally(records []store.Record) (counts []store.Count) {
 	for _, r := range records {
 		c := store.Count{Backend: r.Backend, Application: r.Application, Direction: r.Direction, Status: r.Status}
@@ -83,8 +81,7 @@ func tally(records []store.Record) (counts []store.Count) {
 	return counts
 }
 
-// stuck chooses what should have moved. What a broadcast has still to hand over
-// waits for its time, its rate or a person, and is not stuck.
+// stuck selects messages that should have changed. What waits in a broadcast is not stuck.
 func (db *DB) stuck(l store.AuditLimits) *where {
 	w := new(where)
 	w.and("t.status IN ('Q', 'P')")
@@ -93,9 +90,8 @@ func (db *DB) stuck(l store.AuditLimits) *where {
 	return w
 }
 
-// unreported chooses what was sent and not reported on, of transports that
-// report: those of which a message is known to be delivered. It is nil where
-// there is nothing to look for.
+// unreported selects messages that were sent and not reported on, of the transports that
+// report: those with a delivered message. It is nil where there are none.
 func (db *DB) unreported(counts []store.Count, l store.AuditLimits) *where {
 	w, reporting := new(where), map[string]bool{}
 	list := ""

@@ -10,7 +10,7 @@ import (
 	"switchboard/store"
 )
 
-// claimed is a batch in a worker's hands.
+// claim is a batch that a worker has claimed.
 type claim struct {
 	id        int64
 	broadcast int64
@@ -22,11 +22,11 @@ type claim struct {
 	endpoint  string
 	state     store.BroadcastState
 	start     time.Time
-	until     time.Time // the owner has it until then
+	until     time.Time
 	owner     string
 }
 
-// Claim takes a batch: see store.Broadcasts.
+// Claim implements store.Broadcasts.
 func (db *DB) Claim(ctx context.Context, batchID int64, owner string, lease time.Duration) (handovers []store.Handover, err error) {
 	err = db.transact(ctx, func(tx *sql.Tx) error {
 		now, err := db.clock(ctx, tx)
@@ -79,7 +79,7 @@ func (db *DB) claim(ctx context.Context, tx *sql.Tx, batchID int64, owner string
 	return c, err
 }
 
-// begin begins another attempt at those of a retry batch that are still E.
+// startRetry starts another attempt of those of a retry batch that are still E.
 func (db *DB) startRetry(ctx context.Context, tx *sql.Tx, c *claim, now time.Time) error {
 	b := newBatch(db, tx, now)
 	ids, err := b.retryIDs(ctx, c)
@@ -108,15 +108,15 @@ func (b *batch) retryIDs(ctx context.Context, c *claim) (ids []wireID, err error
 	return ids, err
 }
 
-// handovers reads what of a batch is not handed over in its present attempt,
-// and withdraws it from those who have opted out.
+// handovers reads what of a batch was not handed over in its newest attempt, without those who
+// have opted out, for whom it cancels the batch.
 func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claim, now time.Time) (list []store.Handover, err error) {
 	w := new(where)
 	w.and("t.direction = 'O' AND t.month = ? AND t.backend_id = ? AND t.fact = ?", c.month, c.backend, int64(store.Queued))
 	if c.retry {
 		w.and("t.id IN (SELECT id FROM broadcast_retry WHERE batch_id = ?)", c.id)
 	} else {
-		// Those of the range that failed and are tried again are another batch's.
+		// Retries of the range are in batches of their own.
 		w.and("t.id >= ? AND t.id <= ? AND t.attempt = 1", c.first, c.last)
 	}
 	var out []wireID
@@ -137,7 +137,7 @@ func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claim, now time.Time
 	return list, db.cancelOptedOut(ctx, tx, c, out, now)
 }
 
-// Finish ends what Claim began: see store.Broadcasts.
+// Finish implements store.Broadcasts.
 func (db *DB) Finish(ctx context.Context, batchID int64, owner string, handed []store.Handover, done bool) error {
 	err := db.transact(ctx, func(tx *sql.Tx) error {
 		now, err := db.clock(ctx, tx)
@@ -185,7 +185,7 @@ func newBatch(db *DB, tx *sql.Tx, now time.Time) *batch {
 	return &batch{db: db, tx: tx, now: now, updates: map[wireID][]*update{}, changes: map[messageKey]*change{}}
 }
 
-// update lets updates count on transmissions that are locked.
+// update applies the updates to locked transmissions.
 func (b *batch) update(ctx context.Context, known []*transmission) error {
 	if err := b.updateTransmissions(ctx, b.applyTo(known)); err != nil {
 		return err
@@ -196,8 +196,8 @@ func (b *batch) update(ctx context.Context, known []*transmission) error {
 	return b.scheduleRetries(ctx)
 }
 
-// deleteBatch forgets a batch and its retries, if it is still the owner's; those
-// that failed again meanwhile have left it.
+// deleteBatch deletes a batch and its retries if owner still has it. Retries that failed again
+// are in it no more.
 func (db *DB) deleteBatch(ctx context.Context, tx *sql.Tx, batchID int64, owner string) error {
 	n, err := db.exec(ctx, tx, "DELETE FROM broadcast_batch WHERE id = $1 AND owner = $2", batchID, owner)
 	if err != nil || n == 0 {
@@ -207,12 +207,10 @@ func (db *DB) deleteBatch(ctx context.Context, tx *sql.Tx, batchID int64, owner 
 	return err
 }
 
-// reasonOptedOut is why a transmission was withdrawn from somebody who wants no
-// broadcasts any more.
 const reasonOptedOut = "opted out"
 
-// cancelOptedOut withdraws transmissions of a batch from persons who opted out after
-// the broadcast was made: there is no other attempt.
+// cancelOptedOut cancels transmissions to persons who opted out after the broadcast was
+// created.
 func (db *DB) cancelOptedOut(ctx context.Context, tx *sql.Tx, c *claim, ids []wireID, now time.Time) error {
 	b := newBatch(db, tx, now)
 	known, err := b.lock(ctx, ids, []int64{c.month})

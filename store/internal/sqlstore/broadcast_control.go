@@ -10,17 +10,17 @@ import (
 	"switchboard/store"
 )
 
-// Pause holds a broadcast: see store.Broadcasts.
+// Pause implements store.Broadcasts.
 func (db *DB) Pause(ctx context.Context, id int64) error {
 	return db.setState(ctx, id, store.BroadcastPaused, store.BroadcastRunning)
 }
 
-// Resume lets a paused broadcast go on: see store.Broadcasts.
+// Resume implements store.Broadcasts.
 func (db *DB) Resume(ctx context.Context, id int64) error {
 	if err := db.setState(ctx, id, store.BroadcastRunning, store.BroadcastPaused); err != nil {
 		return err
 	}
-	// Tasks that met the pause are gone, and their batches still lent for them.
+	// The tasks of leased batches were dropped while it was paused: lease them again.
 	err := db.transact(ctx, func(tx *sql.Tx) error {
 		now, err := db.clock(ctx, tx)
 		if err != nil {
@@ -36,8 +36,7 @@ func (db *DB) Resume(ctx context.Context, id int64) error {
 	return nil
 }
 
-// turn changes the state of a broadcast that has one of the states of from, or
-// has the new one already.
+// setState changes the state of a broadcast from one of the states from.
 func (db *DB) setState(ctx context.Context, id int64, to store.BroadcastState, from ...store.BroadcastState) error {
 	allowed := make([]string, len(from))
 	for i, state := range from {
@@ -61,7 +60,7 @@ func (db *DB) setState(ctx context.Context, id int64, to store.BroadcastState, f
 	})
 }
 
-// Cancel withdraws what is left of a broadcast: see store.Broadcasts.
+// Cancel implements store.Broadcasts.
 func (db *DB) Cancel(ctx context.Context, id int64) error {
 	if err := db.setState(ctx, id, store.BroadcastCancelled, store.BroadcastRunning, store.BroadcastPaused); err != nil {
 		return err
@@ -86,7 +85,7 @@ func scanInfo(rows *sql.Rows) (i store.BroadcastInfo, err error) {
 	return i, err
 }
 
-// Broadcast is one broadcast: see store.Broadcasts.
+// Broadcast implements store.Broadcasts.
 func (db *DB) Broadcast(ctx context.Context, id int64) (*store.BroadcastInfo, error) {
 	list, err := db.infos(ctx, " WHERE b.id = $1", id)
 	if err == nil && len(list) == 0 {
@@ -98,7 +97,7 @@ func (db *DB) Broadcast(ctx context.Context, id int64) (*store.BroadcastInfo, er
 	return &list[0], nil
 }
 
-// List is the newest broadcasts: see store.Broadcasts.
+// List implements store.Broadcasts.
 func (db *DB) List(ctx context.Context, limit int) ([]store.BroadcastInfo, error) {
 	list, err := db.infos(ctx, " ORDER BY b.id DESC LIMIT $1", limit)
 	if err != nil {
@@ -116,16 +115,14 @@ func (db *DB) infos(ctx context.Context, rest string, args ...any) (list []store
 	return list, err
 }
 
-// The bounds of what is withdrawn in one transaction: about so many
-// transmissions, in so many batches.
+// The bounds of what one transaction cancels: about so many transmissions, in so many batches.
 const (
 	cancelTransmissions = 5000
 	cancelBatches       = 100
 )
 
-// withdraw takes back what is left of a cancelled broadcast, part by part. A
-// batch is forgotten with its transmissions: what is left when somebody dies
-// over it, resumeCancels finds.
+// cancelRemaining cancels the rest of a broadcast part by part. A batch is deleted with its
+// transmissions' cancellation; resumeCancels completes what was interrupted.
 func (db *DB) cancelRemaining(ctx context.Context, broadcast int64) error {
 	for more := true; more; {
 		err := db.transact(ctx, func(tx *sql.Tx) (err error) {
@@ -139,8 +136,7 @@ func (db *DB) cancelRemaining(ctx context.Context, broadcast int64) error {
 	return nil
 }
 
-// resumeCancels goes on with cancellations that did not come to their end, a
-// part of each at a time: it is called again soon.
+// resumeCancels cancels a part of each broadcast whose cancellation was interrupted.
 func (db *DB) resumeCancels(ctx context.Context) error {
 	var left []int64
 	err := db.query(ctx, db.Write, func(rows *sql.Rows) error {
@@ -166,15 +162,14 @@ func (db *DB) resumeCancels(ctx context.Context) error {
 	return nil
 }
 
-// cancelledPart is a part of a cancelled broadcast.
 type cancelledPart struct {
 	batches     []int64
-	retries     []int64 // those of batches whose transmissions are in broadcast_retry
+	retries     []int64 // retry batches among them
 	month       int64
-	first, last string // of the transmissions of the others; empty where there are none
+	first, last string // transmission ids of the other batches; empty without any
 }
 
-// cancelPart withdraws a part, and says whether there may be more.
+// cancelPart cancels a part, and reports whether there may be more.
 func (db *DB) cancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (more bool, err error) {
 	w, err := db.nextCancelPart(ctx, tx, broadcast)
 	if err != nil {
@@ -204,7 +199,6 @@ func (db *DB) cancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (more
 	return true, b.deleteBatches(ctx, w.batches)
 }
 
-// nextCancelPart locks the next batches of a broadcast.
 func (db *DB) nextCancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (w cancelledPart, err error) {
 	size := int64(0)
 	err = db.query(ctx, tx, func(rows *sql.Rows) error {
@@ -225,7 +219,7 @@ func (db *DB) nextCancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (
 	return w, err
 }
 
-// withdrawn locks the transmissions of a part that wait.
+// lockQueued locks the transmissions of a part.
 func (b *batch) lockQueued(ctx context.Context, w cancelledPart) (known []*transmission, err error) {
 	if w.first != "" {
 		err := b.db.query(ctx, b.tx, func(rows *sql.Rows) error {
@@ -252,7 +246,6 @@ func (b *batch) lockQueued(ctx context.Context, w cancelledPart) (known []*trans
 	return known, nil
 }
 
-// deleteBatches forgets batches and the retries in them.
 func (b *batch) deleteBatches(ctx context.Context, ids []int64) error {
 	rows := make([][]any, len(ids))
 	for i, id := range ids {

@@ -17,21 +17,18 @@ import (
 
 var _ store.Broadcasts = (*DB)(nil)
 
-// A broadcast's transmissions are called by its first idPrefix hex digits, and
-// their transmissionKey on the list: so they sort as they are sent, and are written at
-// the end of every index.
+// The ids of a broadcast's transmissions are idPrefix hex digits of its own and their number:
+// sorted in the order of sending, at the end of every index.
 const idPrefix = 20
 
-// listPart is how many connections of a list are made in one transaction:
-// those who record new persons meanwhile must not wait for long.
+// listPart is how many connections one transaction inserts, so that recorders do not wait for
+// long.
 const listPart = 20_000
 
-// throttledSeconds is how long handing over a batch may take at the
-// broadcast's rate.
+// throttledSeconds bounds how long the handover of a batch takes at the broadcast's rate.
 const throttledSeconds = 5
 
-// creator is a broadcast while it is stored, on one connection of the pool
-// with temporary tables of its own.
+// creator stores a broadcast, on one connection that has its temporary tables.
 type creator struct {
 	db      *DB
 	conn    *sql.Conn
@@ -41,7 +38,7 @@ type creator struct {
 	created store.Created
 }
 
-// Create stores a broadcast: see store.Broadcasts.
+// Create implements store.Broadcasts.
 func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq2[store.Recipient, error]) (store.Created, error) {
 	text, err := parseTemplate(b.Text)
 	if err != nil {
@@ -78,8 +75,7 @@ func withDefaults(b store.Broadcast) store.Broadcast {
 		b.RetryAfter = store.DefaultRetryAfter
 	}
 	if b.Rate = max(b.Rate, 0); b.Rate > 0 {
-		// A throttled batch is in hand for some seconds, not for longer than its
-		// lease; and pausing acts soon.
+		// The handover must end within the lease, and soon after a pause.
 		b.BatchSize = min(b.BatchSize, max(1, int(b.Rate*throttledSeconds)))
 	}
 	return b
@@ -105,7 +101,7 @@ func (c *creator) run(ctx context.Context, recipients iter.Seq2[store.Recipient,
 	return nil
 }
 
-// drop lets go of the temporary tables, also after ctx has ended.
+// drop drops the temporary tables, also after ctx has ended.
 func (c *creator) drop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -114,7 +110,7 @@ func (c *creator) drop() {
 	}
 }
 
-// load streams the list into a temporary table and counts its lines.
+// load streams the list into a temporary table and returns its number of lines.
 func (c *creator) load(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) (int64, error) {
 	c.drop()
 	_, err := c.conn.ExecContext(ctx, "CREATE TEMPORARY TABLE broadcast_list (line bigint PRIMARY KEY, backend text, identity text, text text)")
@@ -136,7 +132,6 @@ func (c *creator) analyze(ctx context.Context, table string) error {
 	return nil
 }
 
-// rows are the list's lines, with the text of those that have one of their own.
 func (c *creator) rows(recipients iter.Seq2[store.Recipient, error]) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		line := int64(0)
@@ -177,7 +172,7 @@ func (c *creator) row(line int64, r *store.Recipient) ([]any, error) {
 	return []any{line, backend, identity, store.Printable(text)}, nil
 }
 
-// connect makes the connections that are new.
+// connect inserts the new connections.
 func (c *creator) connect(ctx context.Context, lines int64) error {
 	insertBackends := "INSERT INTO backend (name) SELECT DISTINCT backend FROM broadcast_list WHERE true ON CONFLICT DO NOTHING"
 	if _, err := c.db.exec(ctx, c.conn, insertBackends); err != nil {
@@ -199,8 +194,7 @@ func (c *creator) connect(ctx context.Context, lines int64) error {
 	return nil
 }
 
-// pick takes each address once, where it is first, and numbers those that want
-// broadcasts by backend.
+// pick removes duplicates and the opted-out, and numbers the rest by backend.
 func (c *creator) pick(ctx context.Context, lines int64) error {
 	_, err := c.db.exec(ctx, c.conn, `CREATE TEMPORARY TABLE broadcast_pick AS
 		SELECT p.*, row_number() OVER (ORDER BY p.opted_out, p.backend_id, p.line) AS n,
@@ -224,7 +218,6 @@ func (c *creator) pick(ctx context.Context, lines int64) error {
 	return c.analyze(ctx, "broadcast_pick")
 }
 
-// store writes the broadcast, its message, its transmissions and its batches.
 func (c *creator) store(ctx context.Context) error {
 	return c.db.retry(ctx, func() error {
 		tx, err := c.conn.BeginTx(ctx, nil)
@@ -279,7 +272,7 @@ func (c *creator) storeTransmissions(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// id is an expression: the name of the transmission with number n.
+// id is an expression: the id of transmission n.
 func (c *creator) id(n string) string {
 	return "'" + c.created.MessageID[:idPrefix] + "' || " + c.db.Dialect.Serial(n)
 }

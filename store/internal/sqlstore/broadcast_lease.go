@@ -10,10 +10,10 @@ import (
 	"switchboard/store"
 )
 
-// maxRunning bounds how many broadcasts one call of Due looks after.
+// maxRunning bounds how many broadcasts a call of Due or Conclude looks at.
 const maxRunning = 100
 
-// Due lends batches: see store.Broadcasts.
+// Due implements store.Broadcasts.
 func (db *DB) Due(ctx context.Context, limit int, lease time.Duration) (due []store.Batch, err error) {
 	err = db.transact(ctx, func(tx *sql.Tx) error {
 		due = nil
@@ -26,8 +26,7 @@ func (db *DB) Due(ctx context.Context, limit int, lease time.Duration) (due []st
 			return err
 		}
 		for i := range list {
-			// What is left is for those that are left: a small broadcast does
-			// not wait for all of a large one.
+			// Equal shares: a small broadcast does not wait for a large one.
 			share := (limit - len(due)) / (len(list) - i)
 			batches, err := d.leaseBatches(ctx, &list[i], max(share, 1))
 			if err != nil {
@@ -41,12 +40,12 @@ func (db *DB) Due(ctx context.Context, limit int, lease time.Duration) (due []st
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("lending batches: %w", err)
+		return nil, fmt.Errorf("leasing batches: %w", err)
 	}
 	return due, nil
 }
 
-// clock is what time it is for all workers: the database's.
+// clock is the database's time, which all workers share.
 func (db *DB) clock(ctx context.Context, q querier) (time.Time, error) {
 	var micros int64
 	if err := db.row(ctx, q, "SELECT "+db.Dialect.Now()).Scan(&micros); err != nil {
@@ -55,7 +54,7 @@ func (db *DB) clock(ctx context.Context, q querier) (time.Time, error) {
 	return time.UnixMicro(micros).UTC(), nil
 }
 
-// running is a broadcast of which something is due.
+// runningBroadcast is a broadcast of which something is due.
 type runningBroadcast struct {
 	id   int64
 	next time.Time
@@ -63,7 +62,7 @@ type runningBroadcast struct {
 	size int
 }
 
-// leaser is one transaction that deals out batches.
+// leaser is one transaction that leases batches.
 type leaser struct {
 	db    *DB
 	tx    *sql.Tx
@@ -73,8 +72,7 @@ type leaser struct {
 
 func (d *leaser) at() any { return d.db.Dialect.Time(d.now) }
 
-// running locks the broadcasts of which something is due and that no other
-// leaser has in hand; those that wait longest come first.
+// running locks the broadcasts of which something is due, those that wait longest first.
 func (d *leaser) running(ctx context.Context) (list []runningBroadcast, err error) {
 	err = d.db.query(ctx, d.tx, func(rows *sql.Rows) error {
 		var r runningBroadcast
@@ -89,7 +87,7 @@ func (d *leaser) running(ctx context.Context) (list []runningBroadcast, err erro
 	return list, err
 }
 
-// deal lends up to limit batches of a broadcast.
+// leaseBatches leases up to limit batches of a broadcast.
 func (d *leaser) leaseBatches(ctx context.Context, r *runningBroadcast, limit int) ([]store.Batch, error) {
 	batches, err := d.batches(ctx, r, limit)
 	if err != nil {
@@ -118,7 +116,7 @@ func (d *leaser) batches(ctx context.Context, r *runningBroadcast, limit int) (b
 	return batches, err
 }
 
-// throttle lets through what the rate allows now, and says when more may come.
+// throttle returns the batches that the rate allows now, and sets when more may follow.
 func (r *runningBroadcast) throttle(batches []store.Batch, now time.Time) []store.Batch {
 	if r.rate <= 0 {
 		return batches
@@ -128,7 +126,7 @@ func (r *runningBroadcast) throttle(batches []store.Batch, now time.Time) []stor
 			return batches[:i]
 		}
 		takes := time.Duration(float64(b.Size) / r.rate * float64(time.Second))
-		// What was not used is gone: a pause is not made up for by a burst.
+		// Time without sending is not made up for by a burst.
 		if late := now.Add(-time.Second); r.next.Before(late) {
 			r.next = now
 		}
@@ -149,7 +147,7 @@ func (d *leaser) markLeased(ctx context.Context, r *runningBroadcast, batches []
 	return err
 }
 
-// setDue says when batches are due (again); condition may leave out some.
+// setDue sets when batches are due; condition may exclude some.
 func (db *DB) setDue(ctx context.Context, q querier, batches []int64, at time.Time, condition string) error {
 	rows := make([][]any, len(batches))
 	for i, id := range batches {
@@ -166,7 +164,7 @@ func (db *DB) setDue(ctx context.Context, q querier, batches []int64, at time.Ti
 	return nil
 }
 
-// Release gives lent batches back: see store.Broadcasts.
+// Release implements store.Broadcasts.
 func (db *DB) Release(ctx context.Context, batches []int64) error {
 	err := db.transact(ctx, func(tx *sql.Tx) error {
 		now, err := db.clock(ctx, tx)
@@ -181,9 +179,9 @@ func (db *DB) Release(ctx context.Context, batches []int64) error {
 	return nil
 }
 
-// scheduleRetries plans another attempt at a broadcast's transmissions that
-// came to be E in this batch, unless they had their tries. One that is already
-// in a batch of retries leaves it: what failed was the attempt of that batch.
+// scheduleRetries schedules another attempt of a broadcast's transmissions that became E in
+// this batch and have tries left. One that is in a batch of retries leaves it: that attempt
+// has failed.
 func (b *batch) scheduleRetries(ctx context.Context) error {
 	if len(b.retries) == 0 {
 		return nil
@@ -206,16 +204,15 @@ func (b *batch) scheduleRetries(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A report may fail after all seemed done.
+	// A report may fail after the broadcast was done.
 	return b.each(ctx, rows, columns, types, `UPDATE broadcast SET state = 'running' WHERE state = 'done'
 		AND id IN (SELECT y.broadcast_id FROM broadcast_retry y WHERE y.id IN (SELECT id FROM r))`)
 }
 
-// micros is a duration as it is stored.
 func micros(d time.Duration) int64 { return d.Microseconds() }
 
-// makeRetryBatches makes up to limit batches, already lent, of the retries that
-// are due, those that wait longest first.
+// makeRetryBatches makes up to limit batches of the retries that are due, the longest due
+// first.
 func (d *leaser) makeRetryBatches(ctx context.Context, r *runningBroadcast, limit int) (batches []store.Batch, err error) {
 	backends := map[int64][][]any{}
 	names := map[int64]string{}
@@ -260,18 +257,18 @@ func (d *leaser) retryBatch(ctx context.Context, r *runningBroadcast, backend in
 	return batch, nil
 }
 
-// nothingLeft is a broadcast of which all is S, D or E and nothing is due.
+// nothingLeft matches a broadcast whose transmissions are all S, D or E and that has no
+// retries.
 const nothingLeft = ` AND NOT EXISTS (SELECT 1 FROM broadcast_batch p WHERE p.broadcast_id = b.id)
 	AND NOT EXISTS (SELECT 1 FROM broadcast_retry y WHERE y.broadcast_id = b.id)
 	AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = b.message_id AND m.direction = 'O'
 		AND m.month = b.month AND m.open_count > 0)`
 
-// Conclude notes which broadcasts are done: see store.Broadcasts.
+// Conclude implements store.Broadcasts.
 //
-// Somebody may be recording at this moment that one of their transmissions
-// failed, which plans a retry. Who does so refers to the broadcast, and is not
-// seen before it is committed; so broadcasts that are being referred to are
-// passed over, the others are locked, and then it is looked again.
+// A recorder may be scheduling a retry in an open transaction. That one refers to the
+// broadcast. So Conclude skips broadcasts that are referred to, locks the others, and then
+// checks them again.
 func (db *DB) Conclude(ctx context.Context) error {
 	err := db.transact(ctx, func(tx *sql.Tx) error {
 		var rows [][]any

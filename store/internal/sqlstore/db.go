@@ -1,10 +1,8 @@
-// Package sqlstore is what the PostgreSQL and the SQLite store share: one set
-// of statements and one course of action, over a Dialect that knows how the
-// two differ.
+// Package sqlstore implements the store for PostgreSQL and SQLite. A Dialect has what
+// differs between the two.
 //
-// Every statement works on a set of rows, never on one: rows travel as one
-// table expression (Dialect.Rows), so a batch costs a handful of round trips
-// whatever its size.
+// A statement works on a set of rows, passed as one table expression (Dialect.Rows): a
+// batch of any size costs a handful of round trips.
 package sqlstore
 
 import (
@@ -31,26 +29,24 @@ const (
 	Time             // time.Time, kept to the microsecond
 )
 
-// Dialect is what a database does in its own way. Statements are written with
-// $1, $2, … in both.
+// Dialect is what differs between databases. Statements are written with $1, $2, … for both.
 type Dialect interface {
-	// Rows makes a table expression of rows. It must come before all other
-	// parameters of the statement: its own are $1 and those that follow.
+	// Rows returns a table expression. Its parameters are $1 and those that follow, before
+	// all others of the statement.
 	Rows(types []Type, rows [][]any) (expr string, args []any)
-	// MaxRows is how many rows of that many columns one statement takes.
+	// MaxRows is how many rows of so many columns one statement takes.
 	MaxRows(columns int) int
-	// Statement turns a statement into the database's own spelling.
+	// Statement returns a statement in the database's own syntax.
 	Statement(query string) string
 	// Now is an expression: the database's clock in microseconds since 1970.
 	Now() string
-	// ForUpdate is what a SELECT ends with to lock what it reads of a table,
-	// in the order it is read.
+	// ForUpdate ends a SELECT that locks the rows it reads of a table, in their order.
 	ForUpdate(table string) string
-	// SkipLocked is like ForUpdate, passes over rows others have locked, and
-	// lets others refer to the rows.
+	// SkipLocked is like ForUpdate, skips rows that others have locked, and lets others
+	// refer to the rows.
 	SkipLocked(table string) string
-	// SkipReferred is like SkipLocked, and also passes over rows that others
-	// refer to in transactions that have not ended, and lets nobody do so.
+	// SkipReferred is like SkipLocked, and also skips rows that open transactions refer to,
+	// and lets none do so.
 	SkipReferred(table string) string
 	// Integer is an expression that reads a whole number from a blob.
 	Integer(expr string) string
@@ -62,42 +58,49 @@ type Dialect interface {
 	After(at, micros string) string
 	// Time is a time as a parameter.
 	Time(t time.Time) any
-	// Analyze is a statement that counts a table for the planner, where the
-	// database does not do so in time by itself.
+	// Analyze is a statement that makes a new table's statistics; empty where none is needed.
 	Analyze(table string) string
-	// Copy fills a table from a sequence, holding no more than a little of it.
+	// Copy streams a sequence into a table.
 	Copy(ctx context.Context, c *sql.Conn, table string, columns []string, rows iter.Seq2[[]any, error]) (int64, error)
-	// DropMonths forgets the months before oldest, and says how much it was.
+	// DropMonths deletes the months before oldest, and returns how many months or rows.
 	DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error)
-	// Conflict says that a statement failed because of what others did at the
-	// same time: all of its transaction may be tried again.
+	// Conflict reports a failure caused by a concurrent transaction: trying the whole
+	// transaction again may succeed.
 	Conflict(err error) bool
 	// MakeMonths makes the partitions of months (year*100 + month).
 	MakeMonths(ctx context.Context, db *sql.DB, months []int64) error
-	// NoMonth says that a statement failed because a partition is missing.
+	// NoMonth reports a failure caused by a missing partition.
 	NoMonth(err error) bool
-	// HasVersionTable is a query: whether anything was ever migrated.
+	// HasVersionTable is a query: whether goose_db_version exists.
 	HasVersionTable() string
-	// BadData says that a statement failed because of the values it was given.
+	// BadData reports a failure caused by the values of the statement.
 	BadData(err error) bool
 }
 
-// DB is one database: a pool that writes, and one that reads (which may be the
-// same).
+// DB is one database: a pool that writes, and one that reads, which may be the same.
 type DB struct {
-	Write      *sql.DB
-	Read       *sql.DB
-	Dialect    Dialect
-	Migrations fs.FS
+	Write   *sql.DB
+	Read    *sql.DB
+	Dialect Dialect
 
-	names  names
-	months months
-	jobs   sync.WaitGroup
-	stop   context.CancelFunc
+	migrations  fs.FS
+	backends    *ids[string]
+	connections *ids[connection]
+	months      months
+	jobs        sync.WaitGroup
+	stop        context.CancelFunc
 }
 
-// with starts a statement with a set of rows under a name:
-// `WITH name(columns) AS (…) `.
+// New makes a DB whose migrations are in the folder "migrations" of files.
+func New(write, read *sql.DB, dialect Dialect, files fs.FS) *DB {
+	migrations, _ := fs.Sub(files, "migrations") // fails for an invalid name alone
+	return &DB{
+		Write: write, Read: read, Dialect: dialect,
+		migrations: migrations, backends: newBackends(), connections: newConnections(),
+	}
+}
+
+// with begins a statement that uses rows: `WITH name(columns) AS (…) `.
 func (db *DB) with(name, columns string, types []Type, rows [][]any) (string, []any) {
 	expr, args := db.Dialect.Rows(types, rows)
 	return fmt.Sprintf("WITH %s(%s) AS (SELECT * FROM %s) ", name, columns, expr), args
@@ -110,7 +113,7 @@ type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// query runs a statement and gives each row to scan.
+// query runs a statement and calls scan for each row.
 func (db *DB) query(ctx context.Context, q querier, scan func(*sql.Rows) error, statement string, args ...any) error {
 	rows, err := q.QueryContext(ctx, db.Dialect.Statement(statement), args...)
 	if err != nil {
@@ -125,12 +128,12 @@ func (db *DB) query(ctx context.Context, q querier, scan func(*sql.Rows) error, 
 	return rows.Err()
 }
 
-// row runs a statement that yields one row.
+// row runs a statement that returns one row.
 func (db *DB) row(ctx context.Context, q querier, statement string, args ...any) *sql.Row {
 	return q.QueryRowContext(ctx, db.Dialect.Statement(statement), args...)
 }
 
-// exec runs a statement and says how many rows it touched.
+// exec runs a statement and returns how many rows it changed.
 func (db *DB) exec(ctx context.Context, q querier, statement string, args ...any) (int64, error) {
 	done, err := q.ExecContext(ctx, db.Dialect.Statement(statement), args...)
 	if err != nil {
@@ -139,7 +142,7 @@ func (db *DB) exec(ctx context.Context, q querier, statement string, args ...any
 	return done.RowsAffected()
 }
 
-// chunks cuts rows into what one statement takes.
+// chunks splits rows into what one statement takes.
 func (db *DB) chunks(rows [][]any) iter.Seq[[][]any] {
 	return func(yield func([][]any) bool) {
 		for len(rows) > 0 {
@@ -152,16 +155,15 @@ func (db *DB) chunks(rows [][]any) iter.Seq[[][]any] {
 	}
 }
 
-// A transaction that collides with another's is tried again, after a pause
-// that grows and is drawn by lot so that the two do not meet again.
+// A transaction that conflicts with another is tried again after a growing random pause.
 const (
 	maxTries   = 8
 	firstPause = 2 * time.Millisecond
 	longPause  = 200 * time.Millisecond
 )
 
-// transact runs work in one transaction, again when it collides with others'.
-// work must start from nothing each time.
+// transact runs work in one transaction, again after a conflict. work must not keep anything
+// of a failed run.
 func (db *DB) transact(ctx context.Context, work func(tx *sql.Tx) error) error {
 	return db.retry(ctx, func() error { return db.once(ctx, work) })
 }
@@ -172,7 +174,7 @@ func (db *DB) once(ctx context.Context, work func(tx *sql.Tx) error) error {
 		return fmt.Errorf("beginning transaction: %w", err)
 	}
 	if err := work(tx); err != nil {
-		_ = tx.Rollback() // work's error says why
+		_ = tx.Rollback() // err is the cause
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -194,10 +196,10 @@ func (db *DB) retry(ctx context.Context, try func() error) error {
 	}
 }
 
-// moment scans a time of either database; NULL is the zero time.
+// scanTime reads a time from either database; NULL is the zero time.
 type scanTime struct{ to *time.Time }
 
-// Scan takes a timestamp, or microseconds since 1970.
+// Scan implements sql.Scanner for a timestamp, or microseconds since 1970.
 func (m scanTime) Scan(value any) error {
 	switch v := value.(type) {
 	case nil:
@@ -212,10 +214,10 @@ func (m scanTime) Scan(value any) error {
 	return nil
 }
 
-// scanNull scans a text or a number of which NULL is the zero value.
+// scanNull reads a text or a number; NULL is the zero value.
 type scanNull[T ~string | ~int64] struct{ to *T }
 
-// Scan takes what database/sql's drivers give.
+// Scan implements sql.Scanner.
 func (o scanNull[T]) Scan(value any) error {
 	var zero T
 	*o.to = zero
@@ -237,7 +239,7 @@ func (o scanNull[T]) Scan(value any) error {
 	return fmt.Errorf("reading a %T from %T", zero, value)
 }
 
-// null is nil for the zero value: NULL where rows travel.
+// null is nil, which is NULL, for the zero value.
 func null[T comparable](v T) any {
 	var zero T
 	if v == zero {
@@ -246,7 +248,7 @@ func null[T comparable](v T) any {
 	return v
 }
 
-// when is nil for the zero time.
+// nullTime is nil, which is NULL, for the zero time.
 func nullTime(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -254,7 +256,7 @@ func nullTime(t time.Time) any {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-// earliest is the earlier of two times, where zero is never.
+// earliest is the earlier of two times; zero is none.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -262,7 +264,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// least is the lesser of two texts, where empty is none.
+// lesserText is the lesser of two texts; empty is none.
 func lesserText(a, b string) string {
 	if a == "" || b != "" && b < a {
 		return b
@@ -270,5 +272,5 @@ func lesserText(a, b string) string {
 	return a
 }
 
-// utc is a time as databases keep it.
+// utc is a time as databases store it.
 func utc(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

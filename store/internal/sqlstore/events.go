@@ -24,8 +24,8 @@ func (e *event) row(now time.Time) []any {
 	}
 }
 
-// eventKey is what makes an event the same as another, beside its id: a transport
-// may give one id to an ack and a report, or to events of two messages.
+// eventKey distinguishes events. Their id alone does not: a transport may give one id to an
+// ack and a report, or to events of two messages.
 type eventKey struct {
 	id    string
 	month int64
@@ -35,14 +35,14 @@ type eventKey struct {
 
 func (e *event) eventKey() eventKey { return eventKey{e.id, e.month, e.wireID, e.kind, e.status} }
 
-// derivedID is what an event is called whose id another has.
+// derivedID is the id under which an event is stored whose own id another event has.
 func (s eventKey) derivedID() string {
 	text := strings.Join([]string{s.id, s.wireID.id, string(s.direction), s.kind, s.status}, "\x00")
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }
 
-// insertEvents stores events and says which of them are new: each counts once.
+// insertEvents stores events and returns the new ones, so that each counts once.
 func (b *batch) insertEvents(ctx context.Context, items []*item) (inserted map[*event]bool, err error) {
 	named := map[string]*event{}
 	var left []*event
@@ -72,8 +72,7 @@ func (b *batch) insertEvents(ctx context.Context, items []*item) (inserted map[*
 	return inserted, err
 }
 
-// insertSameID stores those of events that say something else than the event
-// that has their id: by names of their own.
+// insertSameID stores events whose id another event has, under derived ids.
 func (b *batch) insertSameID(ctx context.Context, events []*event) (map[*event]bool, error) {
 	there, err := b.existingEvents(ctx, events)
 	if err != nil {
@@ -83,13 +82,13 @@ func (b *batch) insertSameID(ctx context.Context, events []*event) (map[*event]b
 	for _, e := range events {
 		if s := e.eventKey(); !there[s] {
 			e.name = s.derivedID()
-			named[e.name] = e // of the same event twice either will do
+			named[e.name] = e
 		}
 	}
 	return b.storeEvents(ctx, named)
 }
 
-// storeEvents stores events by their names, and says which were not there.
+// storeEvents stores events by their stored ids and returns the new ones.
 func (b *batch) storeEvents(ctx context.Context, named map[string]*event) (inserted map[*event]bool, err error) {
 	inserted = make(map[*event]bool, len(named))
 	rows := make([][]any, 0, len(named))
@@ -112,7 +111,7 @@ func (b *batch) storeEvents(ctx context.Context, named map[string]*event) (inser
 	return inserted, nil
 }
 
-// existingEvents are what the events say that have the ids of events.
+// existingEvents returns the stored events that have the ids of events.
 func (b *batch) existingEvents(ctx context.Context, events []*event) (map[eventKey]bool, error) {
 	rows := make([][]any, len(events))
 	for i, e := range events {
@@ -140,12 +139,12 @@ const earlyColumns = "event_id, id, direction, backend_id, fact, attempt, date, 
 
 var earlyTypes = []Type{Text, Text, Text, Int, Int, Int, Time, Text, Text, Text, Time}
 
-// park keeps the updates whose transmissions are not there, until they come.
+// storeEarly keeps the updates whose transmissions are not stored yet.
 func (b *batch) storeEarly(ctx context.Context) error {
 	var rows [][]any
 	for _, w := range b.unapplied() {
 		if w.event == "" {
-			continue // an arrival that Retention overtook
+			continue // a message that Retention has just deleted
 		}
 		rows = append(rows, []any{
 			w.event, w.id, string(w.direction), w.backend, int64(w.fact), int64(w.attempt), nullTime(w.at),
@@ -157,11 +156,10 @@ func (b *batch) storeEarly(ctx context.Context) error {
 		" FROM r WHERE true ON CONFLICT DO NOTHING")
 }
 
-// adopt lets the updates count that waited for the messages of this batch, and
-// those of this batch whose messages another recorder stored meanwhile. It
-// runs after the batch is committed: of two recorders that store a message and
-// a update about it at the same time, neither sees what the other has not
-// committed, but the later of them to commit sees both here.
+// applyEarly applies the early updates of this batch's messages, and the updates of this batch
+// whose messages another recorder has stored meanwhile. It runs after the commit: of two
+// recorders that store a message and an update of it at once neither sees the other's, but the
+// later one to commit sees both here.
 func (db *DB) applyEarly(ctx context.Context, items []*item, now time.Time) error {
 	waiting, err := db.readEarly(ctx, db.Write, wireIDsIn(items))
 	if err != nil || len(waiting) == 0 {
@@ -176,8 +174,8 @@ func (db *DB) applyEarly(ctx context.Context, items []*item, now time.Time) erro
 	return nil
 }
 
-// wireIDsIn are the messages of a batch that something may wait for: those that
-// came, and those that were spoken of and not found.
+// wireIDsIn are the messages of a batch that early updates may be about: the new ones, and
+// those that were not found.
 func wireIDsIn(items []*item) (ids []wireID) {
 	for _, it := range items {
 		if it.arrival != nil && it.handed == nil {
@@ -193,7 +191,7 @@ func wireIDsIn(items []*item) (ids []wireID) {
 	return slices.Compact(ids)
 }
 
-// waiting reads the updates that wait for transmissions.
+// readEarly reads the early updates of transmissions.
 func (db *DB) readEarly(ctx context.Context, q querier, ids []wireID) (updates []*update, err error) {
 	rows := make([][]any, len(ids))
 	for i, w := range ids {
@@ -219,7 +217,7 @@ func (db *DB) readEarly(ctx context.Context, q querier, ids []wireID) (updates [
 	return updates, nil
 }
 
-// adopt lets the updates about ids count whose transmissions are there now.
+// applyEarly applies the early updates of the transmissions that are stored by now.
 func (b *batch) applyEarly(ctx context.Context, ids []wireID) error {
 	known, err := b.lock(ctx, ids, nil)
 	if err != nil || len(known) == 0 {
@@ -235,8 +233,8 @@ func (b *batch) applyEarly(ctx context.Context, ids []wireID) error {
 	return b.update(ctx, known)
 }
 
-// take deletes the updates about known transmissions and returns those that no
-// other recorder took first.
+// takeEarly deletes the early updates of known transmissions and returns those that no other
+// recorder took first.
 func (b *batch) takeEarly(ctx context.Context, known []*transmission) (taken []*update, err error) {
 	var ids []wireID
 	for _, t := range known {

@@ -13,7 +13,6 @@ import (
 
 var _ store.Finder = (*DB)(nil)
 
-// pageSize is how many records a listing reads at a time.
 const pageSize = 500
 
 const recordColumns = `t.id, t.message_id, t.direction, t.status, t.fact, t.reason, b.name, c.identity, m.own_address,
@@ -25,7 +24,7 @@ const recordTables = ` FROM transmission t
 	JOIN backend b ON b.id = t.backend_id
 	LEFT JOIN message m ON m.id = t.message_id AND m.direction = t.direction AND m.month = t.month`
 
-// scanRecord reads recordColumns, then what follows them into more.
+// scanRecord reads recordColumns, and the columns after them into more.
 func scanRecord(rows *sql.Rows, more ...any) (r store.Record, err error) {
 	var fact store.Progress
 	err = rows.Scan(append([]any{
@@ -49,13 +48,13 @@ func scanRecord(rows *sql.Rows, more ...any) (r store.Record, err error) {
 	return r, err
 }
 
-// where gathers conditions and their parameters.
+// where is a WHERE clause with its parameters.
 type where struct {
 	conditions []string
 	args       []any
 }
 
-// and adds a condition, in which each ? is a parameter.
+// and adds a condition; each ? in it is a parameter.
 func (w *where) and(condition string, args ...any) {
 	for _, arg := range args {
 		w.args = append(w.args, arg)
@@ -71,12 +70,11 @@ func (w *where) sql() string {
 	return " WHERE " + strings.Join(w.conditions, " AND ")
 }
 
-// clone lets a page add conditions of its own.
 func (w *where) clone() *where {
 	return &where{append([]string(nil), w.conditions...), append([]any(nil), w.args...)}
 }
 
-// Messages streams records: see store.Finder.
+// Messages implements store.Finder.
 func (db *DB) Messages(ctx context.Context, f store.Filter) iter.Seq2[store.Record, error] {
 	return func(yield func(store.Record, error) bool) {
 		streams, err := db.streams(ctx, f)
@@ -96,8 +94,8 @@ func (db *DB) Messages(ctx context.Context, f store.Filter) iter.Seq2[store.Reco
 	}
 }
 
-// streams are listings which together hold what is wanted: one, or one for
-// each connection of an address, so that each is in the order of an index.
+// streams are the listings that together have all records: one, or one for each connection of
+// an address, so that each is in the order of an index.
 func (db *DB) streams(ctx context.Context, f store.Filter) ([]iter.Seq2[store.Record, error], error) {
 	if err := f.Check(); err != nil {
 		return nil, err
@@ -119,7 +117,7 @@ func (db *DB) streams(ctx context.Context, f store.Filter) ([]iter.Seq2[store.Re
 	return streams, nil
 }
 
-// maxConnections bounds on how many backends an address is looked for.
+// maxConnections bounds the backends on which an address is looked up.
 const maxConnections = 100
 
 func (db *DB) connectionsOf(ctx context.Context, address string) (ids []int64, err error) {
@@ -135,15 +133,15 @@ func (db *DB) connectionsOf(ctx context.Context, address string) (ids []int64, e
 	return ids, nil
 }
 
-// conditions turns a filter into SQL. Letters stand in the text, since a
-// partial index is found by the text alone.
+// conditions is a filter as SQL. The states are literals: a parameter would not match a
+// partial index.
 func (db *DB) conditions(f *store.Filter) *where {
 	w := new(where)
 	if f.Status != "" {
 		w.and("t.status = '" + string(f.Status) + "'")
 	}
 	if f.Status == store.StatusProcessed && f.Direction == "" {
-		w.and("t.direction = 'I'") // no other can be R, and these have an index
+		w.and("t.direction = 'I'") // only these can be R, and they have an index
 	}
 	if f.Direction != "" {
 		w.and("t.direction = '" + string(f.Direction) + "'")
@@ -155,7 +153,7 @@ func (db *DB) conditions(f *store.Filter) *where {
 		w.and("t.application = ?", store.Printable(f.Application))
 	}
 	if f.Broadcast != 0 {
-		// All of a broadcast have its date, and dates have an index.
+		// All transmissions of a broadcast have its date, which has an index.
 		w.and("t.broadcast_id = ? AND t.date = (SELECT created FROM broadcast WHERE id = ?)", f.Broadcast, f.Broadcast)
 	}
 	if f.Text != "" {
@@ -177,7 +175,7 @@ func (db *DB) conditionsOfTime(w *where, f *store.Filter) {
 	}
 }
 
-// pages reads a listing a page at a time, newest first.
+// pages streams a listing, newest first.
 func (db *DB) pages(ctx context.Context, w *where, f store.Filter) iter.Seq2[store.Record, error] {
 	return func(yield func(store.Record, error) bool) {
 		cursor := f.Cursor
@@ -222,10 +220,10 @@ func (db *DB) page(ctx context.Context, w *where, cursor string, size int) (page
 	return page, err
 }
 
-// limit is written out: a broadcastPlan that is made without knowing it reads all.
+// limit is a literal: with a parameter the planner would read the whole table.
 func limit(n int) string { return " LIMIT " + strconv.Itoa(n) }
 
-// merge joins listings that are each newest first.
+// merge joins listings that are each sorted newest first.
 func merge(streams []iter.Seq2[store.Record, error]) iter.Seq2[store.Record, error] {
 	if len(streams) == 1 {
 		return streams[0]
@@ -272,7 +270,7 @@ func (h *head) fill() {
 	}
 }
 
-// before puts errors first: nothing after them is certain.
+// before sorts errors first: nothing after them is reliable.
 func (h *head) before(o *head) bool {
 	if h.err != nil || o.err != nil {
 		return h.err != nil

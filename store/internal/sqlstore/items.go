@@ -9,25 +9,24 @@ import (
 	"switchboard/store"
 )
 
-// What is longer is no identifier, and would not fit an index.
+// Longer ids and addresses do not fit an index.
 const (
 	maxID      = 255
 	maxAddress = 1000
 )
 
-// wireID is how a transmission is known on the wireID.
+// wireID identifies a transmission on the wire.
 type wireID struct {
 	id        string
 	direction store.Direction
 }
 
-// item is an envelope made ready for the tables.
+// item is an envelope as rows and updates.
 type item struct {
 	index   int
 	backend string // its name
 	arrival *arrival
-	// handed is what a broadcast's message says of its transmission, which was
-	// stored before it was sent: there is no row to insert.
+	// handed is the update by a broadcast's message, whose row was stored before it was sent.
 	handed  *update
 	event   *event
 	updates []*update
@@ -45,10 +44,8 @@ type arrival struct {
 	envelope *store.Envelope
 }
 
-// body is the message as it travelled.
 func (a *arrival) body() string { return body(a.envelope.Body, a.envelope.Message.Encode) }
 
-// transmission is a row of that table.
 type transmission struct {
 	wireID
 	store.AttemptProgress
@@ -65,11 +62,10 @@ type transmission struct {
 	delivered  time.Time
 }
 
-// event is a row of that table.
 type event struct {
 	wireID    // of the message it is about
 	id        string
-	name      string // under which it is stored: its id, unless another has that
+	name      string // the stored id: differs from id when another event has that
 	month     int64
 	kind      string
 	status    string
@@ -81,15 +77,15 @@ type event struct {
 	backendID int64
 }
 
-// update is what an envelope says of a transmission that may be there or not.
+// update is what an envelope says about a transmission, which may not be stored yet.
 type update struct {
 	wireID
-	event   string // a name of its own, under which it waits for its message
+	event   string // the id in the table early, while its message is not stored
 	backend int64  // 0 is any
 	fact    store.Progress
-	attempt int // 0 is the present one
+	attempt int // 0 is the newest
 	at      time.Time
-	month   int64 // the transmission's, where it is known
+	month   int64 // the transmission's; 0 when unknown
 	reason  string
 	prov    string
 	app     string
@@ -104,11 +100,11 @@ func newItem(index int, e *store.Envelope, now time.Time) (*item, error) {
 	}
 	switch {
 	case e.Message != nil:
-		return it, it.message(e, now)
+		return it, it.fromMessage(e, now)
 	case e.Event != nil:
-		return it, it.outcome(e, now)
+		return it, it.fromEvent(e, now)
 	case e.Receipt != nil:
-		return it, it.receipt(e, now)
+		return it, it.fromReceipt(e, now)
 	}
 	return nil, errors.New("envelope is empty")
 }
@@ -124,7 +120,7 @@ func identifier(what, id string) (string, error) {
 	return id, nil
 }
 
-// short cuts what is too long for an index; all of it is in the body.
+// short truncates a text for an index. The body has all of it.
 func short(text string) string {
 	if text = store.Printable(text); len(text) > maxID {
 		return store.Printable(text[:maxID])
@@ -132,7 +128,7 @@ func short(text string) string {
 	return text
 }
 
-func (it *item) message(e *store.Envelope, now time.Time) error {
+func (it *item) fromMessage(e *store.Envelope, now time.Time) error {
 	m := e.Message
 	id, err := identifier("message_id", m.ID)
 	if err != nil {
@@ -163,7 +159,7 @@ func (it *item) message(e *store.Envelope, now time.Time) error {
 		}
 		a.address, a.own = m.To, m.From
 		if a.replyTo != "" {
-			it.updates = append(it.updates, a.answers())
+			it.updates = append(it.updates, a.replied())
 		}
 	default:
 		return fmt.Errorf("direction is %.10q, not I or O", string(e.Direction))
@@ -186,14 +182,14 @@ func body(raw []byte, encode func() []byte) string {
 	return store.Printable(string(raw))
 }
 
-// answers is what a reply says of the message it answers.
-func (a *arrival) answers() *update {
+// replied is the update of the message that a reply answers.
+func (a *arrival) replied() *update {
 	return &update{
 		wireID: wireID{a.replyTo, store.Inbound}, event: short("reply:" + a.id), fact: store.Replied, at: a.date, app: a.app,
 	}
 }
 
-func (it *item) outcome(e *store.Envelope, now time.Time) error {
+func (it *item) fromEvent(e *store.Envelope, now time.Time) error {
 	ev := e.Event
 	id, err := identifier("event_id", ev.ID)
 	if err != nil {
@@ -212,12 +208,12 @@ func (it *item) outcome(e *store.Envelope, now time.Time) error {
 		status: string(ev.DeliveryStatus), reason: reason, provider: short(ev.SentMessageID), app: short(e.Application),
 		date: utc(ev.Timestamp), body: body(e.Body, ev.Encode),
 	}
-	it.says(fact)
+	it.addUpdate(fact)
 	it.updates[0].attempt = store.AttemptOf(ev)
 	return nil
 }
 
-// progressOf is what an event makes known, with the reason of an error.
+// progressOf is the progress an event stands for, and the reason of an error.
 func progressOf(ev *message.Event) (store.Progress, string, error) {
 	switch {
 	case ev.Type == message.Ack:
@@ -234,7 +230,7 @@ func progressOf(ev *message.Event) (store.Progress, string, error) {
 	return 0, "", fmt.Errorf("event is a %.40q of status %.40q", ev.Type, ev.DeliveryStatus)
 }
 
-// failure is a failed report's reason, as Vumi's transports give it.
+// failure is the reason of a failed report, as Vumi's transports write it.
 func failure(ev *message.Event) string {
 	extra := ev.Extra()
 	code, text := extra.Text("failure_code"), extra.Text("failure_reason")
@@ -254,7 +250,7 @@ func reasonOr(reason, otherwise string) string {
 	return store.Printable(reason)
 }
 
-func (it *item) receipt(e *store.Envelope, now time.Time) error {
+func (it *item) fromReceipt(e *store.Envelope, now time.Time) error {
 	r := e.Receipt
 	about, err := identifier("the receipt's message_id", r.MessageID)
 	if err != nil {
@@ -276,18 +272,18 @@ func (it *item) receipt(e *store.Envelope, now time.Time) error {
 	switch r.Outcome {
 	case store.OutcomeProcessed:
 		ev.reason = store.Printable(r.Reason)
-		it.says(store.Processed)
+		it.addUpdate(store.Processed)
 	case store.OutcomeErrored:
 		ev.reason = reasonOr(r.Reason, "the application failed without a reason")
-		it.says(store.Errored)
+		it.addUpdate(store.Errored)
 	default:
 		return fmt.Errorf("receipt's outcome is %.40q, not processed or errored", string(r.Outcome))
 	}
 	return nil
 }
 
-// says turns the item's event into a update.
-func (it *item) says(fact store.Progress) {
+// addUpdate adds the update of the item's event.
+func (it *item) addUpdate(fact store.Progress) {
 	ev := it.event
 	it.updates = append(it.updates, &update{
 		wireID: ev.wireID, event: ev.id, fact: fact, at: ev.date, reason: ev.reason, prov: ev.provider, app: ev.app,

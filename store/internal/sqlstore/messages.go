@@ -13,19 +13,18 @@ import (
 
 func param(n int) string { return "$" + strconv.Itoa(n) }
 
-// messageKey is what makes a message different from all others.
+// messageKey is the primary key of a message.
 type messageKey struct {
 	wireID
 	month int64
 }
 
-// change is what a batch does to a message: how many of its transmissions came
-// to be where, and left where they were.
+// change is what a batch changes of a message.
 type change struct {
 	messageKey
-	arrival *arrival // of a message that may be new
+	arrival *arrival // set when the message may be new
 	delta   store.Counts
-	last    *transmission // for what a message shows of its transmissions
+	last    *transmission // gives the message its reason and times
 }
 
 func (b *batch) changeOf(t *transmission) *change {
@@ -41,8 +40,8 @@ func (b *batch) changeOf(t *transmission) *change {
 	return c
 }
 
-// arrived notes a new transmission.
-func (b *batch) arrived(a *arrival, t *transmission) {
+// added counts a new transmission.
+func (b *batch) added(a *arrival, t *transmission) {
 	c := b.changeOf(t)
 	if c.arrival == nil {
 		c.arrival = a
@@ -50,13 +49,13 @@ func (b *batch) arrived(a *arrival, t *transmission) {
 	c.delta = c.delta.Add(store.Of(t.Progress.Status()))
 }
 
-// changed notes what became of a transmission whose state was another.
+// changed counts a transmission whose status was another.
 func (b *batch) changed(t *transmission, was store.Status) {
 	c := b.changeOf(t)
 	c.delta = c.delta.Add(store.Of(t.Progress.Status())).Sub(store.Of(was))
 }
 
-// updateMessages lets messages follow their transmissions.
+// updateMessages stores the changes of messages.
 func (b *batch) updateMessages(ctx context.Context) error {
 	var inserted, known [][]any
 	for _, c := range b.sortedChanges() {
@@ -83,7 +82,7 @@ func (b *batch) sortedChanges() []*change {
 	return list
 }
 
-// each runs a statement on rows.
+// each runs a statement on rows r.
 func (b *batch) each(ctx context.Context, rows [][]any, columns string, types []Type, statement string) error {
 	for part := range b.db.chunks(rows) {
 		with, args := b.db.with("r", columns, types, part)
@@ -112,7 +111,7 @@ func (c *change) insertRow(now time.Time) []any {
 	}
 }
 
-// shows is what a message of a status takes over from its transmissions.
+// derived are the columns that a message has from its transmissions.
 func (c *change) derived(status store.Status) (reason, sent, delivered any) {
 	switch status {
 	case store.StatusError:
@@ -137,8 +136,8 @@ func (c *change) updateRow(now time.Time) []any {
 	}
 }
 
-// follow is how a message (m) takes up a change (which may be the row that an
-// INSERT could not insert).
+// messageChanges is the SET clause that applies a change to a message m. change is r, or the
+// row that an INSERT could not insert.
 func messageChanges(change string) string {
 	count := func(name string) string { return fmt.Sprintf("m.%s_count + %s.%s_count", name, change, name) }
 	status := store.RollupSQL("m.direction", count)

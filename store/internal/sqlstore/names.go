@@ -7,129 +7,78 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-)
 
-// names remembers the numbers of backends and connections, which never change.
-type names struct {
-	mu          sync.Mutex
-	backends    map[string]int64
-	connections map[connection]int64
-}
+	lru "github.com/hashicorp/golang-lru/v2"
+)
 
 type connection struct {
 	backend  int64
 	identity string
 }
 
-// maxCachedIDs bounds each memory; when one is full it begins anew.
-const maxCachedIDs = 100_000
-
-func remember[K comparable](known *map[K]int64, key K, id int64) {
-	if *known == nil || len(*known) >= maxCachedIDs {
-		*known = map[K]int64{}
-	}
-	(*known)[key] = id
-}
-
-// backendIDs finds the numbers of backends, and gives those that are new one.
-func (db *DB) backendIDs(ctx context.Context, wanted []string) (map[string]int64, error) {
-	found := map[string]int64{}
-	var missing [][]any
-	db.names.mu.Lock()
-	for _, name := range wanted {
-		if id, ok := db.names.backends[name]; ok {
-			found[name] = id
-		} else if _, twice := found[name]; !twice {
-			found[name] = 0
-			missing = append(missing, []any{name})
-		}
-	}
-	db.names.mu.Unlock()
-	err := db.insertAndFind(ctx, missing, backendIDTable, func(rows *sql.Rows) error {
-		var name string
-		var id int64
-		err := rows.Scan(&id, &name)
-		found[name] = id
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("numbering backends: %w", err)
-	}
-	db.names.mu.Lock()
-	defer db.names.mu.Unlock()
-	for _, row := range missing {
-		name := row[0].(string)
-		remember(&db.names.backends, strings.Clone(name), found[name])
-	}
-	return found, nil
-}
-
-// connectionIDs finds the numbers of connections, and gives those that are new
-// one.
-func (db *DB) connectionIDs(ctx context.Context, wanted []connection) (map[connection]int64, error) {
-	found := map[connection]int64{}
-	var missing [][]any
-	db.names.mu.Lock()
-	for _, c := range wanted {
-		if id, ok := db.names.connections[c]; ok {
-			found[c] = id
-		} else if _, twice := found[c]; !twice {
-			found[c] = 0
-			missing = append(missing, []any{c.identity, c.backend})
-		}
-	}
-	db.names.mu.Unlock()
-	err := db.insertAndFind(ctx, missing, connectionIDTable, func(rows *sql.Rows) error {
-		var c connection
-		var id int64
-		err := rows.Scan(&id, &c.identity, &c.backend)
-		found[c] = id
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("numbering connections: %w", err)
-	}
-	db.names.mu.Lock()
-	defer db.names.mu.Unlock()
-	for _, row := range missing {
-		c := connection{row[1].(int64), row[0].(string)}
-		id := found[c]
-		// The text may be a part of a whole body, which is not to be kept for it.
-		c.identity = strings.Clone(c.identity)
-		remember(&db.names.connections, c, id)
-	}
-	return found, nil
-}
-
-// idTable is a table in which names have numbers.
-type idTable struct {
+// ids finds the ids of names and inserts the new ones. Ids never change, so the newest are
+// cached.
+type ids[K comparable] struct {
+	cache   *lru.Cache[K, int64]
 	columns string
 	types   []Type
 	insert  string
-	find    string
+	find    string // selects the id, then the columns
+	row     func(K) []any
+	scan    func(*sql.Rows) (K, int64, error)
+	clone   func(K) K // a copy for the cache, which must not keep a body alive
 }
 
-var backendIDTable = idTable{
-	columns: "name",
-	types:   []Type{Text},
-	insert:  "INSERT INTO backend (name) SELECT name FROM r WHERE true ON CONFLICT DO NOTHING",
-	find:    "SELECT b.id, b.name FROM r JOIN backend b ON b.name = r.name",
+const maxCachedIDs = 100_000
+
+func newBackends() *ids[string] {
+	cache, _ := lru.New[string, int64](maxCachedIDs) // fails for a negative size alone
+	return &ids[string]{
+		cache: cache, columns: "name", types: []Type{Text},
+		insert: `INSERT INTO backend (name) SELECT name FROM r
+			WHERE NOT EXISTS (SELECT 1 FROM backend b WHERE b.name = r.name) ON CONFLICT DO NOTHING`,
+		find: "SELECT b.id, b.name FROM r JOIN backend b ON b.name = r.name",
+		row:  func(name string) []any { return []any{name} },
+		scan: func(rows *sql.Rows) (name string, id int64, err error) {
+			err = rows.Scan(&id, &name)
+			return name, id, err
+		},
+		clone: strings.Clone,
+	}
 }
 
-var connectionIDTable = idTable{
-	columns: "identity, backend_id",
-	types:   []Type{Text, Int},
-	insert: `INSERT INTO connection (identity, backend_id) SELECT identity, backend_id FROM r
-		WHERE NOT EXISTS (SELECT 1 FROM connection c WHERE c.identity = r.identity AND c.backend_id = r.backend_id)
-		ON CONFLICT DO NOTHING`,
-	find: `SELECT c.id, c.identity, c.backend_id FROM r
-		JOIN connection c ON c.identity = r.identity AND c.backend_id = r.backend_id`,
+func newConnections() *ids[connection] {
+	cache, _ := lru.New[connection, int64](maxCachedIDs) // fails for a negative size alone
+	return &ids[connection]{
+		cache: cache, columns: "identity, backend_id", types: []Type{Text, Int},
+		insert: `INSERT INTO connection (identity, backend_id) SELECT identity, backend_id FROM r
+			WHERE NOT EXISTS (SELECT 1 FROM connection c WHERE c.identity = r.identity AND c.backend_id = r.backend_id)
+			ON CONFLICT DO NOTHING`,
+		find: `SELECT c.id, c.identity, c.backend_id FROM r
+			JOIN connection c ON c.identity = r.identity AND c.backend_id = r.backend_id`,
+		row: func(c connection) []any { return []any{c.identity, c.backend} },
+		scan: func(rows *sql.Rows) (c connection, id int64, err error) {
+			err = rows.Scan(&id, &c.identity, &c.backend)
+			return c, id, err
+		},
+		clone: func(c connection) connection { return connection{c.backend, strings.Clone(c.identity)} },
+	}
 }
 
-// number inserts the names that are new, outside of any transaction so that
-// nobody waits for them, and finds the numbers of all.
-func (db *DB) insertAndFind(ctx context.Context, missing [][]any, n idTable, scan func(*sql.Rows) error) error {
+// of returns the ids of wanted. It inserts outside of transactions, so that recorders of the
+// same new name do not wait for each other.
+func (n *ids[K]) of(ctx context.Context, db *DB, wanted []K) (map[K]int64, error) {
+	found := map[K]int64{}
+	var missing [][]any
+	for _, key := range wanted {
+		if _, twice := found[key]; twice {
+			continue
+		}
+		id, ok := n.cache.Get(key)
+		if found[key] = id; !ok {
+			missing = append(missing, n.row(key))
+		}
+	}
 	slices.SortFunc(missing, func(a, b []any) int { return cmp.Compare(a[0].(string), b[0].(string)) })
 	for part := range db.chunks(missing) {
 		with, args := db.with("r", n.columns, n.types, part)
@@ -137,12 +86,25 @@ func (db *DB) insertAndFind(ctx context.Context, missing [][]any, n idTable, sca
 			_, err := db.exec(ctx, db.Write, with+n.insert, args...)
 			return err
 		})
-		if err != nil {
-			return err
+		if err == nil {
+			err = db.query(ctx, db.Write, func(rows *sql.Rows) error {
+				key, id, err := n.scan(rows)
+				found[key] = id
+				n.cache.Add(n.clone(key), id)
+				return err
+			}, with+n.find, args...)
 		}
-		if err := db.query(ctx, db.Write, scan, with+n.find, args...); err != nil {
-			return err
+		if err != nil {
+			return nil, fmt.Errorf("finding ids of (%s): %w", n.columns, err)
 		}
 	}
-	return nil
+	return found, nil
+}
+
+func (db *DB) backendIDs(ctx context.Context, wanted []string) (map[string]int64, error) {
+	return db.backends.of(ctx, db, wanted)
+}
+
+func (db *DB) connectionIDs(ctx context.Context, wanted []connection) (map[connection]int64, error) {
+	return db.connections.of(ctx, db, wanted)
 }

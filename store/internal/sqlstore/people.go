@@ -11,7 +11,7 @@ import (
 
 var _ store.People = (*DB)(nil)
 
-// connectionID finds the number of an address.
+// connectionID returns the id of an address, which it stores if it is new.
 func (db *DB) connectionID(ctx context.Context, a store.Address) (int64, error) {
 	if a.Backend == "" || a.Identity == "" || len(a.Identity) > maxAddress {
 		return 0, fmt.Errorf("address %.40q on %.40q: both are needed, and at most %d bytes", a.Identity, a.Backend, maxAddress)
@@ -26,7 +26,7 @@ func (db *DB) connectionID(ctx context.Context, a store.Address) (int64, error) 
 	return ids[c], err
 }
 
-// SaveContact stores a contact: see store.People.
+// SaveContact implements store.People.
 func (db *DB) SaveContact(ctx context.Context, c store.Contact) (int64, error) {
 	ids := make([]int64, len(c.Connections))
 	for i, a := range c.Connections {
@@ -73,7 +73,7 @@ func (db *DB) saveContact(ctx context.Context, tx *sql.Tx, c *store.Contact) (id
 	return c.ID, err
 }
 
-// ContactOf finds whose an address is: see store.People.
+// ContactOf implements store.People.
 func (db *DB) ContactOf(ctx context.Context, a store.Address) (*store.Contact, error) {
 	c := new(store.Contact)
 	err := db.row(ctx, db.Read, `SELECT k.id, k.name, k.language, k.opted_out FROM contact k
@@ -99,7 +99,7 @@ func (db *DB) ContactOf(ctx context.Context, a store.Address) (*store.Contact, e
 	return c, nil
 }
 
-// OptOut says who wants broadcasts: see store.People.
+// OptOut implements store.People.
 func (db *DB) OptOut(ctx context.Context, a store.Address, out bool) error {
 	id, err := db.connectionID(ctx, a)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 var _ store.Recorder = (*DB)(nil)
 
-// Record writes down a batch: see store.Recorder.
+// Record implements store.Recorder.
 func (db *DB) Record(ctx context.Context, batch []store.Envelope) ([]store.Rejected, error) {
 	now := utc(time.Now())
 	items, rejected := newItems(batch, now)
@@ -52,8 +52,8 @@ func newItems(batch []store.Envelope, now time.Time) (items []*item, rejected []
 	return items, rejected
 }
 
-// writeUnknown records the messages of broadcasts that another database
-// sends, or that retention has dropped here: they are as any other's.
+// writeUnknown records the messages of broadcasts that are not in this database (another one
+// sends them, or Retention has deleted them) as ordinary messages.
 func (db *DB) writeUnknown(ctx context.Context, items []*item, now time.Time) ([]store.Rejected, error) {
 	var unknown []*item
 	for _, it := range items {
@@ -71,7 +71,7 @@ func (db *DB) writeUnknown(ctx context.Context, items []*item, now time.Time) ([
 	return db.write(ctx, unknown, now)
 }
 
-// resolveIDs finds the numbers of the items' backends and connections.
+// resolveIDs sets the ids of the items' backends and connections.
 func (db *DB) resolveIDs(ctx context.Context, items []*item) error {
 	var backends []string
 	for _, it := range items {
@@ -108,7 +108,7 @@ func (it *item) setBackend(id int64) {
 		if it.handed != nil {
 			it.handed.backend = id
 		}
-		return // what a reply says concerns another backend's message
+		return // the message that a reply answers may be on another backend
 	}
 	it.event.backendID = id
 	for _, w := range it.updates {
@@ -131,8 +131,8 @@ func monthsIn(items []*item) (months []int64) {
 	return months
 }
 
-// write records items in one transaction. When that fails because of what is
-// in them, it halves them until the bad one is alone.
+// write records items in one transaction. When values make it fail, it splits them in halves
+// until the bad item is alone.
 func (db *DB) write(ctx context.Context, items []*item, now time.Time) ([]store.Rejected, error) {
 	if len(items) == 0 {
 		return nil, nil
@@ -161,7 +161,7 @@ func (db *DB) writeOnce(ctx context.Context, items []*item, now time.Time) error
 	if err == nil || !db.Dialect.NoMonth(err) {
 		return err
 	}
-	// Retention dropped a month that was known to be there.
+	// Retention dropped a month that was in the cache.
 	db.months.clear()
 	if err := db.ensureMonths(ctx, monthsIn(items)); err != nil {
 		return err
@@ -169,9 +169,8 @@ func (db *DB) writeOnce(ctx context.Context, items []*item, now time.Time) error
 	return db.transact(ctx, work)
 }
 
-// batch is one transaction of a recorder. Its steps lock rows in the same
-// order in every batch (table after table, and in each by id), so that two
-// batches wait for each other in one direction only.
+// batch is one transaction of a recorder. Each locks rows in the same order (by table, then by
+// id), so that two of them cannot deadlock.
 type batch struct {
 	db  *DB
 	tx  *sql.Tx
@@ -203,8 +202,7 @@ func (b *batch) run(ctx context.Context, items []*item) error {
 	return b.storeEarly(ctx)
 }
 
-// collect gathers what is said in this batch: of events only those that were
-// never recorded before, so that each counts once.
+// collect gathers the updates of the batch. Events that were recorded before are left out.
 func (b *batch) collect(items []*item, inserted map[*event]bool) {
 	for _, it := range items {
 		if it.event != nil && !inserted[it.event] {
@@ -215,7 +213,7 @@ func (b *batch) collect(items []*item, inserted map[*event]bool) {
 			b.updates[it.handed.wireID] = append(b.updates[it.handed.wireID], it.handed)
 		}
 		for _, w := range it.updates {
-			w.applied = false // by a try of this transaction that was rolled back
+			w.applied = false // a run of this transaction that was rolled back may have set it
 			if it.arrival == nil {
 				w.event = it.event.name
 			}
@@ -224,7 +222,7 @@ func (b *batch) collect(items []*item, inserted map[*event]bool) {
 	}
 }
 
-// unapplied are the updates that found no transmission yet.
+// unapplied returns the updates whose transmission was not found yet.
 func (b *batch) unapplied() (updates []*update) {
 	for _, list := range b.updates {
 		for _, w := range list {

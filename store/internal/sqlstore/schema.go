@@ -27,7 +27,7 @@ func (db *DB) Version(ctx context.Context) (current, latest int64, err error) {
 
 // latest is the newest version among the migrations.
 func (db *DB) latest() (latest int64, err error) {
-	files, err := fs.Glob(db.Migrations, "*.sql")
+	files, err := fs.Glob(db.migrations, "*.sql")
 	if err != nil {
 		return 0, err
 	}
@@ -41,7 +41,7 @@ func (db *DB) latest() (latest int64, err error) {
 	return latest, nil
 }
 
-// current is 0 where nothing was ever migrated.
+// current is 0 for a database that was never migrated.
 func (db *DB) current(ctx context.Context) (int64, error) {
 	var version sql.NullInt64
 	exists := false
@@ -73,7 +73,7 @@ func (db *DB) Check(ctx context.Context) error {
 // Up applies the migrations that the database lacks.
 func (db *DB) Up(ctx context.Context, dialect goose.Dialect, options ...goose.ProviderOption) error {
 	options = append(options, goose.WithDisableGlobalRegistry(true))
-	p, err := goose.NewProvider(dialect, db.Write, db.Migrations, options...)
+	p, err := goose.NewProvider(dialect, db.Write, db.migrations, options...)
 	if err != nil {
 		return fmt.Errorf("reading migrations: %w", err)
 	}
@@ -88,8 +88,7 @@ func (db *DB) Up(ctx context.Context, dialect goose.Dialect, options ...goose.Pr
 	return nil
 }
 
-// A timestamp tells the month a row is kept under unless it is absurd: then
-// the month is undated.
+// Rows are partitioned by the month of their own timestamp. Absurd timestamps are undated.
 const (
 	undated     = 0
 	monthsBack  = 24
@@ -101,13 +100,12 @@ func monthOf(t time.Time) int64 {
 	return int64(t.Year())*100 + int64(t.Month())
 }
 
-// addMonths counts in months, whatever their lengths.
 func addMonths(month int64, n int) int64 {
 	count := month/100*12 + month%100 - 1 + int64(n)
 	return count/12*100 + count%12 + 1
 }
 
-// keyMonth is the month under which something of that time is kept.
+// keyMonth is the month whose partition keeps a row with the timestamp t.
 func keyMonth(t, now time.Time) int64 {
 	month, this := monthOf(t), monthOf(now)
 	if month < addMonths(this, -monthsBack) || month > addMonths(this, monthsAhead) {
@@ -116,7 +114,7 @@ func keyMonth(t, now time.Time) int64 {
 	return month
 }
 
-// months remembers which partitions are there.
+// months caches which partitions exist.
 type months struct {
 	mu    sync.Mutex
 	known map[int64]bool
@@ -150,7 +148,7 @@ func (m *months) clear() {
 	m.known = nil
 }
 
-// ensureMonths makes the partitions that are not known to be there.
+// ensureMonths makes the partitions that are not known to exist.
 func (db *DB) ensureMonths(ctx context.Context, wanted []int64) error {
 	missing := db.months.missing(wanted)
 	if len(missing) == 0 {
@@ -164,8 +162,8 @@ func (db *DB) ensureMonths(ctx context.Context, wanted []int64) error {
 	return nil
 }
 
-// MakeAhead makes the partitions of this month and of those to come, so that
-// nobody has to wait for them.
+// MakeAhead makes the partitions of this month and the next, so that no recorder waits for
+// them.
 func (db *DB) MakeAhead(ctx context.Context) error {
 	this := monthOf(time.Now())
 	wanted := []int64{this}
@@ -183,7 +181,7 @@ const (
 
 var _ store.Retention = (*DB)(nil)
 
-// Retention forgets what is old: see store.Retention.
+// Retention implements store.Retention.
 func (db *DB) Retention(ctx context.Context, keepMonths int) (int64, error) {
 	if keepMonths < 0 {
 		return 0, fmt.Errorf("retention of %d months: it must not be negative", keepMonths)
@@ -214,7 +212,7 @@ func (db *DB) Retention(ctx context.Context, keepMonths int) (int64, error) {
 	return n, nil
 }
 
-// deleteOld deletes in bounded batches what has no partition to drop.
+// deleteOld deletes old rows that are in no dropped partition, some at a time.
 func (db *DB) deleteOld(ctx context.Context, table, key, condition string, before any) error {
 	for {
 		n, err := db.exec(ctx, db.Write, fmt.Sprintf("DELETE FROM %[1]s WHERE %[3]s AND %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s LIMIT $2)",
@@ -225,8 +223,8 @@ func (db *DB) deleteOld(ctx context.Context, table, key, condition string, befor
 	}
 }
 
-// Start logs to log, sweeps the state every minute and makes months ahead every hour,
-// until Stop. A failure is logged and tried again next time.
+// Start runs the background jobs until Stop: it sweeps the state every minute and makes months
+// ahead every hour. Failures are logged and tried again next time. A nil log is silent.
 func (db *DB) Start(log *slog.Logger) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -16,8 +16,7 @@ import (
 
 var _ store.State = (*DB)(nil)
 
-// maxKey is the longest key kept as it is; an index takes some 2,700 bytes.
-// Longer ones are kept by their hash.
+// Longer keys are stored by their hash; an index entry takes some 2,700 bytes at most.
 const maxKey = 512
 
 func stateKey(key string) []byte {
@@ -28,8 +27,7 @@ func stateKey(key string) []byte {
 	return []byte(key[:maxKey-len(sum)*2] + hex.EncodeToString(sum[:]))
 }
 
-// ttlMicros is a TTL in microseconds, nil for ever. What lives for less than a
-// microsecond lives for one: zero would be for ever.
+// ttlMicros is a TTL in microseconds, at least one; nil is for ever.
 func ttlMicros(ttl time.Duration) any {
 	if ttl == 0 {
 		return nil
@@ -40,7 +38,7 @@ func ttlMicros(ttl time.Duration) any {
 	return int64(1)
 }
 
-// Get fetches the values of those keys that are there.
+// Get implements store.State.
 func (db *DB) Get(ctx context.Context, keys ...string) (map[string]string, error) {
 	found := make(map[string]string, len(keys))
 	names := make(map[string]string, len(keys))
@@ -71,7 +69,7 @@ func (db *DB) getPart(ctx context.Context, part [][]any, names, found map[string
 		WHERE s.expires IS NULL OR s.expires > `+db.Dialect.Now(), args...)
 }
 
-// Set stores entries, all or none; of a key given twice the last counts.
+// Set implements store.State.
 func (db *DB) Set(ctx context.Context, entries ...store.Entry) error {
 	rows := stateRows(entries)
 	if len(rows) == 0 {
@@ -96,8 +94,7 @@ func (db *DB) Set(ctx context.Context, entries ...store.Entry) error {
 	return nil
 }
 
-// stateRows puts entries into key order, which keeps two writers from waiting
-// for each other.
+// stateRows sorts entries by key, so that two writers cannot deadlock.
 func stateRows(entries []store.Entry) [][]any {
 	last := make(map[string]store.Entry, len(entries))
 	for _, e := range entries {
@@ -121,7 +118,7 @@ func (db *DB) setPart(ctx context.Context, q querier, part [][]any) error {
 	return err
 }
 
-// Add stores an entry unless its key is there.
+// Add implements store.State.
 func (db *DB) Add(ctx context.Context, e store.Entry) (value string, added bool, err error) {
 	err = db.retry(ctx, func() error {
 		value, added, err = db.add(ctx, e)
@@ -135,8 +132,7 @@ func (db *DB) Add(ctx context.Context, e store.Entry) (value string, added bool,
 
 func (db *DB) add(ctx context.Context, e store.Entry) (string, bool, error) {
 	now := db.Dialect.Now()
-	// An entry that ends or is deleted between the two statements is not
-	// found by the second: then the first has its chance again.
+	// An entry that expires between the two statements is not found by the second: try again.
 	for range maxTries {
 		n, err := db.exec(ctx, db.Write, `INSERT INTO state AS s (key, value, expires) VALUES ($1, $2, `+now+` + $3)
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires
@@ -154,7 +150,7 @@ func (db *DB) add(ctx context.Context, e store.Entry) (string, bool, error) {
 	return "", false, fmt.Errorf("key %.80q came and went %d times while it was added", e.Key, maxTries)
 }
 
-// Increment adds by to a number and returns the sum.
+// Increment implements store.State.
 func (db *DB) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (sum int64, err error) {
 	d := db.Dialect
 	statement := `INSERT INTO state AS s (key, value, expires) VALUES ($1, ` + d.Bytes("$2") + `, ` + d.Now() + ` + $3)
@@ -172,7 +168,7 @@ func (db *DB) Increment(ctx context.Context, key string, by int64, ttl time.Dura
 	return sum, nil
 }
 
-// Range fetches the first entries between two keys.
+// Range implements store.State.
 func (db *DB) Range(ctx context.Context, from, to string, limit int) (list []store.Entry, err error) {
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		var key, value []byte
@@ -187,7 +183,7 @@ func (db *DB) Range(ctx context.Context, from, to string, limit int) (list []sto
 	return list, nil
 }
 
-// Delete forgets keys.
+// Delete implements store.State.
 func (db *DB) Delete(ctx context.Context, keys ...string) error {
 	entries := make([]store.Entry, len(keys))
 	for i, key := range keys {
@@ -207,11 +203,10 @@ func (db *DB) Delete(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// sweepBatch bounds what one statement of Sweep deletes, so that it never
-// holds up those who work.
+// sweepBatch bounds a statement of Sweep, and so how long others wait for it.
 const sweepBatch = 1000
 
-// Sweep deletes the entries that are past their TTL and says how many.
+// Sweep deletes expired entries and returns how many.
 func (db *DB) Sweep(ctx context.Context) (int64, error) {
 	var all int64
 	for {

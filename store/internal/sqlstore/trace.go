@@ -14,15 +14,14 @@ import (
 	"switchboard/store"
 )
 
-// The bounds of a trace: how many messages it shows, and how many times it
-// looks for what they answer and what answers them.
+// The bounds of a trace. A round follows the replies of the messages found in the one before.
 const (
 	traceRecords = 200
 	traceEvents  = 2000
 	traceRounds  = 6
 )
 
-// Trace finds a conversation: see store.Finder.
+// Trace implements store.Finder.
 func (db *DB) Trace(ctx context.Context, key string) (*store.Trace, error) {
 	t := &tracer{db: db, seen: map[transmissionKey]bool{}, trace: new(store.Trace)}
 	if err := t.find(ctx, store.Printable(key)); err != nil {
@@ -47,7 +46,7 @@ type tracer struct {
 	trace *store.Trace
 }
 
-// find reads what the key is of, and then what that answers and is answered by.
+// find reads the messages that key names, then those that they answer and that answer them.
 func (t *tracer) find(ctx context.Context, key string) error {
 	byID, err := t.add(ctx, "t.id = $1", key)
 	if err != nil {
@@ -71,8 +70,8 @@ func (t *tracer) find(ctx context.Context, key string) error {
 	return t.list(ctx, store.Filter{Address: key})
 }
 
-// provided reads the records that the outside calls by an id: inbound ones, or
-// outbound ones by what their events say, which know the names of all attempts.
+// byProviderID reads the records with a provider's id. An outbound message has one for each
+// attempt, which only its events keep.
 func (t *tracer) byProviderID(ctx context.Context, id string) ([]store.Record, error) {
 	found, err := t.add(ctx, "t.direction = 'I' AND t.provider_id = $1", id)
 	if err != nil || len(found) > 0 {
@@ -85,14 +84,13 @@ func (t *tracer) byProviderID(ctx context.Context, id string) ([]store.Record, e
 	return t.byIDs(ctx, messages)
 }
 
-// broadcast finds whose message has an id; 0 when it is no broadcast's.
+// broadcast returns the broadcast whose message has an id; 0 when there is none.
 func (t *tracer) broadcast(ctx context.Context, id string) (broadcast int64, err error) {
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error { return rows.Scan(&broadcast) },
 		"SELECT id FROM broadcast WHERE message_id = $1", id)
 	return broadcast, err
 }
 
-// list reads the newest of what a filter finds.
 func (t *tracer) list(ctx context.Context, f store.Filter) error {
 	f.Limit = traceRecords + 1
 	for r, err := range t.db.Messages(ctx, f) {
@@ -108,7 +106,6 @@ func (t *tracer) list(ctx context.Context, f store.Filter) error {
 	return nil
 }
 
-// follow reads what records answer, and what answers them, and so on.
 func (t *tracer) follow(ctx context.Context, records []store.Record) error {
 	for range traceRounds {
 		var ids, parents []string
@@ -129,13 +126,13 @@ func (t *tracer) follow(ctx context.Context, records []store.Record) error {
 	return nil
 }
 
-// answers are the ids of the messages that answer those of ids.
+// answers returns the ids of the messages that answer ids.
 func (t *tracer) answers(ctx context.Context, ids []string) ([]string, error) {
 	list, args := params(t.limited(ids))
 	return t.readTexts(ctx, "SELECT m.id FROM message m WHERE m.in_response_to IN "+list, args...)
 }
 
-// texts reads a column, no more of it than a trace shows.
+// readTexts reads a column of texts, as many as a trace shows.
 func (t *tracer) readTexts(ctx context.Context, query string, args ...any) (texts []string, err error) {
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		var text string
@@ -154,7 +151,7 @@ func (t *tracer) byIDs(ctx context.Context, ids []string) ([]store.Record, error
 	return t.add(ctx, "t.id IN "+list, args...)
 }
 
-// bounded are no more than a trace shows.
+// limited truncates ids to what a trace shows.
 func (t *tracer) limited(ids []string) []string {
 	if len(ids) > traceRecords {
 		ids, t.trace.Truncated = ids[:traceRecords], true
@@ -162,7 +159,7 @@ func (t *tracer) limited(ids []string) []string {
 	return ids
 }
 
-// params writes values as parameters.
+// params returns a list of parameters: ($1, $2).
 func params[T any](values []T) (list string, args []any) {
 	names := make([]string, len(values))
 	for i, value := range values {
@@ -172,7 +169,7 @@ func params[T any](values []T) (list string, args []any) {
 	return "(" + strings.Join(names, ", ") + ")", args
 }
 
-// add reads records and returns those that are new.
+// add reads records and returns the new ones.
 func (t *tracer) add(ctx context.Context, condition string, args ...any) (added []store.Record, err error) {
 	err = t.db.query(ctx, t.db.Read, func(rows *sql.Rows) error {
 		var body string
@@ -198,7 +195,7 @@ func (t *tracer) add(ctx context.Context, condition string, args ...any) (added 
 const eventRecordColumns = `e.id, e.message_id, e.direction, e.type, e.status, e.reason, e.provider_id, b.name,
 	e.application, e.date, e.recorded, e.body`
 
-// events reads what was said about the records.
+// events reads the events of the records.
 func (t *tracer) events(ctx context.Context) error {
 	var rows [][]any
 	var ids []wireID
@@ -231,7 +228,7 @@ func eventStep(e *store.EventRecord) string {
 	return e.Type
 }
 
-// begun is how a record begins.
+// firstStep names the first step of a record.
 func firstStep(r *store.Record) string {
 	switch {
 	case r.Direction == store.Inbound:
@@ -241,10 +238,10 @@ func firstStep(r *store.Record) string {
 	case r.Application != "":
 		return "sent by application"
 	}
-	return "sent to transport" // by whom nobody knows
+	return "sent to transport"
 }
 
-// finish puts all in time order.
+// finish sorts the steps by time.
 func (t *tracer) finish(plans map[int64]broadcastPlan) *store.Trace {
 	records := t.trace.Records
 	slices.SortStableFunc(records, func(a, b store.Record) int { return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(a.ID, b.ID)) })
@@ -257,7 +254,7 @@ func (t *tracer) finish(plans map[int64]broadcastPlan) *store.Trace {
 	}
 	t.trace.Steps = append(t.handovers(), t.trace.Steps...)
 	slices.SortStableFunc(t.trace.Steps, func(a, b store.Step) int {
-		// A message precedes what is said of it at the same moment.
+		// A message comes before its events of the same time.
 		return cmp.Or(a.At.Compare(b.At), -cmp.Compare(boolInt(a.Record != nil), boolInt(b.Record != nil)))
 	})
 	return t.trace
@@ -270,8 +267,8 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// handoverOf is which attempt of a broadcast's message an event is about, and
-// when that was handed over; nothing where the event does not say.
+// handoverOf is the attempt that an event is about, and the time of its handover, if the
+// event's body says so.
 func handoverOf(e *store.EventRecord) (attempt int, at time.Time) {
 	var wrote struct {
 		Routing message.Object `json:"routing_metadata"`
@@ -282,9 +279,8 @@ func handoverOf(e *store.EventRecord) (attempt int, at time.Time) {
 	return store.HandoverIn(&wrote.Routing)
 }
 
-// handovers are the steps of which no event of their own is kept: what was said
-// of an attempt says when it was handed over, and while nothing was said, the
-// record has changed for nothing else.
+// handovers are the handovers of broadcasts' messages. Their events have the time of it; a
+// record without events was last updated by it.
 func (t *tracer) handovers() (steps []store.Step) {
 	type attempt struct {
 		id string
@@ -314,16 +310,16 @@ func (t *tracer) handovers() (steps []store.Step) {
 	return steps
 }
 
-// broadcastPlan is what a broadcast has still to do, as far as a trace tells it.
+// broadcastPlan is the part of a broadcast that a trace shows.
 type broadcastPlan struct {
 	id    int64
 	state store.BroadcastState
 	start time.Time
-	tries int // the first and its retries
+	tries int // the first attempt and the retries
 }
 
-// plans reads the broadcasts of the trace's records, and lets the records know
-// how often they are tried and when next.
+// readPlansAndRetries reads the broadcasts of the records, and sets the records' tries and
+// next try.
 func (t *tracer) readPlansAndRetries(ctx context.Context) (map[int64]broadcastPlan, error) {
 	var ids []int64
 	var failed []string
@@ -363,7 +359,7 @@ func (t *tracer) readPlans(ctx context.Context, broadcasts []int64) (map[int64]b
 	}, "SELECT id, state, start, retries + 1 FROM broadcast WHERE id IN "+list, args...)
 }
 
-// readRetries is when transmissions that failed are tried again.
+// readRetries returns when transmissions are retried.
 func (t *tracer) readRetries(ctx context.Context, failed []string) (map[string]time.Time, error) {
 	if len(failed) == 0 {
 		return nil, nil
@@ -379,7 +375,7 @@ func (t *tracer) readRetries(ctx context.Context, failed []string) (map[string]t
 	}, "SELECT id, due FROM broadcast_retry WHERE id IN "+list, args...)
 }
 
-// missing says what has not happened yet to a record, and why not.
+// missing says what has not happened to a record yet, and why.
 func missing(r *store.Record, plans map[int64]broadcastPlan) string {
 	what := r.Missing()
 	p, planned := plans[r.Broadcast]

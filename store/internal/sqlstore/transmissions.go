@@ -31,19 +31,19 @@ func (t *transmission) compare(o *transmission) int {
 	return cmp.Or(t.wireID.compare(o.wireID), cmp.Compare(t.backend, o.backend), cmp.Compare(t.month, o.month))
 }
 
-// transmissionKey is what makes a transmission different from all others.
+// transmissionKey is the primary key of a transmission.
 type transmissionKey struct {
 	wireID
 	backend int64
 	month   int64
 }
 
-// insertMessages stores the messages of the batch that are new, already as
-// what the batch says of them. Those that are there become updates.
+// insertMessages stores the new messages of the batch with the batch's updates applied.
+// Messages that are stored already become updates.
 func (b *batch) insertMessages(ctx context.Context, items []*item) error {
 	arrived := map[transmissionKey]*arrival{}
 	var rows [][]any
-	var folded []transmission // as they are stored
+	var folded []transmission // with their updates applied
 	for _, it := range items {
 		a := it.arrival
 		if a == nil || it.handed != nil {
@@ -83,7 +83,7 @@ func (b *batch) insertMessages(ctx context.Context, items []*item) error {
 		for _, w := range b.updates[t.wireID] {
 			w.applied = w.applied || w.matches(t)
 		}
-		b.arrived(arrived[at], t)
+		b.added(arrived[at], t)
 	}
 	return nil
 }
@@ -106,8 +106,7 @@ func (b *batch) insertTransmissions(ctx context.Context, rows [][]any) (map[tran
 	return inserted, nil
 }
 
-// updateKnown lets the updates count that are about transmissions which were
-// there before the batch.
+// updateKnown applies updates to the transmissions that were stored before the batch.
 func (b *batch) updateKnown(ctx context.Context) error {
 	updates := b.unapplied()
 	if len(updates) == 0 {
@@ -118,7 +117,7 @@ func (b *batch) updateKnown(ctx context.Context) error {
 		return err
 	}
 	changed := b.applyTo(known)
-	// What is not in the months where it should be may be in any.
+	// The rest may be in any month.
 	if rest := b.unapplied(); len(rest) > 0 {
 		known, err := b.lock(ctx, wireIDsOf(rest), nil)
 		if err != nil {
@@ -137,8 +136,8 @@ func wireIDsOf(updates []*update) (ids []wireID) {
 	return slices.Compact(ids)
 }
 
-// likelyMonths are the months in which the updates' transmissions nearly always
-// are: those of the updates, and the ones before; nil when they are too many.
+// likelyMonths are the months that nearly always have the updates' transmissions: their own
+// and the one before. It is nil when these are too many.
 func likelyMonths(updates []*update) (months []int64) {
 	const maxLikely = 4
 	for _, w := range updates {
@@ -157,14 +156,13 @@ func likelyMonths(updates []*update) (months []int64) {
 			return nil
 		}
 	}
-	for len(months) < maxLikely { // the same statement for any number
+	for len(months) < maxLikely { // one statement for any number
 		months = append(months, months[0])
 	}
 	return months
 }
 
-// lock reads the transmissions of ids and keeps others from changing them
-// until the end of the transaction.
+// lock reads the transmissions of ids and locks them until the transaction ends.
 func (b *batch) lock(ctx context.Context, ids []wireID, months []int64) (found []*transmission, err error) {
 	rows := make([][]any, len(ids))
 	for i, w := range ids {
@@ -207,7 +205,7 @@ func scanTransmission(rows *sql.Rows) (*transmission, error) {
 	return t, err
 }
 
-// checkProgress refuses to go on from a fact that only a newer program knows.
+// checkProgress fails for a progress that only a newer program knows.
 func checkProgress(f store.Progress) error {
 	if f.Known() {
 		return nil
@@ -215,14 +213,14 @@ func checkProgress(f store.Progress) error {
 	return fmt.Errorf("%w: what it knows of a transmission has the number %d", store.ErrSchemaNewer, int(f))
 }
 
-// applyTo lets the unapplied updates count and returns what they changed. What
-// comes to be E by them may have another attempt.
+// applyTo applies the unapplied updates and returns the changed transmissions. Those of a
+// broadcast that become E are retried.
 func (b *batch) applyTo(known []*transmission) (changed []*transmission) {
 	for _, t := range known {
 		was := t.AttemptProgress
 		any := false
 		for _, w := range b.updates[t.wireID] {
-			// A update of no certain backend may concern several transmissions.
+			// An update without a backend may be about several transmissions.
 			if !w.matches(t) || w.applied && w.backend != 0 {
 				continue
 			}
@@ -265,12 +263,12 @@ func (b *batch) updateTransmissions(ctx context.Context, changed []*transmission
 	return nil
 }
 
-// apply lets a update count. The outcome of several is the same in any order.
+// apply applies an update. The result of several does not depend on their order.
 func (t *transmission) apply(w *update) (changed bool) {
 	was := *t
 	next := t.Advance(w.attempt, w.fact)
 	if next.Attempt > t.Attempt {
-		t.provider = "" // that of the attempt before, which its events have
+		t.provider = "" // the former attempt's, which its events keep
 	}
 	former := w.attempt > 0 && w.attempt < t.Attempt
 	switch {
@@ -296,12 +294,12 @@ func (t *transmission) apply(w *update) (changed bool) {
 	return *t != was
 }
 
-// about says whether w speaks of t.
+// matches reports whether w is about t.
 func (w *update) matches(t *transmission) bool {
 	return w.wireID == t.wireID && (w.backend == 0 || w.backend == t.backend)
 }
 
-// again is what an arrival says of a transmission that is there already.
+// asUpdate is what a message says about its transmission when that is stored already.
 func (a *arrival) asUpdate() *update {
 	return &update{
 		wireID: a.wireID, event: "", backend: a.transmission.backend, month: a.month,

@@ -27,8 +27,7 @@ func broadcastShares(t *testing.T, db Ledger) {
 	}
 }
 
-// broadcastsWaiting: broadcasts that wait for their transport keep no later one
-// waiting.
+// broadcastsWaiting: broadcasts whose transport is away do not delay later ones.
 func broadcastsWaiting(t *testing.T, db Ledger) {
 	for range 101 {
 		create(t, db, store.Broadcast{Text: "x"}, recipients(1))
@@ -40,8 +39,8 @@ func broadcastsWaiting(t *testing.T, db Ledger) {
 	}
 }
 
-// broadcastFence: whose lease has ended lets go of nothing that is in another's
-// hands, and what he published counts all the same.
+// broadcastFence: a worker whose lease has ended does not change a batch that another has
+// claimed, but what it published counts.
 func broadcastFence(t *testing.T, db Ledger) {
 	made := create(t, db, store.Broadcast{Text: "x"}, recipients(2))
 	batch := dueNow(t, db)[0].ID
@@ -75,13 +74,13 @@ func broadcastFence(t *testing.T, db Ledger) {
 	}
 }
 
-// broadcastHalf: who failed while the rest of the batch was left is tried again
-// by the retry alone.
+// broadcastHalf: a transmission that failed while the rest of its batch was left is retried by
+// its retry alone.
 func broadcastHalf(t *testing.T, db Ledger) {
 	create(t, db, store.Broadcast{Text: "x", RetryAfter: time.Microsecond}, recipients(2))
 	first := dueNow(t, db)[0].ID
 	handovers := claim(t, db, first)
-	record(t, db, tapped(&handovers[0]))
+	record(t, db, published(&handovers[0]))
 	record(t, db, nacked(&handovers[0])...)
 	finish(t, db, first, handovers[:1], false)
 	var due []store.Batch
@@ -100,8 +99,8 @@ func broadcastHalf(t *testing.T, db Ledger) {
 	}
 }
 
-// broadcastRelease: a batch whose task was not published is due again at once,
-// unless somebody has it in hand.
+// broadcastRelease: a batch whose task was not published is due again at once, unless it is
+// claimed.
 func broadcastRelease(t *testing.T, db Ledger) {
 	create(t, db, store.Broadcast{Text: "x", BatchSize: 1}, recipients(2))
 	due := dueNow(t, db)

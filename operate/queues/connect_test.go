@@ -1,4 +1,4 @@
-package cli
+package queues
 
 import (
 	"errors"
@@ -9,14 +9,15 @@ import (
 	"time"
 
 	"switchboard/fleet"
+	"switchboard/operate"
 )
 
 func TestDialingWhatCannotBe(t *testing.T) {
 	for _, url := range []string{
 		"memory:", "amqp://user:sekret@host:port/", "amqp://user:sek ret@host/%", "http://user:sekret@host/", "user:sekret@host", "",
 	} {
-		b, err := dialBroker(t.Context(), url)
-		var wrong misuse
+		b, err := Connect(t.Context(), url)
+		var wrong operate.Misuse
 		if b != nil || !errors.As(err, &wrong) || strings.Contains(err.Error(), "sek") {
 			t.Errorf("%s: %v", url, err)
 		}

@@ -1,4 +1,4 @@
-package cli
+package send
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"switchboard/operate"
 )
 
 // sqlRows are what a SELECT on the record's own database yields, as it comes.
@@ -19,7 +21,7 @@ type sqlRows struct {
 }
 
 // openQuery asks in a transaction that can only read.
-func openQuery(ctx context.Context, url, query string) (_ *roll, err error) {
+func openQuery(ctx context.Context, url, query string) (_ *table, err error) {
 	q := new(sqlRows)
 	defer func() {
 		if err != nil {
@@ -33,7 +35,7 @@ func openQuery(ctx context.Context, url, query string) (_ *roll, err error) {
 		return nil, fmt.Errorf("opening the database for --sql: %w", err)
 	}
 	if q.rows, err = q.tx.QueryContext(ctx, query); err != nil {
-		return nil, misused(fmt.Errorf("--sql: %w", err))
+		return nil, operate.Misused(fmt.Errorf("--sql: %w", err))
 	}
 	columns, err := q.rows.Columns()
 	if err != nil {
@@ -43,7 +45,7 @@ func openQuery(ctx context.Context, url, query string) (_ *roll, err error) {
 	for i := range q.values {
 		q.into = append(q.into, &q.values[i])
 	}
-	return newRoll(columns, q, 0)
+	return newTable(columns, q)
 }
 
 func isSQLite(url string) bool { return strings.HasPrefix(url, "sqlite:") }
@@ -51,7 +53,7 @@ func isSQLite(url string) bool { return strings.HasPrefix(url, "sqlite:") }
 func openForReading(url string) (*sql.DB, error) {
 	switch {
 	case url == "":
-		return nil, misused(errors.New("no database: set DATABASE_URL or --database-url to postgres://… or sqlite:PATH"))
+		return nil, operate.Misused(errors.New("no database: set DATABASE_URL or --database-url to postgres://… or sqlite:PATH"))
 	case isSQLite(url):
 		return sql.Open("sqlite", "file:"+strings.TrimPrefix(url, "sqlite:")+"?mode=ro&_pragma=query_only(1)")
 	}
@@ -78,7 +80,7 @@ func (q *sqlRows) next(context.Context) ([]string, int, error) {
 
 func (q *sqlRows) read() int64 { return 0 }
 
-// close forgets the question; there is nothing to commit.
+// close rolls back; there is nothing to commit.
 func (q *sqlRows) close() {
 	if q.rows != nil {
 		_ = q.rows.Close()

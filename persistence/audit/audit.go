@@ -1,13 +1,11 @@
-// Package auditor proves conservation: it holds what the record says is under
-// way against what the queues can still hold, and says how much is missing.
+// Package audit compares the record with the queues, and says how many messages are missing.
 //
-// What has not moved for longer than a limit, and is not final, must be
-// somewhere: in a queue of its flow, in a worker's hand, in the ladder of
-// delays, among the dead maxDeadLetters, or the word that it is done waits to be
-// recorded. Where all of these together hold fewer bodies than the record has
-// messages, the rest is missing, however they are told apart. While traffic
-// flows the queues hold other bodies too, so that less is found then; nothing
-// is ever called missing that is there.
+// A message that is not final and has not changed for longer than a limit must be somewhere:
+// in a queue of its flow, in flight in a worker, in a delay queue, among the dead letters; or
+// it is done, and that is still to be recorded. When all of these hold fewer bodies than the
+// record has such messages, the rest is missing. While traffic flows the queues hold other
+// bodies as well, so that fewer are found missing; a message that is there is never called
+// missing.
 package audit
 
 import (
@@ -25,50 +23,48 @@ import (
 type Fleet struct {
 	Connectors   []string // of transports and of applications
 	RecordQueues []string // queues of what is still to be recorded
-	// InFlight is how many bodies a worker has in hand of a queue, at most: it
-	// counts where the broker does not tell (see Management). 500 is the least:
-	// no worker of ours takes more unless its file says so.
+	// InFlight is how many bodies of a queue a worker has in flight at most, at least 500. It
+	// counts where the broker does not tell (see Management).
 	InFlight int
-	// Silent says that there are applications which publish no receipts (Vumi's):
-	// an inbound message that none of the queues holds may have been handled.
+	// Silent: there are applications that publish no receipts (Vumi's), so an inbound message
+	// that is in no queue may have been handled.
 	Silent bool
 }
 
 const (
 	defaultInFlight = 500
-	// maxDeadLetters is how many dead maxDeadLetters of a queue are looked at.
+	// maxDeadLetters bounds how many dead letters of a queue are read.
 	maxDeadLetters = 10_000
 )
 
-// Auditor looks.
+// Auditor audits a fleet.
 type Auditor struct {
 	Record store.Finder
 	Broker broker.Admin
-	// Depths says how many bodies each queue holds, with those in workers'
-	// hands (see Management); nil where nobody tells.
+	// Depths returns how many bodies each queue holds, with those in flight (see Management).
+	// Nil asks the broker, which does not count these.
 	Depths func(ctx context.Context) (map[string]int64, error)
 	Fleet  Fleet
 	Limits store.AuditLimits
-	// Again is the time between the two looks of Audit. A Management's numbers
-	// are up to five seconds old, so it should be more.
+	// Again is the time between the two looks of Audit. A Management's numbers are up to five
+	// seconds old, so it should be more.
 	Again time.Duration
 }
 
-// Finding is what was found.
+// Finding is the result of an audit.
 type Finding struct {
 	*store.Audit
-	// Missing is how many of the stuck messages are nowhere.
+	// Missing is how many of the stuck messages are in no queue.
 	Missing int64 `json:"missing"`
-	// Lost names as many of the stuck as are missing, the oldest first. Where
-	// some of a transport's are missing and others wait in its queue, these
-	// may be the ones that wait.
+	// Lost are as many of the stuck messages as are missing, the oldest first. Where some of a
+	// transport's messages are missing and others wait in its queue, these may be the ones
+	// that wait.
 	Lost []store.Record `json:"lost,omitempty"`
-	// DeadLettered says in which dead maxDeadLetters stuck messages lie, by their IDs.
+	// DeadLettered is the dead-letter queue of each stuck message that is in one, by its ID.
 	DeadLettered map[string]string `json:"dead_lettered,omitempty"`
 }
 
-// Audit looks, and where something seems to be missing looks again: only what
-// is missing both times is.
+// Audit looks, and looks again when something is missing: only what is missing both times is.
 func (a *Auditor) Audit(ctx context.Context) (*Finding, error) {
 	began := time.Now()
 	first, err := a.Look(ctx)
@@ -79,7 +75,7 @@ func (a *Auditor) Audit(ctx context.Context) (*Finding, error) {
 		return nil, ctx.Err()
 	}
 	later := *a
-	later.Limits.Stuck += time.Since(began) // what has become stuck since is not asked about
+	later.Limits.Stuck += time.Since(began) // not those that became stuck since
 	second, err := later.Look(ctx)
 	if err != nil {
 		return nil, err
@@ -87,7 +83,7 @@ func (a *Auditor) Audit(ctx context.Context) (*Finding, error) {
 	return second.since(first), nil
 }
 
-// since takes back what was not missing before.
+// since removes what was not missing before.
 func (f *Finding) since(before *Finding) *Finding {
 	f.Missing = min(f.Missing, before.Missing)
 	if int64(len(f.Lost)) > f.Missing {
@@ -96,9 +92,9 @@ func (f *Finding) since(before *Finding) *Finding {
 	return f
 }
 
-// Look looks once. Where the record has anything stuck, it looks into the queues,
-// in the order in which messages pass them, so that what leaves one meanwhile is
-// seen behind it, and then into the record again.
+// Look looks once. When messages are stuck, it reads the queues in the order in which messages
+// pass them, so that one that moves on meanwhile is seen in a later queue, and then the record
+// again.
 func (a *Auditor) Look(ctx context.Context) (*Finding, error) {
 	audit, err := a.Record.Audit(ctx, a.Limits)
 	if err != nil || a.open(audit).total() == 0 {
@@ -137,7 +133,7 @@ func (w flow) queue() string {
 	return message.Key(w.backend, message.Outbound)
 }
 
-// unaccounted is how many stuck messages of each flow have not been found yet.
+// unaccounted is how many stuck messages of each flow were not found yet.
 type unaccounted map[flow]int64
 
 func (a *Auditor) open(audit *store.Audit) unaccounted {
@@ -160,7 +156,7 @@ func (u unaccounted) total() (n int64) {
 	return n
 }
 
-// take says that n of those that match may be in a place they share.
+// subtract accounts for n of the flows that match, whose bodies share a queue.
 func (u unaccounted) subtract(n int64, match func(flow) bool) {
 	for w, left := range u {
 		if match(w) {
@@ -170,7 +166,7 @@ func (u unaccounted) subtract(n int64, match func(flow) bool) {
 	}
 }
 
-// name chooses the oldest of each flow.
+// name returns the oldest of each flow.
 func (u unaccounted) name(f *Finding) (lost []store.Record) {
 	for _, r := range f.Stuck {
 		w := flow{r.Backend, r.Direction}

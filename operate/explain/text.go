@@ -2,18 +2,17 @@ package explain
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"switchboard/message"
 )
 
-// Print writes an answer for people.
-func (a Answer) Print(w io.Writer) {
-	p := printer{w}
+// Text is an answer for people, a line a step.
+func (a Answer) Text() string {
+	var p printer
 	if a.Refused != "" {
 		p.line(0, "refused by the sender's own middleware: %s", a.Refused)
-		return
+		return p.String()
 	}
 	p.line(0, "%s on %s", title(a.Message.Flow), a.Message.Connector)
 	p.changes(1, a.Sent)
@@ -26,6 +25,7 @@ func (a Answer) Print(w io.Writer) {
 		p.line(0, "\nAn event from %s about what it sent", event.Connector)
 		p.hop(0, event)
 	}
+	return p.String()
 }
 
 func title(flow message.Flow) string {
@@ -38,19 +38,19 @@ func title(flow message.Flow) string {
 	return "An event"
 }
 
-type printer struct{ w io.Writer }
+type printer struct{ strings.Builder }
 
-func (p printer) line(depth int, format string, args ...any) {
-	_, _ = fmt.Fprintf(p.w, strings.Repeat("  ", depth)+format+"\n", args...)
+func (p *printer) line(depth int, format string, args ...any) {
+	_, _ = fmt.Fprintf(p, strings.Repeat("  ", depth)+format+"\n", args...)
 }
 
-func (p printer) changes(depth int, changes []Change) {
+func (p *printer) changes(depth int, changes []Change) {
 	for _, c := range changes {
 		p.line(depth, "rewrites %s", c)
 	}
 }
 
-func (p printer) hop(depth int, h Hop) {
+func (p *printer) hop(depth int, h Hop) {
 	if len(h.Takers) == 0 {
 		p.line(depth, "→ %s.%s, which nobody of these files takes from", h.Connector, h.Flow)
 		return
@@ -63,14 +63,14 @@ func (p printer) hop(depth int, h Hop) {
 	}
 }
 
-func (p printer) taker(depth int, h Hop, t Taker) {
+func (p *printer) taker(depth int, h Hop, t Taker) {
 	p.line(depth, "→ %s %s (%s), %s, from %s.%s", t.Kind, t.Worker, t.Class, t.File, h.Connector, h.Flow)
 	p.changes(depth+1, t.Changes)
 	if t.Discarded != "" {
-		p.line(depth+1, "lets go of it on purpose: %s", t.Discarded)
+		p.line(depth+1, "drops it on purpose: %s", t.Discarded)
 	}
 	if t.Error != "" {
-		p.line(depth+1, "SETS IT ASIDE: %s", t.Error)
+		p.line(depth+1, "DEAD-LETTERS IT: %s", t.Error)
 	}
 	for _, r := range t.Routes {
 		p.line(depth+1, "%s", r.why())
@@ -84,7 +84,7 @@ func (r Route) why() string {
 	case "":
 		return "by its own decision"
 	case "switchboard_path":
-		return "by the stamp the message took along"
+		return "by the return path the message carries"
 	case "memory":
 		return "by what the dispatcher remembers of the message"
 	}

@@ -1,4 +1,4 @@
-package cli
+package send
 
 import (
 	"bufio"
@@ -9,17 +9,19 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"switchboard/operate"
 )
 
 // csvRows are the lines of a CSV file, each read by itself: a quote that is
 // never closed spoils its own line and not the rest of the file. So no field
 // may hold a line break.
 type csvRows struct {
-	in      *bufio.Scanner
-	comma   rune
-	line    int
-	bytes   int64
-	closeIn func()
+	in     *bufio.Scanner
+	comma  rune
+	line   int
+	bytes  int64
+	closer io.Closer
 }
 
 // maxCSVLine is the longest line that is read.
@@ -28,24 +30,24 @@ const maxCSVLine = 1 << 20
 // byteOrderMark is what spreadsheets put before UTF-8.
 const byteOrderMark = "\uFEFF"
 
-func openCSV(in io.Reader, size int64, closeIn func()) (*roll, error) {
-	c := &csvRows{in: bufio.NewScanner(in), closeIn: closeIn}
+func openCSV(in io.ReadCloser) (*table, error) {
+	c := &csvRows{in: bufio.NewScanner(in), closer: in}
 	c.in.Buffer(make([]byte, 64<<10), maxCSVLine)
 	if !c.scan() {
-		closeIn()
-		return nil, errors.Join(misused(errors.New("the list is empty; its first line must name the columns")), c.in.Err())
+		c.close()
+		return nil, errors.Join(operate.Misused(errors.New("the list is empty; its first line must name the columns")), c.in.Err())
 	}
 	header := strings.TrimPrefix(c.in.Text(), byteOrderMark)
 	c.comma = separator(header)
 	columns, err := c.split(header)
 	if err != nil {
-		closeIn()
-		return nil, misused(fmt.Errorf("reading the header: %w", err))
+		c.close()
+		return nil, operate.Misused(fmt.Errorf("reading the header: %w", err))
 	}
 	for i := range columns {
 		columns[i] = strings.TrimSpace(columns[i])
 	}
-	return newRoll(columns, c, size)
+	return newTable(columns, c)
 }
 
 // separator is the one the header has most of: spreadsheets of many countries
@@ -103,4 +105,4 @@ func (c *csvRows) split(line string) ([]string, error) {
 
 func (c *csvRows) read() int64 { return c.bytes }
 
-func (c *csvRows) close() { c.closeIn() }
+func (c *csvRows) close() { _ = c.closer.Close() }

@@ -187,7 +187,7 @@ func (c *changing) Audit(ctx context.Context, l store.AuditLimits) (*store.Audit
 	return report, err
 }
 
-// A dead of another message is no place for this one.
+// A dead letter of another message does not account for this one.
 func TestDeadLettersCountByName(t *testing.T) {
 	b := newBench(t)
 	for _, queue := range []string{"sms.outbound.dead", "sms.inbound.dead"} {
