@@ -45,23 +45,3 @@ func checkDigits(a pdu.Address, field string) error {
 	}
 	return nil
 }
-
-// sameEnd is how many digits at the end of two numbers make them the same: one
-// may have a country code, the other a trunk prefix.
-const sameEnd = 8
-
-// samePerson compares addresses as different ends of an SMSC spell them.
-func samePerson(a, b string) bool {
-	if a, b = bare(a), bare(b); a == b || len(a) < sameEnd || len(b) < sameEnd {
-		return a == b
-	}
-	return lastDigits(a) == lastDigits(b)
-}
-
-// lastDigits are what the spellings of one number have in common.
-func lastDigits(addr string) string {
-	addr = bare(addr)
-	return strings.ReplaceAll(addr[max(0, len(addr)-sameEnd):], "/", "_")
-}
-
-func bare(addr string) string { return strings.TrimLeft(addr, "+0 ") }

@@ -20,7 +20,7 @@ func (g *gate) answer(l *lane, sequence uint32, to answerTo, o outcome) (*ticket
 	defer func() { t.end(o) }() // also when this panics: somebody waits
 	if o.status == pdu.StatusOK && o.id != "" {
 		t.id = o.id
-		o.repeated = g.given(o.id, t.part)
+		o.repeated = g.given(t.part, o.id)
 	}
 	return t, o
 }

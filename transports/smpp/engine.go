@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"switchboard/smpp/receipt"
 	"switchboard/store"
 	"switchboard/transports"
+	"switchboard/transports/smpp/submissions"
 )
 
 // engine is one run of a transport.
@@ -26,16 +28,13 @@ type engine struct {
 	state   *store.Batcher
 	keys    keys
 
-	gate    *gate
-	joints  *joints
-	parser  receipt.Parser
-	codings smpp.Codings
-	ids     *ids
-	twins   *twins
-	echoes  atomic.Bool // the SMSC brings references back as they are
-	held    *heldReceipts
-	concat  *smpp.Assembler
-	copies  *copies
+	gate             *gate
+	concatReferences *concatReferences
+	parser           receipt.Parser
+	codings          smpp.Codings
+	submissions      *submissions.Store
+	concat           *smpp.Assembler
+	copies           *copies
 
 	up   atomic.Int32 // binds that are bound
 	kept int          // binds that are to be
@@ -45,8 +44,6 @@ type engine struct {
 	news     chan *message.Status
 	work     sync.WaitGroup // late answers being written down
 	sending  sync.RWMutex   // held for reading by each send, until what it leaves is written down
-
-	storeAway atomic.Int64 // when the log last told of a write that failed, UnixNano
 }
 
 func newEngine(t *Transport, line transports.Publisher) (*engine, error) {
@@ -60,18 +57,39 @@ func newEngine(t *Transport, line transports.Publisher) (*engine, error) {
 	}
 	e := &engine{
 		options: &t.Options, logger: t.logger, metrics: t.metrics, line: line, parser: parser, codings: codings,
-		keys: newKeys(&t.Options), ids: &ids{submit: t.SubmitIDFormat, receipt: t.ReceiptIDFormat},
+		keys: newKeys(&t.Options),
 		news: make(chan *message.Status, maxNews),
 	}
-	e.gate = newGate(t.metrics, e.rateNews, e.given)
-	e.gate.version.Store(uint32(t.InterfaceVersion))
-	e.joints = newJoints()
-	e.held = newHeldReceipts()
-	e.twins = newTwins()
-	e.copies = newCopies()
 	e.state = store.NewBatcher(t.state, store.BatchSettings{})
+	e.gate = newGate(t.metrics, e.rateNews, func(p submissions.Part, id string) bool { return e.submissions.Given(p, id) })
+	e.gate.version.Store(uint32(t.InterfaceVersion))
+	e.concatReferences = newConcatReferences()
+	e.submissions = submissions.New(e.submissionSettings())
+	e.copies = newCopies()
 	e.concat = newConcat(e)
 	return e, nil
+}
+
+// keys are the names under which things are stored.
+type keys struct{ prefix string }
+
+func newKeys(o *Options) keys {
+	return keys{"smpp/" + cmp.Or(o.SplitBindPrefix, o.TransportName) + "/"}
+}
+
+func (e *engine) submissionSettings() submissions.Settings {
+	o := e.options
+	s := submissions.Settings{
+		State: e.state, Prefix: e.keys.prefix, Logger: e.logger, Stopped: e.gate.done,
+		CountReceipt: e.metrics.receipt, ProtocolError: e.metrics.protocolError, Guard: e.guard,
+		DetectIDFormat: o.SubmitIDFormat.auto(), SubmitFormat: o.SubmitIDFormat.format(), ReceiptFormat: o.ReceiptIDFormat.format(),
+		OutcomeTTL: o.SubmitSMExpiry.Std(), IDTTL: o.ThirdPartyIDExpiry.Std(), FinalTTL: o.FinalDRThirdPartyIDExpiry.Std(),
+		HeldTTL: o.HeldReceiptExpiry.Std(), QueryAfter: o.QueryAfter.Std(),
+	}
+	if !o.DisableDeliveryReport {
+		s.Publish = e.line.Event
+	}
+	return s
 }
 
 // run keeps every bind until ctx ends and all are unbound.
@@ -88,7 +106,7 @@ func (e *engine) run(ctx context.Context) error {
 	e.kept = len(binders)
 	helpers.Go(func() { e.publishNews(background) })
 	helpers.Go(func() { e.housekeep(background, e.showRates) })
-	helpers.Go(func() { e.housekeep(background, func(ctx context.Context) { e.held.sweep(ctx, e) }) })
+	helpers.Go(func() { e.housekeep(background, func(ctx context.Context) { e.submissions.Sweep(ctx, time.Now()) }) })
 	helpers.Go(func() {
 		if err := e.concat.Load(background); err != nil && !errors.Is(err, context.Canceled) {
 			e.logger.Warn("finding unfinished messages failed; their parts may go unreported", "error", err)
@@ -96,7 +114,7 @@ func (e *engine) run(ctx context.Context) error {
 		e.housekeep(background, func(ctx context.Context) { e.concat.Sweep(ctx, time.Now()) })
 	})
 	if e.options.QueryAfter > 0 && e.options.BindMode.sends() {
-		helpers.Go(func() { e.inquire(background) })
+		helpers.Go(func() { e.queryLoop(background) })
 	}
 	for _, b := range binders {
 		binds.Go(func() { b.keep(ctx) })

@@ -2,18 +2,19 @@ package smpp
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"switchboard/transports/smpp/submissions"
 )
 
 // gate gives submits, in the order they came, to whichever bind may take one.
 type gate struct {
 	metrics *metrics
 	news    func(l *lane, throttled bool) // called without the lock, of a change
-	given   func(id string, p part) (repeated bool)
+	given   func(p submissions.Part, id string) (repeated bool)
 
 	mu     sync.Mutex
 	urgent queue // those that were throttled come before all others
@@ -28,7 +29,7 @@ type gate struct {
 	refers  atomic.Bool   // some may get user_message_reference
 }
 
-func newGate(m *metrics, news func(*lane, bool), given func(string, part) bool) *gate {
+func newGate(m *metrics, news func(*lane, bool), given func(submissions.Part, string) bool) *gate {
 	g := &gate{metrics: m, news: news, given: given, done: make(chan struct{})}
 	g.timer = time.AfterFunc(time.Hour, g.wake)
 	g.timer.Stop()
@@ -90,7 +91,7 @@ func (g *gate) await(ctx context.Context, t *ticket) (outcome, error) {
 }
 
 // errStopped leaves the message where it was.
-var errStopped = fmt.Errorf("the transport has stopped: %w", context.Canceled)
+var errStopped = submissions.ErrStopped
 
 // withdraw takes back a ticket that waits; false when it is written already.
 func (g *gate) withdraw(t *ticket) bool {

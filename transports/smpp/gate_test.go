@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"switchboard/smpp/pdu"
+	"switchboard/transports/smpp/submissions"
 	"switchboard/worker"
 )
 
@@ -81,7 +82,7 @@ func TestOverdueIsLateAtOnce(t *testing.T) {
 
 // Whatever goes wrong with an answer, its submit ends.
 func TestAnswerThatPanics(t *testing.T) {
-	g := newGate(nil, func(*lane, bool) {}, func(string, part) bool { panic("what an id") })
+	g := newGate(nil, func(*lane, bool) {}, func(submissions.Part, string) bool { panic("what an id") })
 	defer g.close()
 	l := &lane{window: 1, pending: map[uint32]*ticket{}}
 	g.addLane(l)

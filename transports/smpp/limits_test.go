@@ -84,7 +84,7 @@ func TestWrongSequenceNumbers(t *testing.T) {
 	if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) || !strings.Contains(err.Error(), "unknown") {
 		t.Errorf("Send = %v, want that it is unknown", err)
 	}
-	if n := b.metric("switchboard_smpp_oddities_total", "what", "answer to nothing"); n != 1 {
+	if n := b.metric("switchboard_smpp_protocol_errors_total", "what", "answer to nothing"); n != 1 {
 		t.Errorf("%v answers to nothing, want one", n)
 	}
 	b.smsc.SetBehaviour(simulator.Behaviour{})

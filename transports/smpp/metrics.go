@@ -12,20 +12,20 @@ import (
 // metrics are those of one transport; several in a process share the
 // collectors and differ by the label transport. A nil *metrics counts nothing.
 type metrics struct {
-	transport  string
-	bounds     *prometheus.GaugeVec
-	refusals   *prometheus.CounterVec
-	windows    *prometheus.GaugeVec
-	inUse      *prometheus.GaugeVec
-	submits    *prometheus.CounterVec
-	roundTrips *prometheus.HistogramVec
-	delivers   *prometheus.CounterVec
-	kinds      *prometheus.CounterVec
-	receipts   *prometheus.CounterVec
-	rate       *prometheus.GaugeVec
-	unknowns   *prometheus.CounterVec
-	oddities   *prometheus.CounterVec
-	queries    *prometheus.CounterVec
+	transport      string
+	bounds         *prometheus.GaugeVec
+	refusals       *prometheus.CounterVec
+	windows        *prometheus.GaugeVec
+	inUse          *prometheus.GaugeVec
+	submits        *prometheus.CounterVec
+	roundTrips     *prometheus.HistogramVec
+	delivers       *prometheus.CounterVec
+	kinds          *prometheus.CounterVec
+	receipts       *prometheus.CounterVec
+	rate           *prometheus.GaugeVec
+	unknowns       *prometheus.CounterVec
+	protocolErrors *prometheus.CounterVec
+	queries        *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, transport string) (*metrics, error) {
@@ -40,19 +40,19 @@ func newMetrics(reg prometheus.Registerer, transport string) (*metrics, error) {
 		return shared(reg, &errs, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "switchboard_smpp_" + name, Help: help}, labels))
 	}
 	m := &metrics{
-		transport: transport,
-		bounds:    gauge("bound", "Whether a bind is up: 1 or 0.", "transport", "bind"),
-		refusals:  counter("bind_refused_total", "Binds the SMSC refused, by command_status.", "transport", "bind", "status"),
-		windows:   gauge("window", "Submits that may be unanswered at once.", "transport", "bind"),
-		inUse:     gauge("window_in_use", "Submits that are unanswered.", "transport", "bind"),
-		submits:   counter("submits_total", "Answers to submit_sm, by command_status.", "transport", "bind", "status"),
-		delivers:  counter("delivers_total", "Answers to deliver_sm and data_sm, by command_status.", "transport", "bind", "status"),
-		kinds:     counter("delivered_total", "What deliver_sm and data_sm brought: message or receipt.", "transport", "kind"),
-		receipts:  counter("receipts_total", "Delivery receipts: matched, held, unmatched, repeated or unreadable.", "transport", "outcome"),
-		rate:      gauge("rate", "Submits per second: configured (mt_tps), learned from throttling, and actual; 0 is no bound.", "transport", "bind", "kind"),
-		unknowns:  counter("unknown_total", "Submits that were never answered in time.", "transport"),
-		queries:   counter("queries_total", "What query_sm told: final, pending, refused, unanswered, or that the question was postponed.", "transport", "outcome"),
-		oddities:  counter("oddities_total", "What the SMSC sent and should not have.", "transport", "what"),
+		transport:      transport,
+		bounds:         gauge("bound", "Whether a bind is up: 1 or 0.", "transport", "bind"),
+		refusals:       counter("bind_refused_total", "Binds the SMSC refused, by command_status.", "transport", "bind", "status"),
+		windows:        gauge("window", "Submits that may be unanswered at once.", "transport", "bind"),
+		inUse:          gauge("window_in_use", "Submits that are unanswered.", "transport", "bind"),
+		submits:        counter("submits_total", "Answers to submit_sm, by command_status.", "transport", "bind", "status"),
+		delivers:       counter("delivers_total", "Answers to deliver_sm and data_sm, by command_status.", "transport", "bind", "status"),
+		kinds:          counter("delivered_total", "What deliver_sm and data_sm brought: message or receipt.", "transport", "kind"),
+		receipts:       counter("receipts_total", "Delivery receipts: matched, held, unmatched, repeated or unreadable.", "transport", "outcome"),
+		rate:           gauge("rate", "Submits per second: configured (mt_tps), learned from throttling, and actual; 0 is no bound.", "transport", "bind", "kind"),
+		unknowns:       counter("unknown_total", "Submits that were never answered in time.", "transport"),
+		queries:        counter("queries_total", "What query_sm told: final, pending, refused, unanswered, or that the question was postponed.", "transport", "outcome"),
+		protocolErrors: counter("protocol_errors_total", "What the SMSC sent and should not have.", "transport", "what"),
 	}
 	m.roundTrips = shared(reg, &errs, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "switchboard_smpp_submit_seconds", Help: "Time from submit_sm to its answer.",
@@ -166,9 +166,9 @@ func (m *metrics) unknown() {
 	}
 }
 
-func (m *metrics) oddity(what string) {
+func (m *metrics) protocolError(what string) {
 	if m != nil {
-		m.oddities.WithLabelValues(m.transport, what).Inc()
+		m.protocolErrors.WithLabelValues(m.transport, what).Inc()
 	}
 }
 

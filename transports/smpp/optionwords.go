@@ -98,12 +98,10 @@ func (f *idFormat) UnmarshalText(text []byte) error {
 
 func (f idFormat) auto() bool { return f == formatAuto }
 
-func (f idFormat) normal(id string) string {
-	if f.auto() {
-		return receipt.Verbatim.Normal(id)
-	}
+// format is Verbatim for auto.
+func (f idFormat) format() receipt.IDFormat {
 	format, _ := receipt.ParseIDFormat(string(f)) // checked
-	return format.Normal(id)
+	return format
 }
 
 func word[T ~string](text []byte, into *T, words ...T) error {

@@ -1,45 +1,28 @@
 package smpp
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"sync/atomic"
 
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
+	"switchboard/transports/smpp/submissions"
 )
-
-// submitted is what is kept of a message for its receipts.
-type submitted struct {
-	id, to, from string
-	routing      string // routing_metadata, as JSON
-	total        int
-	reference    uint16      // ours, of the first segment; 0 is none
-	joint        uint16      // what marks several segments as those of one text
-	expected     bool        // a last receipt is expected
-	attempt      int         // a broadcast's; 0 is none
-	again        atomic.Bool // a part was, or may have been, submitted more than once
-}
-
-// part is one segment of a message.
-type part struct {
-	*submitted
-	n int // from 1
-}
 
 // plan is a message as it goes out: one encoded submit_sm a segment.
 type plan struct {
-	*submitted
+	*submissions.Message
 	frames [][]byte
 }
 
-// plan encodes a message, of which joint marks the segments where there are
-// several. Each error is the message's own fault.
-func (e *engine) plan(m *message.Message, joint uint16) (*plan, error) {
+// plan encodes a message, of which concatReference marks the segments where there
+// are several. Each error is the message's own fault.
+func (e *engine) plan(m *message.Message, concatReference uint16) (*plan, error) {
 	w, ignored, err := smpp.ReadMetadata(m.TransportMetadata.String())
 	if err != nil {
 		return nil, err
@@ -51,23 +34,23 @@ func (e *engine) plan(m *message.Message, joint uint16) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := e.write(m, &w, joint)
+	text, err := e.write(m, &w, concatReference)
 	if err != nil {
 		return nil, err
 	}
 	if base.DataCoding, err = e.dataCoding(text.Coding, &w); err != nil {
 		return nil, err
 	}
-	p := &plan{submitted: &submitted{
-		id: m.ID, to: m.To, from: m.From, routing: m.RoutingMetadata.String(), total: len(text.Segments),
-		reference: e.reference(m.ID, &base), attempt: store.Attempt(m),
-		expected: w.RegisteredDelivery == nil || base.RegisteredDelivery&pdu.ReceiptSuccess == pdu.ReceiptFinal,
+	p := &plan{Message: &submissions.Message{
+		ID: m.ID, To: m.To, From: m.From, Routing: json.RawMessage(m.RoutingMetadata.String()), Parts: len(text.Segments),
+		Reference: e.reference(m.ID, &base), Attempt: store.Attempt(m),
+		NoReceipt: w.RegisteredDelivery != nil && base.RegisteredDelivery&pdu.ReceiptSuccess != pdu.ReceiptFinal,
 	}}
-	if p.total > 1 {
-		p.joint = joint
+	if p.Parts > 1 {
+		p.ConcatReference = concatReference
 	}
 	for i := range text.Segments {
-		frame, err := segment(base, &text, i, part{p.submitted, i + 1}.reference(), e.hasParameters())
+		frame, err := segment(base, &text, i, submissions.Part{Message: p.Message, N: i + 1}.Reference(), e.hasParameters())
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +127,7 @@ func ussdParameters(m *message.Message, w *smpp.Metadata) pdu.TLVs {
 func (e *engine) hasParameters() bool { return e.gate.version.Load() >= uint32(pdu.Version34) }
 
 // write turns the content, or the data in its place, into segments.
-func (e *engine) write(m *message.Message, w *smpp.Metadata, joint uint16) (gsm.Message, error) {
+func (e *engine) write(m *message.Message, w *smpp.Metadata, concatReference uint16) (gsm.Message, error) {
 	o := e.options
 	splitter := gsm.Splitter{
 		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(e.gate.version.Load())),
@@ -156,12 +139,12 @@ func (e *engine) write(m *message.Message, w *smpp.Metadata, joint uint16) (gsm.
 		if w.UDHI { // it is cut already
 			splitter.Method = gsm.Payload
 		}
-		return splitter.Data(w.Payload, joint)
+		return splitter.Data(w.Payload, concatReference)
 	}
 	if w.DataCoding != nil {
 		splitter.Codings = []gsm.Coding{gsm.FromDataCoding(*w.DataCoding)}
 	}
-	text, err := splitter.Text(m.Content, joint)
+	text, err := splitter.Text(m.Content, concatReference)
 	if err != nil {
 		return text, fmt.Errorf("encoding the content: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"switchboard/transports/smpp/submissions"
 )
 
 // trip is how long a submit is on its way to the SMSC, and its answer on its way
@@ -14,7 +16,7 @@ type trip struct{ there, back time.Duration }
 // arriving lets a gate write n submits through a bind of mt_tps limit, and
 // says when each arrived.
 func arriving(t *testing.T, limit, n int, trips func(i int) trip) (list []time.Time) {
-	g := newGate(nil, func(*lane, bool) {}, func(string, part) bool { return false })
+	g := newGate(nil, func(*lane, bool) {}, func(submissions.Part, string) bool { return false })
 	defer g.close()
 	k := &link{wake: make(chan struct{}, 1)}
 	l := &lane{window: n, pending: map[uint32]*ticket{}, pace: pacer{limit: limit}}

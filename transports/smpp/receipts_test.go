@@ -2,7 +2,6 @@ package smpp
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/store"
+	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 )
 
@@ -193,11 +193,7 @@ func TestReceiptForUnansweredSubmit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, w := range e.held.due(time.Now().Add(2 * heldLook)) {
-		if settled, err := e.retryHeld(t.Context(), key, w, heldPatience); !settled || err != nil {
-			t.Fatalf("retrying a held receipt: %t, %v", settled, err)
-		}
-	}
+	e.submissions.Sweep(t.Context(), time.Now().Add(heldPatience))
 	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.TransportMetadata.Text("smpp_matched_by") != "address" {
 		t.Errorf("event = %s", e.Encode())
 	}
@@ -205,6 +201,9 @@ func TestReceiptForUnansweredSubmit(t *testing.T) {
 		t.Errorf("SendAgain = %q, %v; want the id of the receipt", id, err)
 	}
 }
+
+// heldPatience is how long a held receipt waits for its id alone.
+const heldPatience = 10 * time.Second
 
 // A receipt whose holder has died is found by the message it is about, part by
 // part.
@@ -215,20 +214,14 @@ func TestReceiptsHeldByADeadProcess(t *testing.T) {
 	if _, err := b.Send(within(t), m); err == nil {
 		t.Fatal("Send succeeded without an answer")
 	}
-	e, err := b.running(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, r := range b.smsc.Submitted() {
+	for _, r := range b.smsc.Submitted() {
 		b.receipt(r, "DELIVRD")
-		e.held.drop(e.keys.held(r.MessageID)) // as death does
-		b.age(e.keys.held(r.MessageID))
-		long := fmt.Sprintf("?%d", time.Now().Add(-2*heldPatience).Unix())
-		if err := b.state.Set(t.Context(), store.Entry{Key: e.keys.part(&submitted{id: m.ID}, i+1), Value: long, TTL: time.Hour}); err != nil {
-			t.Fatal(err)
-		}
+		b.age("smpp/smpp_transport/held/" + r.MessageID)
 	}
-	if _, err := b.SendAgain(within(t), m); err != nil {
+	b.stop()
+	next := connected(t, b.smsc.Addr(), b.state, nil)
+	transporttest.Start(t, next, b.line)
+	if _, err := next.SendAgain(within(t), m); err != nil {
 		t.Errorf("SendAgain says %v", err)
 	}
 	if event := b.line.NextEvent(t); event.MessageID != m.ID || event.DeliveryStatus != message.Delivered {
@@ -236,45 +229,17 @@ func TestReceiptsHeldByADeadProcess(t *testing.T) {
 	}
 }
 
-// age makes a held receipt older than the patience with it.
+// age makes a held receipt older than the heldPatience with it.
 func (b *bundle) age(key string) {
 	b.Helper()
 	found, err := b.state.Get(b.Context(), key)
-	var h heldReceipt
-	if err != nil || json.Unmarshal([]byte(found[key]), &h) != nil {
+	var r submissions.Receipt
+	if err != nil || json.Unmarshal([]byte(found[key]), &r) != nil {
 		b.Fatalf("%s is %q: %v", key, found[key], err)
 	}
-	h.Held = h.Held.Add(-heldPatience)
-	text, _ := json.Marshal(h)
+	r.Held = r.Held.Add(-heldPatience)
+	text, _ := json.Marshal(r)
 	if err := b.state.Set(b.Context(), store.Entry{Key: key, Value: string(text), TTL: time.Hour}); err != nil {
 		b.Fatal(err)
-	}
-}
-
-// Ids that differ by case or leading zeros alone are two where they are said to
-// be exact.
-func TestExactIDs(t *testing.T) {
-	tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) { o.SubmitIDFormat, o.ReceiptIDFormat = formatExact, formatExact })
-	line := transporttest.NewLine()
-	transporttest.Start(t, tr, line)
-	e, err := tr.running(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ids := []string{"aB1", "Ab1", "0Ab1"}
-	for _, id := range ids {
-		p := part{&submitted{id: "message " + id, to: "27831234567", total: 1}, 1}
-		if err := e.rememberIDs(within(t), p.submitted, p.only(id), false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, id := range ids {
-		h := heldReceipt{ID: id, Status: "delivered", Raw: "DELIVRD", From: "27831234567"}
-		if err := e.takeReceipt(within(t), h); err != nil {
-			t.Fatal(err)
-		}
-		if event := line.NextEvent(t); event.MessageID != "message "+id {
-			t.Errorf("the receipt of %s is for %s", id, event.MessageID)
-		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"switchboard/options"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports/smpp/submissions"
 )
 
 func references(t *testing.T, m *message.Message, opts ...func(*Transport)) (list []int) {
@@ -54,18 +55,6 @@ func TestUserMessageReference(t *testing.T) {
 	wish(own, "user_message_reference", 1<<16)
 	if _, err := planned(t, own); err == nil {
 		t.Error("a reference of 17 bits is taken")
-	}
-}
-
-func TestReferencesOfParts(t *testing.T) {
-	for base := range 1 << 16 {
-		p := part{&submitted{reference: uint16(base), total: 255}, 255}
-		if r := p.reference(); (r == 0) != (base == 0) {
-			t.Fatalf("part 255 of reference %d has %d", base, r)
-		}
-		if again := p.known().submitted().reference; int(again) != base {
-			t.Fatalf("reference %d comes back as %d", base, again)
-		}
 	}
 }
 
@@ -131,21 +120,22 @@ func TestReferenceBeforePeople(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := heldReceipt{ID: "9", Status: "delivered", Raw: "DELIVRD", From: second.To, To: second.From, Ref: 1}
+	stranger := submissions.Receipt{ID: "9", Status: "delivered", Raw: "DELIVRD", From: second.To, To: second.From, Reference: 1}
 	for _, of := range []*message.Message{first, second} {
-		if referenceOf(of.ID) == stranger.Ref {
-			stranger.Ref++
+		if referenceOf(of.ID) == stranger.Reference {
+			stranger.Reference++
 		}
 	}
-	if m, err := e.adopt(t.Context(), stranger); m != nil || err != nil {
-		t.Errorf("a stranger's receipt is taken for %+v, %v", m, err)
+	if err := e.takeReceipt(t.Context(), stranger); err != nil {
+		t.Fatal(err)
 	}
+	e.submissions.Sweep(t.Context(), time.Now().Add(heldPatience)) // it matches nothing: the next event is another's
 	for i, m := range []*message.Message{first, second} {
 		p, err := e.plan(m, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := heldReceipt{ID: fmt.Sprint(100 + i), Status: "delivered", Raw: "DELIVRD", From: m.To, To: "SHORTCODE", Ref: p.reference}
+		h := submissions.Receipt{ID: fmt.Sprint(100 + i), Status: "delivered", Raw: "DELIVRD", From: m.To, To: "SHORTCODE", Reference: p.Reference}
 		if err := e.takeReceipt(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}

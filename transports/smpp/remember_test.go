@@ -3,6 +3,7 @@ package smpp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,7 +74,7 @@ func (b *bundle) keptOf(m *message.Message, total int) (n int) {
 	b.Helper()
 	var list []string
 	for i := range total {
-		list = append(list, newKeys(&b.Options).part(&submitted{id: m.ID}, i+1))
+		list = append(list, fmt.Sprintf("smpp/smpp_transport/part/%s/%d", m.ID, i+1))
 	}
 	found, err := b.state.Get(b.Context(), list...)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/smpp/simulator"
+	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 )
 
@@ -31,34 +32,6 @@ func TestAmbiguousIDsFindTheRightPerson(t *testing.T) {
 				t.Errorf("%d messages were reported, want each of 300", len(reported))
 			}
 		})
-	}
-}
-
-// Whoever says it, and in whatever words, one end is one event; another status,
-// part's notification or attempt is another.
-func TestEventIDs(t *testing.T) {
-	one := match{known: known{Message: "m"}, key: "id/1"}
-	first, second := one, one
-	first.Total, first.N, second.Total, second.N, second.key = 2, 1, 2, 2, "id/2"
-	delivered, worded := heldReceipt{Raw: "DELIVRD"}, heldReceipt{Raw: "DELIVERED"}
-	if eventID(one, delivered, "delivered") != eventID(one, worded, "delivered") {
-		t.Error("a receipt and the answer to a query make two events")
-	}
-	if eventID(first, delivered, "delivered") != eventID(second, delivered, "delivered") {
-		t.Error("the last receipts of two parts make two events")
-	}
-	again := second
-	again.Attempt = 2
-	seen := map[string]string{}
-	for name, id := range map[string]string{
-		"delivered": eventID(second, delivered, "delivered"), "failed": eventID(second, delivered, "failed"),
-		"pending": eventID(second, delivered, "pending"), "pending of the other part": eventID(first, delivered, "pending"),
-		"pending in other words": eventID(second, worded, "pending"), "another attempt": eventID(again, delivered, "delivered"),
-	} {
-		if other, there := seen[id]; there {
-			t.Errorf("%s and %s are one event", name, other)
-		}
-		seen[id] = name
 	}
 }
 
@@ -87,7 +60,7 @@ func TestReplicasReportAlike(t *testing.T) {
 	for i, e := range engines {
 		for j := range v.Submitted() {
 			r := v.Submitted()[(i+j)%2]
-			h := heldReceipt{ID: r.MessageID, Status: "delivered", Raw: "DELIVRD", From: m.To, To: m.From}
+			h := submissions.Receipt{ID: r.MessageID, Status: "delivered", Raw: "DELIVRD", From: m.To, To: m.From}
 			group.Go(func() {
 				if err := e.takeReceipt(t.Context(), h); err != nil {
 					t.Error(err)

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"switchboard/message"
-	"switchboard/store"
+	"switchboard/transports/smpp/submissions"
 )
 
 // sending is one try at a message.
@@ -15,7 +16,7 @@ type sending struct {
 	*engine
 	*plan
 	tickets  []*ticket // nil where the SMSC has the part already
-	parts    []fate
+	parts    []submissions.Outcome
 	left     int          // tickets that are not settled
 	leaving  bool         // no more time
 	outcomes chan outcome // the tickets'
@@ -24,20 +25,10 @@ type sending struct {
 	over     sync.WaitGroup // until what is to be remembered is
 }
 
-// fate is what became of a part so far.
-type fate struct {
-	accepted bool
-	id       string // the SMSC's, where accepted
-	noted    bool   // that it is, is written down already
-	unknown  bool
-	refused  error
-	joint    uint16 // what the part was marked by, in an earlier try
-}
-
 // send submits the parts of a message that the SMSC does not have; known are
 // those it has, nil when the message was never in hand before.
-func (e *engine) send(ctx context.Context, m *message.Message, known []fate) (providerID string, err error) {
-	p, err := e.plan(m, e.joint(m, known))
+func (e *engine) send(ctx context.Context, m *message.Message, known []submissions.Outcome) (providerID string, err error) {
+	p, err := e.plan(m, e.concatReference(m, known))
 	if err != nil {
 		return "", message.Permanent(err)
 	}
@@ -48,41 +39,41 @@ func (e *engine) send(ctx context.Context, m *message.Message, known []fate) (pr
 	defer s.over.Done()
 	s.submit()
 	s.settleAll(ctx)
-	if err := s.writeDown(ctx); err != nil {
+	if err := s.record(ctx); err != nil {
 		return "", err
 	}
-	return s.parts[0].id, nil
+	return s.parts[0].ID, nil
 }
 
-// joint is what the parts of a message's text are marked by: as those that the
-// SMSC has already, or may have.
-func (e *engine) joint(m *message.Message, known []fate) uint16 {
-	for _, f := range known {
-		if f.joint != 0 {
-			return f.joint
+// concatReference marks the parts of a message's text: as it marked those that
+// the SMSC has already, or may have.
+func (e *engine) concatReference(m *message.Message, known []submissions.Outcome) uint16 {
+	for _, o := range known {
+		if o.ConcatReference != 0 {
+			return o.ConcatReference
 		}
 	}
-	return e.joints.next(m.To)
+	return e.concatReferences.next(m.To)
 }
 
-func (e *engine) newSending(p *plan, known []fate) *sending {
+func (e *engine) newSending(p *plan, known []submissions.Outcome) *sending {
 	s := &sending{
-		engine: e, plan: p, tickets: make([]*ticket, p.total), parts: make([]fate, p.total),
-		outcomes: make(chan outcome, p.total),
+		engine: e, plan: p, tickets: make([]*ticket, p.Parts), parts: make([]submissions.Outcome, p.Parts),
+		outcomes: make(chan outcome, p.Parts),
 	}
 	copy(s.parts, known)
-	s.again.Store(known != nil) // the SMSC may have what it refused, and what a process submitted that died
+	s.Resubmitted = known != nil // the SMSC may have what it refused, and what a process submitted that died
 	s.over.Add(1)
 	return s
 }
 
 func (s *sending) submit() {
 	for i, frame := range s.frames {
-		if s.parts[i].accepted {
+		if s.parts[i].Accepted {
 			continue
 		}
-		p := part{s.submitted, i + 1}
-		s.tickets[i] = &ticket{frame: frame, part: p, ours: p.reference() != 0, outcome: s.outcomes, sending: s}
+		p := submissions.Part{Message: s.Message, N: i + 1}
+		s.tickets[i] = &ticket{frame: frame, part: p, ours: p.Reference() != 0, outcome: s.outcomes, sending: s}
 		s.left++
 		s.gate.submit(s.tickets[i], false)
 	}
@@ -122,13 +113,13 @@ func (s *sending) done(t *ticket) {
 	s.left--
 }
 
-// fail takes down why the message is not sent.
-func (s *sending) fail(p part, err error) {
+// fail records why the message is not sent.
+func (s *sending) fail(p submissions.Part, err error) {
 	if s.failure != nil {
 		return
 	}
-	if s.failure = err; s.total > 1 {
-		s.failure = fmt.Errorf("segment %d of %d: %w", p.n, s.total, err)
+	if s.failure = err; s.Parts > 1 {
+		s.failure = fmt.Errorf("segment %d of %d: %w", p.N, s.Parts, err)
 	}
 }
 
@@ -145,7 +136,7 @@ func (s *sending) withdraw() {
 // again must not submit it as if it were new.
 func (s *sending) leave(ctx context.Context, cause error) {
 	s.leaving = true
-	var unknown, waiting part
+	var unknown, waiting submissions.Part
 	for _, t := range s.tickets {
 		if t == nil || t.settled {
 			continue
@@ -160,12 +151,12 @@ func (s *sending) leave(ctx context.Context, cause error) {
 			continue
 		}
 		s.metrics.unknown()
-		s.parts[t.part.n-1].unknown, unknown = true, t.part
+		s.parts[t.part.N-1].Unanswered, unknown = time.Now(), t.part
 	}
 	switch {
-	case unknown.submitted != nil:
+	case unknown.Message != nil:
 		s.fail(unknown, fmt.Errorf("%w: there was no time to wait for the answer", errUnknown))
-	case waiting.submitted != nil:
+	case waiting.Message != nil:
 		s.fail(waiting, cause)
 	}
 	for s.left > 0 { // their answers are here
@@ -173,10 +164,10 @@ func (s *sending) leave(ctx context.Context, cause error) {
 	}
 }
 
-// fresh are the parts that were submitted in this try: of the others the last
-// word may have been said.
-func (s *sending) fresh() []fate {
-	parts := make([]fate, s.total)
+// fresh are the parts that were submitted in this try: the others may
+// have had their final receipt.
+func (s *sending) fresh() []submissions.Outcome {
+	parts := make([]submissions.Outcome, s.Parts)
 	for i, t := range s.tickets {
 		if t != nil {
 			parts[i] = s.parts[i]
@@ -185,48 +176,37 @@ func (s *sending) fresh() []fate {
 	return parts
 }
 
-// note writes down that the SMSC has one of several parts, and its id: the
-// others may take long, and who takes the message up again, and the part's
-// receipt, must find it.
-func (s *sending) note(ctx context.Context, p part) {
-	if s.total == 1 {
+// note records that the SMSC has one of several parts.
+func (s *sending) note(ctx context.Context, p submissions.Part) {
+	if s.Parts == 1 {
 		return
 	}
-	f := &s.parts[p.n-1]
-	entries := []store.Entry{s.acceptedEntry(p, f.id)}
-	m := s.match(p, f.id)
-	named := f.id != "" && !s.twins.are(m.key) && !s.twins.worthless(m.key)
-	if named {
-		entries = append(entries, s.idEntry(m))
-	}
+	o := &s.parts[p.N-1]
 	s.noting.Add(1)
-	written := func(err error) {
-		f.noted = named && err == nil
+	s.submissions.Note(ctx, submissions.Part{Message: s.Message, N: p.N}, o.ID, func(noted bool) {
+		o.Noted = noted
 		s.noting.Done()
-	}
-	if s.state.SetAsync(context.WithoutCancel(ctx), written, entries...) != nil {
-		s.noting.Done()
-	}
+	})
 }
 
-// writeDown remembers the ids of accepted parts, for their receipts, and what a
+// record remembers the ids of accepted parts, for their receipts, and what a
 // further try must know. It returns the message's outcome.
-func (s *sending) writeDown(ctx context.Context) error {
+func (s *sending) record(ctx context.Context) error {
 	s.noting.Wait()
 	failure, dead := s.failure, message.IsPermanent(s.failure)
 	ctx = context.WithoutCancel(ctx) // what the SMSC has must be remembered also when there is no time
-	if err := s.rememberIDs(ctx, s.submitted, s.fresh(), dead); err != nil {
+	if err := s.submissions.Accepted(ctx, s.Message, s.fresh(), dead); err != nil {
 		return err
 	}
-	switch {
-	case failure == nil || dead:
+	unknown := errors.Is(failure, errUnknown)
+	if failure == nil || dead || !unknown && s.Parts == 1 {
 		return failure
-	case errors.Is(failure, errUnknown):
-		return s.awaitWord(ctx, s.submitted, s.parts, failure)
-	case s.total > 1:
-		if err := s.saveParts(ctx, s.submitted, s.parts); err != nil {
-			return err
-		}
+	}
+	if err := s.submissions.Unanswered(ctx, s.Message, s.parts); err != nil {
+		return err
+	}
+	if unknown { // a late answer or a receipt may have come by the next try
+		return message.RetryAfter(s.nextLook(0), failure)
 	}
 	return failure
 }

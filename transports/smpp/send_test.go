@@ -12,6 +12,7 @@ import (
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 	"switchboard/worker"
 )
@@ -101,17 +102,17 @@ func TestAnswerAtTheLastMoment(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := e.newSending(p, nil)
-		s.tickets[0] = &ticket{part: part{p.submitted, 1}, outcome: s.outcomes, lane: &lane{}}
+		s.tickets[0] = &ticket{part: submissions.Part{Message: p.Message, N: 1}, outcome: s.outcomes, lane: &lane{}}
 		s.left = 1
 		s.tickets[0].end(outcome{id: "1"})
 		s.settleAll(ctx)
-		if s.failure != nil || !s.parts[0].accepted {
+		if s.failure != nil || !s.parts[0].Accepted {
 			t.Fatalf("an accepted message: %v", s.failure)
 		}
 	}
 }
 
-// A transport that ends takes down what is unanswered.
+// A transport that ends records what is unanswered.
 func TestTransportEndsWithSubmitsInFlight(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}}).bound()
 	m := outgoing("hello")
@@ -125,9 +126,9 @@ func TestTransportEndsWithSubmitsInFlight(t *testing.T) {
 	if err := <-failed; !errors.Is(err, errUnknown) {
 		t.Errorf("Send = %v", err)
 	}
-	key := newKeys(&b.Options).part(&submitted{id: m.ID}, 1)
-	if found, err := b.state.Get(t.Context(), key); err != nil || !strings.HasPrefix(found[key], string(partUnknown)) {
-		t.Errorf("it is written down as %q, %v", found[key], err)
+	key := "smpp/smpp_transport/part/" + m.ID + "/1"
+	if found, err := b.state.Get(t.Context(), key); err != nil || !strings.Contains(found[key], `"since":`) {
+		t.Errorf("it is recorded as %q, %v", found[key], err)
 	}
 }
 
@@ -169,7 +170,7 @@ func TestResendsOfOnePart(t *testing.T) {
 // Long texts to one person, one after the other, are marked differently; the
 // parts of one alike, also when they are submitted in several tries.
 func TestPartsAreMarked(t *testing.T) {
-	j, last := newJoints(), uint16(0)
+	j, last := newConcatReferences(), uint16(0)
 	for range 256 {
 		next := j.next("27831234567")
 		if next&0xFF == last&0xFF {

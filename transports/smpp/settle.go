@@ -8,6 +8,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/smpp/pdu"
+	"switchboard/transports/smpp/submissions"
 )
 
 const (
@@ -27,18 +28,18 @@ const maxResends = 3
 // is submitted again and not settled. A part whose message has failed is not
 // submitted again.
 func (s *sending) settle(ctx context.Context, o outcome) (settled bool, err error) {
-	t, f := o.of, &s.parts[o.of.part.n-1]
+	t, part := o.of, &s.parts[o.of.part.N-1]
 	switch {
 	case o.unknown:
 		return s.unanswered(t, o)
 	case o.status == pdu.StatusOK:
-		*f = fate{accepted: true, id: o.id}
+		*part = submissions.Outcome{Accepted: true, ID: o.id}
 		s.note(ctx, t.part)
 		return true, nil
 	case o.status.Throttling() && s.mayGoOn() && s.wait(t):
 		return false, nil
 	}
-	f.unknown = false
+	part.Unanswered = time.Time{}
 	return true, statusError(o.status)
 }
 
@@ -91,10 +92,10 @@ func (s *sending) unanswered(t *ticket, o outcome) (settled bool, err error) {
 		return true, message.Permanent(fmt.Errorf("%w; it was submitted %d times", err, maxResends+1))
 	case s.options.UnknownPolicy == unknownResend && s.mayGoOn():
 		t.resends++
-		s.again.Store(true)
+		s.Message = s.Again()
 		s.gate.submit(t, true)
 		return false, nil
 	}
-	s.parts[t.part.n-1].unknown = true
+	s.parts[t.part.N-1].Unanswered = time.Now()
 	return true, err
 }

@@ -71,15 +71,15 @@ func (b *binder) answered(p *pdu.PDU, to answerTo, o outcome) {
 			b.logger.Warn("the SMSC bears no user_message_reference, and gets none any more on this bind; set user_message_reference to false",
 				"bind", b.name, "status", o.status)
 		case o.repeated: // the true answer may come yet
-			b.odd("repeated message_id", "message_id", t.part.id, "pdu", p.String())
+			b.odd("repeated message_id", "message_id", t.part.ID, "pdu", p.String())
 			b.keepLate(p.Sequence, t)
 		}
 		return
 	}
 	if t := b.takeLate(p.Sequence, to); t != nil {
-		b.odd("late answer", "message_id", t.part.id, "pdu", p.String())
+		b.odd("late answer", "message_id", t.part.ID, "pdu", p.String())
 		if o.status == pdu.StatusOK && o.id != "" {
-			b.given(o.id, t.part)
+			b.submissions.Given(t.part, o.id)
 		}
 		b.lately(t, o)
 		return
@@ -93,7 +93,7 @@ const oddPause = time.Minute
 
 // odd takes down that the SMSC sent what it should not have.
 func (b *binder) odd(what string, details ...any) {
-	b.metrics.oddity(what)
+	b.metrics.protocolError(what)
 	b.mu.Lock()
 	last, before := b.oddities[what]
 	quiet := before && time.Since(last) < oddPause

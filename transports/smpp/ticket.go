@@ -4,13 +4,14 @@ import (
 	"time"
 
 	"switchboard/smpp/pdu"
+	"switchboard/transports/smpp/submissions"
 )
 
 // ticket is one submit_sm, or query_sm, on its way: it waits in the gate, is written to a
 // bind, and is answered, once each time it is handed in.
 type ticket struct {
 	frame   []byte // the encoded PDU; its sequence number is filled in when it is written
-	part    part
+	part    submissions.Part
 	query   bool         // a query_sm: nothing is submitted
 	ours    bool         // the frame ends in a user_message_reference that may be left out
 	outcome chan outcome // has room for the ticket's one

@@ -12,6 +12,7 @@ import (
 	"switchboard/smpp/simulator"
 	"switchboard/store"
 	"switchboard/store/sqlite"
+	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 )
 
@@ -149,7 +150,7 @@ func TestAskedAgain(t *testing.T) {
 
 // An SMSC that does not say, or cannot, is let be.
 func TestRefusedQueries(t *testing.T) {
-	for status, most := range map[pdu.Status]uint64{pdu.StatusQueryFail: maxRefusals, pdu.StatusInvCmdID: maxAsking} {
+	for status, most := range map[pdu.Status]uint64{pdu.StatusQueryFail: submissions.MaxRefusals, pdu.StatusInvCmdID: queriesAtOnce} {
 		t.Run(status.String(), func(t *testing.T) {
 			t.Parallel()
 			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
@@ -193,7 +194,7 @@ func TestQueriesAreFew(t *testing.T) {
 // Questions come before new messages and count in mt_tps; an answer of another
 // kind is none.
 func TestQueryInTheGate(t *testing.T) {
-	g := newGate(nil, func(*lane, bool) {}, func(string, part) bool { return false })
+	g := newGate(nil, func(*lane, bool) {}, func(submissions.Part, string) bool { return false })
 	defer g.close()
 	l := &lane{window: 1, pending: map[uint32]*ticket{}, pace: pacer{limit: 1}}
 	g.addLane(l)

@@ -3,7 +3,6 @@ package smpp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/receipt"
 	"switchboard/smpp/simulator"
+	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 )
 
@@ -52,17 +52,17 @@ func TestReceiptTakenTwiceAtOnce(t *testing.T) {
 	transporttest.Start(t, tr, line)
 	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
 	m := outgoing("hello")
-	h := heldReceipt{ID: b.send(m), Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From}
+	h := submissions.Receipt{ID: b.send(m), Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From}
 	e, err := b.running(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := make(chan error, 1)
+	first, second := make(chan error, 1), make(chan error, 1)
 	go func() { first <- e.takeReceipt(within(t), h) }()
 	<-line.begun
-	second := e.takeReceipt(within(t), h)
+	go func() { second <- e.takeReceipt(within(t), h) }()
 	close(line.finish)
-	if err := errors.Join(<-first, second); err != nil {
+	if err := errors.Join(<-first, <-second); err != nil {
 		t.Fatal(err)
 	}
 	if event := line.NextEvent(t); event.MessageID != m.ID || event.DeliveryStatus != message.Delivered {
@@ -92,35 +92,6 @@ func TestFailedPartsAreReportedLater(t *testing.T) {
 		t.Errorf("event = %s", e.Encode())
 	}
 	b.noOtherEvent()
-}
-
-// Of two parts that end at the same time, in two replicas say, one speaks for
-// the message.
-func TestPartsEndAtOnce(t *testing.T) {
-	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
-	e, err := b.running(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, status := range []message.DeliveryStatus{message.Failed, message.Delivered} {
-		for i := range 100 {
-			id := fmt.Sprint(status, i)
-			worth := make(chan bool, 2)
-			for n := 1; n <= 2; n++ {
-				go func() {
-					m := match{known: known{Message: id, N: n, Total: 2}, key: fmt.Sprint(n)}
-					_, w, err := e.verdict(t.Context(), m, heldReceipt{Status: receipt.Status(status)})
-					if err != nil {
-						t.Error(err)
-					}
-					worth <- w
-				}()
-			}
-			if one, other := <-worth, <-worth; one == other {
-				t.Fatalf("message %s: worth reporting: %t and %t", id, one, other)
-			}
-		}
-	}
 }
 
 // After a part has failed, nothing more is said of the message.
@@ -158,13 +129,9 @@ func TestResentMessageEndsOnce(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	e, err := b.running(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	both := b.smsc.Submitted()
 	b.until("both ids are known", func() bool {
-		found, err := b.state.Get(ctx, e.keys.id(both[0].MessageID), e.keys.id(both[1].MessageID))
+		found, err := b.state.Get(ctx, idKey(both[0].MessageID), idKey(both[1].MessageID))
 		return err == nil && len(found) == 2
 	})
 	b.receipt(both[1], "DELIVRD")
@@ -219,7 +186,7 @@ func (b *bundle) endsOnce(m *message.Message, both []simulator.Received) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h := heldReceipt{ID: both[0].MessageID, Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From, Ref: max(1, referenceOf(m.ID))}
+	h := submissions.Receipt{ID: both[0].MessageID, Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From, Reference: max(1, referenceOf(m.ID))}
 	if err := e.takeReceipt(b.Context(), h); err != nil {
 		b.Fatal(err)
 	}
@@ -227,7 +194,7 @@ func (b *bundle) endsOnce(m *message.Message, both []simulator.Received) {
 		b.Errorf("event = %s", event.Encode())
 	}
 	b.until("the second id is known", func() bool {
-		found, err := b.state.Get(b.Context(), e.keys.id(both[1].MessageID))
+		found, err := b.state.Get(b.Context(), idKey(both[1].MessageID))
 		return err == nil && len(found) == 1
 	})
 	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
@@ -243,3 +210,5 @@ func (b *bundle) tryReceipt(r simulator.Received, state string) error {
 		ShortMessage: []byte("id:" + r.MessageID + " sub:001 dlvrd:001 submit date:2611210700 done date:2611210701 stat:" + state + " err:000 text:"),
 	}})
 }
+
+func idKey(id string) string { return "smpp/smpp_transport/id/" + id }

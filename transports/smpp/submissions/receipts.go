@@ -1,0 +1,373 @@
+package submissions
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"switchboard/message"
+	"switchboard/smpp/receipt"
+	"switchboard/store"
+)
+
+// Receipt is what an SMSC said of a message.
+type Receipt struct {
+	ID        string         `json:"id"` // as the SMSC spelt it
+	Status    receipt.Status `json:"status"`
+	Raw       string         `json:"raw"`
+	Error     string         `json:"error,omitempty"`
+	Done      time.Time      `json:"done,omitzero"`
+	From      string         `json:"from"` // the person the message went to
+	To        string         `json:"to"`
+	Held      time.Time      `json:"held,omitzero"` // since when it waits for its message
+	Reference uint16         `json:"ref,omitempty"` // user_message_reference; 0 for none
+}
+
+// match is the submission a receipt is about.
+type match struct {
+	submission
+	key      string // of the submission's row
+	by       string // id, reference, address or query
+	shared   bool   // the row has sharers
+	relation receipt.Relation
+	certain  bool // no other id could be meant, nor another person
+}
+
+// Receipt reports a receipt, or holds it until its message is known. It returns
+// when the broker, or the state store, has it.
+func (s *Store) Receipt(ctx context.Context, r Receipt) error {
+	m, err := s.find(ctx, r, 0)
+	switch {
+	case err != nil:
+		return err
+	case m != nil:
+		return s.report(ctx, *m, r)
+	}
+	return s.hold(ctx, r)
+}
+
+// find finds the submission a receipt is about, which has waited for a while; nil
+// when there is none yet.
+func (s *Store) find(ctx context.Context, r Receipt, waited time.Duration) (*match, error) {
+	found, err := s.State.Get(ctx, s.rowKeys(r)...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the message of receipt %.70q: %w", r.ID, err)
+	}
+	return s.match(ctx, found, r, waited)
+}
+
+// rowKeys are where what a receipt may be about is stored.
+func (s *Store) rowKeys(r Receipt) (keys []string) {
+	for _, c := range s.ids.candidates(r.ID) {
+		keys = append(keys, s.Prefix+"id/"+c.ID)
+	}
+	if r.Reference != 0 {
+		keys = append(keys, s.referenceKey(r.From, r.Reference))
+	}
+	if !r.Held.IsZero() {
+		keys = append(keys, s.unansweredKey(r.From, r.To))
+	}
+	return keys
+}
+
+// match is find in rows that were read already.
+func (s *Store) match(ctx context.Context, found map[string]string, r Receipt, waited time.Duration) (*match, error) {
+	patient := waited >= patience
+	if m := s.matchByID(found, r, patient); m != nil {
+		return m, nil
+	}
+	if m, err := s.matchByReference(ctx, found, r); m != nil || err != nil {
+		return m, err
+	}
+	if _, there := found[s.unansweredKey(r.From, r.To)]; there && patient {
+		return s.matchByAddress(ctx, r)
+	}
+	return nil, nil
+}
+
+// matchByID finds a submission by the id in a receipt. An id that can be read in
+// several ways, or that comes before it is known, may be another message's: the
+// message must have gone to the receipt's person too. The id alone is enough only
+// where the formats are declared, or the receipt is patient.
+func (s *Store) matchByID(found map[string]string, r Receipt, patient bool) *match {
+	candidates := s.ids.candidates(r.ID)
+	there := filter(candidates, func(c receipt.Candidate) bool { return found[s.Prefix+"id/"+c.ID] != "" })
+	for _, c := range there {
+		m := &match{key: s.Prefix + "id/" + c.ID, by: "id", relation: c.Relation, certain: len(there) == 1}
+		var ok bool
+		if m.submission, ok = read[submission](s, found, m.key); ok && s.isAbout(m, r, patient) {
+			return m
+		}
+	}
+	return nil
+}
+
+// isAbout: the receipt is about the submission, or about one that shares its id;
+// m becomes that one. From an SMSC that brings references back, another submit's
+// reference is a reason to be patient: it may have begun to count anew.
+func (s *Store) isAbout(m *match, r Receipt, patient bool) (is bool) {
+	if m.Overused || s.duplicates.isOverused(m.key) {
+		return false
+	}
+	m.shared = s.duplicates.isShared(m.key)
+	if len(m.Sharers) > 0 {
+		m.certain, m.shared = false, true
+		m.submission, is = m.choose(r)
+		return is
+	}
+	if s.duplicates.isUnwritten(m.key) || m.contradicts(r) && (m.shared || s.references.Load() && !patient) {
+		return false // it is another's, which is not recorded yet
+	}
+	person := m.isFor(r)
+	m.certain = m.certain && person
+	return person || r.From == "" || !s.ids.detect || patient && m.relation == receipt.Same
+}
+
+// matchByReference finds a submit that was never answered, or was answered without
+// an id, by the reference a receipt brings back and the person. The sender does
+// not count: SMSCs replace it.
+func (s *Store) matchByReference(ctx context.Context, found map[string]string, r Receipt) (*match, error) {
+	key := s.referenceKey(r.From, r.Reference)
+	row, ok := read[submission](s, found, key)
+	switch {
+	case r.Reference == 0 || !ok || !samePerson(row.To, r.From):
+		return nil, nil
+	case row.NoID:
+		return &match{submission: row, key: key, by: "reference"}, nil
+	}
+	return s.answeredBy(ctx, r, row, "reference")
+}
+
+// maxUnanswered bounds the unanswered parts between two that are looked at for
+// one receipt: all of the longest message, and some of another.
+const maxUnanswered = 300
+
+// matchByAddress takes a receipt for that of the submit to the same person, from
+// the same sender, that was never answered; unless both have references, and
+// different ones. Where several messages fit it is about none.
+func (s *Store) matchByAddress(ctx context.Context, r Receipt) (*match, error) {
+	s.adopting.Lock()
+	defer s.adopting.Unlock()
+	prefix := s.unansweredKey(r.From, r.To)
+	entries, err := s.State.Range(ctx, prefix+"/", prefix+"0", maxUnanswered) // 0 comes after /
+	if err != nil || len(entries) == maxUnanswered {
+		return nil, err
+	}
+	var first *submission // unanswered part of the message
+	for _, e := range entries {
+		row, ok := read[submission](s, map[string]string{e.Key: e.Value}, e.Key)
+		switch {
+		case !ok || row.contradicts(r):
+		case first == nil || row.ID == first.ID && row.N < first.N:
+			first = &row
+		case row.ID != first.ID:
+			return nil, nil
+		}
+	}
+	if first == nil {
+		return nil, nil
+	}
+	return s.answeredBy(ctx, r, *first, "address")
+}
+
+// answeredBy gives the id in a receipt to a part that had no answer: the SMSC has
+// it.
+func (s *Store) answeredBy(ctx context.Context, r Receipt, row submission, by string) (*match, error) {
+	s.Logger.Info("a receipt is taken for that of a submit without an answer", "message_id", row.ID, "smsc_message_id", r.ID, "by", by)
+	row.Message = row.Again() // the row is from before it was submitted again, if it was
+	m := &match{submission: row, key: s.idKey(r.ID), by: by}
+	sharers, err := s.sharers(ctx, m.key)
+	if err != nil {
+		return nil, err
+	}
+	entries := []store.Entry{s.outcomeEntry(row.Part, Outcome{Accepted: true, ID: r.ID})}
+	switch {
+	case len(sharers) > 0: // the id tells nothing: others have it
+		m.key = s.Prefix + "reference/" + attempt(row.Message) + strconv.Itoa(row.N)
+		if row.Reference() != 0 {
+			m.key = s.referenceKey(row.To, row.Reference())
+		}
+		entries = append(entries, s.withoutID(row)...)
+	default:
+		entries = append(entries, s.idEntry(m.key, row))
+		if !r.Status.Final() {
+			entries = append(entries, s.firstQuery(row.Message, r.ID)...)
+		}
+	}
+	if err := s.set(ctx, row.ID, entries...); err != nil {
+		return nil, err
+	}
+	return m, s.forgetUnanswered(ctx, row.Part)
+}
+
+// report publishes what a receipt says of a message, once. States never go
+// backwards: after the final one no other is reported. A receipt that comes while
+// it is being reported waits for the outcome.
+func (s *Store) report(ctx context.Context, m match, r Receipt) error {
+	if m.certain {
+		s.ids.observe(m.relation)
+	}
+	if m.Reference() != 0 && m.Reference() == r.Reference {
+		s.references.Store(true) // the chance of it is one in 65,535
+	}
+	what := m.key + "/" + attempt(m.Message) + strconv.Itoa(m.N)
+	if !r.Status.Final() {
+		what += "/" + r.Raw
+	}
+	outcome := "repeated"
+	_, err, _ := s.reports.Do(what, func() (any, error) {
+		if m.Final != "" || s.reported.Contains(what) {
+			return nil, nil
+		}
+		if err := s.reportNow(ctx, m, r); err != nil {
+			return nil, err
+		}
+		s.reported.Add(what, struct{}{})
+		outcome = "matched"
+		return nil, nil
+	})
+	if err == nil {
+		s.CountReceipt(outcome)
+	}
+	return err
+}
+
+func (s *Store) reportNow(ctx context.Context, m match, r Receipt) error {
+	if !m.Failed {
+		news, err := s.isNews(ctx, m, r)
+		if err != nil {
+			return err
+		}
+		if news && s.Publish != nil {
+			if err := s.Publish(ctx, deliveryReport(m, r)); err != nil {
+				return fmt.Errorf("publishing a delivery report: %w", err)
+			}
+		}
+	}
+	if !r.Status.Final() {
+		return nil
+	}
+	m.Final = r.Raw
+	if m.shared {
+		return s.finishShared(ctx, m)
+	}
+	return s.State.Set(ctx, entry(m.key, m.submission, s.FinalTTL))
+}
+
+// finishShared records the final status of a part whose id others have too.
+func (s *Store) finishShared(ctx context.Context, m match) error {
+	s.duplicates.writing.Lock()
+	defer s.duplicates.writing.Unlock()
+	list, err := s.sharers(ctx, m.key)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		list = []submission{m.submission}
+	}
+	for i := range list {
+		if list[i].same(m.Part) {
+			list[i].Final = m.Final
+		}
+	}
+	return s.State.Set(ctx, s.idEntry(m.key, together(list)))
+}
+
+// isNews: a receipt is worth reporting. A message of several parts is delivered
+// when all are, and failed when one is. Of the receipts of several parts, or of
+// several submits of one part, one has the final word: also when it comes again
+// because the broker was away.
+func (s *Store) isNews(ctx context.Context, m match, r Receipt) (bool, error) {
+	if m.Parts <= 1 && !m.Resubmitted {
+		return true, nil
+	}
+	end := s.reportKey(m.Message, "end")
+	if !r.Status.Final() {
+		found, err := s.State.Get(ctx, end)
+		if err != nil {
+			return false, fmt.Errorf("looking for the final state of a message: %w", err)
+		}
+		return found[end] == "", nil
+	}
+	if ends, err := s.endsMessage(ctx, m, r); err != nil || !ends {
+		return false, err
+	}
+	own := m.key + " " + strconv.Itoa(m.N)
+	first, _, err := s.State.Add(ctx, store.Entry{Key: end, Value: own, TTL: s.IDTTL})
+	if err != nil {
+		return false, fmt.Errorf("recording the final state of a message: %w", err)
+	}
+	return first == own, nil
+}
+
+// endsMessage says whether a part's final receipt ends its message too.
+func (s *Store) endsMessage(ctx context.Context, m match, r Receipt) (bool, error) {
+	if m.Parts <= 1 {
+		return true, nil
+	}
+	own := store.Entry{Key: s.reportKey(m.Message, strconv.Itoa(m.N)), Value: string(r.Status), TTL: s.IDTTL}
+	if err := s.State.Set(ctx, own); err != nil {
+		return false, fmt.Errorf("recording a part's receipt: %w", err)
+	}
+	if r.Status == receipt.Failed {
+		return true, nil
+	}
+	keys := make([]string, m.Parts)
+	for i := range keys {
+		keys[i] = s.reportKey(m.Message, strconv.Itoa(i+1))
+	}
+	found, err := s.State.Get(ctx, keys...)
+	if err != nil {
+		return false, fmt.Errorf("looking for other parts' receipts: %w", err)
+	}
+	for _, status := range found {
+		if status != string(r.Status) {
+			return false, nil
+		}
+	}
+	return len(found) == m.Parts, nil
+}
+
+// deliveryReport is the event.
+func deliveryReport(m match, r Receipt) *message.Event {
+	about := &message.Message{ID: m.ID}
+	if len(m.Routing) > 0 {
+		_ = about.RoutingMetadata.UnmarshalJSON(m.Routing) // was JSON when it was stored
+	}
+	e := message.NewDeliveryReport(about, message.DeliveryStatus(r.Status))
+	e.ID = eventID(m, r)
+	meta := &e.TransportMetadata
+	meta.Set("smpp_delivery_status", r.Raw)
+	meta.Set("smpp_message_id", r.ID)
+	if r.Error != "" {
+		meta.Set("smpp_error_code", r.Error)
+	}
+	if !r.Done.IsZero() {
+		meta.Set("smpp_done_date", message.FormatTime(r.Done))
+	}
+	if m.by != "id" {
+		meta.Set("smpp_matched_by", m.by)
+	}
+	if r.Status == receipt.Failed {
+		e.SetExtra("failure_code", cmp.Or(r.Error, r.Raw))
+		e.SetExtra("failure_reason", "the SMSC reported "+r.Raw)
+	}
+	return e
+}
+
+// eventID follows from what an event says, so that what is said twice is one event
+// to whoever counts them: a receipt that is taken again, or by two replicas; a
+// receipt and the answer to a query_sm; and the receipts of two parts, or of two
+// submits, each of which may be the final one.
+func eventID(m match, r Receipt) string {
+	about, word := m.key, r.Raw
+	if r.Status.Final() {
+		about, word = strconv.Itoa(m.Attempt), ""
+	}
+	sum := sha256.Sum256([]byte(m.ID + "\x00" + about + "\x00" + string(r.Status) + "\x00" + word))
+	return hex.EncodeToString(sum[:16])
+}

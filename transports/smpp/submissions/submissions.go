@@ -1,0 +1,445 @@
+// Package submissions remembers what was submitted to an SMSC, so that delivery
+// receipts find their messages: in any order, days later, in another replica,
+// and after a crash. Section numbers (§) are those of SMPP 3.4, issue 1.2.
+//
+// A Store writes typed rows to the state store. Their keys begin with the
+// transport's prefix:
+//
+//	part/<message>/<n>                    Outcome of a part, until the message is done with
+//	id/<id>                               submission: the part, or parts, that were given an id
+//	reference/<person>/<n>                submission without an id, by its user_message_reference
+//	unanswered/<to>/<from>                some submit between the two went unanswered
+//	unanswered/<to>/<from>/<message>/<n>  submission without an answer
+//	held/<id>                             Receipt without a message yet
+//	held-for/<to>/<from>/<id>             where the receipt is held
+//	report/<message>/<n>                  final status of a part
+//	report/<message>/end                  which part's receipt was the message's last
+//	ask/<due>/<id>                        Query: a final receipt that is missing
+//	asking/<due>/<id>                     claim of the replica that asks
+//
+// A receipt finds its message by the id in it; else by the reference it brings
+// back; else, after a while, by its addresses, where one unanswered message fits.
+package submissions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"switchboard/message"
+	"switchboard/smpp/receipt"
+	"switchboard/store"
+)
+
+// Message is what is remembered of a message. It is not changed once it is made.
+type Message struct {
+	ID              string          `json:"m"`
+	To              string          `json:"to"`
+	From            string          `json:"from,omitempty"`
+	Routing         json.RawMessage `json:"r,omitempty"` // routing_metadata
+	Parts           int             `json:"t"`
+	Reference       uint16          `json:"u,omitempty"` // user_message_reference of the first part; 0 for none
+	ConcatReference uint16          `json:"j,omitempty"` // marks several parts as those of one text; 0 for none
+	Attempt         int             `json:"a,omitempty"` // of a broadcast; 0 for none
+	Resubmitted     bool            `json:"g,omitempty"` // a part may have been submitted more than once, and have several ids
+	NoReceipt       bool            `json:"q,omitempty"` // no final receipt is expected
+}
+
+// Part is one submit_sm of a message.
+type Part struct {
+	*Message
+	N int `json:"n"` // from 1
+}
+
+// Again is the message as one of which a part is submitted once more.
+func (m *Message) Again() *Message {
+	again := *m
+	again.Resubmitted = true
+	return &again
+}
+
+// maxReference is how many different references there are: 0 is none.
+const maxReference = 1<<16 - 1
+
+// Reference is the part's own user_message_reference (§5.3.2.17): each submit_sm
+// is a message to the SMSC, and has a receipt of its own. 0 is none.
+func (p Part) Reference() uint16 {
+	if p.Message.Reference == 0 {
+		return 0
+	}
+	return uint16((int(p.Message.Reference)+p.N-2)%maxReference + 1)
+}
+
+func (p Part) same(o Part) bool { return p.ID == o.ID && p.N == o.N && p.Attempt == o.Attempt }
+
+// Outcome is what became of a part so far; the zero value is nothing.
+type Outcome struct {
+	Accepted        bool      `json:"ok,omitempty"`
+	ID              string    `json:"id,omitempty"`      // the SMSC's, where accepted; may be empty
+	Refused         string    `json:"refused,omitempty"` // why, for good
+	Unanswered      time.Time `json:"since,omitzero"`    // when it was found so
+	ConcatReference uint16    `json:"concat,omitempty"`  // of the message, in the try this is from
+	Noted           bool      `json:"-"`                 // its id is recorded already
+}
+
+// submission is a row: a part, and what is known of it.
+type submission struct {
+	Part
+	Final    string       `json:"f,omitempty"` // the final status that was reported, as the SMSC wrote it
+	Failed   bool         `json:"x,omitempty"` // the message has failed: nobody waits for a receipt
+	NoID     bool         `json:"l,omitempty"` // it was accepted without an id that tells it apart
+	Overused bool         `json:"y,omitempty"` // of an id's row: more parts have the id than can be told apart
+	Sharers  []submission `json:"s,omitempty"` // further parts that were given the id
+}
+
+// Settings are what a Store needs.
+type Settings struct {
+	State   *store.Batcher
+	Prefix  string // of all keys
+	Logger  *slog.Logger
+	Stopped <-chan struct{} // closed when the transport ends: writes that fail are given up
+
+	Publish       func(context.Context, *message.Event) error // nil publishes no delivery reports
+	CountReceipt  func(outcome string)                        // matched, held, unmatched or repeated
+	ProtocolError func(what string)
+	Guard         func(what string, work func() error) error // turns a panic into an error
+
+	DetectIDFormat              bool // the two formats are found out
+	SubmitFormat, ReceiptFormat receipt.IDFormat
+	OutcomeTTL, IDTTL           time.Duration // of unfinished parts, and of ids
+	FinalTTL, HeldTTL           time.Duration // of ids after the final receipt, and of held receipts
+	QueryAfter                  time.Duration // when a missing receipt is asked for; 0 is never
+}
+
+// Store remembers submits. Its methods are safe from several goroutines.
+type Store struct {
+	Settings
+	ids        *idFormats
+	duplicates *duplicateIDs
+	held       *heldReceipts
+	references atomic.Bool // the SMSC brings references back as they are
+	adopting   sync.Mutex  // held while a receipt is matched by address
+
+	reports  singleflight.Group
+	reported *lru.Cache[string, struct{}]
+
+	warned atomic.Int64 // when the log last told of a write that failed, UnixNano
+}
+
+// maxReported is how many reports a process knows not to repeat, beside what the
+// state store says.
+const maxReported = 10_000
+
+// New makes a Store.
+func New(s Settings) *Store {
+	reported, _ := lru.New[string, struct{}](maxReported) // fails for sizes below 1
+	return &Store{
+		Settings: s, ids: &idFormats{detect: s.DetectIDFormat, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
+		duplicates: newDuplicateIDs(), held: newHeldReceipts(), reported: reported,
+	}
+}
+
+func (s *Store) idKey(id string) string { return s.Prefix + "id/" + s.ids.stored(id) }
+
+func (s *Store) partKey(p Part) string {
+	return s.Prefix + "part/" + attempt(p.Message) + strconv.Itoa(p.N)
+}
+
+func (s *Store) reportKey(m *Message, of string) string {
+	return s.Prefix + "report/" + attempt(m) + of
+}
+
+func attempt(m *Message) string {
+	if m.Attempt > 0 {
+		return m.ID + "/" + strconv.Itoa(m.Attempt) + "/"
+	}
+	return m.ID + "/"
+}
+
+func (s *Store) referenceKey(to string, reference uint16) string {
+	return s.Prefix + "reference/" + lastDigits(to) + "/" + strconv.Itoa(int(reference))
+}
+
+func (s *Store) unansweredKey(to, from string) string {
+	return s.Prefix + "unanswered/" + between(to, from)
+}
+
+func entry(key string, row any, ttl time.Duration) store.Entry {
+	text, _ := json.Marshal(row) // rows are texts, numbers, times, and a Routing that was JSON
+	return store.Entry{Key: key, Value: string(text), TTL: ttl}
+}
+
+// read reads the row under a key; ok is false where there is none.
+func read[T any](s *Store, found map[string]string, key string) (row T, ok bool) {
+	text, there := found[key]
+	if !there {
+		return row, false
+	}
+	if err := json.Unmarshal([]byte(text), &row); err != nil {
+		s.Logger.Warn("a row of the SMPP state cannot be read", "key", key, "error", err)
+		return row, false
+	}
+	return row, true
+}
+
+const (
+	// retryPause is the first pause before a write is repeated. It doubles up to
+	// maxRetryPause.
+	retryPause    = 50 * time.Millisecond
+	maxRetryPause = time.Second
+	// warnEvery is how often the log tells of writes that fail.
+	warnEvery = time.Minute
+)
+
+// ErrStopped is returned for what could not be recorded before the transport
+// stopped.
+var ErrStopped = fmt.Errorf("the transport has stopped: %w", context.Canceled)
+
+// record does a write of what cannot be found out again, until it succeeds or
+// the transport stops.
+func (s *Store) record(ctx context.Context, messageID string, write func() error) error {
+	for pause := retryPause; ; pause = min(2*pause, maxRetryPause) {
+		err := write()
+		if err == nil {
+			return nil
+		}
+		last, now := s.warned.Load(), time.Now().UnixNano()
+		if now-last > int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
+			s.Logger.Warn("recording a submit failed; trying until it succeeds", "message_id", messageID, "error", err)
+		}
+		select {
+		case <-time.After(pause):
+			continue
+		case <-ctx.Done():
+		case <-s.Stopped:
+		}
+		s.Logger.Error("a submit could not be recorded; its receipts will find no message", "message_id", messageID, "error", err)
+		return fmt.Errorf("%w, and recording a submit failed: %w", ErrStopped, err)
+	}
+}
+
+func (s *Store) set(ctx context.Context, messageID string, entries ...store.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	return s.record(ctx, messageID, func() error { return s.State.Set(ctx, entries...) })
+}
+
+// Submitted returns what earlier tries left of a message's parts, and for how
+// long the oldest has gone unanswered: below 0 when none has. Receipts that wait
+// for an unanswered part are matched first, also those of a process that died.
+func (s *Store) Submitted(ctx context.Context, m *Message) (parts []Outcome, waited time.Duration, err error) {
+	for matched := true; matched; {
+		if parts, waited, err = s.outcomes(ctx, m); err != nil || waited < 0 {
+			return parts, waited, err
+		}
+		if matched, err = s.matchHeldFor(ctx, m); err != nil {
+			return nil, 0, err
+		}
+	}
+	return parts, waited, nil
+}
+
+func (s *Store) outcomes(ctx context.Context, m *Message) (parts []Outcome, waited time.Duration, err error) {
+	keys := make([]string, m.Parts)
+	for i := range keys {
+		keys[i] = s.partKey(Part{m, i + 1})
+	}
+	found, err := s.State.Get(ctx, keys...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("looking for what was submitted of message %s: %w", m.ID, err)
+	}
+	parts, waited = make([]Outcome, m.Parts), -1
+	for i, key := range keys {
+		parts[i], _ = read[Outcome](s, found, key)
+		if since := parts[i].Unanswered; !since.IsZero() {
+			waited = max(waited, time.Since(since))
+		}
+	}
+	return parts, waited, nil
+}
+
+func (s *Store) outcomeEntry(p Part, o Outcome) store.Entry {
+	o.ConcatReference = p.ConcatReference
+	return entry(s.partKey(p), o, s.OutcomeTTL)
+}
+
+// Note records, without waiting, that the SMSC has one of several parts, and its
+// id: the others may take long, and its receipt, and whoever takes the message up
+// again, must find it. done is called once, with whether the id is recorded.
+func (s *Store) Note(ctx context.Context, p Part, id string, done func(noted bool)) {
+	entries := []store.Entry{s.outcomeEntry(p, Outcome{Accepted: true, ID: id})}
+	key := s.idKey(id)
+	unique := id != "" && !s.duplicates.isShared(key)
+	if unique {
+		entries = append(entries, s.idEntry(key, submission{Part: p}))
+	}
+	err := s.State.SetAsync(context.WithoutCancel(ctx), func(err error) { done(unique && err == nil) }, entries...)
+	if err != nil {
+		done(false)
+	}
+}
+
+// Accepted records the ids of the parts that the SMSC accepted, and then takes
+// the receipts that came before them: a receipt looks for its id, is held, and
+// looks again, so that one of both sides sees the other. failed says that the
+// message has failed for good.
+func (s *Store) Accepted(ctx context.Context, m *Message, parts []Outcome, failed bool) error {
+	var entries []store.Entry
+	var waiting []string
+	type givenID struct {
+		key string
+		row submission
+	}
+	var given []givenID
+	for i, o := range parts {
+		if !o.Accepted {
+			continue
+		}
+		row, key := submission{Part: Part{m, i + 1}, Failed: failed}, s.idKey(o.ID)
+		if o.ID == "" || s.duplicates.isOverused(key) {
+			entries = append(entries, s.withoutID(row)...)
+			continue
+		}
+		given = append(given, givenID{key, row})
+		if !s.duplicates.isShared(key) && (failed || !o.Noted) { // a receipt may have come to what is noted
+			entries = append(entries, s.idEntry(key, row))
+		}
+		if !failed {
+			entries = append(entries, s.firstQuery(m, o.ID)...)
+		}
+		for _, spelling := range s.ids.inReceipts(o.ID) {
+			waiting = append(waiting, s.Prefix+"held/"+spelling)
+		}
+	}
+	if err := s.set(ctx, m.ID, entries...); err != nil || len(given) == 0 {
+		return err
+	}
+	for _, g := range given {
+		if s.duplicates.isShared(g.key) { // also if it was given to another meanwhile
+			if err := s.share(ctx, g.key, g.row); err != nil {
+				return err
+			}
+		}
+	}
+	found, err := s.State.Get(ctx, waiting...)
+	if err != nil {
+		s.Logger.Warn("looking for early receipts failed; they are looked at again", "message_id", m.ID, "error", err)
+		return nil
+	}
+	for key := range found {
+		if r, ok := read[Receipt](s, found, key); ok {
+			if _, err := s.retryHeld(ctx, key, r); err != nil {
+				s.Logger.Warn("reporting an early receipt failed; it stays held", "message_id", m.ID, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) idEntry(key string, row submission) store.Entry { return entry(key, row, s.IDTTL) }
+
+// withoutID is by what the receipt of a part is found whose id tells nothing: its
+// reference, where it has one.
+func (s *Store) withoutID(row submission) []store.Entry {
+	if row.Reference() == 0 || row.Failed || row.Overused || row.Final != "" {
+		return nil
+	}
+	row.NoID, row.Sharers = true, nil
+	return []store.Entry{entry(s.referenceKey(row.To, row.Reference()), row, s.IDTTL)}
+}
+
+// Unanswered records what a further try at a message must know, and by what the
+// receipts of unanswered parts find them.
+func (s *Store) Unanswered(ctx context.Context, m *Message, parts []Outcome) error {
+	var entries []store.Entry
+	for i, o := range parts {
+		p := Part{m, i + 1}
+		if o.Accepted || !o.Unanswered.IsZero() {
+			entries = append(entries, s.outcomeEntry(p, o))
+		}
+		if !o.Unanswered.IsZero() {
+			entries = append(entries, s.unansweredEntries(p)...)
+		}
+	}
+	return s.set(ctx, m.ID, entries...)
+}
+
+func (s *Store) unansweredEntries(p Part) []store.Entry {
+	row, between := submission{Part: p}, s.unansweredKey(p.To, p.From)
+	entries := []store.Entry{
+		{Key: between, Value: p.ID, TTL: s.OutcomeTTL}, entry(between+"/"+attempt(p.Message)+strconv.Itoa(p.N), row, s.OutcomeTTL),
+	}
+	if p.Reference() != 0 {
+		entries = append(entries, entry(s.referenceKey(p.To, p.Reference()), row, s.OutcomeTTL))
+	}
+	return entries
+}
+
+// AcceptedLate records the id of a part whose answer came after its time, or after
+// a mistaken one that brought another message's id.
+func (s *Store) AcceptedLate(ctx context.Context, p Part, id, mistaken string) error {
+	found, err := s.State.Get(ctx, s.partKey(p))
+	if err != nil {
+		return err
+	}
+	// Where a receipt has told the id already, its final status must not be lost.
+	if o, _ := read[Outcome](s, found, s.partKey(p)); !o.Accepted || o.ID != id {
+		parts := make([]Outcome, p.Parts)
+		parts[p.N-1] = Outcome{Accepted: true, ID: id}
+		if err := s.Accepted(ctx, p.Message, parts, false); err != nil {
+			return err
+		}
+	}
+	return s.unshare(ctx, p, mistaken)
+}
+
+// Answered records the late answer to a part. A refusal counts only while the
+// part is unanswered; one that is not for good (the zero Outcome) makes it as if
+// the part had never been submitted.
+func (s *Store) Answered(ctx context.Context, p Part, o Outcome) error {
+	key := s.partKey(p)
+	if !o.Accepted {
+		found, err := s.State.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if before, _ := read[Outcome](s, found, key); before.Unanswered.IsZero() {
+			return nil // it was submitted again, or a receipt has told more
+		}
+	}
+	var err error
+	if o == (Outcome{}) {
+		err = s.State.Delete(ctx, key)
+	} else {
+		err = s.set(ctx, p.ID, s.outcomeEntry(p, o))
+	}
+	return errors.Join(err, s.forgetUnanswered(ctx, p))
+}
+
+// forgetUnanswered deletes by what a receipt finds an unanswered part. A row for
+// a part without an id stays.
+func (s *Store) forgetUnanswered(ctx context.Context, p Part) error {
+	keys := []string{s.unansweredKey(p.To, p.From) + "/" + attempt(p.Message) + strconv.Itoa(p.N)}
+	if p.Reference() != 0 {
+		key := s.referenceKey(p.To, p.Reference())
+		found, err := s.State.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if row, ok := read[submission](s, found, key); ok && row.ID == p.ID && !row.NoID {
+			keys = append(keys, key)
+		}
+	}
+	return s.State.Delete(ctx, keys...)
+}

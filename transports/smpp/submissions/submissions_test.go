@@ -1,0 +1,374 @@
+package submissions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchboard/message"
+	"switchboard/smpp/receipt"
+	"switchboard/store"
+	"switchboard/store/memory"
+)
+
+type bundle struct {
+	*testing.T
+	*Store
+	events chan *message.Event
+}
+
+func start(t *testing.T, state store.State, change ...func(*Settings)) *bundle {
+	t.Helper()
+	batcher := store.NewBatcher(state, store.BatchSettings{})
+	t.Cleanup(func() { _ = batcher.Close() })
+	b := &bundle{T: t, events: make(chan *message.Event, 1000)}
+	settings := Settings{
+		State: batcher, Prefix: "smpp/test/", Logger: slog.New(slog.DiscardHandler), Stopped: make(chan struct{}),
+		Publish: func(_ context.Context, e *message.Event) error {
+			b.events <- e
+			return nil
+		},
+		CountReceipt: func(string) {}, ProtocolError: func(string) {},
+		Guard:          func(_ string, work func() error) error { return work() },
+		DetectIDFormat: true, OutcomeTTL: time.Hour, IDTTL: time.Hour, FinalTTL: time.Hour, HeldTTL: time.Hour,
+	}
+	for _, f := range change {
+		f(&settings)
+	}
+	b.Store = New(settings)
+	return b
+}
+
+func remember(t *testing.T) *memory.State {
+	s := memory.New()
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+const (
+	person = "27831234567"
+	sender = "9292"
+)
+
+func of(id string) Part {
+	return Part{&Message{ID: id, To: person, From: sender, Parts: 1}, 1}
+}
+
+// accepted records that the SMSC gave an id to a part.
+func (b *bundle) accepted(p Part, id string) {
+	b.Helper()
+	parts := make([]Outcome, p.Parts)
+	parts[p.N-1] = Outcome{Accepted: true, ID: id}
+	if err := b.Accepted(b.Context(), p.Message, parts, false); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// receipt takes a receipt about a part.
+func (b *bundle) receipt(p Part, id, raw string) {
+	b.Helper()
+	err := b.Receipt(b.Context(), Receipt{ID: id, Raw: raw, Status: receipt.DefaultStatusMap().Of(raw), From: p.To, To: p.From, Reference: p.Reference()})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// reports checks that the next event is about a part.
+func (b *bundle) reports(p Part, want message.DeliveryStatus) *message.Event {
+	b.Helper()
+	select {
+	case e := <-b.events:
+		if e.MessageID != p.ID || e.DeliveryStatus != want {
+			b.Errorf("event = %s, want %s of %s", e.Encode(), want, p.ID)
+		}
+		return e
+	default:
+		b.Fatalf("there is no event for %s", p.ID)
+		return nil
+	}
+}
+
+func (b *bundle) reportsNothing() {
+	b.Helper()
+	if len(b.events) > 0 {
+		b.Errorf("event = %s, want none", (<-b.events).Encode())
+	}
+}
+
+func TestReferencesOfParts(t *testing.T) {
+	for base := range 1 << 16 {
+		p := Part{&Message{Reference: uint16(base), Parts: 255}, 255}
+		if r := p.Reference(); (r == 0) != (base == 0) {
+			t.Fatalf("part 255 of reference %d has %d", base, r)
+		}
+	}
+	text, err := json.Marshal(submission{Part: Part{&Message{Reference: 7, Parts: 255}, 255}})
+	var row submission
+	if err != nil || json.Unmarshal(text, &row) != nil || row.Reference() != 261 {
+		t.Errorf("reference %d comes back from %s", row.Reference(), text)
+	}
+}
+
+// What is known of the latest ids does not grow.
+func TestDuplicateIDsAreBounded(t *testing.T) {
+	d := newDuplicateIDs()
+	first, second, third := Part{&Message{ID: "a"}, 1}, Part{&Message{ID: "a"}, 2}, Part{&Message{ID: "c"}, 1}
+	for i := range 2 * maxRecentIDs {
+		d.give(fmt.Sprint(i), first)
+		if !d.give(fmt.Sprint(i), second) || d.give(fmt.Sprint(i), second) {
+			t.Fatal("a second part with one id is not told, or is told twice")
+		}
+	}
+	if d.recent.Len() != maxRecentIDs || d.shared.Len() > maxShared {
+		t.Errorf("%d ids, %d shared", d.recent.Len(), d.shared.Len())
+	}
+	if !d.give(fmt.Sprint(2*maxRecentIDs-1), third) || d.give("0", third) {
+		t.Error("it is not the latest that are known")
+	}
+}
+
+// Of shared ids that are too many the oldest is forgotten, not all.
+func TestOldestSharedIDIsForgotten(t *testing.T) {
+	d := newDuplicateIDs()
+	for i := range maxShared + 1 {
+		d.give(fmt.Sprint(i), of("one"))
+		d.give(fmt.Sprint(i), of("another"))
+	}
+	if d.isShared("0") || !d.isShared("1") || !d.isShared(fmt.Sprint(maxShared)) {
+		t.Error("it is not the oldest alone that is forgotten")
+	}
+}
+
+// Two receipts of one id that both come before its messages are recorded do not
+// displace each other; nor does the first that is recorded get both.
+func TestReceiptsOfOneIDAreHeldApart(t *testing.T) {
+	b := start(t, remember(t))
+	one, another := of("one"), of("another")
+	one.Message.Reference, another.Message.Reference = 1, 2
+	b.Given(one, "7")
+	b.Given(another, "7")
+	b.accepted(one, "7")
+	b.duplicates.shared.Remove(b.idKey("7")) // as before the first is recorded
+	b.Given(one, "7")
+	b.receipt(one, "7", "DELIVRD")
+	b.receipt(another, "7", "UNDELIV")
+	b.accepted(another, "7")
+	b.Sweep(t.Context(), time.Now().Add(2*lookEvery))
+	want := map[string]message.DeliveryStatus{"one": message.Delivered, "another": message.Failed}
+	for range want {
+		select {
+		case e := <-b.events:
+			if e.DeliveryStatus != want[e.MessageID] {
+				t.Errorf("event = %s, want %s", e.Encode(), want[e.MessageID])
+			}
+		default:
+			t.Fatal("a receipt is missing")
+		}
+	}
+}
+
+// An id that an SMSC gives to all is recorded as overused, in few octets.
+func TestOverusedID(t *testing.T) {
+	b := start(t, remember(t))
+	for i := range 10 * maxSharers {
+		p := of(fmt.Sprint(i))
+		b.Given(p, "0")
+		b.accepted(p, "0")
+	}
+	list, err := b.sharers(t.Context(), b.idKey("0"))
+	if err != nil || len(list) != 1 || !list[0].Overused || !b.duplicates.isOverused(b.idKey("0")) {
+		t.Errorf("the id is that of %+v, %v", list, err)
+	}
+}
+
+// readless is a state that cannot be read for a while.
+type readless struct {
+	store.State
+	failing atomic.Int32 // reads that fail
+}
+
+func (s *readless) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	if s.failing.Add(-1) >= 0 {
+		return nil, errors.New("the database is starting up")
+	}
+	return s.State.Get(ctx, keys...)
+}
+
+// Who had an id first is not forgotten because the store is away as a second
+// gets it.
+func TestSharedIDOutlivesAnOutage(t *testing.T) {
+	state := &readless{State: remember(t)}
+	b := start(t, state)
+	b.accepted(of("first"), "7")
+	state.failing.Store(1)
+	if err := b.share(t.Context(), b.idKey("7"), submission{Part: of("second")}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := b.sharers(t.Context(), b.idKey("7")); err != nil || len(list) != 2 {
+		t.Errorf("the id is that of %+v, %v; want both", list, err)
+	}
+}
+
+// From an SMSC that brings references back, a receipt with another's waits for
+// its own message, and is only then taken for that of its id.
+func TestAnothersReferenceWaits(t *testing.T) {
+	b := start(t, remember(t))
+	reported, m := of("reported"), of("hello")
+	reported.Message.Reference, m.Message.Reference = 5, 7
+	b.accepted(reported, "1")
+	b.receipt(reported, "1", "DELIVRD") // with its reference
+	b.accepted(m, "2")
+	r := Receipt{ID: "2", Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From, Reference: 6}
+	for waited, want := range map[time.Duration]bool{0: false, patience: true} {
+		if found, err := b.find(t.Context(), r, waited); (found != nil) != want || err != nil {
+			t.Errorf("after %s: %+v, %v", waited, found, err)
+		}
+	}
+	r.Reference = 7
+	if found, err := b.find(t.Context(), r, 0); found == nil || err != nil {
+		t.Errorf("with its reference: %+v, %v", found, err)
+	}
+}
+
+// Of two messages to one person without answers, a receipt that may be either's
+// is neither's; of one, it is that one's.
+func TestAmbiguousUnansweredSubmits(t *testing.T) {
+	b := start(t, remember(t))
+	for _, id := range []string{"one", "two"} {
+		if err := b.Unanswered(t.Context(), of(id).Message, []Outcome{{Unanswered: time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := Receipt{ID: "77", Status: receipt.Failed, Raw: "UNDELIV", From: person, To: sender}
+	if m, err := b.matchByAddress(t.Context(), r); m != nil || err != nil {
+		t.Fatalf("a receipt that may be either's is taken for %+v, %v", m, err)
+	}
+	if err := b.Answered(t.Context(), of("one"), Outcome{Accepted: true, ID: "76"}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := b.matchByAddress(t.Context(), r); err != nil || m == nil || m.ID != "two" {
+		t.Errorf("the receipt is taken for %+v, %v; want two", m, err)
+	}
+	if m, err := b.matchByAddress(t.Context(), Receipt{ID: "78", From: person, To: sender}); m != nil || err != nil {
+		t.Errorf("another receipt is taken for %+v, %v", m, err)
+	}
+}
+
+// Ids that differ by case or leading zeros alone are two where they are said to
+// be exact.
+func TestExactIDs(t *testing.T) {
+	b := start(t, remember(t), func(s *Settings) {
+		s.DetectIDFormat, s.SubmitFormat, s.ReceiptFormat = false, receipt.Exact, receipt.Exact
+	})
+	ids := []string{"aB1", "Ab1", "0Ab1"}
+	for _, id := range ids {
+		b.accepted(of("message "+id), id)
+	}
+	for _, id := range ids {
+		b.receipt(of(""), id, "DELIVRD")
+		b.reports(of("message "+id), message.Delivered)
+	}
+}
+
+// slow is a state whose reads take long.
+type slow struct {
+	store.State
+	pause atomic.Int64
+}
+
+func (s *slow) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	time.Sleep(time.Duration(s.pause.Load()))
+	return s.State.Get(ctx, keys...)
+}
+
+// Thousands of held receipts are looked at in a few round trips, and those whose
+// messages have come are reported.
+func TestManyHeldReceipts(t *testing.T) {
+	state := &slow{State: remember(t)}
+	b := start(t, state)
+	const many, known = 1000, 50
+	for i := range many {
+		p := of("")
+		p.To = fmt.Sprintf("2783%07d", i)
+		b.receipt(p, fmt.Sprint(900_000+i), "DELIVRD")
+	}
+	for i := range known {
+		p := of(fmt.Sprint("m", i))
+		p.To = fmt.Sprintf("2783%07d", i)
+		key := b.idKey(fmt.Sprint(900_000 + i))
+		if err := b.State.Set(t.Context(), b.idEntry(key, submission{Part: p})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state.pause.Store(int64(20 * time.Millisecond))
+	began := time.Now()
+	b.Sweep(t.Context(), time.Now().Add(2*lookEvery))
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %s", took)
+	}
+	reported := map[string]bool{}
+	for range known {
+		reported[(<-b.events).MessageID] = true
+	}
+	if len(reported) != known || len(b.held.list) != many-known {
+		t.Errorf("%d are reported and %d still held, want %d and %d", len(reported), len(b.held.list), known, many-known)
+	}
+}
+
+// Whoever says it, and in whatever words, one end is one event; another status,
+// part's notification or attempt is another.
+func TestEventIDs(t *testing.T) {
+	one := match{submission: submission{Part: Part{&Message{ID: "m", Parts: 2}, 1}}, key: "id/1"}
+	other := match{submission: submission{Part: Part{one.Message, 2}}, key: "id/2"}
+	as := func(m match, status receipt.Status, raw string) string {
+		return eventID(m, Receipt{Status: status, Raw: raw})
+	}
+	if as(one, "delivered", "DELIVRD") != as(one, "delivered", "DELIVERED") {
+		t.Error("a receipt and the answer to a query make two events")
+	}
+	if as(one, "delivered", "DELIVRD") != as(other, "delivered", "DELIVRD") {
+		t.Error("the final receipts of two parts make two events")
+	}
+	again := other
+	again.Message = &Message{ID: "m", Parts: 2, Attempt: 2}
+	seen := map[string]string{}
+	for name, id := range map[string]string{
+		"delivered": as(other, "delivered", "DELIVRD"), "failed": as(other, "failed", "DELIVRD"),
+		"pending": as(other, "pending", "DELIVRD"), "pending of the other part": as(one, "pending", "DELIVRD"),
+		"pending in other words": as(other, "pending", "DELIVERED"), "another attempt": as(again, "delivered", "DELIVRD"),
+	} {
+		if other, there := seen[id]; there {
+			t.Errorf("%s and %s are one event", name, other)
+		}
+		seen[id] = name
+	}
+}
+
+// Of two parts that end at the same time, in two replicas say, one speaks for the
+// message.
+func TestPartsEndAtOnce(t *testing.T) {
+	b := start(t, remember(t))
+	for _, status := range []receipt.Status{receipt.Failed, receipt.Delivered} {
+		for i := range 100 {
+			m := &Message{ID: fmt.Sprint(status, i), Parts: 2}
+			news := make(chan bool, 2)
+			for n := 1; n <= 2; n++ {
+				go func() {
+					is, err := b.isNews(t.Context(), match{submission: submission{Part: Part{m, n}}, key: fmt.Sprint(n)}, Receipt{Status: status})
+					if err != nil {
+						t.Error(err)
+					}
+					news <- is
+				}()
+			}
+			if one, other := <-news, <-news; one == other {
+				t.Fatalf("message %s: worth reporting: %t and %t", m.ID, one, other)
+			}
+		}
+	}
+}
