@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"switchboard/configs"
 	"switchboard/fleet"
+	"switchboard/internal/backoff"
 )
 
 func demoCommand(version string, classes fleet.Classes) *cobra.Command {
@@ -23,7 +28,7 @@ func demoCommand(version string, classes fleet.Classes) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := os.MkdirTemp("", "switchboard-demo-")
 			if err != nil {
-				return fmt.Errorf("making a place for the demo's database: %w", err)
+				return fmt.Errorf("making a directory for the demo's database: %w; set TMPDIR to a directory that can be written", err)
 			}
 			defer func() { _ = os.RemoveAll(dir) }()
 			flags.amqpURL, flags.databaseURL = "memory:", "sqlite:"+filepath.Join(dir, "demo.db")
@@ -44,22 +49,96 @@ func demoCommand(version string, classes fleet.Classes) *cobra.Command {
 }
 
 func demo(ctx context.Context, out io.Writer, flags *processFlags, version string, classes fleet.Classes, defs []*fleet.Definition) error {
+	if err := portsFree(defs); err != nil {
+		return err
+	}
 	p, err := flags.open(ctx, "switchboard demo", version, classes)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(out, demoText, env("PHONE_PORT", "8081"), env("TELNET_PORT", "9010"), p.address, flags.databaseURL)
-	err = errors.Join(p.Run(ctx, defs), p.Close())
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		defer stop()
+		ended <- p.Run(ctx, defs)
+	}()
+	if awaitPorts(ctx, defs) {
+		_, _ = fmt.Fprintf(out, demoText, env("PHONE_PORT", "8081"), env("TELNET_PORT", "9010"), p.address, flags.databaseURL, commandLine())
+	}
+	err = errors.Join(<-ended, p.Close())
 	_, _ = fmt.Fprintln(os.Stderr, "The demo is over.")
 	return err
 }
 
+// portsFree says which port of the demo another program has, and how to take
+// another, before anything is said to run.
+func portsFree(defs []*fleet.Definition) error {
+	var taken, settings []string
+	for _, d := range defs {
+		for _, address := range d.Listens() {
+			l, err := net.Listen("tcp", address)
+			if err == nil {
+				_ = l.Close()
+				continue
+			}
+			taken = append(taken, fmt.Sprintf("%s (%s)", address, d.Name))
+			settings = append(settings, strings.ToUpper(d.Name)+"_PORT="+nextPort(address))
+		}
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	return fmt.Errorf("in use, by another demo perhaps: %s; choose other ports: %s %s demo",
+		strings.Join(taken, ", "), strings.Join(settings, " "), commandLine())
+}
+
+// awaitPorts waits until every port of the demo answers; false when ctx ends
+// before.
+func awaitPorts(ctx context.Context, defs []*fleet.Definition) bool {
+	for _, d := range defs {
+		for _, address := range d.Listens() {
+			for !answers(ctx, address) {
+				if !backoff.Sleep(ctx, 10*time.Millisecond) {
+					return false
+				}
+			}
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func answers(ctx context.Context, address string) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
+// nextPort is a port some way above an address's own.
+func nextPort(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	n, _ := strconv.Atoi(port)
+	return strconv.Itoa(n + 100)
+}
+
+// commandLine is how this program was called: by name, or by go run, whose
+// binary lies in a directory that is gone afterwards.
+func commandLine() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./cmd/switchboard"
+	}
+	return os.Args[0]
+}
+
 const demoText = `A small fleet is running in this process: two transports, a dispatcher, two applications.
 
-  In the browser   http://localhost:%[1]s     write to the echo: type "hello"
-  By telnet        telnet localhost %[2]s     play with the game: type "50"   (or: nc localhost %[2]s)
-  For operators    %[3]s/status
-  What was said    DATABASE_URL=%[4]s go run ./cmd/switchboard messages
+  Play            http://localhost:%[1]s     open the phone and type "50": guess the number
+                                    type "echo hello": it comes back as it is
+  By telnet       telnet localhost %[2]s     the same, if you have telnet (or: nc localhost %[2]s)
+  For operators   %[3]s/status
+  What was said   DATABASE_URL=%[4]s %[5]s messages
 
 Ctrl-C ends it. Its files are in configs/demo. Its queues are in this process, too:
 status, failures and tail need a fleet on RabbitMQ (docs/tutorial-operator.md).

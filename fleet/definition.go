@@ -110,6 +110,14 @@ func (c Classes) decodeDispatcher(d *Definition) error {
 	return nil
 }
 
+// Listens are the addresses (host:port) that the worker listens at.
+func (d *Definition) Listens() []string {
+	if l, listens := d.plugin.(worker.Listener); listens {
+		return l.Listens()
+	}
+	return nil
+}
+
 // warn adds every part of err to the warnings.
 func (d *Definition) warn(err error) {
 	if err == nil {

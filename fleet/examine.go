@@ -4,8 +4,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"switchboard/worker"
 )
 
 // served is who of a fleet is at which connectors.
@@ -171,11 +169,7 @@ func (all *findings) shared(first, second *Definition, key, kind, name string) {
 func (all *findings) sharedPorts(defs []*Definition) {
 	first := map[string]*Definition{}
 	for _, d := range defs {
-		l, listens := d.plugin.(worker.Listener)
-		if !listens {
-			continue
-		}
-		for _, address := range l.Listens() {
+		for _, address := range d.Listens() {
 			_, port := splitPort(address)
 			if port == "0" || port == "" {
 				continue

@@ -35,6 +35,8 @@ type Transport struct {
 	// ToAddr is the address that messages are sent to unless the page says
 	// otherwise; default 8080.
 	ToAddr string `yaml:"to_addr"`
+	// Hint is what an empty phone suggests to type. Default: Type something.
+	Hint string `yaml:"hint"`
 	// TransportType is the messages' transport_type; default sms. Within a
 	// session that is begun on the page it is ussd.
 	TransportType string `yaml:"transport_type"`
@@ -57,7 +59,7 @@ const (
 // New makes a transport with its defaults.
 func New() *Transport {
 	return &Transport{
-		WebHost: "localhost", WebPort: defaultPort, WebPath: "/", ToAddr: defaultToAddr, TransportType: "sms",
+		WebHost: "localhost", WebPort: defaultPort, WebPath: "/", ToAddr: defaultToAddr, TransportType: "sms", Hint: "Type something",
 		logger: slog.New(slog.DiscardHandler), history: newHistory(), turns: newTurns(),
 	}
 }

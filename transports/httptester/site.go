@@ -75,7 +75,7 @@ func (s *site) show(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	err := s.page.Execute(w, map[string]any{
-		"Transport": s.TransportName, "To": s.ToAddr, "Suggestion": randomNumber(),
+		"Transport": s.TransportName, "To": s.ToAddr, "Hint": s.Hint, "Suggestion": randomNumber(),
 		"Entries":    slices.DeleteFunc(entries, func(e entry) bool { return e.Flow == clearing }),
 		"MaxEntries": maxEntries,
 	})
