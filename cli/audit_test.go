@@ -163,3 +163,14 @@ func TestAuditNamesDueReports(t *testing.T) {
 		t.Errorf("too early:\n%s", out)
 	}
 }
+
+func TestAuditNamesEventsWithoutAMessage(t *testing.T) {
+	a := newAudits(t)
+	_, err := a.db.Record(t.Context(), []store.Envelope{{Backend: "sms", Event: message.NewAck(a.message("never"), "p1")}})
+	a.must(err)
+	a.wants(exitFailed, []string{"event of a message that never came: sent of outbound message never"})
+	out, _ := a.run("--since", "2099-01-01")
+	if strings.Contains(out, "never came") {
+		t.Errorf("the audit of another time names it:\n%s", out)
+	}
+}

@@ -73,8 +73,15 @@ func printAudit(cmd *cobra.Command, found *queues.Audited, stuck time.Duration) 
 		cmd.Printf("missing: %d more\n", n)
 	}
 	printStuck(cmd, found)
-	if len(found.Stuck) == 0 {
+	if sum(found.StuckCounts) == 0 {
 		cmd.Printf("nothing has been waiting for longer than %s\n", stuck)
+	}
+	for _, e := range found.Orphans {
+		cmd.Printf("event of a message that never came: %s of %s message %s, %s\n",
+			e.Type, direction(e.Direction), e.MessageID, e.Date.UTC().Format(time.RFC3339))
+	}
+	if n := found.Orphan - int64(len(found.Orphans)); n > 0 {
+		cmd.Printf("events of messages that never came: %d more\n", n)
 	}
 	for _, r := range found.Unreported {
 		cmd.Printf("waiting for a delivery report: %s\n", overdue(&r, r.Sent, "the transport reports on others"))
@@ -87,20 +94,14 @@ func printAudit(cmd *cobra.Command, found *queues.Audited, stuck time.Duration) 
 
 // printStuck names what is stuck and not missing.
 func printStuck(cmd *cobra.Command, found *queues.Audited) {
-	lost := make(map[string]bool, len(found.Lost))
-	for _, r := range found.Lost {
-		lost[r.ID] = true
-	}
 	for _, r := range found.Stuck {
 		why := r.Missing()
 		if queue, aside := found.DeadLettered[r.ID]; aside {
 			why = "dead-lettered in " + queue
 		}
-		if !lost[r.ID] {
-			cmd.Printf("stuck: %s\n", overdue(&r, r.Updated, why))
-		}
+		cmd.Printf("stuck: %s\n", overdue(&r, r.Updated, why))
 	}
-	if n := sum(found.StuckCounts) - int64(len(found.Stuck)); n > 0 {
+	if n := sum(found.StuckCounts) - found.Missing - int64(len(found.Stuck)); n > 0 {
 		cmd.Printf("stuck: %d more\n", n)
 	}
 }

@@ -159,7 +159,9 @@ type Audit struct {
 	Stuck []Record `json:"stuck"`
 	// StuckCounts count all stuck messages, those that Stuck does not name too.
 	StuckCounts []Count `json:"stuck_counts"`
-	Orphan      int64   `json:"orphan"` // events whose message never came
+	// Orphans are events whose message never came, oldest first; Orphan counts all of them.
+	Orphans []EventRecord `json:"orphans"`
+	Orphan  int64         `json:"orphan"`
 	// Unreported were sent longer ago than the limit and have no delivery report, although
 	// their transport reports on others; oldest first.
 	Unreported []Record `json:"unreported"`
@@ -169,10 +171,10 @@ type Audit struct {
 
 // AuditLimits bound an audit.
 type AuditLimits struct {
-	Since      time.Time     // count what was created then or later; zero is all
+	Since      time.Time     // of what was created then or later; zero is all
 	Stuck      time.Duration // a message that has not changed for so long is stuck
 	Unreported time.Duration // a message sent so long ago should have a delivery report; 0 is never
-	MaxStuck   int           // at most so many are named; 0 is 1000
+	MaxStuck   int           // at most so many of each are named; 0 is 1000
 }
 
 // Finder looks things up.

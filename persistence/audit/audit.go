@@ -11,6 +11,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"switchboard/broker"
@@ -51,7 +52,8 @@ type Auditor struct {
 	Again time.Duration
 }
 
-// Finding is the result of an audit.
+// Finding is the result of an audit. Stuck has no message that is in Lost; StuckCounts count
+// both.
 type Finding struct {
 	*store.Audit
 	// Missing is how many of the stuck messages are in no queue.
@@ -67,7 +69,7 @@ type Finding struct {
 // Audit looks, and looks again when something is missing: only what is missing both times is.
 func (a *Auditor) Audit(ctx context.Context) (*Finding, error) {
 	began := time.Now()
-	first, err := a.Look(ctx)
+	first, err := a.look(ctx)
 	if err != nil || first.Missing == 0 {
 		return first, err
 	}
@@ -76,11 +78,21 @@ func (a *Auditor) Audit(ctx context.Context) (*Finding, error) {
 	}
 	later := *a
 	later.Limits.Stuck += time.Since(began) // not those that became stuck since
-	second, err := later.Look(ctx)
+	second, err := later.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return second.since(first), nil
+	return second.since(first).separate(), nil
+}
+
+// separate removes from Stuck what is in Lost.
+func (f *Finding) separate() *Finding {
+	lost := map[string]bool{}
+	for _, r := range f.Lost {
+		lost[r.ID] = true
+	}
+	f.Stuck = slices.DeleteFunc(f.Stuck, func(r store.Record) bool { return lost[r.ID] })
+	return f
 }
 
 // since removes what was not missing before.
@@ -96,11 +108,19 @@ func (f *Finding) since(before *Finding) *Finding {
 // pass them, so that one that moves on meanwhile is seen in a later queue, and then the record
 // again.
 func (a *Auditor) Look(ctx context.Context) (*Finding, error) {
+	f, err := a.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return f.separate(), nil
+}
+
+func (a *Auditor) look(ctx context.Context) (*Finding, error) {
 	audit, err := a.Record.Audit(ctx, a.Limits)
 	if err != nil || a.open(audit).total() == 0 {
 		return &Finding{Audit: audit}, err
 	}
-	holds, err := a.look(ctx)
+	holds, err := a.readDepths(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("looking into the queues: %w", err)
 	}

@@ -128,8 +128,8 @@ func TestWhatWasPurgedIsMissing(t *testing.T) {
 	b.wants("m1", "m2", "m3")
 	b.put("sms.outbound", "m3")
 	b.wants("m1", "m2") // the oldest, since a queue does not say whom it holds
-	if found := b.wants("m1", "m2"); len(found.Stuck) != 3 {
-		t.Errorf("%d are stuck, want 3", len(found.Stuck))
+	if found := b.wants("m1", "m2"); len(found.Stuck) != 1 || found.Stuck[0].ID != "m3" || found.StuckCounts[0].N != 3 {
+		t.Errorf("stuck and not missing: %+v of %+v; want m3 of 3", found.Stuck, found.StuckCounts)
 	}
 	b.look.Limits.MaxStuck = 1
 	if found, err := b.look.Audit(t.Context()); err != nil || found.Missing != 2 || len(found.Lost) != 1 {

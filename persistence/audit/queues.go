@@ -15,8 +15,8 @@ import (
 // depths are how many bodies each queue holds, by its name, with those in flight.
 type depths map[string]int64
 
-// look returns the depths of all queues that may have a message.
-func (a *Auditor) look(ctx context.Context) (depths, error) {
+// readDepths returns the depths of all queues that may have a message.
+func (a *Auditor) readDepths(ctx context.Context) (depths, error) {
 	if a.Depths != nil {
 		return a.Depths(ctx)
 	}

@@ -40,6 +40,35 @@ func auditsMany(t *testing.T, db Ledger) {
 	}
 }
 
+// An audit of some time names nothing from before, and names the events whose message never
+// came.
+func auditSince(t *testing.T, db Ledger) {
+	record(t, db, outbound("old", "", at(0)), outbound("new", "", at(10)), ack("no message", at(11)), ack("old, no message", at(1)))
+	all, err := db.Audit(t.Context(), store.AuditLimits{Stuck: -time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"new", "old"}, ids(all.Stuck)); diff != "" {
+		t.Errorf("stuck at any time, -want +got:\n%s", diff)
+	}
+	if all.Orphan != 2 || len(all.Orphans) != 2 || all.Orphans[0].MessageID != "old, no message" {
+		t.Errorf("%d events without a message: %+v", all.Orphan, all.Orphans)
+	}
+	a, err := db.Audit(t.Context(), store.AuditLimits{Stuck: -time.Minute, Since: at(5)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"new"}, ids(a.Stuck)); diff != "" || len(a.StuckCounts) != 1 || a.StuckCounts[0].N != 1 {
+		t.Errorf("stuck since then: %+v, -want +got:\n%s", a.StuckCounts, diff)
+	}
+	if a.Orphan != 1 || len(a.Orphans) != 1 {
+		t.Fatalf("%d events without a message: %+v", a.Orphan, a.Orphans)
+	}
+	if e := a.Orphans[0]; e.MessageID != "no message" || e.Backend != "sms" || e.Type != "sent" || !e.Date.Equal(at(11)) {
+		t.Errorf("the event without a message: %+v", e)
+	}
+}
+
 // A message waits for a delivery report when its transport reports on others.
 func unreported(t *testing.T, db Ledger) {
 	other := outbound("elsewhere", "", at(0))

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -79,4 +80,14 @@ func traceUnknown(t *testing.T, db Ledger) {
 	e.Application = ""
 	record(t, db, e)
 	wantTrace(t, db, "m", []string{"sent to transport"}, "no ack or nack from transport sms")
+}
+
+// traceNothing: an empty key is of no message.
+func traceNothing(t *testing.T, db Ledger) {
+	record(t, db, inbound("m", at(0)))
+	for _, key := range []string{"", " "} {
+		if trace, err := db.Trace(t.Context(), key); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("the trace of %q: %+v, %v", key, trace, err)
+		}
+	}
 }

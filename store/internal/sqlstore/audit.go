@@ -31,10 +31,33 @@ func (db *DB) Audit(ctx context.Context, l store.AuditLimits) (a *store.Audit, e
 			return nil, fmt.Errorf("auditing: finding what was not reported on: %w", err)
 		}
 	}
-	if err := db.row(ctx, db.Read, "SELECT count(*) FROM early").Scan(&a.Orphan); err != nil {
-		return nil, fmt.Errorf("auditing: counting early events: %w", err)
+	if err := db.orphans(ctx, a, l); err != nil {
+		return nil, fmt.Errorf("auditing: finding events without a message: %w", err)
 	}
 	return a, nil
+}
+
+// orphans reads the early updates. The update of a replied message is of a reply, which is
+// no event: it has the reply's id.
+func (db *DB) orphans(ctx context.Context, a *store.Audit, l store.AuditLimits) error {
+	w := new(where)
+	if !l.Since.IsZero() {
+		w.and("y.date >= ?", db.Dialect.Time(l.Since))
+	}
+	err := db.row(ctx, db.Read, "SELECT count(*) FROM early y"+w.sql(), w.args...).Scan(&a.Orphan)
+	if err != nil || a.Orphan == 0 {
+		return err
+	}
+	return db.query(ctx, db.Read, func(rows *sql.Rows) error {
+		var e store.EventRecord
+		var progress store.Progress
+		err := rows.Scan(&e.ID, &e.MessageID, &e.Direction, &progress, scanNull[string]{&e.Reason}, scanNull[string]{&e.ProviderID},
+			scanNull[string]{&e.Backend}, scanNull[string]{&e.Application}, scanTime{&e.Date}, scanTime{&e.Recorded})
+		e.Type = progress.String()
+		a.Orphans = append(a.Orphans, e)
+		return err
+	}, `SELECT y.event_id, y.id, y.direction, y.fact, y.reason, y.provider_id, b.name, y.application, y.date, y.recorded
+		FROM early y LEFT JOIN backend b ON b.id = y.backend_id`+w.sql()+" ORDER BY y.date, y.event_id"+limit(l.MaxStuck), w.args...)
 }
 
 // counts counts transmissions by transport, application, direction and state.
@@ -84,6 +107,7 @@ func tally(records []store.Record) (counts []store.Count) {
 // stuck selects messages that should have changed. What waits in a broadcast is not stuck.
 func (db *DB) stuck(l store.AuditLimits) *where {
 	w := new(where)
+	db.conditionsOfTime(w, &store.Filter{Since: l.Since})
 	w.and("t.status IN ('Q', 'P')")
 	w.and("t.updated < ?", db.Dialect.Time(time.Now().Add(-l.Stuck)))
 	w.and(`NOT (t.status = 'Q' AND t.broadcast_id IS NOT NULL AND t.broadcast_id IN (SELECT broadcast_id FROM broadcast_batch))`)

@@ -23,6 +23,9 @@ const (
 
 // Trace implements store.Finder.
 func (db *DB) Trace(ctx context.Context, key string) (*store.Trace, error) {
+	if key == "" {
+		return nil, fmt.Errorf("an empty id or address: %w", store.ErrNotFound)
+	}
 	t := &tracer{db: db, seen: map[transmissionKey]bool{}, trace: new(store.Trace)}
 	if err := t.find(ctx, store.Printable(key)); err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
