@@ -30,7 +30,7 @@ type failures struct {
 	filter deadletter.Filter
 }
 
-// defaultListed is how many dead letters of each queue are looked at.
+// defaultListed is how many dead letters of each queue are listed.
 const defaultListed = 1000
 
 func failuresCommand(classes fleet.Classes, dial dialer) *cobra.Command {
@@ -82,7 +82,7 @@ func (f *failures) chosen(args []string) ([]string, error) {
 func (f *failures) listCommand() *cobra.Command {
 	cmd := f.command("list FILE|DIR|QUEUE…", "List dead letters, the oldest failure first", f.list)
 	f.addJSON(cmd)
-	cmd.Flags().IntVar(&f.limit, "limit", defaultListed, "look at no more than this many of each queue")
+	cmd.Flags().IntVar(&f.limit, "limit", defaultListed, "list no more than this many of each queue")
 	return cmd
 }
 
@@ -90,15 +90,15 @@ func (f *failures) list(cmd *cobra.Command, b broker.Broker, names []string) err
 	found := []deadletter.DeadLetter{}
 	beyond := 0
 	for _, queue := range names {
-		some, all, err := deadletter.List(cmd.Context(), b, queue, f.limit, f.filter)
+		some, more, err := deadletter.List(cmd.Context(), b, queue, f.limit, f.filter)
 		if err != nil {
 			return err
 		}
 		found = append(found, some...)
-		beyond += max(0, all-f.limit)
+		beyond += more
 	}
 	if beyond > 0 {
-		cmd.PrintErrf("%s more are not looked at; raise --limit\n", plural(beyond, "dead letter"))
+		cmd.PrintErrf("%s more; raise --limit to list them\n", plural(beyond, "dead letter"))
 	}
 	if f.asJSON {
 		return printJSON(cmd, found)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -149,52 +150,80 @@ func (b *Broker) Delete(ctx context.Context, queue string) error {
 
 // Browse implements broker.Admin. All visited bodies are unsettled until the last
 // visit returns; consumers see only those behind meanwhile. Kept bodies return to
-// their place, marked as redelivered. A lost connection ends it with ErrLost; all
-// bodies but those removed are back then.
+// their place, marked as redelivered; it returns when they are there, so that the
+// next Browse sees them all. A lost connection ends it with ErrLost; all bodies but
+// those removed are back then.
 func (b *Broker) Browse(ctx context.Context, queue string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) error {
 	s, err := b.consume.get(ctx, false)
 	if err != nil {
 		return fmt.Errorf("browsing queue %q: %w", queue, err)
 	}
-	return withChannel(s, func(ch *amqp.Channel) error {
-		if _, err := inspect(ch, queue); err != nil {
+	kept := 0
+	err = withChannel(s, func(ch *amqp.Channel) error {
+		before, err := inspect(ch, queue)
+		if err != nil {
 			return fmt.Errorf("browsing queue %q: %w", queue, err)
 		}
-		last, err := browse(ctx, ch, queue, limit, visit)
-		if last > 0 && !ch.IsClosed() {
-			if e := ch.Nack(last, true, true); err == nil && e != nil {
-				err = fmt.Errorf("browsing queue %q: putting bodies back: %w", queue, broker.ErrLost)
+		kept = before.Messages
+		return browse(ctx, ch, queue, limit, func(d *broker.Delivery) (broker.Verdict, error) {
+			verdict, err := visit(d)
+			if err == nil && verdict == broker.Remove {
+				kept--
 			}
-		}
-		return err
+			return verdict, err
+		})
 	})
+	if !errors.Is(err, broker.ErrLost) {
+		b.awaitReturn(ctx, queue, kept)
+	}
+	return err
 }
 
-// browse returns the delivery tag of the last body it kept.
-func browse(ctx context.Context, ch *amqp.Channel, queue string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) (last uint64, err error) {
+const (
+	returnPoll     = 20 * time.Millisecond
+	returnPatience = 2 * time.Second
+)
+
+// awaitReturn waits until n bodies are ready: RabbitMQ needs about a millisecond for
+// each that a closed channel had not settled. It gives up when no more return, as
+// when consumers take them.
+func (b *Broker) awaitReturn(ctx context.Context, queue string, n int) {
+	most, since := 0, time.Now()
+	for time.Since(since) < returnPatience {
+		q, err := b.Inspect(ctx, queue)
+		if err != nil || q.Messages >= n || q.Consumers > 0 || !backoff.Sleep(ctx, returnPoll) {
+			return
+		}
+		if q.Messages > most {
+			most, since = q.Messages, time.Now()
+		}
+	}
+}
+
+// browse visits bodies and acknowledges those to be removed. What it keeps returns when
+// the channel is closed: quorum queues of RabbitMQ 3.10 do not return thousands that
+// are rejected at once.
+func browse(ctx context.Context, ch *amqp.Channel, queue string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) error {
 	for range limit {
 		if err := ctx.Err(); err != nil {
-			return last, fmt.Errorf("browsing queue %q: %w", queue, err)
+			return fmt.Errorf("browsing queue %q: %w", queue, err)
 		}
 		d, ok, err := ch.Get(queue, false)
 		if err != nil {
-			return last, fmt.Errorf("browsing queue %q: %w (%w)", queue, broker.ErrLost, err)
+			return fmt.Errorf("browsing queue %q: %w (%w)", queue, broker.ErrLost, err)
 		}
 		if !ok {
-			return last, nil
+			return nil
 		}
 		verdict, err := visit(broker.NewDelivery(convert(queue, &d), func(bool) {}))
-		if err != nil || verdict != broker.Remove {
-			last = d.DeliveryTag
-		}
 		if err != nil {
-			return last, err
+			return err
 		}
 		if verdict == broker.Remove {
 			if err := ch.Ack(d.DeliveryTag, false); err != nil {
-				return last, fmt.Errorf("browsing queue %q: %w (%w)", queue, broker.ErrLost, err)
+				return fmt.Errorf("browsing queue %q: %w (%w)", queue, broker.ErrLost, err)
 			}
 		}
 	}
-	return last, nil
+	return nil
 }

@@ -106,7 +106,7 @@ func (a *Auditor) findDeadLettered(ctx context.Context, f *Finding, holds depths
 		if a.Depths != nil && holds[queue+broker.DeadSuffix] == 0 {
 			continue
 		}
-		found, n, err := deadletter.List(ctx, a.Broker, queue, maxDeadLetters, deadletter.Filter{})
+		found, more, err := deadletter.List(ctx, a.Broker, queue, maxDeadLetters, deadletter.Filter{})
 		if err != nil && !errors.Is(err, broker.ErrNoQueue) {
 			return err
 		}
@@ -120,8 +120,8 @@ func (a *Auditor) findDeadLettered(ctx context.Context, f *Finding, holds depths
 			f.deadLettered(r.ID, queue+broker.DeadSuffix)
 			open.subtract(1, func(w flow) bool { return w == flow{r.Backend, r.Direction} })
 		}
-		if unnamed || n > maxDeadLetters {
-			open.subtract(int64(n-matched), anyFlow)
+		if unnamed || more > 0 {
+			open.subtract(int64(len(found)+more-matched), anyFlow)
 		}
 	}
 	return nil

@@ -1,6 +1,5 @@
-// Package deadletters looks after what workers could not handle: every queue's
-// bodies that were set aside with a reason can be listed, tried again and
-// dropped. Nothing is lost when whoever does that is killed in between.
+// Package deadletter lists, retries and drops dead letters: bodies that workers could
+// not handle. Being killed in between loses nothing.
 package deadletter
 
 import (
@@ -18,15 +17,16 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/worker"
 )
 
-// DeadLetter is a body that was set aside.
+// DeadLetter is a dead-lettered body.
 type DeadLetter struct {
-	// ID is 12 hex digits made of the letter itself: it names the letter as
-	// long as it lies there, also where the body has no identifier.
+	// ID is 12 hex digits made of body and headers; equal dead letters after the
+	// first have a number behind it, as in 0123456789ab-2.
 	ID string `json:"id"`
-	// Queue is the queue it came from and would go back to.
+	// Queue is the queue that it came from and that Retry returns it to.
 	Queue       string         `json:"queue"`
 	Reason      string         `json:"reason"` // one of worker's Reason constants
 	Error       string         `json:"error"`
@@ -39,14 +39,19 @@ type DeadLetter struct {
 	Headers     broker.Headers `json:"-"`
 }
 
-// Box is what the package needs of a broker.
-type Box interface {
-	broker.Publisher
-	broker.Admin
+// PartialError says that not all dead letters of a queue could be seen: another
+// command, which runs or was killed just now, holds the others.
+type PartialError struct {
+	Queue     string
+	Seen, All int
 }
 
-// QueueOf is the queue whose dead letters lie in name, which may be given with
-// or without the suffix.
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("saw %d of the %d dead letters of %s: another command holds the others; try again when it has ended", e.Seen, e.All, e.Queue)
+}
+
+// QueueOf returns the queue that the dead letters of name came from; name may have
+// broker.DeadSuffix.
 func QueueOf(name string) string { return strings.TrimSuffix(name, broker.DeadSuffix) }
 
 func read(d *broker.Delivery) DeadLetter {
@@ -60,7 +65,7 @@ func read(d *broker.Delivery) DeadLetter {
 }
 
 func parseTime(text string) time.Time {
-	t, _ := time.Parse(time.RFC3339, text) // foreign or missing: the zero time
+	t, _ := time.Parse(time.RFC3339, text) // the zero time when it is foreign or missing
 	return t
 }
 
@@ -73,7 +78,7 @@ func identify(d *broker.Delivery) string {
 	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
-// messageID looks into bodies that may be anything.
+// messageID returns the identifier in a body that may be anything, or "".
 func messageID(body []byte) string {
 	var ids struct {
 		Message any `json:"message_id"`
@@ -90,69 +95,65 @@ func messageID(body []byte) string {
 	return ""
 }
 
-// Filter chooses letters; its zero value chooses all.
+// Filter chooses dead letters; its zero value chooses all.
 type Filter struct {
-	IDs    []string // letters' IDs or message IDs
+	IDs    []string // their own or their messages'
 	Reason string
 	Error  string // a part of the error's text
 }
 
-// Matches says whether the filter chooses the letter.
+// Matches reports whether the filter chooses l.
 func (f Filter) Matches(l DeadLetter) bool {
 	return (len(f.IDs) == 0 || slices.Contains(f.IDs, l.ID) || l.MessageID != "" && slices.Contains(f.IDs, l.MessageID)) &&
 		(f.Reason == "" || f.Reason == l.Reason) && strings.Contains(l.Error, f.Error)
 }
 
-// List fetches the letters of one queue that f chooses, of the first limit; all
-// is the number that lie there. While it runs nobody else sees them.
-func List(ctx context.Context, b broker.Admin, queue string, limit int, f Filter) (letters []DeadLetter, all int, err error) {
-	all, err = count(ctx, b, queue)
-	if err != nil || all == 0 {
-		return nil, 0, err
-	}
-	err = browse(ctx, b, queue, min(limit, all), func(l DeadLetter) (broker.Verdict, error) {
-		if f.Matches(l) {
-			letters = append(letters, l)
+// List returns the first limit dead letters of a queue that f chooses, by the time of
+// their last failure, and how many more it chooses. Nobody else sees any of the
+// queue while it runs. After a PartialError the rest of the result is valid.
+func List(ctx context.Context, b broker.Admin, queue string, limit int, f Filter) (list []DeadLetter, more int, err error) {
+	err = browse(ctx, b, queue, func(l DeadLetter) (broker.Verdict, error) {
+		switch {
+		case !f.Matches(l):
+		case len(list) < limit:
+			list = append(list, l)
+		default:
+			more++
 		}
 		return broker.Keep, nil
 	})
-	slices.SortStableFunc(letters, func(a, b DeadLetter) int { return cmp.Compare(a.LastFailed.Unix(), b.LastFailed.Unix()) })
-	return letters, all, err
+	slices.SortStableFunc(list, func(a, b DeadLetter) int { return cmp.Compare(a.LastFailed.Unix(), b.LastFailed.Unix()) })
+	return list, more, err
 }
 
-// Retry puts the letters of one queue that f chooses back on that queue, as if
-// they had never been tried, and says how many. Each is confirmed there before
-// it is taken away here: a crash between the two repeats a letter and loses
-// none. An error leaves the rest where it is.
-func Retry(ctx context.Context, b Box, queue string, f Filter) (n int, err error) {
+// Retry publishes the dead letters of a queue that f chooses to that queue, as if they
+// were new, and returns how many. Each is confirmed before it is removed here: a
+// crash in between repeats one. An error leaves the rest where it is; a PartialError
+// says that some were not seen.
+func Retry(ctx context.Context, b broker.Broker, queue string, f Filter) (n int, err error) {
 	return remove(ctx, b, queue, f, func(l DeadLetter) error {
-		err := b.Publish(ctx, broker.Publication{Queue: l.Queue, Body: l.Body, Headers: fresh(l.Headers)})
+		err := b.Publish(ctx, broker.Publication{Queue: l.Queue, Body: l.Body, Headers: withoutFailures(l.Headers)})
 		if errors.Is(err, broker.ErrUnroutable) {
-			return fmt.Errorf("queue %s is not there: start the worker that consumes it, then try again: %w", l.Queue, err)
+			return fmt.Errorf("queue %s does not exist: start the worker that consumes it, then try again: %w", l.Queue, err)
 		}
 		return err
 	})
 }
 
-// Drop deletes the letters of one queue that f chooses and says how many.
+// Drop deletes the dead letters of a queue that f chooses and returns how many. A
+// PartialError says that some were not seen.
 func Drop(ctx context.Context, b broker.Admin, queue string, f Filter) (n int, err error) {
 	return remove(ctx, b, queue, f, func(DeadLetter) error { return nil })
 }
 
-// remove takes away what f chooses once before has succeeded. It looks at no
-// more letters than lay there when it began, since those that fail again come
-// back behind them.
+// remove removes what f chooses once before has succeeded.
 func remove(ctx context.Context, b broker.Admin, queue string, f Filter, before func(DeadLetter) error) (n int, err error) {
-	all, err := count(ctx, b, queue)
-	if err != nil || all == 0 {
-		return 0, err
-	}
-	err = browse(ctx, b, queue, all, func(l DeadLetter) (broker.Verdict, error) {
+	err = browse(ctx, b, queue, func(l DeadLetter) (broker.Verdict, error) {
 		if !f.Matches(l) {
 			return broker.Keep, nil
 		}
 		if err := before(l); err != nil {
-			return broker.Keep, fmt.Errorf("letter %s: %w", l.ID, err)
+			return broker.Keep, fmt.Errorf("dead letter %s: %w", l.ID, err)
 		}
 		n++
 		return broker.Remove, nil
@@ -160,31 +161,58 @@ func remove(ctx context.Context, b broker.Admin, queue string, f Filter, before 
 	return n, err
 }
 
-// count is how many letters a queue has; none when it never had any.
-func count(ctx context.Context, b broker.Admin, queue string) (int, error) {
-	info, err := b.Inspect(ctx, QueueOf(queue)+broker.DeadSuffix)
-	if errors.Is(err, broker.ErrNoQueue) {
-		return 0, nil
+// browse visits as many dead letters as there are when it begins: what fails again
+// meanwhile returns behind them.
+func browse(ctx context.Context, b broker.Admin, queue string, visit func(DeadLetter) (broker.Verdict, error)) error {
+	queue = QueueOf(queue)
+	all, err := count(ctx, b, queue+broker.DeadSuffix)
+	if err != nil || all == 0 {
+		return err
 	}
-	if err != nil {
-		return 0, fmt.Errorf("counting the dead letters of %s: %w", queue, err)
-	}
-	return info.Messages, nil
-}
-
-func browse(ctx context.Context, b broker.Admin, queue string, limit int, visit func(DeadLetter) (broker.Verdict, error)) error {
-	err := b.Browse(ctx, QueueOf(queue)+broker.DeadSuffix, limit, func(d *broker.Delivery) (broker.Verdict, error) {
-		return visit(read(d))
+	seen, equal := 0, map[string]int{}
+	err = b.Browse(ctx, queue+broker.DeadSuffix, all, func(d *broker.Delivery) (broker.Verdict, error) {
+		l := read(d)
+		seen++
+		if equal[l.ID]++; equal[l.ID] > 1 {
+			l.ID = fmt.Sprintf("%s-%d", l.ID, equal[l.ID])
+		}
+		return visit(l)
 	})
 	if err != nil {
 		return fmt.Errorf("reading the dead letters of %s: %w", queue, err)
 	}
+	if seen < all {
+		return &PartialError{queue, seen, all}
+	}
 	return nil
 }
 
-// fresh are a letter's headers without those that speak of its failures. The
-// key it first came with stays.
-func fresh(h broker.Headers) broker.Headers {
+// returnPause is how soon what a killed command held is seen to return.
+const returnPause = 200 * time.Millisecond
+
+// count returns how many bodies a queue has, once no more return to it; 0 when there
+// is no such queue.
+func count(ctx context.Context, b broker.Admin, queue string) (n int, err error) {
+	for range 50 {
+		info, err := b.Inspect(ctx, queue)
+		switch {
+		case errors.Is(err, broker.ErrNoQueue):
+			return 0, nil
+		case err != nil:
+			return 0, fmt.Errorf("counting %s: %w", queue, err)
+		case info.Messages <= n || info.Messages == 0:
+			return info.Messages, nil
+		}
+		n = info.Messages
+		if !backoff.Sleep(ctx, returnPause) {
+			return 0, ctx.Err()
+		}
+	}
+	return n, nil // workers fail faster than this looks
+}
+
+// withoutFailures returns the headers without those of failures. worker.HeaderKey stays.
+func withoutFailures(h broker.Headers) broker.Headers {
 	h = maps.Clone(h)
 	for _, name := range [...]string{
 		worker.HeaderReason, worker.HeaderError, worker.HeaderAttempts,

@@ -30,7 +30,7 @@ func TestOnMemory(t *testing.T) {
 func run(t *testing.T, connect func(*testing.T) broker.Broker) {
 	for name, test := range map[string]func(*bench){
 		"list": testList, "list is bounded": testListBounded, "retry": testRetry, "retry some": testRetrySome, "drop": testDrop,
-		"nothing there": testNothing, "no queue to go back to": testNoQueue, "killed in between": testKilled,
+		"nothing there": testNothing, "right after another command": testRightAfter, "equal ones": testEqual, "not all seen": testPartial, "no queue to go back to": testNoQueue, "killed in between": testKilled,
 	} {
 		t.Run(name, func(t *testing.T) { test(newBench(t, connect)) })
 	}
@@ -119,8 +119,8 @@ func (b *bench) publish(ids ...string) {
 	}
 }
 
-// bury makes dead letters of messages.
-func (b *bench) bury(ids ...string) {
+// deadLetter makes dead letters of messages.
+func (b *bench) deadLetter(ids ...string) {
 	b.Helper()
 	b.publish(ids...)
 	b.serve(len(ids), func(item *worker.Delivery) error {
@@ -130,9 +130,9 @@ func (b *bench) bury(ids ...string) {
 
 func (b *bench) list(f deadletter.Filter) []deadletter.DeadLetter {
 	b.Helper()
-	letters, _, err := deadletter.List(b.ctx, b.broker, b.queue, 1000, f)
+	list, _, err := deadletter.List(b.ctx, b.broker, b.queue, 1000, f)
 	b.must(err)
-	return letters
+	return list
 }
 
 // expect says which messages are dead, and how many wait in the queue itself.
@@ -152,13 +152,13 @@ func (b *bench) expect(queued int, dead ...string) {
 
 func testList(b *bench) {
 	before := time.Now().Add(-time.Second)
-	b.bury("a", "b")
+	b.deadLetter("a", "b")
 	b.must(b.broker.Publish(b.ctx, broker.Publication{Key: b.queue, Body: []byte("rubbish")}))
 	b.publish("c")
 	b.serve(1, func(*worker.Delivery) error { return nil }) // the rubbish never gets there
 	b.expect(0, "", "a", "b")
-	letters := b.list(deadletter.Filter{})
-	a := letters[slices.IndexFunc(letters, func(l deadletter.DeadLetter) bool { return l.MessageID == "a" })]
+	list := b.list(deadletter.Filter{})
+	a := list[slices.IndexFunc(list, func(l deadletter.DeadLetter) bool { return l.MessageID == "a" })]
 	if a.Queue != b.queue || a.Reason != worker.ReasonPermanent || a.Error != "no number a" || a.Attempts != 1 || a.Worker != "w" ||
 		a.FirstFailed.Before(before.Truncate(time.Second)) || a.LastFailed.Before(a.FirstFailed) || !strings.Contains(string(a.Body), "secret a") {
 		b.Errorf("got %+v", a)
@@ -170,7 +170,7 @@ func testList(b *bench) {
 		"all":               {deadletter.Filter{}, 3},
 		"by reason":         {deadletter.Filter{Reason: worker.ReasonInvalid}, 1},
 		"by another reason": {deadletter.Filter{Reason: worker.ReasonPanic}, 0},
-		"by letter":         {deadletter.Filter{IDs: []string{a.ID}}, 1},
+		"by its ID":         {deadletter.Filter{IDs: []string{a.ID}}, 1},
 		"by message":        {deadletter.Filter{IDs: []string{"b", "x"}}, 1},
 		"by no message":     {deadletter.Filter{IDs: []string{""}}, 0},
 		"by error":          {deadletter.Filter{Error: "no number"}, 2},
@@ -178,24 +178,29 @@ func testList(b *bench) {
 		"by too much":       {deadletter.Filter{IDs: []string{"a"}, Reason: worker.ReasonPermanent, Error: "number b"}, 0},
 	} {
 		if got := b.list(c.filter); len(got) != c.want {
-			b.Errorf("%s: %d letters, want %d", name, len(got), c.want)
+			b.Errorf("%s: %d dead letters, want %d", name, len(got), c.want)
 		}
 	}
 }
 
 func testListBounded(b *bench) {
-	b.bury("a", "b", "c")
+	b.deadLetter("a", "b", "c")
 	b.expect(0, "a", "b", "c")
-	letters, all, err := deadletter.List(b.ctx, b.broker, b.queue+broker.DeadSuffix, 2, deadletter.Filter{})
+	list, more, err := deadletter.List(b.ctx, b.broker, b.queue+broker.DeadSuffix, 2, deadletter.Filter{})
 	b.must(err)
-	if len(letters) != 2 || all != 3 {
-		b.Errorf("%d of %d", len(letters), all)
+	if len(list) != 2 || more != 1 {
+		b.Errorf("%d, and %d more", len(list), more)
+	}
+	list, more, err = deadletter.List(b.ctx, b.broker, b.queue, 1, deadletter.Filter{Error: "number c"})
+	b.must(err)
+	if len(list) != 1 || more != 0 {
+		b.Errorf("filtered: %d, and %d more", len(list), more)
 	}
 	b.expect(0, "a", "b", "c")
 }
 
 func testRetry(b *bench) {
-	b.bury("a", "b")
+	b.deadLetter("a", "b")
 	b.expect(0, "a", "b")
 	n, err := deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{})
 	if err != nil || n != 2 {
@@ -215,7 +220,7 @@ func testRetry(b *bench) {
 }
 
 func testRetrySome(b *bench) {
-	b.bury("a", "b", "c")
+	b.deadLetter("a", "b", "c")
 	b.expect(0, "a", "b", "c")
 	n, err := deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{IDs: []string{"b"}})
 	if err != nil || n != 1 {
@@ -225,7 +230,7 @@ func testRetrySome(b *bench) {
 }
 
 func testDrop(b *bench) {
-	b.bury("a", "b", "c")
+	b.deadLetter("a", "b", "c")
 	b.expect(0, "a", "b", "c")
 	n, err := deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{Error: "number c"})
 	if err != nil || n != 1 {
@@ -247,9 +252,9 @@ func testNothing(b *bench) {
 	}
 }
 
-// A queue that was deleted meanwhile: the letter stays.
+// A queue that was deleted meanwhile: the dead letter stays.
 func testNoQueue(b *bench) {
-	b.bury("a")
+	b.deadLetter("a")
 	b.expect(0, "a")
 	b.must(b.broker.Delete(b.ctx, b.queue))
 	n, err := deadletter.Retry(b.ctx, b.connect(), b.queue, deadletter.Filter{})
@@ -275,11 +280,78 @@ func (k killed) Publish(ctx context.Context, p broker.Publication) error {
 // Killed after the first was confirmed on its queue and before it was taken
 // away: it is in both places, and the others where they were.
 func testKilled(b *bench) {
-	b.bury("a", "b")
+	b.deadLetter("a", "b")
 	b.expect(0, "a", "b")
 	n, err := deadletter.Retry(b.ctx, killed{b.connect()}, b.queue, deadletter.Filter{})
 	if n != 0 || err == nil {
 		b.Fatalf("%d, %v", n, err)
 	}
 	b.expect(1, "a", "b")
+}
+
+// What an earlier command has looked at, or held when it was killed, is there for the
+// next one.
+func testRightAfter(b *bench) {
+	const all = 1000
+	dead := b.queue + broker.DeadSuffix
+	b.must(b.broker.Declare(b.ctx, broker.Queue{Name: b.queue}))
+	b.must(b.broker.Declare(b.ctx, broker.Queue{Name: dead}))
+	results := make(chan error, all)
+	for i := range all {
+		b.broker.PublishAsync(b.ctx, broker.Publication{Queue: dead, Body: fmt.Append(nil, i)}, func(err error) { results <- err })
+	}
+	for range all {
+		b.must(<-results)
+	}
+	if n := len(b.list(deadletter.Filter{})); n != all {
+		b.Fatalf("listed %d", n)
+	}
+	killed := b.connect()
+	err := killed.Browse(b.ctx, dead, all, func(d *broker.Delivery) (broker.Verdict, error) {
+		if string(d.Body) == fmt.Sprint(all-1) {
+			closeBroker(killed)
+		}
+		return broker.Keep, nil
+	})
+	if err != nil && !errors.Is(err, broker.ErrLost) {
+		b.Fatal(err)
+	}
+	if n, err := deadletter.Drop(b.ctx, b.connect(), b.queue, deadletter.Filter{}); n != all || err != nil {
+		b.Errorf("dropped %d of %d, %v", n, all, err)
+	}
+}
+
+func testEqual(b *bench) {
+	dead := broker.Queue{Name: b.queue + broker.DeadSuffix}
+	b.must(b.broker.Declare(b.ctx, dead))
+	for range 3 {
+		b.must(b.broker.Publish(b.ctx, broker.Publication{Queue: dead.Name, Body: []byte("same")}))
+	}
+	list := b.list(deadletter.Filter{})
+	if len(list) != 3 || list[1].ID != list[0].ID+"-2" || list[2].ID != list[0].ID+"-3" {
+		b.Fatalf("got %+v", list)
+	}
+	if n, err := deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{IDs: []string{list[1].ID}}); n != 1 || err != nil {
+		b.Errorf("dropped %d, %v", n, err)
+	}
+}
+
+// without is a broker that another command holds a body of.
+type without struct{ broker.Broker }
+
+func (w without) Browse(ctx context.Context, queue string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) error {
+	return w.Broker.Browse(ctx, queue, limit-1, visit)
+}
+
+func testPartial(b *bench) {
+	b.deadLetter("a", "b", "c")
+	b.expect(0, "a", "b", "c")
+	n, err := deadletter.Drop(b.ctx, without{b.broker}, b.queue, deadletter.Filter{})
+	var partial *deadletter.PartialError
+	if n != 2 || !errors.As(err, &partial) || partial.Seen != 2 || partial.All != 3 {
+		b.Errorf("dropped %d: %v", n, err)
+	}
+	if left := b.list(deadletter.Filter{}); len(left) != 1 {
+		b.Errorf("%d are left", len(left))
+	}
 }
