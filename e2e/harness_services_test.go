@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
 	"switchboard/internal/testutil"
 )
@@ -214,30 +214,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	testutil.EventuallyWithin(t, patience, what, ok)
 }
 
-// peer plays a foreign transport: it publishes inbound messages and counts the
-// replies that come out for it.
-type peer struct {
-	t       *testing.T
-	broker  *rabbitmq.Broker
-	name    string
-	mu      sync.Mutex
-	replies map[string]int // by the ID of the message replied to
-	again   int            // replies that came more than once
-	changed chan struct{}
-}
-
-func newPeer(t *testing.T, b *rabbitmq.Broker, name string) *peer {
+func freePort(t *testing.T) int {
 	t.Helper()
-	p := &peer{t: t, broker: b, name: name, replies: map[string]int{}, changed: make(chan struct{}, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	queue := broker.Queue{Name: name + ".outbound", Keys: []string{name + ".outbound"}}
-	go func() { done <- b.Consume(ctx, queue, 500, p.take) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("consuming %s: %v", queue.Name, err)
-		}
-	})
-	return p
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
 }

@@ -3,96 +3,17 @@
 package e2e
 
 import (
-	"context"
-	"errors"
+	"bufio"
+	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"switchboard/broker"
 	"switchboard/message"
 )
-
-// manage switches RabbitMQ's management on and returns its address.
-func (s *servers) manage() string {
-	s.t.Helper()
-	plugins, port := filepath.Join(s.dir, "rabbitmq", "enabled_plugins"), freePort(s.t)
-	if err := os.WriteFile(plugins, []byte("[rabbitmq_management].\n"), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	s.run("rabbitmqctl", "eval", fmt.Sprintf(
-		`ok = application:set_env(rabbitmq_management, tcp_config, [{port,%d},{ip,"127.0.0.1"}], [{persistent,true}]), {ok,_,_} = rabbit_plugins:ensure(%q).`,
-		port, plugins))
-	address := fmt.Sprintf("http://127.0.0.1:%d", port)
-	eventually(s.t, "RabbitMQ's management answers", func() bool {
-		answer, err := http.Get(address)
-		if err != nil {
-			return false
-		}
-		_ = answer.Body.Close()
-		return true
-	})
-	return address
-}
-
-// auditor is an operator who audits a fleet's files.
-type auditor struct {
-	*operator
-	dir string
-}
-
-// code runs an audit and returns what it says, and its exit code.
-func (a *auditor) code(args ...string) (said string, code int) {
-	a.t.Helper()
-	out, err := a.run(append(append([]string{"audit"}, args...), a.dir)...)
-	var ended *exec.ExitError
-	switch {
-	case err == nil:
-		return out, 0
-	case errors.As(err, &ended):
-		return out + err.Error(), ended.ExitCode()
-	}
-	return err.Error(), -1
-}
-
-// often audits n times in each way, and returns the first that is not clean.
-func (a *auditor) often(n int, ways ...[]string) (unclean string) {
-	for range n {
-		for _, args := range ways {
-			if said, code := a.code(args...); code != 0 {
-				return fmt.Sprintf("audit %v: exit code %d\n%s", args, code, said)
-			}
-		}
-	}
-	return ""
-}
-
-func (a *auditor) wants(code int, text string, args ...string) {
-	a.t.Helper()
-	said, got := a.code(args...)
-	if got != code || !strings.Contains(said, text) {
-		a.t.Errorf("audit %v: exit code %d, want %d and %q\n%s", args, got, code, text, said)
-	}
-}
-
-// fleetDir writes a fleet's files for the auditor to read.
-func fleetDir(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, yaml := range files {
-		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(yaml), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 // A fleet under load is clean; messages that were purged from a queue are
 // found, however long ago, and those that wait are not taken for them.
@@ -106,7 +27,7 @@ func TestAuditFindsWhatWasPurged(t *testing.T) {
 	files := map[string]string{"echo": echoYAML, "join": two(routeYAML), "keep": two(fmt.Sprintf(recordYAML, "keep"))}
 	a := &auditor{o, fleetDir(t, files)}
 	b := connect(t, s.url("AMQP_URL"))
-	h := newHandsets(t, b, "load")
+	h := newPeople(t, b, "load", true)
 	for name, yaml := range files {
 		start(t, name, yaml, o.env...)
 	}
@@ -146,8 +67,8 @@ func TestAuditFindsWhatWasPurged(t *testing.T) {
 	eventually(t, "the management's numbers show them", found)
 	a.wants(1, "missing: outbound message "+first+" on quiet, state P", "--stuck", "1s", "--again", "1s")
 
-	// When the transport runs again, only the management knows what it has in hand.
-	later := newHandsets(t, b, "quiet")
+	// When the transport runs again, only the management counts what is in flight.
+	later := newPeople(t, b, "quiet", true)
 	later.await(waits, patience)
 	eventually(t, "what waited is sent", func() bool {
 		said, _ := a.code("--stuck", "1s", "--again", "1s")
@@ -175,56 +96,43 @@ func sendTo(t *testing.T, b broker.Publisher, transport string, n int) (first st
 	return first
 }
 
-// The replicas of the worker are killed again and again while conversations
-// are recorded: all of them are recorded, once.
-func TestRecorderKilled(t *testing.T) {
+// A conversation over telnet is in the record, and traced hop by hop.
+func TestConversationTraced(t *testing.T) {
 	t.Parallel()
-	const kills, between = 12, 400
-	s, o := startRecord(t)
-	memory := []string{o.env[0], "DATABASE_URL=memory:"}
-	h := newHandsets(t, connect(t, s.url("AMQP_URL")), "load")
-	start(t, "echo", echoYAML, memory...)
-	start(t, "join", routeYAML, memory...)
-	keep := func() *process { return start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...) }
-	replicas := []*process{keep(), keep()}
-	for i := range kills {
-		h.converse(between)
-		replicas[i%2].kill() // with what it has in hand
-		replicas[i%2] = keep()
-	}
-	all := kills * between
-	o.awaitAudit(map[string]int{"I R": all, "O S": all})
-	if n := strings.Count(o.must("messages", "--json", "--limit", "0"), "\n"); n != 2*all {
-		t.Errorf("%d messages are recorded, want %d", n, 2*all)
-	}
-	once(t, s.url("DATABASE_URL"), map[string]int{
-		"SELECT count(*) FROM message": 2 * all, "SELECT count(DISTINCT id) FROM message": 2 * all,
-		"SELECT count(*) FROM transmission":                                              2 * all,
-		"SELECT count(*) FROM event WHERE type = 'ack'":                                  all,
-		"SELECT count(*) FROM event WHERE type = 'processed'":                            all,
-		"SELECT count(*) FROM event":                                                     2 * all,
-		"SELECT count(DISTINCT message_id) FROM event WHERE type IN ('ack','processed')": 2 * all,
-		"SELECT count(*) FROM early":                                                     0,
-	})
-	for _, p := range replicas {
-		if log := p.logged(); strings.Contains(log, "set aside") {
-			t.Errorf("something was set aside:\n%s", log)
-		}
-	}
-}
-
-// once counts rows in the database.
-func once(t *testing.T, url string, counts map[string]int) {
-	t.Helper()
-	c, err := pgx.Connect(t.Context(), url)
+	_, o := startRecord(t)
+	port := freePort(t)
+	start(t, "line", fmt.Sprintf("transport_class: telnet\ntransport_name: line\ntelnet_port: %d\n", port), o.env...)
+	start(t, "echo", echoYAML, o.env...)
+	start(t, "join", strings.ReplaceAll(routeYAML, "load", "line"), o.env...)
+	start(t, "keep", strings.ReplaceAll(fmt.Sprintf(recordYAML, "keep"), "load", "line"), o.env...)
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = c.Close(context.Background()) }()
-	for query, want := range counts {
-		var got int
-		if err := c.QueryRow(t.Context(), query).Scan(&got); err != nil || got != want {
-			t.Errorf("%s: %d, %v; want %d", query, got, err, want)
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("hello record\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() && !strings.Contains(lines.Text(), "hello record") {
+	}
+	var asked struct{ ID, State string }
+	eventually(t, "the question is processed", func() bool {
+		out := o.must("messages", "--json", "--direction", "I", "--text", "hello record")
+		return json.Unmarshal([]byte(out), &asked) == nil && asked.State == "R"
+	})
+	var trace string
+	eventually(t, "the answer is sent", func() bool {
+		trace = o.must("trace", asked.ID)
+		return strings.Contains(trace, "is S (sent)")
+	})
+	for _, hop := range []string{
+		"received by transport", "dispatcher join, rule route_mappings.line", "sent by application", "rule transport_name",
+		"processed", "ack", "is R (processed)", "missing: ",
+	} {
+		if !strings.Contains(trace, hop) {
+			t.Errorf("%q is missing from:\n%s", hop, trace)
 		}
 	}
+	t.Log("\n" + trace)
 }

@@ -69,17 +69,17 @@ func smallDisk(t *testing.T, url string, megabytes int) (room func(megabytes int
 
 // The database's disk is full: traffic goes on, the worker says why it does not
 // record, and when there is room again all of it is in the record, with nothing
-// set aside and nobody restarted.
+// dead-lettered and nobody restarted.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	const some, more = 400, 2000 // more than the replicas take in hand
+	const some, more = 400, 2000 // more than the replicas prefetch
 	s := startServers(t, "rabbitmq", "postgres")
 	room := smallDisk(t, s.url("DATABASE_URL"), 16)
 	o := &operator{t, []string{"AMQP_URL=" + s.url("AMQP_URL"), "DATABASE_URL=" + s.url("DATABASE_URL")}}
 	o.must("migrate")
 	memory := []string{o.env[0], "DATABASE_URL=memory:"}
 	b := connect(t, s.url("AMQP_URL"))
-	h := newHandsets(t, b, "load")
+	h := newPeople(t, b, "load", true)
 	start(t, "echo", echoYAML, memory...)
 	start(t, "join", routeYAML, memory...)
 	replicas := []*process{}
@@ -115,8 +115,8 @@ func TestDiskFull(t *testing.T) {
 	room(1024)
 	o.awaitAudit(map[string]int{"I R": all, "O S": all})
 	for _, p := range replicas {
-		if strings.Contains(p.logged(), "set aside") {
-			t.Errorf("something was set aside:\n%s", p.logged())
+		if strings.Contains(p.logged(), "dead-letter") {
+			t.Errorf("something was dead-lettered:\n%s", p.logged())
 		}
 	}
 	if _, again := h.counts(); again > 0 {

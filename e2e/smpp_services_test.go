@@ -147,14 +147,14 @@ func startCountries(t *testing.T) *countries {
 // helpdesk's in turns.
 func (f *countries) send(n int) {
 	f.t.Helper()
-	fates := make(chan error, n)
+	confirms := make(chan error, n)
 	for i := range n {
 		m := outgoing(i)
 		app := [...]string{"club", "helpdesk"}[i/dutch%2]
-		f.broker.PublishAsync(f.t.Context(), broker.Publication{Key: app + ".outbound", Body: m.Encode()}, func(err error) { fates <- err })
+		f.broker.PublishAsync(f.t.Context(), broker.Publication{Key: app + ".outbound", Body: m.Encode()}, func(err error) { confirms <- err })
 	}
 	for range n {
-		if err := <-fates; err != nil {
+		if err := <-confirms; err != nil {
 			f.t.Fatal(err)
 		}
 	}

@@ -207,7 +207,7 @@ func (f *customers) check(n int) {
 	f.Helper()
 	eventually(f.T, "nothing is kept any more", func() bool { return f.kept(f.server) == 0 })
 	f.esme.leave()
-	f.smsc.stop() // its record is whole only then
+	f.smsc.stop() // its record is complete only then
 	taken, again := f.smsc.taken(), 0
 	for _, times := range taken {
 		again += times - 1

@@ -13,7 +13,7 @@ import (
 
 // A server's process that hangs for longer than its lease is taken for dead:
 // the one that stands by, on another address, takes over. When the first wakes
-// up with receipts in hand it writes nothing more, lets go of them, and stands
+// up with receipts in flight it writes nothing more, returns them, and stands
 // by itself.
 func TestSMPPServerPaused(t *testing.T) {
 	t.Parallel()

@@ -6,9 +6,54 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
+
+// One of two replicas dies in the middle of a broadcast: the other hands over
+// the rest, and nobody gets it twice beyond what the dead one had in flight. It
+// keeps the processors busy, so it is not parallel.
+func TestBroadcastReplicaKilled(t *testing.T) {
+	const many = 100_000
+	// inFlight is what a replica may have in flight: eight batches of 200.
+	const inFlight = 8 * 200
+	s, o := startRecord(t)
+	h := newPeople(t, connect(t, s.url("AMQP_URL")), "load", true)
+	doomed := start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...)
+	start(t, "keep", fmt.Sprintf(recordYAML, "keep"), o.env...)
+
+	list := filepath.Join(t.TempDir(), "people.csv")
+	var people strings.Builder
+	people.WriteString("address,name\n")
+	for i := range many {
+		fmt.Fprintf(&people, "+2783%07d,person %d\n", i, i)
+	}
+	if err := os.WriteFile(list, []byte(people.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	t.Log(strings.TrimSpace(o.must("send", "--transport", "load", "--from-file", list, "--text", "Hi {{name}}")))
+	t.Logf("stored in %s", time.Since(began).Round(time.Millisecond))
+	h.await(many/5, patience)
+	doomed.kill()
+	h.await(many, 3*time.Minute)
+	t.Logf("handed over in %s", time.Since(began).Round(time.Millisecond))
+	o.awaitAudit(map[string]int{"O S": many})
+	t.Logf("recorded as sent in %s", time.Since(began).Round(time.Millisecond))
+	different, again := h.counts()
+	if different != many || again > inFlight {
+		t.Errorf("%d people got it, %d of them again; want %d and at most %d", different, again, many, inFlight)
+	}
+	t.Logf("%d people got it, %d of them again", different, again)
+	a := &auditor{o, fleetDir(t, map[string]string{"join": routeYAML, "keep": fmt.Sprintf(recordYAML, "keep")})}
+	a.wants(0, "nothing has been waiting", "--stuck", "1ms")
+	eventually(t, "the broadcast is done", func() bool {
+		return strings.Contains(o.must("broadcasts", "show", "1"), ", done\n")
+	})
+}
 
 // Somebody who says STOP to a dispatcher gets no broadcast any more, though
 // broadcasts pass no dispatcher: none that is under way, and no new one.

@@ -128,7 +128,7 @@ func (p *npmPeer) await(what string, is func(heard) bool) heard {
 }
 
 // text puts n segments together by their headers.
-func (p *npmPeer) text(n int, get func(heard) *short) (whole string, first *short) {
+func (p *npmPeer) text(n int, get func(heard) *short) (joined string, first *short) {
 	p.t.Helper()
 	segments := map[string]string{}
 	for range n {
@@ -148,7 +148,7 @@ func (p *npmPeer) text(n int, get func(heard) *short) (whole string, first *shor
 	}
 	slices.Sort(headers) // they differ in the number, which is last
 	for _, header := range headers {
-		whole += segments[header]
+		joined += segments[header]
 	}
-	return whole, first
+	return joined, first
 }
