@@ -40,7 +40,7 @@ api: ## Name what changed for others since the last tag
 	scripts/api
 
 .PHONY: bench
-bench: ## Measure on a real RabbitMQ, against a bare client in the same run (BENCH="flags")
+bench: ## Measure on a real RabbitMQ, beside yardsticks and the stored baseline (BENCH="flags", such as -old COMMIT)
 	scripts/services run go run ./internal/bench $(BENCH)
 
 # golangci-lint is built from source: the first time takes some minutes.

@@ -47,9 +47,9 @@ func (m *sentBroadcast) rows(people int, dispatcher float64) string {
 	line := func(what string, took time.Duration, beside, memory string) string {
 		return fmt.Sprintf("| %d | %s | %.1f s | %.0f | %s | %s |\n", people, what, took.Seconds(), float64(people)/took.Seconds(), beside, memory)
 	}
-	megabytes := func(u usage) string { return fmt.Sprintf("%.0f MB", float64(u.peakRSS)/1e6) }
-	return line("stored (the command's whole run)", m.stored, "–", megabytes(m.storing)) +
-		line("handed over", m.handed, fmt.Sprintf("%.2f", float64(people)/m.handed.Seconds()/dispatcher), megabytes(m.handing)) +
+	memory := func(u usage) string { return fmt.Sprintf("%.0f MB", float64(u.peakRSS)/1e6) }
+	return line("stored (the command's whole run)", m.stored, "–", memory(m.storing)) +
+		line("handed over", m.handed, fmt.Sprintf("%.2f", float64(people)/m.handed.Seconds()/dispatcher), memory(m.handing)) +
 		line("recorded as sent", m.recorded, "–", "–")
 }
 
@@ -98,7 +98,7 @@ func measureBroadcast(ctx context.Context, b *rabbitmq.Broker, s settings, peopl
 }
 
 func storeBroadcast(ctx context.Context, s settings, l *ledger, people int) (took time.Duration, used usage, err error) {
-	list := filepath.Join(filepath.Dir(s.binary), "people.csv")
+	list := filepath.Join(s.dir, "people.csv")
 	if err := writePeople(list, people); err != nil {
 		return 0, used, err
 	}
@@ -110,31 +110,6 @@ func storeBroadcast(ctx context.Context, s settings, l *ledger, people int) (too
 	}
 	used, err = c.finish()
 	return time.Since(began), used, err
-}
-
-// finish waits for a process that ends by itself.
-func (c *child) finish() (usage, error) {
-	var peak atomic.Int64
-	ended := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		for {
-			peak.Store(max(peak.Load(), c.peakRSS()))
-			select {
-			case <-ended:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}()
-	err := c.cmd.Wait()
-	close(ended)
-	<-watched
-	if err != nil {
-		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, err, c.out.String())
-	}
-	return usage{cpu: c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime(), peakRSS: peak.Load()}, nil
 }
 
 func writePeople(path string, n int) error {
@@ -153,8 +128,8 @@ func writePeople(path string, n int) error {
 // sinkPrefetch is so large that the transport's own confirms hold nothing up.
 const sinkPrefetch = 5000
 
-// answerAtOnce plays the transport: an ack for each message, and only then is
-// it let go.
+// answerAtOnce plays the transport: an ack for each message, and only then does
+// it leave its queue.
 func answerAtOnce(ctx context.Context, b *rabbitmq.Broker, came *atomic.Int64) error {
 	queue := broker.Queue{Name: "bench_rec.outbound", Keys: []string{"bench_rec.outbound"}}
 	return b.Consume(ctx, queue, sinkPrefetch, func(d *broker.Delivery) {

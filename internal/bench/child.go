@@ -9,19 +9,32 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// build makes the binary that is measured, without the race detector.
-func build(ctx context.Context, dir string) (string, error) {
-	path := filepath.Join(dir, "switchboard")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/switchboard") // as make build does
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+// build makes the binary that is measured, as make build does.
+func build(ctx context.Context, source, path string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/switchboard")
+	cmd.Dir, cmd.Env = source, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building switchboard: %w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// buildCommit makes the binary of another commit.
+func buildCommit(ctx context.Context, dir, commit string) (string, error) {
+	source := filepath.Join(dir, "old")
+	if err := os.Mkdir(source, 0o700); err != nil {
+		return "", err
+	}
+	unpack := exec.CommandContext(ctx, "bash", "-c", `set -o pipefail; git archive "$0" | tar -x -C "$1"`, commit, source)
+	if out, err := unpack.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("unpacking commit %s: %w\n%s", commit, err, out)
+	}
+	return build(ctx, source, filepath.Join(dir, "switchboard-old"))
 }
 
 // child is a process being measured.
@@ -71,4 +84,29 @@ func (c *child) peakRSS() int64 {
 		}
 	}
 	return 0
+}
+
+// finish waits for a process that ends by itself.
+func (c *child) finish() (usage, error) {
+	var peak atomic.Int64
+	ended := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			peak.Store(max(peak.Load(), c.peakRSS()))
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	err := c.cmd.Wait()
+	close(ended)
+	<-watched
+	if err != nil {
+		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, err, c.out.String())
+	}
+	return usage{cpu: c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime(), peakRSS: peak.Load()}, nil
 }

@@ -5,28 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"switchboard/broker/rabbitmq"
 )
-
-// measure is one measurement.
-type measure struct {
-	rate float64       // messages/s
-	cpu  time.Duration // a message
-	rss  int64         // bytes
-}
-
-func median(all []measure, of func(measure) float64) float64 {
-	values := make([]float64, len(all))
-	for i, m := range all {
-		values[i] = of(m)
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
 
 // dispatchSection moves preloaded messages through the simple dispatcher, with
 // one, ten and fifty transports and a queue ten times as long, and through the
@@ -51,12 +34,15 @@ func dispatchSection(ctx context.Context, s settings) (string, error) {
 	ours := make([][]measure, len(cases))
 	for range s.rounds {
 		for i, c := range cases {
-			m, err := measureBare(ctx, b, s, s.n)
+			m, err := measureBare(ctx, b, s.n)
 			if err != nil {
 				return "", err
 			}
 			bare = append(bare, m)
-			if m, err = measureDispatcher(ctx, b, s, c.transports, c.n); err != nil {
+			m, err = s.measured("Dispatch/"+c.name, func(s settings) (measure, error) {
+				return measureDispatcher(ctx, b, s, c.transports, c.n)
+			})
+			if err != nil {
 				return "", err
 			}
 			ours[i] = append(ours[i], m)
@@ -66,7 +52,7 @@ func dispatchSection(ctx context.Context, s settings) (string, error) {
 	out.WriteString("Persistent messages of about 700 bytes wait in `<transport>.inbound`; the clock runs until the exposed queue holds all.\n")
 	out.WriteString("The bare loop is amqp091-go alone: prefetch 200, persistent publishes with confirms, an ack after each confirm; it decodes nothing.\n\n")
 	out.WriteString("| what | messages/s | of the bare loop | CPU a message | peak memory |\n|---|---:|---:|---:|---:|\n")
-	yardstick := median(bare, func(m measure) float64 { return m.rate })
+	yardstick := median(bare, rate)
 	out.WriteString(row("bare loop", bare, yardstick))
 	for i, c := range cases {
 		out.WriteString(row("dispatcher `simple`, "+c.name, ours[i], yardstick))
@@ -75,13 +61,11 @@ func dispatchSection(ctx context.Context, s settings) (string, error) {
 }
 
 func row(name string, all []measure, yardstick float64) string {
-	rate := median(all, func(m measure) float64 { return m.rate })
-	return fmt.Sprintf("| %s | %.0f | %.2f | %.3f ms | %.0f MB |\n", name, rate, rate/yardstick,
-		median(all, func(m measure) float64 { return float64(m.cpu) })/1e6,
-		median(all, func(m measure) float64 { return float64(m.rss) })/1e6)
+	return fmt.Sprintf("| %s | %.0f | %.2f | %.3f ms | %.0f MB |\n", name,
+		median(all, rate), median(all, rate)/yardstick, median(all, cpuMillis), median(all, megabytes))
 }
 
-func measureBare(ctx context.Context, b *rabbitmq.Broker, s settings, n int) (measure, error) {
+func measureBare(ctx context.Context, b *rabbitmq.Broker, n int) (measure, error) {
 	if err := preload(ctx, b, "bench_bare.inbound", "bench_bare", n); err != nil {
 		return measure{}, err
 	}
@@ -107,12 +91,12 @@ func measureDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, tran
 	}
 	text := fmt.Sprintf("router_class: simple\ntransport_names: [%s]\nexposed_names: [bench_app]\nroute_mappings:\n%s\n",
 		strings.Join(names, ", "), strings.Join(routes, "\n"))
-	return runDispatcher(ctx, b, s, text, "memory:", "bench_app.inbound", n/transports*transports)
+	return runWorker(ctx, b, s, text, "memory:", "bench_app.inbound", n/transports*transports)
 }
 
-// runDispatcher measures a dispatcher of this YAML until a queue holds n bodies.
-func runDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database, queue string, n int) (measure, error) {
-	file := filepath.Join(filepath.Dir(s.binary), "bench_dispatcher.yaml")
+// runWorker measures a worker of this YAML until a queue holds n bodies.
+func runWorker(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database, queue string, n int) (measure, error) {
+	file := filepath.Join(s.dir, "worker.yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		return measure{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +27,15 @@ type section struct {
 type settings struct {
 	amqpURL     string
 	databaseURL string
+	dir         string // for files of this run
 	binary      string // the built switchboard
-	n           int    // messages of one measurement
-	rounds      int    // measurements of each kind, of which the median counts
-	outstanding int    // receipts that are awaited at once, in one row of smpp
-	people      []int  // of broadcasts
-	rows        int    // messages in the record, of look-ups
+	old         string // that of another commit, or ""
+	results     *results
+	n           int   // messages of one measurement
+	rounds      int   // measurements of each kind, of which the median counts
+	outstanding int   // receipts that are awaited at once, in one row of smpp
+	people      []int // of broadcasts
+	rows        int   // messages in the record, of look-ups
 }
 
 var errUsage = fmt.Errorf("AMQP_URL and DATABASE_URL must name running servers; use `make bench`")
@@ -62,6 +66,7 @@ func sections() []section {
 		{"record", "Recording conversations", recordSection},
 		{"broadcast", "A broadcast", broadcastSection},
 		{"lookup", "Looking things up", lookupSection},
+		{"process", "In the process", processSection},
 	}
 }
 
@@ -74,8 +79,11 @@ func run() error {
 	people := flag.String("people", "100000,1000000", "persons of broadcasts, one after the other")
 	flag.IntVar(&s.outstanding, "outstanding", 100_000, "receipts awaited at once in a row of smpp; 0 for no such row")
 	flag.IntVar(&s.rows, "rows", 1_000_000, "messages in the record where things are looked up; ten million take about 15 GB")
+	old := flag.String("old", "", "a commit that is measured in the same run, and compared with")
+	baseline := flag.String("baseline", "internal/bench/baseline.txt", "results of an earlier run to compare with; none when empty")
+	save := flag.Bool("save", false, "write this run's results to -baseline")
 	flag.Parse()
-	for _, n := range strings.Split(*people, ",") {
+	for n := range strings.SplitSeq(*people, ",") {
 		persons, err := strconv.Atoi(n)
 		if err != nil {
 			return fmt.Errorf("reading -people: %w", err)
@@ -92,8 +100,14 @@ func run() error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if s.binary, err = build(ctx, dir); err != nil {
+	s.dir, s.results = dir, &results{}
+	if s.binary, err = build(ctx, ".", filepath.Join(dir, "switchboard")); err != nil {
 		return err
+	}
+	if *old != "" {
+		if s.old, err = buildCommit(ctx, dir, *old); err != nil {
+			return err
+		}
 	}
 	for _, sec := range sections() {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), sec.name) {
@@ -109,5 +123,5 @@ func run() error {
 			return err
 		}
 	}
-	return nil
+	return s.results.compare(ctx, dir, *old, *baseline, *save)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,14 +19,30 @@ func preload(ctx context.Context, b *rabbitmq.Broker, queue, transport string, n
 	if err := declareEmpty(ctx, b, queue); err != nil {
 		return err
 	}
-	errs := make(chan error, n)
-	for range n {
-		body := sample(transport)
-		b.PublishAsync(ctx, broker.Publication{Key: queue, Body: body}, func(err error) { errs <- err })
-	}
-	for range n {
-		if err := <-errs; err != nil {
-			return fmt.Errorf("filling %s: %w", queue, err)
+	return fill(ctx, b, n, func(int) []broker.Publication {
+		return []broker.Publication{{Key: queue, Body: sample(transport)}}
+	})
+}
+
+// fill publishes what publications returns for 0 … n-1, and waits until all of it
+// is confirmed.
+func fill(ctx context.Context, b *rabbitmq.Broker, n int, publications func(i int) []broker.Publication) error {
+	const atOnce = 10_000
+	for from := 0; from < n; from += atOnce {
+		var batch []broker.Publication
+		for i := from; i < min(from+atOnce, n); i++ {
+			batch = append(batch, publications(i)...)
+		}
+		confirms := make(chan error, len(batch))
+		for _, p := range batch {
+			b.PublishAsync(ctx, p, func(err error) { confirms <- err })
+		}
+		var failed error
+		for range batch {
+			failed = errors.Join(failed, <-confirms)
+		}
+		if failed != nil {
+			return fmt.Errorf("filling %s: %w", batch[0].Key, failed)
 		}
 	}
 	return nil

@@ -60,7 +60,7 @@ func recordSection(ctx context.Context, s settings) (string, error) {
 	defer func() { _ = b.Close(context.Background()) }()
 	var recorded, singly, eight []measure
 	for range s.rounds {
-		m, err := measureRecord(ctx, b, s)
+		m, err := s.measured("Record", func(s settings) (measure, error) { return measureRecord(ctx, b, s) })
 		if err != nil {
 			return "", err
 		}
@@ -75,7 +75,6 @@ func recordSection(ctx context.Context, s settings) (string, error) {
 			*c.into = append(*c.into, m)
 		}
 	}
-	rate := func(m measure) float64 { return m.rate }
 	ours, one, many := median(recorded, rate), median(singly, rate), median(eight, rate)
 	text := fmt.Sprintf("%d conversations (a message in, its reply, the ack, the delivery report: four envelopes, six rows) wait in the queue of\n"+
 		"one `persistence` worker; the clock runs until the last is in PostgreSQL and delivered. The yardstick inserts the same rows\n"+
@@ -84,8 +83,7 @@ func recordSection(ctx context.Context, s settings) (string, error) {
 	text += fmt.Sprintf("| single-row inserts, 1 client | %.0f | 1.0 | – | – |\n", one)
 	text += fmt.Sprintf("| single-row inserts, 8 clients | %.0f | %.1f | – | – |\n", many, many/one)
 	text += fmt.Sprintf("| `persistence` | %.0f | %.1f | %.3f ms | %.0f MB |", ours, ours/one,
-		median(recorded, func(m measure) float64 { return float64(m.cpu) })/1e6,
-		median(recorded, func(m measure) float64 { return float64(m.rss) })/1e6)
+		median(recorded, cpuMillis), median(recorded, megabytes))
 	return text, nil
 }
 
@@ -122,18 +120,7 @@ func fillTap(ctx context.Context, b *rabbitmq.Broker, queue string, n int) error
 	if _, err := b.Purge(ctx, queue); err != nil {
 		return err
 	}
-	errs := make(chan error, envelopesEach*n)
-	for i := range n {
-		for _, p := range newExchange(i).publications() {
-			b.PublishAsync(ctx, p, func(err error) { errs <- err })
-		}
-	}
-	for range envelopesEach * n {
-		if err := <-errs; err != nil {
-			return fmt.Errorf("filling %s: %w", queue, err)
-		}
-	}
-	return nil
+	return fill(ctx, b, n, func(i int) []broker.Publication { return newExchange(i).publications() })
 }
 
 // timeRecorded is how long it takes from the first body that leaves the queue

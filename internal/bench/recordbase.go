@@ -64,7 +64,7 @@ exposed_names: [bench_app]
 
 // startRecorder runs the persistence worker on the ledger.
 func startRecorder(ctx context.Context, s settings, l *ledger) (*child, error) {
-	file := filepath.Join(filepath.Dir(s.binary), "bench_recorder.yaml")
+	file := filepath.Join(s.dir, "bench_recorder.yaml")
 	if err := os.WriteFile(file, []byte(recorderYAML), 0o600); err != nil {
 		return nil, err
 	}

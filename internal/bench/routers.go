@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"switchboard/broker/rabbitmq"
@@ -67,31 +63,25 @@ func hundredRules() string {
 	return text.String()
 }
 
-// routersSection sends messages through every router on RabbitMQ, and runs the
-// routers' own benchmarks in the process.
+// routersSection sends messages through every router on RabbitMQ.
 func routersSection(ctx context.Context, s settings) (string, error) {
 	b, err := rabbitmq.Open(rabbitmq.Settings{URL: s.amqpURL, Name: "bench"})
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = b.Close(context.Background()) }()
-	l, err := newLedger(ctx, s, "bench_routers")
-	if err != nil {
-		return "", err
-	}
-	defer l.drop()
-	s.databaseURL = l.url
 	cases := routedCases()
 	bare := make([]measure, 0, s.rounds*len(cases))
 	ours := make([][]measure, len(cases))
 	for range s.rounds {
 		for i, c := range cases {
-			m, err := measureBare(ctx, b, s, s.n)
+			m, err := measureBare(ctx, b, s.n)
 			if err != nil {
 				return "", err
 			}
 			bare = append(bare, m)
-			if m, err = measureRouted(ctx, b, s, c); err != nil {
+			m, err = s.measured("Router/"+c.name, func(s settings) (measure, error) { return measureRouted(ctx, b, s, c) })
+			if err != nil {
 				return "", fmt.Errorf("%s: %w", c.name, err)
 			}
 			ours[i] = append(ours[i], m)
@@ -100,17 +90,12 @@ func routersSection(ctx context.Context, s settings) (string, error) {
 	var out strings.Builder
 	out.WriteString("Through RabbitMQ, as above; `rules` has 100 rules of which the last one fits. One transport, one application.\n\n")
 	out.WriteString("| what | messages/s | of the bare loop | CPU a message | peak memory |\n|---|---:|---:|---:|---:|\n")
-	yardstick := median(bare, func(m measure) float64 { return m.rate })
+	yardstick := median(bare, rate)
 	out.WriteString(row("bare loop", bare, yardstick))
 	for i, c := range cases {
 		out.WriteString(row("`"+c.name+"`", ours[i], yardstick))
 	}
-	inProcess, err := goBench(ctx, s, "./routers/...")
-	if err != nil {
-		return "", err
-	}
-	out.WriteString("\nOne decision in the process (`go test -bench . ./routers/...`, by benchstat):\n\n```\n" + inProcess + "\n```")
-	return out.String(), nil
+	return strings.TrimRight(out.String(), "\n"), nil
 }
 
 func measureRouted(ctx context.Context, b *rabbitmq.Broker, s settings, c routed) (measure, error) {
@@ -119,30 +104,12 @@ func measureRouted(ctx context.Context, b *rabbitmq.Broker, s settings, c routed
 	}
 	database := "memory:"
 	if c.database {
-		database = s.databaseURL
+		l, err := newLedger(ctx, s, "bench_routers")
+		if err != nil {
+			return measure{}, err
+		}
+		defer l.drop()
+		database = l.url
 	}
-	return runDispatcher(ctx, b, s, c.yaml, database, c.to, s.n)
-}
-
-// benchCount is how many runs benchstat wants for an interval of confidence.
-const benchCount = 6
-
-// goBench runs a package's benchmarks and has benchstat sum them up.
-func goBench(ctx context.Context, s settings, packages string) (string, error) {
-	bench := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", ".", "-benchmem",
-		"-benchtime", "50ms", "-count", fmt.Sprint(benchCount), packages)
-	results, err := bench.Output()
-	if err != nil {
-		return "", fmt.Errorf("running the benchmarks of %s: %w\n%s", packages, err, results)
-	}
-	file := filepath.Join(filepath.Dir(s.binary), "results")
-	if err := os.WriteFile(file, results, 0o600); err != nil {
-		return "", err
-	}
-	stat := exec.CommandContext(ctx, "go", "tool", "benchstat", "now="+file)
-	table, err := stat.Output()
-	if err != nil {
-		return "", fmt.Errorf("running benchstat: %w", err)
-	}
-	return string(bytes.TrimSpace(table)), nil
+	return runWorker(ctx, b, s, c.yaml, database, c.to, s.n)
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 type smppCase struct {
 	window    int
 	roundTrip time.Duration
-	state     string // the transport's database
+	database  bool // the transport's state is in PostgreSQL
 }
 
 // smppSeconds is about how long a measurement lasts that the round trip bounds.
@@ -37,12 +35,6 @@ func smppSection(ctx context.Context, s settings) (string, error) {
 		return "", err
 	}
 	defer func() { _ = b.Close(context.Background()) }()
-	l, err := newLedger(ctx, s, "bench_smpp")
-	if err != nil {
-		return "", err
-	}
-	defer l.drop()
-	s.databaseURL = l.url
 	var out strings.Builder
 	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks. The SMSC is\n" +
 		"`switchboard simulate smsc` in a process of its own. The bare loop submits the same PDU over one connection with the same\n" +
@@ -62,8 +54,8 @@ func smppSending(ctx context.Context, b *rabbitmq.Broker, s settings, out *strin
 		"|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, roundTrip := range []time.Duration{0, 20 * time.Millisecond} {
 		for _, window := range []int{1, 10, 100} {
-			for _, state := range []string{"memory:", s.databaseURL} {
-				c := smppCase{window, roundTrip, state}
+			for _, database := range []bool{false, true} {
+				c := smppCase{window, roundTrip, database}
 				if err := smppRow(ctx, b, s, c, out); err != nil {
 					return fmt.Errorf("window %d, round trip %s: %w", window, roundTrip, err)
 				}
@@ -81,6 +73,10 @@ func smppRow(ctx context.Context, b *rabbitmq.Broker, s settings, c smppCase, ou
 	defer func() { _ = sim.stop() }()
 	var bare, dispatched, ours []measure
 	n := c.n(s.n)
+	name := fmt.Sprintf("%d, %s, state in memory", c.window, c.roundTrip)
+	if c.database {
+		name = fmt.Sprintf("%d, %s, state in PostgreSQL", c.window, c.roundTrip)
+	}
 	for range s.rounds {
 		if c.roundTrip == 0 {
 			m, err := measureDispatcher(ctx, b, s, 1, n)
@@ -94,44 +90,37 @@ func smppRow(ctx context.Context, b *rabbitmq.Broker, s settings, c smppCase, ou
 			return err
 		}
 		bare = append(bare, m)
-		if err := preloadSMS(ctx, b, "bench_smpp", n); err != nil {
-			return err
-		}
-		yaml := smppYAML(sim, "smpp", "bench_smpp", c.window)
-		if m, err = runSMPP(ctx, b, s, yaml, c.state, "bench_smpp.event", n); err != nil {
+		m, err = s.measured("SMPP/"+name, func(s settings) (measure, error) {
+			if err := preloadSMS(ctx, b, "bench_smpp", n); err != nil {
+				return measure{}, err
+			}
+			yaml := smppYAML(sim, "smpp", "bench_smpp", c.window)
+			if !c.database {
+				return runWorker(ctx, b, s, yaml, "memory:", "bench_smpp.event", n)
+			}
+			l, err := newLedger(ctx, s, "bench_smpp")
+			if err != nil {
+				return measure{}, err
+			}
+			defer l.drop()
+			return runWorker(ctx, b, s, yaml, l.url, "bench_smpp.event", n)
+		})
+		if err != nil {
 			return err
 		}
 		ours = append(ours, m)
-	}
-	name := fmt.Sprintf("%d, %s, state in memory", c.window, c.roundTrip)
-	if c.state != "memory:" {
-		name = fmt.Sprintf("%d, %s, state in PostgreSQL", c.window, c.roundTrip)
 	}
 	smppLine(out, name, bare, dispatched, ours)
 	return nil
 }
 
 func smppLine(out *strings.Builder, name string, bare, dispatched, ours []measure) {
-	rate := func(m measure) float64 { return m.rate }
 	yardstick, own, beside := median(bare, rate), median(ours, rate), "–"
 	if len(dispatched) > 0 {
 		beside = fmt.Sprintf("%.2f", own/median(dispatched, rate))
 	}
 	fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f | %s | %.3f ms | %.0f MB |\n", name, yardstick, own, own/yardstick, beside,
-		median(ours, func(m measure) float64 { return float64(m.cpu) })/1e6,
-		median(ours, func(m measure) float64 { return float64(m.rss) })/1e6)
-}
-
-// runSMPP measures a transport until a queue holds n bodies.
-func runSMPP(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database, queue string, n int) (measure, error) {
-	file := filepath.Join(filepath.Dir(s.binary), "bench_smpp.yaml")
-	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
-		return measure{}, err
-	}
-	if err := declareEmpty(ctx, b, queue); err != nil {
-		return measure{}, err
-	}
-	return moveAll(ctx, b, n, queue, database, s.binary, "run", "--http", "127.0.0.1:0", "--log-level", "warn", file)
+		median(ours, cpuMillis), median(ours, megabytes))
 }
 
 // smppReceipts has a transmitter submit while nobody is bound to take the
@@ -168,19 +157,36 @@ func smppReceiptRow(ctx context.Context, b *rabbitmq.Broker, s settings, sim *sm
 	if err != nil {
 		return err
 	}
-	if err := preloadSMS(ctx, b, "bench_tx", n); err != nil {
-		return err
-	}
-	sent, err := runSMPP(ctx, b, s, smppYAML(sim, "smpp_transmitter", "bench_tx", 100), s.databaseURL, "bench_tx.event", n)
+	var sent measure
+	taken, err := s.measured(fmt.Sprintf("SMPP/%d receipts", n), func(s settings) (taken measure, err error) {
+		sent, taken, err = measureReceipts(ctx, b, s, sim, n)
+		return taken, err
+	})
 	if err != nil {
 		return err
-	}
-	taken, err := runSMPP(ctx, b, s, smppYAML(sim, "smpp_receiver", "bench_rx", 100), s.databaseURL, "bench_rx.event", n)
-	if err != nil {
-		c, _ := sim.counters(ctx)
-		return fmt.Errorf("%w; the SMSC sent %d receipts, of which %d were taken", err, c.Receipts, c.ReceiptsTaken)
 	}
 	fmt.Fprintf(out, "| %d | %.0f | %.0f | %.2f | %.3f ms | %.0f MB | %.0f MB |\n", n, bare.rate, taken.rate, taken.rate/bare.rate,
-		float64(taken.cpu)/1e6, float64(taken.rss)/1e6, float64(sent.rss)/1e6)
+		cpuMillis(taken), megabytes(taken), megabytes(sent))
 	return nil
+}
+
+func measureReceipts(ctx context.Context, b *rabbitmq.Broker, s settings, sim *smscProcess, n int) (sent, taken measure, err error) {
+	l, err := newLedger(ctx, s, "bench_smpp")
+	if err != nil {
+		return sent, taken, err
+	}
+	defer l.drop()
+	if err := preloadSMS(ctx, b, "bench_tx", n); err != nil {
+		return sent, taken, err
+	}
+	sent, err = runWorker(ctx, b, s, smppYAML(sim, "smpp_transmitter", "bench_tx", 100), l.url, "bench_tx.event", n)
+	if err != nil {
+		return sent, taken, err
+	}
+	taken, err = runWorker(ctx, b, s, smppYAML(sim, "smpp_receiver", "bench_rx", 100), l.url, "bench_rx.event", n)
+	if err != nil {
+		c, _ := sim.counters(ctx)
+		err = fmt.Errorf("%w; the SMSC sent %d receipts, of which %d were taken", err, c.Receipts, c.ReceiptsTaken)
+	}
+	return sent, taken, err
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,7 +36,7 @@ type smscProcess struct {
 
 // startSMSC simulates an SMSC with a round trip, on free ports.
 func startSMSC(ctx context.Context, s settings, roundTrip time.Duration, receipts string) (*smscProcess, error) {
-	file := filepath.Join(filepath.Dir(s.binary), "smsc.yaml")
+	file := filepath.Join(s.dir, "smsc.yaml")
 	text := fmt.Sprintf("keep: -1\nbehaviour:\n  answers: {delay: %s}\n  receipts: {form: %s}\n  delivery: {window: 100}\n", roundTrip, receipts)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -97,27 +96,14 @@ func preloadSMS(ctx context.Context, b *rabbitmq.Broker, transport string, n int
 	if err := declareEmpty(ctx, b, queue); err != nil {
 		return err
 	}
-	const atOnce = 10_000
-	errs := make(chan error, atOnce)
-	for left := n; left > 0; left -= atOnce {
-		batch := min(left, atOnce)
-		for i := range batch {
-			m := message.New()
-			// Different people: messages to one of them leave one after the other.
-			m.From, m.To, m.Content = benchFrom, fmt.Sprintf("%s%04d", benchTo[:8], i), benchText
-			m.TransportName, m.TransportType = transport, "sms"
-			_ = m.RoutingMetadata.UnmarshalJSON([]byte(`{"endpoint_name":"default"}`))
-			b.PublishAsync(ctx, broker.Publication{Key: queue, Body: m.Encode()}, func(err error) { errs <- err })
-		}
-		var failed error
-		for range batch {
-			failed = errors.Join(failed, <-errs)
-		}
-		if failed != nil {
-			return fmt.Errorf("filling %s: %w", queue, failed)
-		}
-	}
-	return nil
+	return fill(ctx, b, n, func(i int) []broker.Publication {
+		m := message.New()
+		// Different people: messages to one of them leave one after the other.
+		m.From, m.To, m.Content = benchFrom, fmt.Sprintf("%s%04d", benchTo[:8], i%10_000), benchText
+		m.TransportName, m.TransportType = transport, "sms"
+		_ = m.RoutingMetadata.UnmarshalJSON([]byte(`{"endpoint_name":"default"}`))
+		return []broker.Publication{{Key: queue, Body: m.Encode()}}
+	})
 }
 
 // smppYAML is a transport to a simulated SMSC.
