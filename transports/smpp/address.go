@@ -16,7 +16,7 @@ const (
 )
 
 // source is a from_addr as SMPP writes it; an empty one leaves it to the SMSC.
-func (o *Outgoing) source(addr string) (pdu.Address, error) {
+func (o *Options) source(addr string) (pdu.Address, error) {
 	a := smpp.NewAddress(addr, pdu.TON(o.SourceAddrTON), pdu.NPI(o.SourceAddrNPI))
 	switch {
 	case addr == "":
@@ -31,7 +31,7 @@ func (o *Outgoing) source(addr string) (pdu.Address, error) {
 }
 
 // dest is a to_addr as SMPP writes it.
-func (o *Outgoing) dest(addr string) (pdu.Address, error) {
+func (o *Options) dest(addr string) (pdu.Address, error) {
 	a := smpp.NewAddress(addr, pdu.TON(o.DestAddrTON), pdu.NPI(o.DestAddrNPI))
 	if !smpp.IsNumber(a.Addr) {
 		return a, fmt.Errorf("to_addr %q is no telephone number: digits, with or without + before them", addr)

@@ -1,18 +1,13 @@
 package smpp
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"switchboard/options"
 )
 
-// Options are the transport's options, those of Vumi's SMPP transports with
-// their names and ours beside them.
+// Options are the transport's options: those of Vumi's SMPP transports with their
+// names, and ours beside them.
 type Options struct {
 	// TransportName is the transport's connector.
 	TransportName string `yaml:"transport_name"`
@@ -20,18 +15,6 @@ type Options struct {
 	// USSD session always have ussd.
 	TransportType string `yaml:"transport_type"`
 
-	Endpoint   `yaml:",inline"`
-	Identity   `yaml:",inline"`
-	Link       `yaml:",inline"`
-	Traffic    `yaml:",inline"`
-	Outgoing   `yaml:",inline"`
-	Incoming   `yaml:",inline"`
-	Reports    `yaml:",inline"`
-	Processors `yaml:",inline"`
-}
-
-// Endpoint says where the SMSC is.
-type Endpoint struct {
 	// TwistedEndpoint is the SMSC as Vumi's files have it. Example:
 	// tcp:host=smsc.example.com:port=2775, or ssl: for TLS.
 	TwistedEndpoint string `yaml:"twisted_endpoint"`
@@ -59,10 +42,7 @@ type Endpoint struct {
 	OutbindSystemID string `yaml:"outbind_system_id"`
 	// OutbindPassword is the password it must give; default any.
 	OutbindPassword options.Secret `yaml:"outbind_password"`
-}
 
-// Identity is who we are to the SMSC.
-type Identity struct {
 	// SystemID is our name at the SMSC, at most 15 characters (§5.2.1).
 	SystemID string `yaml:"system_id"`
 	// Password is at most 8 characters by the specification (§5.2.2).
@@ -82,10 +62,7 @@ type Identity struct {
 	// SplitBindPrefix is the name under which a transmitter and a receiver that
 	// are two workers share what they know; default transport_name.
 	SplitBindPrefix string `yaml:"split_bind_prefix"`
-}
 
-// Link says when a connection is given up and made anew.
-type Link struct {
 	// BindTimeout is how long connecting and binding may take. Default 30s.
 	BindTimeout options.Duration `yaml:"smpp_bind_timeout"`
 	// EnquireLinkInterval is how often the SMSC is asked whether it is there;
@@ -100,10 +77,7 @@ type Link struct {
 	// StableAfter is how long a bind must have lasted for the wait to begin
 	// anew. Default 30s.
 	StableAfter options.Duration `yaml:"stable_after"`
-}
 
-// Traffic bounds what is given to the SMSC.
-type Traffic struct {
 	// Window is how many submit_sm may be unanswered on each bind. Default 10.
 	Window int `yaml:"window"`
 	// MTTPS is how many segments each bind may submit in any one second; 0 is
@@ -125,143 +99,158 @@ type Traffic struct {
 	// predecessors are done; the SMSC is asked to try later with those beyond.
 	// Default 1000.
 	DeliverWindow int `yaml:"deliver_window"`
+
+	// ServiceType is the service_type of every message, at most 5 characters.
+	ServiceType string `yaml:"service_type"`
+	// DestAddrTON is the type of number of to_addr (§5.2.5). Default 0. A leading
+	// + is taken off and makes it 1.
+	DestAddrTON uint8 `yaml:"dest_addr_ton"`
+	// DestAddrNPI is its numbering plan (§5.2.6). Default 1.
+	DestAddrNPI uint8 `yaml:"dest_addr_npi"`
+	// SourceAddrTON is the type of number of from_addr. Default 0. Letters make
+	// it 5, a leading + is taken off and makes it 1.
+	SourceAddrTON uint8 `yaml:"source_addr_ton"`
+	// SourceAddrNPI is its numbering plan. Default 0.
+	SourceAddrNPI uint8 `yaml:"source_addr_npi"`
+	// RegisteredDelivery asks for receipts. Default true.
+	RegisteredDelivery bool `yaml:"registered_delivery"`
+	// SubmitSMEncoding is the coding of every text: gsm0338, gsm0338-packed,
+	// ascii, latin1, ucs2, utf-8, … Default: gsm0338 where it has every
+	// character, else ucs2.
+	SubmitSMEncoding string `yaml:"submit_sm_encoding"`
+	// SubmitSMDataCoding is the data_coding of every text. Default: the coding's
+	// own.
+	SubmitSMDataCoding *uint8 `yaml:"submit_sm_data_coding"`
+	// NationalLanguages are those whose shift tables may be written with.
+	// Default none. Example: [turkish, portuguese].
+	NationalLanguages options.Names `yaml:"national_languages"`
+	// SendLongMessages puts a long text into message_payload, uncut.
+	SendLongMessages bool `yaml:"send_long_messages"`
+	// SendMultipartSAR cuts a long text and numbers the parts by sar_ parameters.
+	SendMultipartSAR bool `yaml:"send_multipart_sar"`
+	// SendMultipartUDH cuts a long text and numbers the parts by user data
+	// headers. It is what happens by default.
+	SendMultipartUDH bool `yaml:"send_multipart_udh"`
+	// MultipartReferenceBits is how long the parts' reference is, 8 or 16. Default 8.
+	MultipartReferenceBits int `yaml:"multipart_reference_bits"`
+	// SubmitSMExpiry is how long what was submitted of a message that is not done
+	// with is remembered. Default 24h.
+	SubmitSMExpiry options.Duration `yaml:"submit_sm_expiry"`
+	// UserMessageReference gives every submit_sm a number of ours
+	// (user_message_reference, §5.3.2.17). Receipts bring it back, and by it that
+	// of a submit without an answer finds its message. Default true. It is
+	// left out on binds whose SMSC does not say in its answer that it speaks 3.4
+	// or later, or has refused it.
+	UserMessageReference bool `yaml:"user_message_reference"`
+	// DisableAck publishes no acks.
+	DisableAck bool `yaml:"disable_ack"`
+
+	// DataCodingOverrides are the codings that data_coding values mean to this
+	// SMSC, where it does not keep to the specification. Example: {0: latin1}.
+	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
+	// AllowEmptyMessages takes people's messages without a text, as content "".
+	// Default false: the SMSC is told ESME_RX_P_APPN, and the message is let go,
+	// as Vumi does. Steps of a USSD session are always taken.
+	AllowEmptyMessages bool `yaml:"allow_empty_messages"`
+	// ReassemblyTTL is how long the parts of a long message wait for each other;
+	// then what is there is received as it is. Default 1h.
+	ReassemblyTTL options.Duration `yaml:"reassembly_ttl"`
+	// DeliverTimeout is how long a message or a receipt may wait for the broker;
+	// then the SMSC is asked to send it again later. It is to be less than the
+	// SMSC waits for an answer. Default 10s.
+	DeliverTimeout options.Duration `yaml:"deliver_timeout"`
+
+	// DisableDeliveryReport publishes no delivery reports.
+	DisableDeliveryReport bool `yaml:"disable_delivery_report"`
+	// DeliveryReportRegex reads receipts' texts, with the groups id and stat at
+	// least. Default: a reader that takes every form known.
+	DeliveryReportRegex string `yaml:"delivery_report_regex"`
+	// DeliveryReportStatusMapping adds to, or changes, what an SMSC's words mean:
+	// delivered, failed or pending. Example: {ACCEPTD: delivered}.
+	DeliveryReportStatusMapping map[string]string `yaml:"delivery_report_status_mapping"`
+	// DeliveryReportUseESMClass takes for a receipt what esm_class says is one;
+	// when false, every message that reads as one. Default true.
+	DeliveryReportUseESMClass bool `yaml:"delivery_report_use_esm_class"`
+	// ThirdPartyIDExpiry is how long the SMSC's id of a message is remembered.
+	// Default 168h.
+	ThirdPartyIDExpiry options.Duration `yaml:"third_party_id_expiry"`
+	// FinalDRThirdPartyIDExpiry is how long after its last receipt. Default 1h.
+	FinalDRThirdPartyIDExpiry options.Duration `yaml:"final_dr_third_party_id_expiry"`
+	// HeldReceiptExpiry is how long a receipt for an id not known is kept, in
+	// case the id comes after it. Default 1h.
+	HeldReceiptExpiry options.Duration `yaml:"held_receipt_expiry"`
+	// SubmitIDFormat is how submit_sm_resp spells ids: verbatim, which is the same
+	// as receipts do but for case and leading zeros; exact, the same octet by
+	// octet; hex; decimal; or auto to find out. Default auto.
+	SubmitIDFormat idFormat `yaml:"submit_id_format"`
+	// ReceiptIDFormat is how receipts spell them: exact if submit_id_format is,
+	// and only then. Default auto.
+	ReceiptIDFormat idFormat `yaml:"receipt_id_format"`
+	// QueryAfter is how long a message's last receipt may be missing before the
+	// SMSC is asked by query_sm (§4.8) what became of it, and again after twice
+	// as long. Default 0: it is never asked.
+	QueryAfter options.Duration `yaml:"query_after"`
+	// QueryTPS is how many query_sm are sent in a second at most, and never more
+	// than a tenth of mt_tps, in which they count. Default 10.
+	QueryTPS int `yaml:"query_tps"`
+	// ReceiptTimezone is the zone of receipts' dates, as in Africa/Lagos. Default
+	// UTC.
+	ReceiptTimezone string `yaml:"receipt_timezone"`
+
+	Processors `yaml:",inline"`
+}
+
+// Processors are the sections in which Vumi's newer files have the options of
+// its processors. What stands in one counts for more than at the top level.
+type Processors struct {
+	// DeliverProcessor names Vumi's class for people's messages; any is taken
+	// for the one there is.
+	DeliverProcessor string `yaml:"deliver_short_message_processor"`
+	// DeliverConfig holds data_coding_overrides and allow_empty_messages.
+	DeliverConfig deliverSection `yaml:"deliver_short_message_processor_config"`
+	// SubmitProcessor names Vumi's class for messages to people.
+	SubmitProcessor string `yaml:"submit_short_message_processor"`
+	// SubmitConfig holds submit_sm_encoding, submit_sm_data_coding,
+	// send_long_messages, send_multipart_sar and send_multipart_udh.
+	SubmitConfig submitSection `yaml:"submit_short_message_processor_config"`
+	// ReportProcessor names Vumi's class for receipts.
+	ReportProcessor string `yaml:"delivery_report_processor"`
+	// ReportConfig holds delivery_report_regex, delivery_report_status_mapping
+	// and delivery_report_use_esm_class.
+	ReportConfig reportSection `yaml:"delivery_report_processor_config"`
+}
+
+type deliverSection struct {
+	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
+	AllowEmptyMessages  *bool             `yaml:"allow_empty_messages"`
+}
+
+type submitSection struct {
+	SubmitSMEncoding   *string `yaml:"submit_sm_encoding"`
+	SubmitSMDataCoding *uint8  `yaml:"submit_sm_data_coding"`
+	SendLongMessages   *bool   `yaml:"send_long_messages"`
+	SendMultipartSAR   *bool   `yaml:"send_multipart_sar"`
+	SendMultipartUDH   *bool   `yaml:"send_multipart_udh"`
+}
+
+type reportSection struct {
+	DeliveryReportRegex         *string           `yaml:"delivery_report_regex"`
+	DeliveryReportStatusMapping map[string]string `yaml:"delivery_report_status_mapping"`
+	DeliveryReportUseESMClass   *bool             `yaml:"delivery_report_use_esm_class"`
 }
 
 func defaultOptions() Options {
 	return Options{
-		TransportType: "sms",
-		Endpoint:      Endpoint{Port: 2775},
-		Identity:      Identity{InterfaceVersion: 0x34, BindMode: modeTransceiver, Binds: 1},
-		Link: Link{
-			BindTimeout: seconds(30), EnquireLinkInterval: seconds(55), InitialReconnectDelay: seconds(1),
-			MaxReconnectDelay: seconds(60), StableAfter: seconds(30),
-		},
-		Traffic: Traffic{
-			Window: 10, ThrottleDelay: options.Duration(100 * time.Millisecond), SubmitTimeout: seconds(30),
-			UnknownPolicy: unknownWait, UnknownWait: options.Duration(10 * time.Minute), DeliverWindow: 1000,
-		},
-		Outgoing: Outgoing{DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400), UserMessageReference: true},
-		Incoming: Incoming{ReassemblyTTL: options.Duration(time.Hour), DeliverTimeout: options.Duration(10 * time.Second)},
-		Reports: Reports{
-			DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),
-			HeldReceiptExpiry: options.Duration(time.Hour), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto, QueryTPS: 10,
-		},
+		TransportType: "sms", Port: 2775, InterfaceVersion: 0x34, BindMode: modeTransceiver, Binds: 1,
+		BindTimeout: seconds(30), EnquireLinkInterval: seconds(55), InitialReconnectDelay: seconds(1),
+		MaxReconnectDelay: seconds(60), StableAfter: seconds(30),
+		Window: 10, ThrottleDelay: options.Duration(100 * time.Millisecond), SubmitTimeout: seconds(30),
+		UnknownPolicy: unknownWait, UnknownWait: seconds(600), DeliverWindow: 1000,
+		DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400), UserMessageReference: true,
+		ReassemblyTTL: seconds(3600), DeliverTimeout: seconds(10),
+		DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),
+		HeldReceiptExpiry: seconds(3600), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto, QueryTPS: 10,
 	}
 }
 
 func seconds(n int) options.Duration { return options.Duration(time.Duration(n) * time.Second) }
-
-// Validate checks the options, and puts those of Vumi's processors in their
-// place.
-func (t *Transport) Validate() error {
-	t.apply(&t.Options)
-	return errors.Join(t.validateEndpoint(), t.validateIdentity(), t.validateLink(), t.validateTraffic(),
-		t.Outgoing.validate(t.InterfaceVersion), t.Incoming.validate(), t.Reports.validate())
-}
-
-func (o *Options) validateEndpoint() error {
-	var errs []error
-	if _, _, err := o.address(); err != nil {
-		errs = append(errs, err)
-	}
-	if o.OutbindEndpoint != "" {
-		if _, _, err := parseEndpoint(o.OutbindEndpoint); err != nil {
-			errs = append(errs, options.Field(err, "outbind_endpoint"))
-		}
-	}
-	if (o.TLSCertFile == "") != (o.TLSKeyFile == "") {
-		errs = append(errs, options.Fieldf("tls_cert_file", "and tls_key_file are given together or not at all"))
-	}
-	return errors.Join(errs...)
-}
-
-func (o *Options) validateIdentity() error {
-	var errs []error
-	errs = append(errs,
-		atMost("system_id", o.SystemID, 15), atMost("system_type", o.SystemType, 12), atMost("address_range", o.AddressRange, 40))
-	if o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34 {
-		errs = append(errs, options.Fieldf("bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"))
-	}
-	if o.Binds < 1 || o.Binds > maxBinds {
-		errs = append(errs, options.Fieldf("binds", "must be between 1 and %d", maxBinds))
-	}
-	return errors.Join(errs...)
-}
-
-const (
-	maxBinds  = 100
-	maxWindow = 10_000
-	maxTPS    = 100_000
-)
-
-func atMost(key, text string, most int) error {
-	if len(text) > most {
-		return options.Fieldf(key, "has %d characters, more than the %d SMPP allows", len(text), most)
-	}
-	return nil
-}
-
-func (o *Options) validateLink() error {
-	return errors.Join(
-		positive("smpp_bind_timeout", o.BindTimeout), positive("initial_reconnect_delay", o.InitialReconnectDelay),
-		notBelow("max_reconnect_delay", o.MaxReconnectDelay, o.InitialReconnectDelay),
-		notBelow("smpp_enquire_link_interval", o.EnquireLinkInterval, 0), notBelow("stable_after", o.StableAfter, 0))
-}
-
-func (o *Options) validateTraffic() error {
-	return errors.Join(
-		between("window", o.Window, 1, maxWindow), between("mt_tps", o.MTTPS, 0, maxTPS),
-		between("deliver_window", o.DeliverWindow, 1, maxWindow),
-		notBelow("throttle_delay", o.ThrottleDelay, 0), positive("submit_timeout", o.SubmitTimeout),
-		positive("unknown_wait", o.UnknownWait))
-}
-
-func between(key string, n, least, most int) error {
-	if n < least || n > most {
-		return options.Fieldf(key, "must be between %d and %d", least, most)
-	}
-	return nil
-}
-
-func positive(key string, d options.Duration) error {
-	if d <= 0 {
-		return options.Fieldf(key, "must be above 0")
-	}
-	return nil
-}
-
-func notBelow(key string, d, least options.Duration) error {
-	if d < least {
-		return options.Fieldf(key, "must not be below %s", least.Std())
-	}
-	return nil
-}
-
-// tlsConfig is nil where the connection is not wrapped.
-func (o *Options) tlsConfig(host string, wrapped bool) (*tls.Config, error) {
-	if !wrapped {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, InsecureSkipVerify: o.TLSSkipVerify}
-	if o.TLSServerName != "" {
-		c.ServerName = o.TLSServerName
-	}
-	if o.TLSCAFile != "" {
-		pem, err := os.ReadFile(o.TLSCAFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading tls_ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading tls_ca_file: %s has no certificate in PEM", o.TLSCAFile)
-		}
-	}
-	if o.TLSCertFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.TLSCertFile, o.TLSKeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading tls_cert_file and tls_key_file: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
-}

@@ -244,7 +244,7 @@ func TestWhatCannotBeSent(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	o := defaultOptions().Outgoing
+	o := defaultOptions()
 	for addr, want := range map[string]pdu.Address{
 		"9292":        {Addr: "9292"},
 		"+2783123":    {TON: pdu.TONInternational, NPI: pdu.NPIE164, Addr: "2783123"},

@@ -1,0 +1,216 @@
+package smpp
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"switchboard/internal/tlsfiles"
+	"switchboard/options"
+	"switchboard/smpp"
+	"switchboard/smpp/gsm"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
+)
+
+const (
+	maxBinds  = 100
+	maxWindow = 10_000
+	maxTPS    = 100_000
+)
+
+// Validate checks the options, and puts those of Vumi's processors in their place.
+func (t *Transport) Validate() error {
+	t.applySections()
+	o := &t.Options
+	return errors.Join(
+		o.validateEndpoint(), o.validateTexts(), o.validateReports(),
+		atMost("system_id", o.SystemID, 15), atMost("system_type", o.SystemType, 12), atMost("address_range", o.AddressRange, 40),
+		atMost("service_type", o.ServiceType, 5),
+		wrong(o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34, "bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"),
+		between("binds", o.Binds, 1, maxBinds), between("window", o.Window, 1, maxWindow), between("mt_tps", o.MTTPS, 0, maxTPS),
+		between("deliver_window", o.DeliverWindow, 1, maxWindow), between("query_tps", o.QueryTPS, 1, maxTPS),
+		positive("smpp_bind_timeout", o.BindTimeout), positive("initial_reconnect_delay", o.InitialReconnectDelay),
+		notBelow("max_reconnect_delay", o.MaxReconnectDelay, o.InitialReconnectDelay),
+		notBelow("smpp_enquire_link_interval", o.EnquireLinkInterval, 0), notBelow("stable_after", o.StableAfter, 0),
+		notBelow("throttle_delay", o.ThrottleDelay, 0), positive("submit_timeout", o.SubmitTimeout), positive("unknown_wait", o.UnknownWait),
+		positive("submit_sm_expiry", o.SubmitSMExpiry), positive("reassembly_ttl", o.ReassemblyTTL), positive("deliver_timeout", o.DeliverTimeout),
+		positive("third_party_id_expiry", o.ThirdPartyIDExpiry), positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),
+		positive("held_receipt_expiry", o.HeldReceiptExpiry), notBelow("query_after", o.QueryAfter, 0))
+}
+
+func (o *Options) validateEndpoint() error {
+	_, _, err := o.address()
+	if o.OutbindEndpoint != "" {
+		_, _, outbind := parseEndpoint(o.OutbindEndpoint)
+		err = errors.Join(err, field(outbind, "outbind_endpoint"))
+	}
+	return errors.Join(err, wrong((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "tls_cert_file", "and tls_key_file are given together or not at all"))
+}
+
+func (o *Options) validateTexts() error {
+	var errs []error
+	if o.SubmitSMEncoding != "" {
+		_, err := gsm.ParseCoding(o.SubmitSMEncoding)
+		errs = append(errs, field(err, "submit_sm_encoding"))
+	}
+	for _, name := range o.NationalLanguages {
+		_, err := gsm.ParseLanguage(name)
+		errs = append(errs, field(err, "national_languages", name))
+	}
+	_, err := o.codingOverrides()
+	ways := 0
+	for _, chosen := range [...]bool{o.SendLongMessages, o.SendMultipartSAR, o.SendMultipartUDH} {
+		if chosen {
+			ways++
+		}
+	}
+	return errors.Join(append(errs, err,
+		wrong(o.MultipartReferenceBits != 8 && o.MultipartReferenceBits != 16, "multipart_reference_bits", "must be 8 or 16"),
+		wrong(ways > 1, "send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"),
+		wrong(o.InterfaceVersion < version(pdu.Version34) && (o.SendLongMessages || o.SendMultipartSAR),
+			"interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))...)
+}
+
+func (o *Options) validateReports() error {
+	_, err := o.parser()
+	return errors.Join(err,
+		wrong(o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0, "query_after", "must be below third_party_id_expiry, after which the id is forgotten"),
+		wrong(o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto(), "receipt_id_format", "and submit_id_format are both auto, or both said"),
+		wrong((o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
+}
+
+func field(err error, keys ...string) error {
+	if err == nil {
+		return nil
+	}
+	return options.Field(err, keys...)
+}
+
+func wrong(is bool, key, text string) error {
+	if is {
+		return options.Fieldf(key, "%s", text)
+	}
+	return nil
+}
+
+func atMost(key, text string, most int) error {
+	return wrong(len(text) > most, key, fmt.Sprintf("has %d characters, more than the %d SMPP allows", len(text), most))
+}
+
+func between(key string, n, least, most int) error {
+	return wrong(n < least || n > most, key, fmt.Sprintf("must be between %d and %d", least, most))
+}
+
+func positive(key string, d options.Duration) error { return wrong(d <= 0, key, "must be above 0") }
+
+func notBelow(key string, d, least options.Duration) error {
+	return wrong(d < least, key, "must not be below "+least.Std().String())
+}
+
+// applySections puts what the sections of Vumi's processors say into the options.
+func (o *Options) applySections() {
+	d, s, r := &o.DeliverConfig, &o.SubmitConfig, &o.ReportConfig
+	override(&o.AllowEmptyMessages, d.AllowEmptyMessages)
+	override(&o.SubmitSMEncoding, s.SubmitSMEncoding)
+	override(&o.SendLongMessages, s.SendLongMessages)
+	override(&o.SendMultipartSAR, s.SendMultipartSAR)
+	override(&o.SendMultipartUDH, s.SendMultipartUDH)
+	override(&o.DeliveryReportRegex, r.DeliveryReportRegex)
+	override(&o.DeliveryReportUseESMClass, r.DeliveryReportUseESMClass)
+	o.SubmitSMDataCoding = cmp.Or(s.SubmitSMDataCoding, o.SubmitSMDataCoding)
+	o.DataCodingOverrides = merged(o.DataCodingOverrides, d.DataCodingOverrides)
+	o.DeliveryReportStatusMapping = merged(o.DeliveryReportStatusMapping, r.DeliveryReportStatusMapping)
+}
+
+func override[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func merged(all, more map[string]string) map[string]string {
+	if len(more) == 0 {
+		return all
+	}
+	sum := map[string]string{}
+	maps.Copy(sum, all)
+	maps.Copy(sum, more)
+	return sum
+}
+
+// method is how long texts are cut; SMPP 3.3 has user data headers only.
+func (o *Options) method(v version) gsm.Method {
+	wide := o.MultipartReferenceBits == 16
+	switch {
+	case o.SendLongMessages && v >= version(pdu.Version34):
+		return gsm.Payload
+	case o.SendMultipartSAR && v >= version(pdu.Version34) && wide:
+		return gsm.SAR16
+	case o.SendMultipartSAR && v >= version(pdu.Version34):
+		return gsm.SAR
+	case wide:
+		return gsm.UDH16
+	}
+	return gsm.UDH8
+}
+
+// codings are those a text may be written in, the cheapest being taken.
+func (o *Options) codings() []gsm.Coding {
+	if o.SubmitSMEncoding != "" {
+		coding, _ := gsm.ParseCoding(o.SubmitSMEncoding) // checked
+		return []gsm.Coding{coding}
+	}
+	if o.SubmitSMDataCoding != nil {
+		return []gsm.Coding{gsm.FromDataCoding(*o.SubmitSMDataCoding)}
+	}
+	return nil
+}
+
+func (o *Options) languages() (list []gsm.Language) {
+	for _, name := range o.NationalLanguages {
+		language, _ := gsm.ParseLanguage(name) // checked
+		list = append(list, language)
+	}
+	return list
+}
+
+func (o *Options) codingOverrides() (smpp.Codings, error) {
+	codings, number, err := smpp.ParseCodings(o.DataCodingOverrides)
+	if err != nil {
+		return nil, options.Field(err, "data_coding_overrides", number)
+	}
+	return codings, nil
+}
+
+// parser makes the reader of receipts.
+func (o *Options) parser() (p receipt.Parser, err error) {
+	if o.DeliveryReportRegex != "" {
+		if p.Pattern, err = receipt.CompilePattern(o.DeliveryReportRegex); err != nil {
+			return p, options.Field(err, "delivery_report_regex")
+		}
+	}
+	if p.Statuses, err = receipt.DefaultStatusMap().With(o.DeliveryReportStatusMapping); err != nil {
+		return p, options.Field(err, "delivery_report_status_mapping")
+	}
+	if p.Location, err = time.LoadLocation(o.ReceiptTimezone); err != nil {
+		return p, options.Field(err, "receipt_timezone")
+	}
+	return p, nil
+}
+
+// tlsConfig is nil where the connection is not wrapped.
+func (o *Options) tlsConfig(host string, wrapped bool) (*tls.Config, error) {
+	if !wrapped {
+		return nil, nil
+	}
+	c, err := tlsfiles.Files{CA: o.TLSCAFile, Cert: o.TLSCertFile, Key: o.TLSKeyFile}.Client(cmp.Or(o.TLSServerName, host))
+	if err != nil {
+		return nil, err
+	}
+	c.InsecureSkipVerify = o.TLSSkipVerify
+	return c, nil
+}
