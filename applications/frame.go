@@ -46,7 +46,8 @@ func New(env worker.Dependencies, opts Options, app Application) *Frame {
 
 // Run answers messages until ctx ends.
 func (f *Frame) Run(ctx context.Context) error {
-	if err := worker.Provision(ctx, f.app, f.core.Env()); err != nil {
+	defer f.core.Close(f.app)
+	if err := f.core.Provision(ctx, f.app, f.core.Env()); err != nil {
 		return fmt.Errorf("starting application: %w", err)
 	}
 	if err := f.core.Declare(ctx, f.options.TransportName, message.Outbound); err != nil {
@@ -58,13 +59,13 @@ func (f *Frame) Run(ctx context.Context) error {
 	err := f.core.Serve(ctx,
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.Inbound,
-			Handle:    worker.Lanes(func(it *worker.Delivery) string { return it.Message.From }, f.receive),
+			Handle:    f.core.Lanes(func(it *worker.Delivery) string { return it.Message.From }, f.receive),
 			OnFailure: f.failed,
 			OnDiscard: f.letGo,
 		},
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.EventFlow,
-			Handle: worker.Lanes(func(it *worker.Delivery) string { return it.Event.MessageID }, f.receiveEvent),
+			Handle: f.core.Lanes(func(it *worker.Delivery) string { return it.Event.MessageID }, f.receiveEvent),
 		})
 	stop()
 	return errors.Join(err, <-failed)

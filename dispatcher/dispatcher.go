@@ -127,7 +127,8 @@ type plan struct {
 	names   Names
 	router  Router
 	// core publishes through the plan's own middleware.
-	core worker.Runtime
+	core        worker.Runtime
+	wantsHealth bool // the router asked for the transports' health
 }
 
 func newPlan(env worker.Dependencies, opts Options, router Router) *plan {
@@ -137,18 +138,19 @@ func newPlan(env worker.Dependencies, opts Options, router Router) *plan {
 	}
 }
 
-// bind gives the router and the middleware what they need; ctx ends with the
-// dispatcher.
-func (p *plan) bind(ctx context.Context) error {
-	if err := worker.Provision(ctx, p.router, p.core.Env()); err != nil {
+// provision gives the plan's router its environment; ctx ends with the dispatcher.
+func (d *Dispatcher) provision(ctx context.Context, p *plan) error {
+	env := p.core.Env()
+	if env.Health == nil {
+		env.Health = func() Health {
+			p.wantsHealth = true
+			return d.health
+		}
+	}
+	if err := p.core.Provision(ctx, p.router, env); err != nil {
 		return fmt.Errorf("starting router: %w", err)
 	}
 	return nil
-}
-
-// consumed passes an arrival through the plan's middleware.
-func (p *plan) consumed(ctx context.Context, e *message.Envelope) error {
-	return worker.Protect(func() error { return p.core.Stack.Consumed(ctx, e) })
 }
 
 // decide returns targets that each have an envelope of their own, stamped and

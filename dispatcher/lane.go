@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 
+	"switchboard/message"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -17,10 +18,12 @@ type lane struct {
 	remembers stage[decided]
 }
 
-// taken is an item with the plan it was taken with, which finishes it.
+// taken is an envelope with the plan it was taken with, which finishes it, and
+// what is told the outcome.
 type taken struct {
-	*worker.Delivery
+	*message.Envelope
 	plan *plan
+	done func(error)
 }
 
 // decided is an item whose targets are known, before it is published.
@@ -38,10 +41,10 @@ func (d *Dispatcher) newLane() *lane {
 
 // handle takes a message.
 func (l *lane) handle(ctx context.Context, item *worker.Delivery) {
-	it, ok := l.take(ctx, item)
-	if !ok {
-		return
-	}
+	l.take(ctx, item, l.route)
+}
+
+func (l *lane) route(ctx context.Context, it taken) {
 	if _, prepares := it.plan.router.(Preparer); !prepares && l.prepares.idle() {
 		l.dispatch(ctx, it)
 		return
@@ -54,7 +57,7 @@ func (l *lane) handle(ctx context.Context, item *worker.Delivery) {
 func (l *lane) dispatch(ctx context.Context, it taken) {
 	targets, err := l.d.decide(ctx, it.plan, it.Envelope, "")
 	if err != nil {
-		it.Settle(err)
+		it.done(err)
 		return
 	}
 	memory := l.d.memoryOf(it.plan, it.Envelope, targets)
@@ -67,11 +70,11 @@ func (l *lane) dispatch(ctx context.Context, it taken) {
 
 // handleEvent takes an event, which may need memory to be decided.
 func (l *lane) handleEvent(ctx context.Context, item *worker.Delivery) {
-	it, ok := l.take(ctx, item)
-	if !ok {
-		return
-	}
-	if l.recalls.idle() && !l.d.mustRecall(it.plan, item.Envelope) {
+	l.take(ctx, item, l.routeEvent)
+}
+
+func (l *lane) routeEvent(ctx context.Context, it taken) {
+	if l.recalls.idle() && !l.d.mustRecall(it.plan, it.Envelope) {
 		l.d.route(ctx, it, "")
 		return
 	}
@@ -79,29 +82,33 @@ func (l *lane) handleEvent(ctx context.Context, item *worker.Delivery) {
 }
 
 // take gives an item the plan of this moment, and passes it through the plan's
-// middleware.
-func (l *lane) take(ctx context.Context, item *worker.Delivery) (taken, bool) {
-	it := taken{item, l.d.plan.Load()}
-	if err := it.plan.consumed(ctx, item.Envelope); err != nil {
-		item.Settle(err)
-		return it, false
-	}
-	return it, true
+// middleware to route.
+func (l *lane) take(ctx context.Context, item *worker.Delivery, route func(context.Context, taken)) {
+	p := l.d.plan.Load()
+	p.core.Stack.Start(ctx, item.Envelope, func(ctx context.Context, e *message.Envelope, done func(error)) {
+		item.Envelope = e
+		route(ctx, taken{e, p, done})
+	}, item.Settle)
 }
 
 // route decides an item and publishes it.
 func (d *Dispatcher) route(ctx context.Context, it taken, known home) {
 	targets, err := d.decide(ctx, it.plan, it.Envelope, known)
 	if err != nil {
-		it.Settle(err)
+		it.done(err)
 		return
 	}
 	publish(ctx, it, targets)
 }
 
 func publish(ctx context.Context, it taken, targets []Target) {
-	done := gather(len(targets), it.Settle)
+	done := gather(len(targets), it.done)
 	for _, t := range targets {
-		it.plan.core.PublishAsync(ctx, t.Envelope, done)
+		if t.Envelope.Flow == it.Flow {
+			it.plan.core.PublishAsync(ctx, t.Envelope, done)
+			continue
+		}
+		// The router made a message of its own, which passes the middleware too.
+		it.plan.core.Stack.Start(ctx, t.Envelope, it.plan.core.PublishAsync, done)
 	}
 }

@@ -77,7 +77,7 @@ func (d *Dispatcher) recall(ctx context.Context, batch []taken) {
 	homes, err := d.homes(ctx, keys)
 	for i, item := range batch {
 		if unknown[i] && err != nil {
-			item.Settle(err)
+			item.done(err)
 			continue
 		}
 		d.route(ctx, item, home(homes[d.memoryKey(item.ID())]))

@@ -57,16 +57,13 @@ func CanReload(from, to Options) bool { return from.Settings == to.Settings }
 
 func (d *Dispatcher) swap(ctx context.Context, session *worker.ConsumerGroup, lanes lanes, r reload) error {
 	next := r.next
-	if err := next.core.Stack.Provision(ctx, next.core.Env()); err != nil {
-		return err
-	}
-	if err := next.bind(ctx); err != nil {
+	if err := d.provision(ctx, next); err != nil {
 		return err
 	}
 	if err := d.declare(r.ctx, next.names); err != nil {
 		return fmt.Errorf("making the queues of the new connectors: %w", err)
 	}
-	if err := d.offerHealth(r.ctx, next); err != nil {
+	if err := d.followHealth(r.ctx, next); err != nil {
 		return err
 	}
 	places := next.names.places()

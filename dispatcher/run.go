@@ -33,13 +33,13 @@ func New(env worker.Dependencies, options Options, router Router) *Dispatcher {
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer close(d.ended)
 	p := d.plan.Load()
-	if err := p.bind(ctx); err != nil {
+	if err := d.provision(ctx, p); err != nil {
 		return err
 	}
 	if err := d.declare(ctx, p.names); err != nil {
 		return err
 	}
-	if err := d.offerHealth(ctx, p); err != nil {
+	if err := d.followHealth(ctx, p); err != nil {
 		return err
 	}
 	session := d.core.Consumers(ctx)

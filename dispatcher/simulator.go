@@ -21,29 +21,14 @@ type Conditions struct {
 	Now func() time.Time
 }
 
-// ClockUser is the optional ability of a router to be told the time by others,
-// so that rules about times of day can be tried; UseClock is called before the
-// first Route, if at all.
-type ClockUser interface {
-	UseClock(now func() time.Time)
-}
-
-// NewDecider makes a decider. What router and middleware remember goes to
+// NewSimulator makes a simulator. What router and middleware remember goes to
 // env.State.
-func NewDecider(ctx context.Context, env worker.Dependencies, options Options, router Router, world Conditions) (*Simulator, error) {
+func NewSimulator(ctx context.Context, env worker.Dependencies, options Options, router Router, conditions Conditions) (*Simulator, error) {
+	env.Health, env.Now = conditions.Health, conditions.Now
 	d := New(env, options, router)
 	p := d.plan.Load()
-	if err := p.core.Stack.Provision(ctx, p.core.Env()); err != nil {
+	if err := d.provision(ctx, p); err != nil {
 		return nil, err
-	}
-	if err := p.bind(ctx); err != nil {
-		return nil, err
-	}
-	if user, wants := router.(HealthUser); wants {
-		user.UseHealth(world.Health)
-	}
-	if user, wants := router.(ClockUser); wants {
-		user.UseClock(world.Now)
 	}
 	return &Simulator{d}, nil
 }
@@ -62,30 +47,40 @@ func (d *Simulator) Decide(ctx context.Context, e *message.Envelope) (Decision, 
 	p := d.d.plan.Load()
 	arrival := e.Clone()
 	decision := Decision{Arrival: arrival}
-	if err := p.consumed(ctx, arrival); err != nil {
-		return decision, err
-	}
-	decision.Arrival = arrival.Clone() // deciding stamps the other
+	err := p.core.Stack.Consume(ctx, arrival, func(ctx context.Context, e *message.Envelope) (err error) {
+		decision.Arrival = e.Clone() // deciding stamps the other
+		decision.Targets, err = d.targets(ctx, p, e)
+		return err
+	})
+	return decision, err
+}
+
+func (d *Simulator) targets(ctx context.Context, p *plan, arrival *message.Envelope) ([]Target, error) {
 	known, err := d.recall(ctx, p, arrival)
 	if err != nil {
-		return decision, err
+		return nil, err
 	}
 	targets, err := d.d.decide(ctx, p, arrival, known)
 	if err != nil {
-		return decision, err
+		return nil, err
 	}
 	if entries := d.d.memoryOf(p, arrival, targets); len(entries) > 0 {
 		if err := d.d.core.State.Set(ctx, entries...); err != nil {
-			return decision, err
+			return nil, err
 		}
 	}
-	for _, t := range targets {
-		if err := worker.Protect(func() error { return p.core.Stack.Published(ctx, t.Envelope) }); err != nil {
-			return decision, err
+	for i := range targets {
+		if t := &targets[i]; t.Envelope.Flow != arrival.Flow {
+			err := p.core.Stack.Consume(ctx, t.Envelope, func(_ context.Context, e *message.Envelope) error {
+				t.Envelope = e
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
-	decision.Targets = targets
-	return decision, nil
+	return targets, nil
 }
 
 func (d *Simulator) recall(ctx context.Context, p *plan, e *message.Envelope) (home, error) {

@@ -12,11 +12,11 @@ import (
 // run of them remembers shows in the next.
 func (c Classes) Renew(d *Definition) (*Definition, error) { return c.Define(d.doc) }
 
-// Decider decides as the dispatcher of this definition does. env needs State
+// Simulator decides as the dispatcher of this definition does. env needs State
 // and Logger.
-func (d *Definition) Decider(ctx context.Context, env worker.Dependencies, world dispatcher.Conditions) (*dispatcher.Simulator, error) {
+func (d *Definition) Simulator(ctx context.Context, env worker.Dependencies, conditions dispatcher.Conditions) (*dispatcher.Simulator, error) {
 	env.Name, env.Kind, env.Stack = d.Name, d.Kind, worker.NewStack(d.layers...)
-	return dispatcher.NewDecider(ctx, env, d.Options, d.Router, world)
+	return dispatcher.NewSimulator(ctx, env, d.Options, d.Router, conditions)
 }
 
 // Stack is the worker's middleware, ready to be passed through.

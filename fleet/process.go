@@ -206,14 +206,13 @@ func hopeless(err error) bool {
 }
 
 func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
+	registerer, unregister := worker.NewRegisterer(p.Registry, def.Name)
+	defer unregister()
 	env := worker.Dependencies{
 		Name: def.Name, Kind: def.Kind, Broker: attended{p.Broker, &r.queues}, State: p.State, Record: p.Record, Depths: p.Depths, Metrics: p.metrics,
 		Logger:     p.Logger.With("worker", def.Name),
 		Stack:      worker.NewStack(def.layers...),
-		Registerer: p.Registry,
-	}
-	if err := env.Stack.Provision(ctx, env.Env()); err != nil {
-		return err
+		Registerer: registerer,
 	}
 	w, err := def.build(env)
 	if err != nil {

@@ -32,7 +32,7 @@ func TestAddressTranslation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := envelope(c.flow, func(m *message.Message) { m.From, m.To = c.from, c.to })
-			if err := both(t, m, e); err != nil {
+			if err := pass(t, m, e); err != nil {
 				t.Fatal(err)
 			}
 			if e.Message.From != c.wantFrom || e.Message.To != c.wantTo {
@@ -40,7 +40,7 @@ func TestAddressTranslation(t *testing.T) {
 			}
 		})
 	}
-	if err := both(t, m, event()); err != nil {
+	if err := pass(t, m, event()); err != nil {
 		t.Error(err)
 	}
 	refused(t, middleware.NewAddressTranslation, map[string]string{
@@ -52,11 +52,11 @@ func TestStaticProvider(t *testing.T) {
 	m := mustLoad(t, middleware.NewStaticProvider(), "provider: MTN")
 	for _, flow := range []message.Flow{message.Inbound, message.Outbound} {
 		e := envelope(flow, func(m *message.Message) { m.Provider = "Vodacom" })
-		if err := both(t, m, e); err != nil || e.Message.Provider != "MTN" {
+		if err := pass(t, m, e); err != nil || e.Message.Provider != "MTN" {
 			t.Errorf("%s: provider %q, %v", flow, e.Message.Provider, err)
 		}
 	}
-	if err := both(t, m, event()); err != nil {
+	if err := pass(t, m, event()); err != nil {
 		t.Error(err)
 	}
 	refused(t, middleware.NewStaticProvider, map[string]string{"no provider": ""})
@@ -84,7 +84,7 @@ func TestPrefixProvider(t *testing.T) {
 			in := envelope(message.Inbound, func(m *message.Message) { m.From, m.Provider = c.address, c.had })
 			out := envelope(message.Outbound, func(m *message.Message) { m.To, m.Provider = c.address, c.had })
 			for _, e := range []*message.Envelope{in, out} {
-				if err := both(t, m, e); err != nil || e.Message.Provider != c.want || e.Person() != c.address {
+				if err := pass(t, m, e); err != nil || e.Message.Provider != c.want || e.Person() != c.address {
 					t.Errorf("%s: provider %q of %s, want %q, %v", e.Flow, e.Message.Provider, e.Person(), c.want, err)
 				}
 			}
@@ -119,7 +119,7 @@ func TestMSISDN(t *testing.T) {
 			in := envelope(message.Inbound, func(m *message.Message) { m.From, m.To = c.address, "0821234567" })
 			out := envelope(message.Outbound, func(m *message.Message) { m.To, m.From = c.address, "0821234567" })
 			for _, e := range []*message.Envelope{in, out} {
-				if err := both(t, m, e); err != nil || e.Person() != c.want {
+				if err := pass(t, m, e); err != nil || e.Person() != c.want {
 					t.Errorf("%s: %q, want %q, %v", e.Flow, e.Person(), c.want, err)
 				}
 			}
@@ -128,7 +128,7 @@ func TestMSISDN(t *testing.T) {
 			}
 		})
 	}
-	if err := both(t, mustLoad(t, middleware.NewMSISDN(), ""), event()); err != nil {
+	if err := pass(t, mustLoad(t, middleware.NewMSISDN(), ""), event()); err != nil {
 		t.Error(err)
 	}
 	refused(t, middleware.NewMSISDN, map[string]string{
@@ -141,19 +141,19 @@ func TestMSISDNChoices(t *testing.T) {
 	m := mustLoad(t, middleware.NewMSISDN(), "{country: ZA, addresses: own, flows: inbound}")
 	in := envelope(message.Inbound, func(m *message.Message) { m.From, m.To = "0821111111", "0822222222" })
 	out := envelope(message.Outbound, func(m *message.Message) { m.From, m.To = "0821111111", "0822222222" })
-	if err := both(t, m, in); err != nil || in.Message.From != "0821111111" || in.Message.To != "+27822222222" {
+	if err := pass(t, m, in); err != nil || in.Message.From != "0821111111" || in.Message.To != "+27822222222" {
 		t.Errorf("inbound: %s → %s, %v", in.Message.From, in.Message.To, err)
 	}
-	if err := both(t, m, out); err != nil || out.Message.From != "0821111111" || out.Message.To != "0822222222" {
+	if err := pass(t, m, out); err != nil || out.Message.From != "0821111111" || out.Message.To != "0822222222" {
 		t.Errorf("outbound: %s → %s, %v", out.Message.From, out.Message.To, err)
 	}
 	nobody := func(m *message.Message) { m.From = "nobody" }
 	drop := mustLoad(t, middleware.NewMSISDN(), "unparsable: discard")
-	if err := drop.Consumed(t.Context(), envelope(message.Inbound, nobody)); !message.IsRejection(err) {
+	if err := pass(t, drop, envelope(message.Inbound, nobody)); !message.IsRejection(err) {
 		t.Errorf("discard: %v", err)
 	}
 	fail := mustLoad(t, middleware.NewMSISDN(), "unparsable: fail")
-	if err := fail.Consumed(t.Context(), envelope(message.Inbound, nobody)); !message.IsPermanent(err) {
+	if err := pass(t, fail, envelope(message.Inbound, nobody)); !message.IsPermanent(err) {
 		t.Errorf("fail: %v", err)
 	}
 }

@@ -41,24 +41,18 @@ func (a *AddressTranslation) Validate() error {
 	return nil
 }
 
-// Consumed translates.
-func (a *AddressTranslation) Consumed(_ context.Context, e *message.Envelope) error {
-	a.translate(e)
-	return nil
-}
-
-// Published translates.
-func (a *AddressTranslation) Published(_ context.Context, e *message.Envelope) error {
-	a.translate(e)
-	return nil
-}
-
-func (a *AddressTranslation) translate(e *message.Envelope) {
-	switch e.Flow {
-	case message.Outbound:
-		replace(&e.Message.To, a.out)
-	case message.Inbound:
-		replace(&e.Message.From, a.in)
+// Wrap translates messages of both directions.
+func (a *AddressTranslation) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if flow == message.EventFlow {
+		return next
+	}
+	return func(ctx context.Context, e *message.Envelope) error {
+		if flow == message.Outbound {
+			replace(&e.Message.To, a.out)
+		} else {
+			replace(&e.Message.From, a.in)
+		}
+		return next(ctx, e)
 	}
 }
 

@@ -39,9 +39,6 @@ func TestOptOutOnAnApplication(t *testing.T) {
 			Name: "app", Kind: worker.KindApplication, Broker: b, State: state, Logger: slog.New(slog.DiscardHandler),
 			Stack: worker.NewStack(worker.Layer{Name: "stop", Middleware: stop}),
 		}
-		if err := env.Stack.Provision(t.Context(), env.Env()); err != nil {
-			t.Fatal(err)
-		}
 		for _, key := range []string{"app.outbound", "app.event", "app.receipt"} {
 			if err := b.Declare(t.Context(), broker.Queue{Name: "tap." + key, Keys: []string{key}}); err != nil {
 				t.Fatal(err)

@@ -36,7 +36,6 @@ type Dedupe struct {
 	MetadataWindow options.Duration `yaml:"metadata_window"`
 
 	state store.State
-	name  string
 }
 
 var _ worker.Middleware = (*Dedupe)(nil)
@@ -65,21 +64,29 @@ func (d *Dedupe) Validate() error {
 	return nil
 }
 
-// Provision takes the worker's state and name.
+// Provision takes the middleware's state.
 func (d *Dedupe) Provision(_ context.Context, env worker.Env) error {
 	if env.Kind == worker.KindTransport {
 		return message.Permanent(errors.New("dedupe does not work on a transport; put it on the dispatcher behind it"))
 	}
-	d.state, d.name = env.State, env.Name
+	d.state = env.State
 	return nil
 }
 
-// Consumed lets go of duplicates.
-func (d *Dedupe) Consumed(ctx context.Context, e *message.Envelope) error {
-	if e.Flow != message.Inbound {
-		return nil
+// Wrap drops duplicates among inbound messages.
+func (d *Dedupe) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if flow != message.Inbound {
+		return next
 	}
-	m := e.Message
+	return func(ctx context.Context, e *message.Envelope) error {
+		if err := d.check(ctx, e.Message); err != nil {
+			return err
+		}
+		return next(ctx, e)
+	}
+}
+
+func (d *Dedupe) check(ctx context.Context, m *message.Message) error {
 	if id := m.TransportMetadata.Raw(d.MetadataKey); d.MetadataKey != "" && id != "" && id != "null" {
 		return d.first(ctx, m, "the provider's identifier", d.MetadataWindow.Std(), "id", m.TransportName, id)
 	}
@@ -89,13 +96,9 @@ func (d *Dedupe) Consumed(ctx context.Context, e *message.Envelope) error {
 	return nil
 }
 
-// Published does nothing: what is published was consumed before.
-func (d *Dedupe) Published(context.Context, *message.Envelope) error { return nil }
-
 // first lets the first message with these marks pass, however often it comes.
 func (d *Dedupe) first(ctx context.Context, m *message.Message, what string, window time.Duration, marks ...string) error {
-	key := "dedupe/" + d.name + "/" + digest(marks)
-	id, _, err := d.state.Add(ctx, store.Entry{Key: key, Value: m.ID, TTL: window})
+	id, _, err := d.state.Add(ctx, store.Entry{Key: digest(marks), Value: m.ID, TTL: window})
 	if err != nil {
 		return fmt.Errorf("asking whether message %s came before: %w", m.ID, err)
 	}

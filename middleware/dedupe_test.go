@@ -26,14 +26,14 @@ func TestDedupe(t *testing.T) {
 		id := func(v any) func(*message.Message) {
 			return func(m *message.Message) { m.TransportMetadata.Set("smsc_id", v) }
 		}
-		expect := func(what string, pass bool, flow message.Flow, change func(*message.Message)) {
+		expect := func(what string, passes bool, flow message.Flow, change func(*message.Message)) {
 			t.Helper()
 			e := envelope(flow, change)
-			err := both(t, replicas[0], e)
+			err := pass(t, replicas[0], e)
 			if err == nil {
-				err = both(t, replicas[1], e) // delivered again, to another replica
+				err = pass(t, replicas[1], e) // delivered again, to another replica
 			}
-			if _, discarded := message.DiscardReason(err); discarded == pass || err != nil && !discarded {
+			if _, discarded := message.DiscardReason(err); discarded == passes || err != nil && !discarded {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -59,7 +59,7 @@ func TestDedupe(t *testing.T) {
 		expect("the identifier is remembered longer", false, message.Inbound, id("8"))
 		time.Sleep(24 * time.Hour)
 		expect("but not for ever", true, message.Inbound, id("8"))
-		if err := both(t, replicas[0], event()); err != nil {
+		if err := pass(t, replicas[0], event()); err != nil {
 			t.Error(err)
 		}
 	})

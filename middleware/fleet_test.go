@@ -34,9 +34,6 @@ func around(t *testing.T, m worker.Middleware, test func(f *fleet)) {
 			Name: "join", Kind: worker.KindDispatcher, Broker: b, State: state, Logger: slog.New(slog.DiscardHandler),
 			Stack: worker.NewStack(worker.Layer{Name: "m", Middleware: m}),
 		}
-		if err := env.Stack.Provision(t.Context(), env.Env()); err != nil {
-			t.Fatal(err)
-		}
 		opts := dispatcher.DefaultOptions()
 		opts.Transports, opts.Exposed = options.Names{"sms"}, options.Names{"app"}
 		router := routers.NewSimple()

@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 
@@ -49,7 +50,7 @@ func bind(t *testing.T, m worker.Provisioner, kind string) {
 func bindTo(t *testing.T, m worker.Provisioner, kind string, state *statememory.State) {
 	t.Helper()
 	env := worker.Env{Name: "w", Kind: kind, State: state, Logger: slog.New(slog.DiscardHandler)}
-	if err := m.Provision(t.Context(), env); err != nil {
+	if err := worker.Provision(t.Context(), m, env); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -71,13 +72,10 @@ func event() *message.Envelope {
 	return &message.Envelope{Flow: message.EventFlow, Connector: "sms", Event: message.NewAck(message.New(), "1")}
 }
 
-// both passes an envelope through a middleware as a dispatcher does.
-func both(t *testing.T, m worker.Middleware, e *message.Envelope) error {
+// pass passes an envelope through a middleware.
+func pass(t *testing.T, m worker.Middleware, e *message.Envelope) error {
 	t.Helper()
-	if err := m.Consumed(t.Context(), e); err != nil {
-		return err
-	}
-	return m.Published(t.Context(), e)
+	return m.Wrap(e.Flow, func(context.Context, *message.Envelope) error { return nil })(t.Context(), e)
 }
 
 // refused are files that must not load.

@@ -24,13 +24,14 @@ type Logging struct {
 
 	level, failureLevel slog.Level
 	logger              *slog.Logger
+	publishes           func(message.Flow) bool
 }
 
 var _ worker.Middleware = (*Logging)(nil)
 
 // NewLogging makes the middleware with its defaults.
 func NewLogging() *Logging {
-	return &Logging{LogLevel: "info", FailureLogLevel: "error", failureLevel: slog.LevelError, logger: slog.New(slog.DiscardHandler)}
+	return &Logging{LogLevel: "info", FailureLogLevel: "error", failureLevel: slog.LevelError}
 }
 
 // Validate checks the levels.
@@ -60,20 +61,20 @@ func level(name string) (slog.Level, error) {
 
 // Provision takes the worker's logger.
 func (l *Logging) Provision(_ context.Context, env worker.Env) error {
-	l.logger = env.Logger
+	l.logger, l.publishes = env.Logger, env.Publishes
 	return nil
 }
 
-// Consumed logs a consumed envelope.
-func (l *Logging) Consumed(ctx context.Context, e *message.Envelope) error {
-	l.log(ctx, "consumed", e)
-	return nil
-}
-
-// Published logs an envelope that is about to be published.
-func (l *Logging) Published(ctx context.Context, e *message.Envelope) error {
-	l.log(ctx, "published", e)
-	return nil
+// Wrap logs every envelope before it is handled.
+func (l *Logging) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	what := "consumed"
+	if l.publishes(flow) {
+		what = "published"
+	}
+	return func(ctx context.Context, e *message.Envelope) error {
+		l.log(ctx, what, e)
+		return next(ctx, e)
+	}
 }
 
 func (l *Logging) log(ctx context.Context, what string, e *message.Envelope) {

@@ -92,27 +92,29 @@ func someOf(key string, values []string, known ...string) error {
 	return nil
 }
 
-// Consumed normalises.
-func (m *MSISDN) Consumed(_ context.Context, e *message.Envelope) error {
-	if e.Message == nil || !slices.Contains(m.Flows, string(e.Flow)) {
-		return nil
+// Wrap normalises the addresses of messages.
+func (m *MSISDN) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if !slices.Contains(m.Flows, string(flow)) {
+		return next
 	}
-	person, own := &e.Message.From, &e.Message.To
-	if e.Flow == message.Outbound {
-		person, own = own, person
+	return func(ctx context.Context, e *message.Envelope) error {
+		person, own := &e.Message.From, &e.Message.To
+		if flow == message.Outbound {
+			person, own = own, person
+		}
+		var errs []error
+		if slices.Contains(m.Addresses, addressPerson) {
+			errs = append(errs, m.normalize(person))
+		}
+		if slices.Contains(m.Addresses, addressOwn) {
+			errs = append(errs, m.normalize(own))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		return next(ctx, e)
 	}
-	var errs []error
-	if slices.Contains(m.Addresses, addressPerson) {
-		errs = append(errs, m.normalize(person))
-	}
-	if slices.Contains(m.Addresses, addressOwn) {
-		errs = append(errs, m.normalize(own))
-	}
-	return errors.Join(errs...)
 }
-
-// Published normalises.
-func (m *MSISDN) Published(ctx context.Context, e *message.Envelope) error { return m.Consumed(ctx, e) }
 
 func (m *MSISDN) normalize(address *string) error {
 	if *address == "" {

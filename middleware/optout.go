@@ -39,8 +39,7 @@ type OptOut struct {
 	Confirm bool `yaml:"confirm"`
 
 	state  store.State
-	people store.People // nil where there is no record, and so no broadcasts
-	place  place
+	people store.People    // nil where there is no record, and so no broadcasts
 	words  map[string]bool // keyword → it stops
 }
 
@@ -84,38 +83,33 @@ func plain(text string) string {
 
 // Provision takes the worker's state, and the record's people.
 func (o *OptOut) Provision(_ context.Context, env worker.Env) error {
-	o.state, o.people, o.place = env.State, env.People, placeOf(env)
+	o.state, o.people = env.Shared("opt_out/"+o.List), env.People
 	return nil
 }
 
-// Consumed reads keywords, and on a transport holds messages back.
-func (o *OptOut) Consumed(ctx context.Context, e *message.Envelope) error {
-	switch {
-	case e.Flow == message.Inbound:
-		return o.listen(ctx, e)
-	case e.Flow == message.Outbound && !o.place.dispatcher:
-		return o.guard(ctx, e)
+// Wrap reads keywords in inbound messages, and rejects outbound ones to people
+// on the list.
+func (o *OptOut) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	before := o.listen
+	switch flow {
+	case message.EventFlow:
+		return next
+	case message.Outbound:
+		before = o.guard
 	}
-	return nil
-}
-
-// Published holds messages back, and on a transport reads keywords.
-func (o *OptOut) Published(ctx context.Context, e *message.Envelope) error {
-	switch {
-	case e.Flow == message.Inbound && !o.place.isCopy():
-		return o.listen(ctx, e)
-	case e.Flow == message.Outbound:
-		return o.guard(ctx, e)
+	return func(ctx context.Context, e *message.Envelope) error {
+		if err := before(ctx, e); err != nil {
+			return err
+		}
+		return next(ctx, e)
 	}
-	return nil
 }
 
 func (o *OptOut) key(e *message.Envelope) string {
-	key := "opt_out/" + o.List + "/"
 	if o.PerAddress {
-		key += bare(ours(e)) + "/"
+		return bare(ours(e)) + "/" + bare(e.Person())
 	}
-	return key + bare(e.Person())
+	return bare(e.Person())
 }
 
 // listen remembers with the person the message that said STOP: its reply may

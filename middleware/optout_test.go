@@ -13,7 +13,7 @@ import (
 	"switchboard/worker"
 )
 
-// optOut is the middleware with the hooks a worker of the kind calls.
+// optOut is the middleware in a worker of a kind.
 type optOut struct {
 	t *testing.T
 	*middleware.OptOut
@@ -26,19 +26,7 @@ func newOptOut(t *testing.T, kind, yaml string) optOut {
 	return optOut{t, m, kind}
 }
 
-// pass takes an envelope through the doors it passes in a worker of the kind.
-func (o optOut) pass(e *message.Envelope) error {
-	in := o.kind == worker.KindDispatcher || (o.kind == worker.KindTransport) == (e.Flow == message.Outbound)
-	out := o.kind == worker.KindDispatcher || !in
-	var errs []error
-	if in {
-		errs = append(errs, o.Consumed(o.t.Context(), e))
-	}
-	if out {
-		errs = append(errs, o.Published(o.t.Context(), e))
-	}
-	return errors.Join(errs...)
-}
+func (o optOut) pass(e *message.Envelope) error { return pass(o.t, o.OptOut, e) }
 
 func (o optOut) says(content string) *message.Message {
 	o.t.Helper()

@@ -50,17 +50,17 @@ func (p *PrefixProvider) Validate() error {
 	return nil
 }
 
-// Consumed sets a missing provider.
-func (p *PrefixProvider) Consumed(_ context.Context, e *message.Envelope) error {
-	if m := e.Message; m != nil && m.Provider == "" {
-		m.Provider = p.provider(e.Person())
+// Wrap sets a missing provider.
+func (p *PrefixProvider) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if flow == message.EventFlow {
+		return next
 	}
-	return nil
-}
-
-// Published sets a missing provider.
-func (p *PrefixProvider) Published(ctx context.Context, e *message.Envelope) error {
-	return p.Consumed(ctx, e)
+	return func(ctx context.Context, e *message.Envelope) error {
+		if e.Message.Provider == "" {
+			e.Message.Provider = p.provider(e.Person())
+		}
+		return next(ctx, e)
+	}
 }
 
 func (p *PrefixProvider) provider(address string) string {

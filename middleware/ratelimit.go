@@ -40,8 +40,7 @@ type RateLimit struct {
 	Shared bool `yaml:"shared"`
 
 	state   store.State
-	place   place
-	name    string
+	now     func() time.Time
 	exempt  map[string]bool
 	buckets buckets
 }
@@ -94,17 +93,26 @@ func (r *RateLimit) Validate() error {
 	)
 }
 
-// Provision takes the worker's state and name.
+// Provision takes the middleware's state and the clock.
 func (r *RateLimit) Provision(_ context.Context, env worker.Env) error {
-	r.state, r.place, r.name = env.State, placeOf(env), env.Name
+	r.state, r.now = env.State, env.Now
 	return nil
 }
 
-// Consumed counts.
-func (r *RateLimit) Consumed(ctx context.Context, e *message.Envelope) error {
-	if e.Message == nil || !slices.Contains(r.Flows, string(e.Flow)) {
-		return nil
+// Wrap counts.
+func (r *RateLimit) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if !slices.Contains(r.Flows, string(flow)) {
+		return next
 	}
+	return func(ctx context.Context, e *message.Envelope) error {
+		if err := r.count(ctx, e); err != nil {
+			return err
+		}
+		return next(ctx, e)
+	}
+}
+
+func (r *RateLimit) count(ctx context.Context, e *message.Envelope) error {
 	person := bare(e.Person())
 	if person == "" || r.exempt[person] {
 		return nil
@@ -116,23 +124,15 @@ func (r *RateLimit) Consumed(ctx context.Context, e *message.Envelope) error {
 	return r.over(e, wait)
 }
 
-// Published counts where the message was not counted when it was consumed.
-func (r *RateLimit) Published(ctx context.Context, e *message.Envelope) error {
-	if r.place.isCopy() {
-		return nil
-	}
-	return r.Consumed(ctx, e)
-}
-
 // take says how long to wait for a token; 0 took one.
 func (r *RateLimit) take(ctx context.Context, key string) (time.Duration, error) {
 	if !r.Shared {
-		return r.buckets.take(key, time.Now()), nil
+		return r.buckets.take(key, r.now()), nil
 	}
 	per := r.Per.Std()
-	now := time.Now()
+	now := r.now()
 	period := now.UnixNano() / int64(per)
-	n, err := r.state.Increment(ctx, "rate_limit/"+r.name+"/"+key+"/"+strconv.FormatInt(period, 10), 1, per)
+	n, err := r.state.Increment(ctx, key+"/"+strconv.FormatInt(period, 10), 1, per)
 	if err != nil {
 		return 0, fmt.Errorf("counting messages for rate_limit: %w", err)
 	}

@@ -24,7 +24,7 @@ func newRateLimit(t *testing.T, kind, yaml string) (m *middleware.RateLimit, end
 func passed(t *testing.T, m worker.Middleware, n int, flow message.Flow, change func(*message.Message)) (passed int) {
 	t.Helper()
 	for range n {
-		err := both(t, m, envelope(flow, change))
+		err := pass(t, m, envelope(flow, change))
 		_, retry := message.RetryDelay(err)
 		if err == nil {
 			passed++
@@ -66,25 +66,25 @@ func TestRateLimitOutcomes(t *testing.T) {
 		drop, endDrop := newRateLimit(t, worker.KindTransport, "{limit: 1, over_limit: discard}")
 		defer endDrop()
 		e := envelope(message.Outbound, nil)
-		if err := retry.Consumed(t.Context(), e); err != nil {
+		if err := pass(t, retry, e); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
-		err := retry.Consumed(t.Context(), e)
+		err := pass(t, retry, e)
 		if delay, asked := message.RetryDelay(err); !asked || delay != 20*time.Second {
 			t.Errorf("got %v, want to wait 20s", err)
 		}
 		time.Sleep(20 * time.Second)
-		if err := retry.Consumed(t.Context(), e); err != nil {
+		if err := pass(t, retry, e); err != nil {
 			t.Errorf("after waiting as told: %v", err)
 		}
-		if err := drop.Consumed(t.Context(), e); err != nil {
+		if err := pass(t, drop, e); err != nil {
 			t.Fatal(err)
 		}
-		if err := drop.Consumed(t.Context(), e); !message.IsRejection(err) {
+		if err := pass(t, drop, e); !message.IsRejection(err) {
 			t.Errorf("got %v, want a refusal", err)
 		}
-		if err := both(t, drop, event()); err != nil {
+		if err := pass(t, drop, event()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -94,10 +94,10 @@ func TestRateLimitOutcomes(t *testing.T) {
 func TestRateLimitOfWhatIsOnlyPublished(t *testing.T) {
 	m, end := newRateLimit(t, worker.KindApplication, "limit: 1")
 	defer end()
-	if err := m.Published(t.Context(), envelope(message.Outbound, nil)); err != nil {
+	if err := pass(t, m, envelope(message.Outbound, nil)); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Published(t.Context(), envelope(message.Outbound, nil)); err == nil {
+	if err := pass(t, m, envelope(message.Outbound, nil)); err == nil {
 		t.Error("a second message passed")
 	}
 }
@@ -118,7 +118,7 @@ func TestRateLimitShared(t *testing.T) {
 		if n := count(); n != 4 {
 			t.Errorf("%d passed, want 4 by both replicas together", n)
 		}
-		err := replicas[1].Consumed(t.Context(), envelope(message.Outbound, nil))
+		err := pass(t, replicas[1], envelope(message.Outbound, nil))
 		delay, _ := message.RetryDelay(err)
 		time.Sleep(delay)
 		if n := count(); n != 4 {
@@ -133,7 +133,7 @@ func TestRateLimitManyPeople(t *testing.T) {
 		m, end := newRateLimit(t, worker.KindDispatcher, "{limit: 1, per: 1h}")
 		defer end()
 		for i := range 250_000 {
-			if err := m.Consumed(t.Context(), envelope(message.Outbound, func(m *message.Message) { m.To = fmt.Sprint(i) })); err != nil {
+			if err := pass(t, m, envelope(message.Outbound, func(m *message.Message) { m.To = fmt.Sprint(i) })); err != nil {
 				t.Fatal(err)
 			}
 		}

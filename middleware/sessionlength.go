@@ -30,8 +30,8 @@ type SessionLength struct {
 	RedisManager any `yaml:"redis_manager"`
 
 	state  store.State
-	place  place
 	logger *slog.Logger
+	now    func() time.Time
 }
 
 var _ worker.Middleware = (*SessionLength)(nil)
@@ -49,7 +49,6 @@ const (
 func NewSessionLength() *SessionLength {
 	return &SessionLength{
 		Timeout: options.Duration(defaultSessionTimeout), NamespaceType: byTransport, FieldName: "session",
-		logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -68,18 +67,27 @@ func (s *SessionLength) Validate() error {
 
 // Provision takes the worker's state and logger.
 func (s *SessionLength) Provision(_ context.Context, env worker.Env) error {
-	s.state, s.place, s.logger = env.State, placeOf(env), env.Logger
+	s.state, s.logger, s.now = env.Shared("session_length"), env.Logger, env.Now
 	if s.RedisManager != nil {
 		s.logger.Warn("redis_manager is of no use here and ignored: the state store takes its place", "middleware", "session_length")
 	}
 	return nil
 }
 
-// Consumed notes the session's times.
-func (s *SessionLength) Consumed(ctx context.Context, e *message.Envelope) error {
-	if e.Message == nil {
-		return nil
+// Wrap notes the session's times in messages.
+func (s *SessionLength) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if flow == message.EventFlow {
+		return next
 	}
+	return func(ctx context.Context, e *message.Envelope) error {
+		if err := s.mark(ctx, e); err != nil {
+			return err
+		}
+		return next(ctx, e)
+	}
+}
+
+func (s *SessionLength) mark(ctx context.Context, e *message.Envelope) error {
 	key, ok := s.key(e)
 	if !ok {
 		s.logger.Debug("a message without address or namespace has no session length", "message_id", e.ID())
@@ -94,15 +102,6 @@ func (s *SessionLength) Consumed(ctx context.Context, e *message.Envelope) error
 	return err
 }
 
-// Published notes the session's times where they were not noted when the message
-// was consumed.
-func (s *SessionLength) Published(ctx context.Context, e *message.Envelope) error {
-	if s.place.isCopy() {
-		return nil
-	}
-	return s.Consumed(ctx, e)
-}
-
 func (s *SessionLength) key(e *message.Envelope) (key string, ok bool) {
 	namespace, person := e.Message.TransportName, e.Person()
 	if s.NamespaceType == byTag {
@@ -112,18 +111,18 @@ func (s *SessionLength) key(e *message.Envelope) (key string, ok bool) {
 		}
 		namespace = pool + ":" + name
 	}
-	return "session_length/" + namespace + "/" + person, namespace != "" && person != ""
+	return namespace + "/" + person, namespace != "" && person != ""
 }
 
 func (s *SessionLength) note(ctx context.Context, m *message.Message, key string, times *message.Object) error {
 	if m.SessionEvent == message.SessionClose && times.Raw(sessionEnd) == "" {
-		times.Set(sessionEnd, seconds(time.Now()))
+		times.Set(sessionEnd, seconds(s.now()))
 	}
 	if times.Raw(sessionStart) != "" {
 		return nil
 	}
 	if m.SessionEvent == message.SessionNew {
-		now := seconds(time.Now())
+		now := seconds(s.now())
 		times.Set(sessionStart, now)
 		return s.set(ctx, key, string(now))
 	}

@@ -28,15 +28,13 @@ func (s *StaticProvider) Validate() error {
 	return nil
 }
 
-// Consumed sets the provider.
-func (s *StaticProvider) Consumed(_ context.Context, e *message.Envelope) error {
-	if e.Message != nil {
-		e.Message.Provider = s.Provider
+// Wrap sets the provider.
+func (s *StaticProvider) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if flow == message.EventFlow {
+		return next
 	}
-	return nil
-}
-
-// Published sets the provider.
-func (s *StaticProvider) Published(ctx context.Context, e *message.Envelope) error {
-	return s.Consumed(ctx, e)
+	return func(ctx context.Context, e *message.Envelope) error {
+		e.Message.Provider = s.Provider
+		return next(ctx, e)
+	}
 }

@@ -33,8 +33,5 @@ func (s *Storing) Provision(_ context.Context, env worker.Env) error {
 	return nil
 }
 
-// Consumed does nothing.
-func (s *Storing) Consumed(context.Context, *message.Envelope) error { return nil }
-
-// Published does nothing.
-func (s *Storing) Published(context.Context, *message.Envelope) error { return nil }
+// Wrap leaves everything as it is.
+func (s *Storing) Wrap(_ message.Flow, next worker.Handler) worker.Handler { return next }

@@ -123,20 +123,23 @@ func changesOf(keys []string, values map[string]any, pattern *regexp.Regexp) ([]
 	return all, nil
 }
 
-// Consumed tags inbound messages and changes outbound ones.
-func (t *Tagging) Consumed(_ context.Context, e *message.Envelope) error {
+// Wrap tags inbound messages and changes outbound ones.
+func (t *Tagging) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
 	switch {
-	case e.Flow == message.Inbound && t.address != nil:
-		t.tag(e.Message)
-	case e.Flow == message.Outbound && t.name != nil:
-		return t.apply(e.Message)
+	case flow == message.Inbound && t.address != nil:
+		return func(ctx context.Context, e *message.Envelope) error {
+			t.tag(e.Message)
+			return next(ctx, e)
+		}
+	case flow == message.Outbound && t.name != nil:
+		return func(ctx context.Context, e *message.Envelope) error {
+			if err := t.apply(e.Message); err != nil {
+				return err
+			}
+			return next(ctx, e)
+		}
 	}
-	return nil
-}
-
-// Published tags inbound messages and changes outbound ones.
-func (t *Tagging) Published(ctx context.Context, e *message.Envelope) error {
-	return t.Consumed(ctx, e)
+	return next
 }
 
 func (t *Tagging) tag(m *message.Message) {

@@ -22,7 +22,7 @@ func (r *UserGrouping) Prepare(ctx context.Context, arrivals []dispatcher.Arriva
 		if a.Flow != message.Inbound || a.Message.From == "" || r.known.get(a.Message.From) != "" {
 			continue
 		}
-		key := r.userKey(a.Message.From)
+		key := userKey(a.Message.From)
 		if _, twice := users[key]; !twice {
 			keys, users[key] = append(keys, key), a.Message.From
 		}
@@ -50,7 +50,7 @@ func (r *UserGrouping) assign(ctx context.Context, keys []string, users map[stri
 	if len(keys) == 0 {
 		return
 	}
-	last, err := r.state.Increment(ctx, r.prefix+"turn", int64(len(keys)), 0)
+	last, err := r.state.Increment(ctx, turnKey, int64(len(keys)), 0)
 	if err != nil {
 		return
 	}

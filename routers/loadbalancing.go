@@ -35,10 +35,9 @@ type LoadBalancing struct {
 }
 
 var (
-	_ dispatcher.Router     = (*LoadBalancing)(nil)
-	_ dispatcher.Checker    = (*LoadBalancing)(nil)
-	_ dispatcher.Returner   = (*LoadBalancing)(nil)
-	_ dispatcher.HealthUser = (*LoadBalancing)(nil)
+	_ dispatcher.Router   = (*LoadBalancing)(nil)
+	_ dispatcher.Checker  = (*LoadBalancing)(nil)
+	_ dispatcher.Returner = (*LoadBalancing)(nil)
 )
 
 // NewLoadBalancing is a LoadBalancing with its defaults.
@@ -63,8 +62,11 @@ func (r *LoadBalancing) Check(names dispatcher.Names) error {
 	return errors.Join(errs...)
 }
 
-// UseHealth makes the router leave out transports that are down.
-func (r *LoadBalancing) UseHealth(h dispatcher.Health) { r.health = h }
+// Provision takes the transports' health: those that are down are left out.
+func (r *LoadBalancing) Provision(_ context.Context, env dispatcher.Env) error {
+	r.health = env.Health()
+	return nil
+}
 
 // Route spreads outbound messages, and joins inbound ones.
 func (r *LoadBalancing) Route(ctx context.Context, a dispatcher.Arrival) ([]dispatcher.Target, error) {
@@ -144,7 +146,7 @@ func (r *LoadBalancing) leave(name string, m *message.Message) bool {
 }
 
 func (r *LoadBalancing) isDown(name string) bool {
-	return r.health != nil && r.health.Of(name) == message.Down
+	return r.health.Of(name) == message.Down
 }
 
 // next is the transport whose turn it is among those that are not down, or

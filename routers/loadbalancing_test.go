@@ -70,7 +70,7 @@ func TestLoadBalancingRepliesReturn(t *testing.T) {
 			t.Errorf("the reply carries %s", got)
 		}
 	}
-	r.UseHealth(healths{"t2": message.Down})
+	r.health = healths{"t2": message.Down}
 	if left := sendOn(t, r, reply); left.Connector == "t2" {
 		t.Error("the reply waits for a transport that is down")
 	}
@@ -83,7 +83,7 @@ func TestLoadBalancingRepliesReturn(t *testing.T) {
 func TestLoadBalancingPassesOverWhatIsDown(t *testing.T) {
 	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Env{}, "rewrite_transport_names: false")
 	well := healths{"t2": message.Down, "t3": message.Degraded}
-	r.UseHealth(well)
+	r.health = well
 	count := func() map[string]int {
 		went := map[string]int{}
 		for range 12 {

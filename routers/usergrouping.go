@@ -33,7 +33,6 @@ type UserGrouping struct {
 	remapping remapping
 	exposed   exposed
 	state     store.State
-	prefix    string
 	known     recent
 }
 
@@ -73,7 +72,7 @@ func (r *UserGrouping) Provision(_ context.Context, env dispatcher.Env) error {
 	if r.DispatcherName == "" {
 		r.DispatcherName = env.Name
 	}
-	r.state, r.prefix = env.State, "groups/"+r.DispatcherName+"/"
+	r.state = env.Shared("groups/" + r.DispatcherName)
 	return nil
 }
 
@@ -95,13 +94,16 @@ func (r *UserGrouping) Route(ctx context.Context, a dispatcher.Arrival) ([]dispa
 	return ruled(rule("group_mappings", group), r.apps[group]), nil
 }
 
-func (r *UserGrouping) userKey(user string) string { return r.prefix + "user/" + user }
+// turnKey counts the users that were given a group.
+const turnKey = "turn"
+
+func userKey(user string) string { return "user/" + user }
 
 func (r *UserGrouping) group(ctx context.Context, user string) (string, error) {
 	if group := r.known.get(user); group != "" {
 		return group, nil
 	}
-	group, err := r.assigned(ctx, r.userKey(user))
+	group, err := r.assigned(ctx, userKey(user))
 	if err != nil {
 		return "", fmt.Errorf("finding a user's group: %w", err)
 	}
@@ -119,7 +121,7 @@ func (r *UserGrouping) assigned(ctx context.Context, key string) (string, error)
 	}
 	group := found[key]
 	if group == "" {
-		turn, err := r.state.Increment(ctx, r.prefix+"turn", 1, 0)
+		turn, err := r.state.Increment(ctx, turnKey, 1, 0)
 		if err != nil {
 			return "", err
 		}

@@ -68,7 +68,8 @@ func New(env worker.Dependencies, opts Options, t Transport) *Frame {
 
 // Run carries messages until ctx ends or the transport fails.
 func (f *Frame) Run(ctx context.Context) error {
-	if err := worker.Provision(ctx, f.transport, f.core.Env()); err != nil {
+	defer f.core.Close(f.transport)
+	if err := f.core.Provision(ctx, f.transport, f.core.Env()); err != nil {
 		return fmt.Errorf("starting transport: %w", err)
 	}
 	for _, flow := range [...]message.Flow{message.Inbound, message.EventFlow} {
@@ -97,7 +98,7 @@ func (f *Frame) serve(ctx context.Context) error {
 	}()
 	err := f.core.Serve(ctx, worker.Subscription{
 		Connector: f.options.TransportName, Flow: message.Outbound,
-		Handle:    worker.Lanes(func(it *worker.Delivery) string { return it.Message.To }, f.send),
+		Handle:    f.core.Lanes(func(it *worker.Delivery) string { return it.Message.To }, f.send),
 		Prefetch:  f.prefetch(),
 		OnFailure: f.fail,
 	})

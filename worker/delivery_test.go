@@ -158,7 +158,7 @@ func TestRetryAfterIsNotBefore(t *testing.T) {
 func TestPanicsAreIsolated(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var handled []string
-		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.Message.From },
+		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.Message.From },
 			func(_ context.Context, item *worker.Delivery) error {
 				if item.Message.Content == "bomb" {
 					panic("boom")
@@ -188,7 +188,7 @@ func TestPanicOfMiddlewareIsIsolated(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Stack = worker.NewStack(worker.Layer{Name: "bad", Middleware: panicking{}})
 		n := 0
-		stop := b.serve(func(_ context.Context, item *worker.Delivery) { n++; item.Settle(nil) }, nil)
+		stop := b.serve(b.core.Lanes((*worker.Delivery).ID, func(context.Context, *worker.Delivery) error { n++; return nil }), nil)
 		b.publish(2, func(i int, m *message.Message) { m.Content = []string{"bomb", "fine"}[i] })
 		b.settled("a bomb and a message", 0, 1)
 		if n != 1 {
@@ -205,15 +205,13 @@ func TestPanicOfMiddlewareIsIsolated(t *testing.T) {
 
 type panicking struct{}
 
-func (panicking) Consumed(_ context.Context, e *message.Envelope) error {
-	if e.Message.Content == "bomb" {
-		panic("boom")
+func (panicking) Wrap(_ message.Flow, next worker.Handler) worker.Handler {
+	return func(ctx context.Context, e *message.Envelope) error {
+		if e.Message.Content == "bomb" {
+			panic("boom")
+		}
+		return next(ctx, e)
 	}
-	return nil
-}
-
-func (p panicking) Published(ctx context.Context, e *message.Envelope) error {
-	return p.Consumed(ctx, e)
 }
 
 // What is no message is kept word for word, and holds nobody up.

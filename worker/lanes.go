@@ -4,14 +4,21 @@ import (
 	"context"
 
 	"switchboard/internal/lanes"
+	"switchboard/message"
 )
 
-// Lanes lets a frame that waits for the outside work on several items at once,
-// while items of one key (a person's address) are handled one after the other
-// in their order. It holds no more than is in hand, which the prefetch bounds.
-func Lanes(key func(*Delivery) string, handle func(ctx context.Context, item *Delivery) error) func(context.Context, *Delivery) {
+// Lanes passes deliveries through the middleware to handle and settles them with
+// its outcome. Deliveries of one key (a person's address) are handled one after
+// the other, in their order, those of several keys at once. The prefetch bounds
+// how many wait.
+func (c *Runtime) Lanes(key func(*Delivery) string, handle func(ctx context.Context, d *Delivery) error) func(context.Context, *Delivery) {
 	var l lanes.Lanes[string]
-	return func(ctx context.Context, item *Delivery) {
-		l.Go(key(item), func() { item.Settle(Protect(func() error { return handle(ctx, item) })) })
+	return func(ctx context.Context, d *Delivery) {
+		l.Go(key(d), func() {
+			d.Settle(c.Stack.Consume(ctx, d.Envelope, func(ctx context.Context, e *message.Envelope) error {
+				d.Envelope = e
+				return handle(ctx, d)
+			}))
+		})
 	}
 }

@@ -3,42 +3,47 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"switchboard/message"
 	"switchboard/worker"
 )
 
-// recorder is a middleware that writes its name down.
+// recorder is a middleware that adds its name to a message's content.
 type recorder struct {
 	name  string
 	calls *[]string
 	fails error
-	tools worker.Env
+	env   worker.Env
 }
 
-func (r *recorder) Provision(_ context.Context, tools worker.Env) error {
-	r.tools = tools
+func (r *recorder) Provision(_ context.Context, env worker.Env) error {
+	r.env = env
 	return r.fails
 }
 
-func (r *recorder) Consumed(_ context.Context, e *message.Envelope) error {
-	*r.calls = append(*r.calls, r.name)
-	e.Message.Content += r.name
-	return r.fails
+func (r *recorder) Wrap(_ message.Flow, next worker.Handler) worker.Handler {
+	return func(ctx context.Context, e *message.Envelope) error {
+		*r.calls = append(*r.calls, r.name)
+		e.Message.Content += r.name
+		if r.fails != nil {
+			return r.fails
+		}
+		return next(ctx, e)
+	}
 }
 
-func (r *recorder) Published(ctx context.Context, e *message.Envelope) error {
-	return r.Consumed(ctx, e)
-}
-
-// plain has nothing to bind.
+// plain has nothing to provision.
 type plain struct{}
 
-func (plain) Consumed(context.Context, *message.Envelope) error  { return nil }
-func (plain) Published(context.Context, *message.Envelope) error { return nil }
+func (plain) Wrap(_ message.Flow, next worker.Handler) worker.Handler { return next }
+
+func nothing(context.Context, *message.Envelope) error { return nil }
 
 func TestStackOrder(t *testing.T) {
 	type layer struct {
@@ -69,14 +74,14 @@ func TestStackOrder(t *testing.T) {
 			given := slices.Clone(layers)
 			stack := worker.NewStack(layers...)
 			e := &message.Envelope{Flow: message.Inbound, Message: message.New()}
-			if err := stack.Consumed(t.Context(), e); err != nil {
+			if err := stack.Consume(t.Context(), e, nothing); err != nil {
 				t.Fatal(err)
 			}
 			if got := e.Message.Content; got != c.consumed {
 				t.Errorf("consumed %s, want %s", got, c.consumed)
 			}
 			e.Message.Content = ""
-			if err := stack.Published(t.Context(), e); err != nil {
+			if err := stack.Publish(t.Context(), e, nothing); err != nil {
 				t.Fatal(err)
 			}
 			if got := e.Message.Content; got != c.published {
@@ -98,10 +103,13 @@ func TestStackStopsAtAnError(t *testing.T) {
 		worker.Layer{Name: "second", Middleware: &recorder{name: "b", calls: &calls, fails: message.Discard("enough")}},
 		worker.Layer{Name: "third", Middleware: &recorder{name: "c", calls: &calls}},
 	)
-	for way, call := range map[string]func(context.Context, *message.Envelope) error{"ab": stack.Consumed, "cb": stack.Published} {
+	for way, call := range map[string]func(context.Context, *message.Envelope, worker.Handler) error{"ab": stack.Consume, "cb": stack.Publish} {
 		calls = nil
-		err := call(t.Context(), &message.Envelope{Flow: message.Inbound, Message: message.New()})
-		if reason, ok := message.DiscardReason(err); !ok || reason != "enough" || !strings.Contains(err.Error(), "second") {
+		err := call(t.Context(), &message.Envelope{Flow: message.Inbound, Message: message.New()}, func(context.Context, *message.Envelope) error {
+			t.Error("it passed")
+			return nil
+		})
+		if reason, ok := message.DiscardReason(err); !ok || reason != "enough" || !strings.HasPrefix(err.Error(), "middleware second: ") {
 			t.Errorf("got %v", err)
 		}
 		if got := strings.Join(calls, ""); got != way {
@@ -110,7 +118,19 @@ func TestStackStopsAtAnError(t *testing.T) {
 	}
 }
 
-func TestStackBind(t *testing.T) {
+// An error of the work itself passes as it is.
+func TestStackLeavesErrorsOfTheWork(t *testing.T) {
+	var calls []string
+	broken := errors.New("broken")
+	stack := worker.NewStack(worker.Layer{Name: "first", Middleware: &recorder{name: "a", calls: &calls}})
+	err := stack.Consume(t.Context(), &message.Envelope{Flow: message.Inbound, Message: message.New()},
+		func(context.Context, *message.Envelope) error { return broken })
+	if err != broken { //nolint:errorlint // it must be the same one
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStackProvision(t *testing.T) {
 	var calls []string
 	r := &recorder{name: "a", calls: &calls}
 	stack := worker.NewStack(worker.Layer{Name: "plain", Middleware: plain{}}, worker.Layer{Name: "r", Middleware: r})
@@ -118,11 +138,105 @@ func TestStackBind(t *testing.T) {
 	if err := stack.Provision(t.Context(), env.Env()); err != nil {
 		t.Fatal(err)
 	}
-	if r.tools.Name != "w" || r.tools.Kind != worker.KindTransport {
-		t.Errorf("got tools %+v", r.tools)
+	if r.env.Name != "w" || r.env.Kind != worker.KindTransport {
+		t.Errorf("got env %+v", r.env)
 	}
 	r.fails = errors.New("no")
 	if err := stack.Provision(t.Context(), env.Env()); !errors.Is(err, r.fails) || !strings.Contains(err.Error(), "r: no") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// watch is a middleware that sees how long the work took and what came of it,
+// and tries it a second time.
+type watch struct {
+	took    time.Duration
+	outcome error
+}
+
+func (w *watch) Wrap(_ message.Flow, next worker.Handler) worker.Handler {
+	return func(ctx context.Context, e *message.Envelope) error {
+		began := time.Now()
+		err := next(ctx, e)
+		if err != nil {
+			err = next(ctx, e)
+		}
+		w.took, w.outcome = time.Since(began), err
+		return err
+	}
+}
+
+// Work that goes on by itself is begun in order, and middleware sees its
+// outcome when it is there.
+func TestStackStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := new(watch)
+		stack := worker.NewStack(worker.Layer{Name: "watch", Middleware: w})
+		var began, ended []string
+		tries := 0
+		start := func(_ context.Context, e *message.Envelope, done func(error)) {
+			began = append(began, e.Message.Content)
+			tries++
+			err := error(nil)
+			if tries == 1 {
+				err = errors.New("once")
+			}
+			time.AfterFunc(time.Second, func() { done(err) })
+		}
+		for i := range 3 {
+			e := &message.Envelope{Flow: message.Outbound, Message: &message.Message{Content: fmt.Sprint(i)}}
+			stack.Start(t.Context(), e, start, func(err error) {
+				if err != nil {
+					t.Error(err)
+				}
+				ended = append(ended, e.Message.Content)
+			})
+		}
+		if got := strings.Join(began, " "); got != "0 1 2" || len(ended) != 0 {
+			t.Errorf("began %s, ended %s", got, ended)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if got := strings.Join(began, " "); got != "0 1 2 0" || len(ended) != 2 {
+			t.Errorf("after a second began %s, ended %s", got, ended)
+		}
+		time.Sleep(time.Second)
+		if len(ended) != 3 || w.took != 2*time.Second || w.outcome != nil {
+			t.Errorf("ended %s; watched %s, %v", ended, w.took, w.outcome)
+		}
+	})
+}
+
+// hooks is a middleware in Vumi's shape.
+type hooks struct{ calls []string }
+
+func (h *hooks) Consumed(_ context.Context, e *message.Envelope) error {
+	h.calls = append(h.calls, "consumed "+string(e.Flow))
+	return nil
+}
+
+func (h *hooks) Published(_ context.Context, e *message.Envelope) error {
+	h.calls = append(h.calls, "published "+string(e.Flow))
+	return nil
+}
+
+func TestFromPair(t *testing.T) {
+	for kind, want := range map[string]string{
+		worker.KindTransport:   "published inbound, consumed outbound, published event",
+		worker.KindApplication: "consumed inbound, published outbound, consumed event",
+		worker.KindDispatcher:  "consumed inbound, consumed outbound, consumed event",
+	} {
+		h := new(hooks)
+		stack := worker.NewStack(worker.Layer{Name: "pair", Middleware: worker.FromPair(h)})
+		if err := stack.Provision(t.Context(), worker.Env{Name: "w", Kind: kind}); err != nil {
+			t.Fatal(err)
+		}
+		for _, flow := range []message.Flow{message.Inbound, message.Outbound, message.EventFlow} {
+			if err := stack.Consume(t.Context(), &message.Envelope{Flow: flow}, nothing); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Join(h.calls, ", "); got != want {
+			t.Errorf("%s: %s, want %s", kind, got, want)
+		}
 	}
 }

@@ -165,30 +165,39 @@ func (c *Runtime) take(ctx context.Context, source Subscription, d *broker.Deliv
 	if item.Redelivered() {
 		envelope.Routing().Set(message.AgainKey, true) // for all that follows from it
 	}
-	if err := Protect(func() error { return c.Stack.Consumed(ctx, envelope) }); err != nil {
-		item.Settle(err)
-		return
-	}
 	source.Handle(ctx, item)
+}
+
+// Provision gives the middleware and the plugin their environments.
+func (c *Runtime) Provision(ctx context.Context, plugin any, env Env) error {
+	if err := c.Stack.Provision(ctx, env); err != nil {
+		return err
+	}
+	return Provision(ctx, plugin, env)
+}
+
+// Close ends the plugin and the middleware.
+func (c *Runtime) Close(plugin any) {
+	if err := errors.Join(Close(plugin), c.Stack.Close()); err != nil {
+		c.Logger.Warn("a plugin did not close cleanly", "error", err)
+	}
 }
 
 // Publish passes the envelope through the middleware and blocks until the
 // broker has it.
 func (c *Runtime) Publish(ctx context.Context, e *message.Envelope) error {
-	if err := Protect(func() error { return c.Stack.Published(ctx, e) }); err != nil {
-		return err
-	}
+	return c.Stack.Publish(ctx, e, c.publish)
+}
+
+func (c *Runtime) publish(ctx context.Context, e *message.Envelope) error {
 	err := c.Broker.Publish(ctx, broker.Publication{Key: e.Key(), Body: e.Encode()})
 	c.Metrics.published(c.Name, e, err)
 	return describePublish(e, err)
 }
 
-// PublishAsync is Publish without waiting: done is called with the outcome.
+// PublishAsync publishes past the middleware and without waiting: done is called
+// with the outcome.
 func (c *Runtime) PublishAsync(ctx context.Context, e *message.Envelope, done func(error)) {
-	if err := Protect(func() error { return c.Stack.Published(ctx, e) }); err != nil {
-		done(err)
-		return
-	}
 	c.Broker.PublishAsync(ctx, broker.Publication{Key: e.Key(), Body: e.Encode()}, func(err error) {
 		c.Metrics.published(c.Name, e, err)
 		done(describePublish(e, err))

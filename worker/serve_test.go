@@ -20,7 +20,7 @@ func TestLanesKeepOrderAndDoNotWait(t *testing.T) {
 		b.core.Settings.Prefetch = people * each
 		blocked := make(chan struct{})
 		handled := make(chan *worker.Delivery, people*each)
-		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.Message.From },
+		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.Message.From },
 			func(_ context.Context, item *worker.Delivery) error {
 				if item.Message.From == "0" {
 					<-blocked
@@ -56,7 +56,7 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 		release := make(chan struct{})
 		var second []string
 		taken := make(chan string, 8)
-		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() },
+		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
 			func(_ context.Context, item *worker.Delivery) error {
 				taken <- item.ID()
 				<-release
@@ -109,7 +109,7 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.StopTimeout = seconds(7)
 		began := make(chan time.Time, 1)
-		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() },
+		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
 			func(ctx context.Context, item *worker.Delivery) error {
 				<-ctx.Done()
 				began <- time.Now()
@@ -141,7 +141,7 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.StopTimeout = seconds(1)
 		deaf := make(chan struct{})
-		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() },
+		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
 			func(context.Context, *worker.Delivery) error { <-deaf; return nil }), nil)
 		b.publish(1, nil)
 		synctest.Wait()
@@ -160,7 +160,7 @@ func TestLostConnectionRedelivers(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		release := make(chan struct{})
 		redelivered := make(chan bool, 3)
-		stop := b.serve(worker.Lanes(func(it *worker.Delivery) string { return it.ID() + fmt.Sprint(it.Redelivered()) },
+		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() + fmt.Sprint(it.Redelivered()) },
 			func(_ context.Context, item *worker.Delivery) error {
 				redelivered <- item.Redelivered()
 				if !item.Redelivered() {

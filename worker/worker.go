@@ -1,21 +1,17 @@
-// Package worker is what all workers share: settings, the way a body is taken
-// from its queue, decoded, handled and let go of, retries, dead letters,
-// middleware and metrics. Frames (dispatcher, transports, applications,
-// persistence) are built on a Core; plugins never see one.
+// Package worker is what all workers share: settings, the environment of
+// plugins, consuming, publishing, retries, dead letters, middleware and metrics.
+// Frames (dispatcher, transports, applications, persistence) are built on a
+// Runtime; plugins see an Env.
 package worker
 
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"regexp"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"switchboard/broker"
 	"switchboard/options"
-	"switchboard/store"
 )
 
 // Worker is one of a fleet's processes.
@@ -23,65 +19,6 @@ type Worker interface {
 	// Run works until ctx ends and returns nil after a clean stop. An error
 	// marked message.Permanent is one that a restart cannot mend.
 	Run(ctx context.Context) error
-}
-
-// Dependencies is what a worker is given to live in.
-type Dependencies struct {
-	Name    string // the worker's name in logs, metrics and dead letters
-	Kind    string // one of the Kind constants
-	Broker  broker.Broker
-	State   store.State    // shared with the worker's replicas where it can be
-	Record  store.Database // where messages are recorded; nil where there is no database
-	Depths  Depths         // nil where nobody tells
-	Logger  *slog.Logger
-	Metrics *Metrics
-	Stack   Stack
-	// Registerer takes plugins' own metrics; nil where nobody reads them.
-	Registerer prometheus.Registerer
-}
-
-// Depths says how many bodies each queue of the broker holds, by its name, with
-// those in workers' hands: AMQP does not tell of them, RabbitMQ's management does.
-type Depths func(ctx context.Context) (map[string]int64, error)
-
-// The kinds of workers.
-const (
-	KindDispatcher  = "dispatcher"
-	KindTransport   = "transport"
-	KindApplication = "application"
-	KindWorker      = "worker" // none of the others: it stands alone
-)
-
-// Env is what a plugin may use besides what its methods are given.
-type Env struct {
-	Name   string // the worker's name
-	Kind   string // one of the Kind constants
-	State  store.State
-	People store.People // who wants broadcasts; nil where there is no database
-	Logger *slog.Logger
-	// Registerer takes the plugin's own metrics, labelled by worker; nil where
-	// nobody reads them. Several plugins of one class may share a process: reuse
-	// what a prometheus.AlreadyRegisteredError gives.
-	Registerer prometheus.Registerer
-}
-
-// Env are the env for a plugin of this worker.
-func (e Dependencies) Env() Env {
-	return Env{Name: e.Name, Kind: e.Kind, State: e.State, People: e.Record, Logger: e.Logger, Registerer: e.Registerer}
-}
-
-// Provisioner is the optional ability of a plugin to be given env; Bind is called
-// once, before anything else.
-type Provisioner interface {
-	Provision(ctx context.Context, env Env) error
-}
-
-// Provision gives env to a plugin that wants them.
-func Provision(ctx context.Context, plugin any, env Env) error {
-	if b, wants := plugin.(Provisioner); wants {
-		return b.Provision(ctx, env)
-	}
-	return nil
 }
 
 // Listener is the optional ability of a plugin to say at which addresses

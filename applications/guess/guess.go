@@ -66,7 +66,7 @@ func (a *Application) Validate() error {
 
 // Provision takes the state the games live in.
 func (a *Application) Provision(_ context.Context, env applications.Env) error {
-	a.state, a.name = env.State, env.Name
+	a.state = env.State
 	return nil
 }
 
@@ -76,7 +76,7 @@ func (a *Application) Receive(ctx context.Context, m *message.Message) ([]*messa
 	if m.SessionEvent == message.SessionClose {
 		return nil, nil // the game goes on when the person comes back
 	}
-	key := fmt.Sprintf("guess/%s/%s/%s", a.name, m.TransportName, m.From)
+	key := m.TransportName + "/" + m.From
 	g, err := a.load(ctx, key)
 	if err != nil {
 		return nil, err

@@ -108,15 +108,20 @@ func (b *bundle) run(opts ...func(*Application)) {
 	if err := b.app.Validate(); err != nil {
 		b.Fatal(err)
 	}
+	registerer, remove := worker.NewRegisterer(b.registry, "server")
 	env := worker.Dependencies{
-		Name: "server", Kind: worker.KindApplication, Broker: b.broker, State: b.state, Registerer: b.registry,
+		Name: "server", Kind: worker.KindApplication, Broker: b.broker, State: b.state, Registerer: registerer,
 		Logger: b.logger(),
 	}
 	conf := applications.DefaultOptions()
 	conf.TransportName = connector
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- applications.New(env, conf, b.app).Run(ctx) }()
+	go func() {
+		err := applications.New(env, conf, b.app).Run(ctx)
+		remove()
+		ended <- err
+	}()
 	var once sync.Once
 	b.stop = func() {
 		once.Do(func() {

@@ -22,7 +22,6 @@ type engine struct {
 	out     applications.Sender
 	lease   *lease
 	state   *store.Batcher
-	prefix  string // of all keys
 
 	customers map[string]*customer
 	inOrder   []*customer // as in the file
@@ -39,13 +38,10 @@ type engine struct {
 	idle   chan struct{} // closed when busy is 0; nil when nobody waits
 }
 
-// keyPrefix begins all keys of the server of a name.
-func keyPrefix(name string) string { return "smppserver/" + name + "/" }
-
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e := &engine{
 		options: &a.Options, log: a.env.Logger, metrics: a.metrics, out: out,
-		lease: a.lease, prefix: keyPrefix(a.env.Name), customers: map[string]*customer{},
+		lease: a.lease, customers: map[string]*customer{},
 	}
 	refused, err := smpp.ParseTags(a.RefusedTLVs)
 	if err != nil {
@@ -63,8 +59,8 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e.state = store.NewBatcher(fenced{a.env.State, a.lease}, store.BatchSettings{})
 	for _, c := range e.inOrder {
 		c.parts = e.newAssembler(c)
-		c.ids = &shortIDs{state: e.state, key: e.prefix + "ids/" + c.systemID}
-		c.box = newMailbox(e.state, e.prefix+"mail/"+c.systemID+"/", e.options, func(n int) { e.metrics.kept(c.systemID, n) })
+		c.ids = &shortIDs{state: e.state, key: "ids/" + c.systemID}
+		c.box = newMailbox(e.state, "mail/"+c.systemID+"/", e.options, func(n int) { e.metrics.kept(c.systemID, n) })
 	}
 	e.life, e.letGo = context.WithCancel(context.Background())
 	return e, nil

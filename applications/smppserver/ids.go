@@ -61,7 +61,7 @@ func (b *bind) wantsShort() bool {
 // Short ids are a customer's own.
 func (e *engine) aliasKey(systemID, id string) string {
 	if len(id) <= shortIDLength {
-		return e.prefix + "part/" + systemID + "/" + strings.ToUpper(id)
+		return "part/" + systemID + "/" + strings.ToUpper(id)
 	}
-	return e.prefix + "part/" + id
+	return "part/" + id
 }

@@ -29,7 +29,7 @@ func TestWhatIsPutOffMovesUp(t *testing.T) {
 		return len(box.mails) == 1 && box.mails[0].number > old+farBehind
 	})
 	b.eventually("it has no other", func() bool {
-		found, err := b.state.Get(within(t), box.key(old))
+		found, err := b.app.env.State.Get(within(t), box.key(old))
 		return err == nil && len(found) == 0
 	})
 	_ = c.conn.Close()

@@ -225,14 +225,14 @@ func TestTakenOver(t *testing.T) {
 	go func() { ended <- app.Run(t.Context(), never{}) }()
 	b.app = app
 	c := b.bound(pdu.CmdBindTransceiver)
-	if err := b.state.Set(t.Context(), store.Entry{Key: app.lease.key, Value: `{"id":"another"}`, TTL: time.Hour}); err != nil {
+	if err := app.env.State.Set(t.Context(), store.Entry{Key: app.lease.key, Value: `{"id":"another"}`, TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	c.ended()
 	if err := <-ended; !errors.Is(err, errTaken) {
 		t.Errorf("it ended with %v", err)
 	}
-	found, err := b.state.Get(t.Context(), app.lease.key)
+	found, err := app.env.State.Get(t.Context(), app.lease.key)
 	if err != nil || len(found) != 1 {
 		t.Errorf("the other's lease is %v, %v", found, err)
 	}

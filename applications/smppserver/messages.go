@@ -23,7 +23,7 @@ func (e *engine) takeMessage(ctx context.Context, m *message.Message) error {
 	if c == nil {
 		return message.Permanent(fmt.Errorf("no customer has the address %q the message was sent to; give it to one in addresses", m.To))
 	}
-	seen := e.prefix + "seen/" + m.ID
+	seen := "seen/" + m.ID
 	found, err := e.state.Get(ctx, seen)
 	if err != nil {
 		return fmt.Errorf("asking whether message %s came before: %w", m.ID, err)

@@ -8,10 +8,8 @@ import (
 	"switchboard/smpp/pdu"
 )
 
-// metrics are those of one worker; several in a process share the collectors.
-// A nil *metrics counts nothing.
+// metrics are those of one worker. A nil *metrics counts nothing.
 type metrics struct {
-	worker     string
 	bounds     *prometheus.GaugeVec
 	refusals   *prometheus.CounterVec
 	submits    *prometheus.CounterVec
@@ -21,22 +19,23 @@ type metrics struct {
 	active     *prometheus.GaugeVec
 }
 
-func newMetrics(reg prometheus.Registerer, worker string) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return nil, nil
 	}
 	const prefix = "switchboard_smpp_server_"
 	var errs []error
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return shared(reg, &errs, prometheus.NewCounterVec(
-			prometheus.CounterOpts{Name: prefix + name, Help: help}, append([]string{"worker"}, labels...)))
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
+		errs = append(errs, reg.Register(c))
+		return c
 	}
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return shared(reg, &errs, prometheus.NewGaugeVec(
-			prometheus.GaugeOpts{Name: prefix + name, Help: help}, append([]string{"worker"}, labels...)))
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + name, Help: help}, labels)
+		errs = append(errs, reg.Register(g))
+		return g
 	}
 	m := &metrics{
-		worker:     worker,
 		bounds:     gauge("binds", "Binds there are, by customer and kind.", "customer", "kind"),
 		refusals:   counter("binds_refused_total", "Binds refused, by reason.", "reason"),
 		submits:    counter("submits_total", "Submits answered, by customer and command_status.", "customer", "status"),
@@ -48,64 +47,48 @@ func newMetrics(reg prometheus.Registerer, worker string) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// shared registers a collector, or takes the one that another worker of this
-// process has registered.
-func shared[C prometheus.Collector](reg prometheus.Registerer, errs *[]error, c C) C {
-	err := reg.Register(c)
-	var there prometheus.AlreadyRegisteredError
-	if errors.As(err, &there) {
-		if same, ok := there.ExistingCollector.(C); ok {
-			return same
-		}
-	}
-	if err != nil {
-		*errs = append(*errs, err)
-	}
-	return c
-}
-
 func (m *metrics) activate(active bool) {
 	switch {
 	case m == nil:
 	case active:
-		m.active.WithLabelValues(m.worker).Set(1)
+		m.active.WithLabelValues().Set(1)
 	default:
-		m.active.WithLabelValues(m.worker).Set(0)
+		m.active.WithLabelValues().Set(0)
 	}
 }
 
 func (m *metrics) bound(customer string, kind pdu.CommandID, by float64) {
 	if m != nil {
-		m.bounds.WithLabelValues(m.worker, customer, kind.String()).Add(by)
+		m.bounds.WithLabelValues(customer, kind.String()).Add(by)
 	}
 }
 
 func (m *metrics) refused(reason string) {
 	if m != nil {
-		m.refusals.WithLabelValues(m.worker, reason).Inc()
+		m.refusals.WithLabelValues(reason).Inc()
 	}
 }
 
 func (m *metrics) submitted(customer string, s pdu.Status) {
 	if m != nil {
-		m.submits.WithLabelValues(m.worker, customer, s.String()).Inc()
+		m.submits.WithLabelValues(customer, s.String()).Inc()
 	}
 }
 
 func (m *metrics) delivered(customer, kind, outcome string) {
 	if m != nil {
-		m.delivers.WithLabelValues(m.worker, customer, kind, outcome).Inc()
+		m.delivers.WithLabelValues(customer, kind, outcome).Inc()
 	}
 }
 
 func (m *metrics) kept(customer string, n int) {
 	if m != nil {
-		m.waiting.WithLabelValues(m.worker, customer).Set(float64(n))
+		m.waiting.WithLabelValues(customer).Set(float64(n))
 	}
 }
 
 func (m *metrics) spoilt(kind pdu.Kind) {
 	if m != nil {
-		m.unreadable.WithLabelValues(m.worker, kind.String()).Inc()
+		m.unreadable.WithLabelValues(kind.String()).Inc()
 	}
 }

@@ -19,7 +19,7 @@ import (
 // message.
 func (e *engine) newAssembler(c *customer) *smpp.Assembler {
 	return smpp.NewAssembler(smpp.AssemblerSettings{
-		State: partState{e.state}, Prefix: e.prefix + "parts/" + c.systemID + "/", Wait: e.options.ReassemblyTTL.Std(),
+		State: partState{e.state}, Prefix: "parts/" + c.systemID + "/", Wait: e.options.ReassemblyTTL.Std(),
 		InOrder: true, NewID: message.NewID, Logger: e.log.With("customer", c.systemID),
 		Receive: func(ctx context.Context, m *smpp.Assembled, with ...smpp.Entry) error {
 			return e.assembled(ctx, c, m, with)

@@ -35,7 +35,7 @@ type recordPart struct {
 
 func (r *record) final() bool { return !r.Done.IsZero() }
 
-func (e *engine) recordKey(messageID string) string { return e.prefix + "submitted/" + messageID }
+func (e *engine) recordKey(messageID string) string { return "submitted/" + messageID }
 
 func (e *engine) recordEntry(messageID string, r *record) (store.Entry, error) {
 	text, err := json.Marshal(r)

@@ -45,12 +45,12 @@ func (a *Application) Provision(ctx context.Context, env applications.Env) error
 	if env.State == nil {
 		return message.Permanent(errors.New("the SMPP server needs a state store; set DATABASE_URL"))
 	}
-	m, err := newMetrics(env.Registerer, env.Name)
+	m, err := newMetrics(env.Registerer)
 	if err != nil {
 		return err
 	}
 	a.env, a.metrics = env, m
-	a.lease = newLease(env.State, keyPrefix(env.Name)+"lease", env.Logger, m.activate)
+	a.lease = newLease(env.State, "lease", env.Logger, m.activate)
 	return a.lease.acquire(ctx)
 }
 

@@ -52,7 +52,7 @@ func (s *stuck) Set(ctx context.Context, entries ...store.Entry) error {
 // A store that takes its time keeps nobody's session from being read.
 func TestASlowStoreLeavesSessionsAlone(t *testing.T) {
 	b := prepare(t)
-	s := newStuck(b.state, "smppserver/server/mail/acme/tail")
+	s := newStuck(b.state, "plugin/server/mail/acme/tail")
 	b.state = s
 	b.collect()
 	b.run()

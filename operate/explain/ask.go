@@ -68,7 +68,15 @@ func (f *Fleet) send(ctx context.Context, e *message.Envelope) error {
 	if m == nil {
 		return nil
 	}
-	return worker.Protect(func() error { return m.stack.Published(ctx, e) })
+	return m.stack.Publish(ctx, e, keep(e))
+}
+
+// keep takes over what middleware made of e.
+func keep(e *message.Envelope) worker.Handler {
+	return func(_ context.Context, made *message.Envelope) error {
+		*e = *made
+		return nil
+	}
 }
 
 // aboutSent makes the event of a question: about a message its application has

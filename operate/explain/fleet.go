@@ -71,7 +71,7 @@ func (f *Fleet) newMember(ctx context.Context, classes fleet.Classes, def *fleet
 	}
 	m := &member{Definition: def}
 	if def.Kind == fleet.KindDispatcher {
-		m.simulator, err = def.Decider(ctx, env, dispatcher.Conditions{Health: f.health, Now: func() time.Time { return f.now() }})
+		m.simulator, err = def.Simulator(ctx, env, dispatcher.Conditions{Health: f.health, Now: func() time.Time { return f.now() }})
 	} else {
 		m.stack, err = def.Stack(ctx, env)
 	}

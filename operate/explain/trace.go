@@ -5,7 +5,6 @@ import (
 
 	"switchboard/fleet"
 	"switchboard/message"
-	"switchboard/worker"
 )
 
 // Hop is an envelope on a connector, and who takes it there.
@@ -66,7 +65,7 @@ func (f *Fleet) take(ctx context.Context, m *member, e *message.Envelope) Taker 
 		return taker
 	}
 	before := f.body(e)
-	err := worker.Protect(func() error { return m.stack.Consumed(ctx, e) })
+	err := m.stack.Consume(ctx, e, keep(e))
 	taker.Changes = changes(before, f.body(e))
 	taker.fail(err)
 	return taker

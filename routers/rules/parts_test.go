@@ -33,7 +33,7 @@ func TestFirstHealthy(t *testing.T) {
 		{healths{"smpp": message.Down, "spare": message.Down, "xmpp": message.Degraded}, "xmpp"},
 		{healths{"smpp": message.Down, "spare": message.Down, "xmpp": message.Down}, "smpp"},
 	} {
-		r.UseHealth(c.health)
+		r.health = c.health
 		if got := went(route(t, r, out("x"))); got != c.want {
 			t.Errorf("%v: went to %s, want %s", c.health, got, c.want)
 		}
@@ -55,11 +55,11 @@ func TestBalance(t *testing.T) {
 	if got := count(5); got["smpp"] == 5 {
 		t.Error("the turns of one target come in a row")
 	}
-	r.UseHealth(healths{"smpp": message.Down})
+	r.health = healths{"smpp": message.Down}
 	if got := count(400); got["xmpp"] != 300 || got["spare"] != 100 {
 		t.Errorf("with smpp down: %v", got)
 	}
-	r.UseHealth(healths{"smpp": message.Down, "xmpp": message.Down, "spare": message.Down})
+	r.health = healths{"smpp": message.Down, "xmpp": message.Down, "spare": message.Down}
 	if got := count(1000); got["smpp"] != 600 {
 		t.Errorf("with all down: %v", got)
 	}

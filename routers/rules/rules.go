@@ -44,12 +44,10 @@ type Router struct {
 }
 
 var (
-	_ dispatcher.Router     = (*Router)(nil)
-	_ dispatcher.Checker    = (*Router)(nil)
-	_ dispatcher.Linter     = (*Router)(nil)
-	_ dispatcher.HealthUser = (*Router)(nil)
-	_ dispatcher.ClockUser  = (*Router)(nil)
-	_ dispatcher.Returner   = (*Router)(nil)
+	_ dispatcher.Router   = (*Router)(nil)
+	_ dispatcher.Checker  = (*Router)(nil)
+	_ dispatcher.Linter   = (*Router)(nil)
+	_ dispatcher.Returner = (*Router)(nil)
 )
 
 // New is a Router with its defaults.
@@ -98,17 +96,12 @@ func (r *Router) all() []*rule {
 	return append(slices.Clone(r.rules), r.standard)
 }
 
-// Provision takes the worker's name, which replies' identifiers follow from.
+// Provision takes the worker's name, which replies' identifiers follow from, the
+// transports' health and the clock.
 func (r *Router) Provision(_ context.Context, env dispatcher.Env) error {
-	r.worker = env.Name
+	r.worker, r.health, r.clock = env.Name, env.Health(), env.Now
 	return nil
 }
-
-// UseHealth makes conditions and choices know how transports are.
-func (r *Router) UseHealth(h dispatcher.Health) { r.health = h }
-
-// UseClock makes the rules look at another clock than the machine's.
-func (r *Router) UseClock(now func() time.Time) { r.clock = now }
 
 func (r *Router) knows(name string) bool {
 	return slices.Contains(r.names.Exposed, name) || slices.Contains(r.names.Transports, name)

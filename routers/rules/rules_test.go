@@ -33,7 +33,7 @@ func load(t testing.TB, text string) (*Router, error) {
 	if err := doc.Locate(r.Check(names)); err != nil {
 		return nil, err
 	}
-	return r, r.Provision(t.Context(), worker.Env{Name: "join", Logger: slog.New(slog.DiscardHandler)})
+	return r, worker.Provision(t.Context(), r, worker.Env{Name: "join", Logger: slog.New(slog.DiscardHandler)})
 }
 
 func mustLoad(t testing.TB, text string) *Router {

@@ -131,3 +131,6 @@ func (b *bundle) metric(name, label, value string) (sum float64) {
 	}
 	return sum
 }
+
+// memoryOf is the part of a state that the transports of an SMSC share.
+func memoryOf(state store.State) store.State { return transports.Env{State: state}.Shared("smpp") }

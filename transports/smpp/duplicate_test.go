@@ -116,7 +116,7 @@ func TestOneIDForAllMessages(t *testing.T) {
 	for _, err := range b.sendMany(80) {
 		t.Error(err)
 	}
-	found, err := b.state.Get(t.Context(), "smpp/smpp_transport/id/1")
+	found, err := memoryOf(b.state).Get(t.Context(), "smpp/smpp_transport/id/1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func TestResentMessageEndsOnce(t *testing.T) {
 	}
 	both := b.smsc.Submitted()
 	b.until("both ids are known", func() bool {
-		found, err := b.state.Get(ctx, idKey(both[0].MessageID), idKey(both[1].MessageID))
+		found, err := memoryOf(b.state).Get(ctx, idKey(both[0].MessageID), idKey(both[1].MessageID))
 		return err == nil && len(found) == 2
 	})
 	b.receipt(both[1], "DELIVRD")
@@ -194,7 +194,7 @@ func (b *bundle) endsOnce(m *message.Message, both []simulator.Received) {
 		b.Errorf("event = %s", event.Encode())
 	}
 	b.until("the second id is known", func() bool {
-		found, err := b.state.Get(b.Context(), idKey(both[1].MessageID))
+		found, err := memoryOf(b.state).Get(b.Context(), idKey(both[1].MessageID))
 		return err == nil && len(found) == 1
 	})
 	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})

@@ -98,7 +98,7 @@ func TestOverusedIDs(t *testing.T) {
 				}
 				delete(waiting, e.MessageID)
 			}
-			found, err := state.Get(t.Context(), "smpp/smpp_transport/id/"+id)
+			found, err := memoryOf(state).Get(t.Context(), "smpp/smpp_transport/id/"+id)
 			if text := found["smpp/smpp_transport/id/"+id]; err != nil || len(text) > 4096 {
 				t.Errorf("%d octets are kept of the id: %v", len(text), err)
 			}

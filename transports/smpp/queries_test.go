@@ -64,7 +64,7 @@ func TestLostReceiptsAreAskedFor(t *testing.T) {
 // inquiries are those in the state.
 func (b *bundle) inquiries() []store.Entry {
 	b.Helper()
-	list, err := b.state.Range(b.Context(), "smpp/smpp_transport/ask/", "smpp/smpp_transport/ask0", 1000)
+	list, err := memoryOf(b.state).Range(b.Context(), "smpp/smpp_transport/ask/", "smpp/smpp_transport/ask0", 1000)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -174,7 +174,7 @@ func TestUnknownReceiptIsHeld(t *testing.T) {
 	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "held"); n != 1 {
 		t.Errorf("%v receipts are held, want 1", n)
 	}
-	found, err := b.state.Get(t.Context(), "smpp/smpp_transport/held/4711")
+	found, err := memoryOf(b.state).Get(t.Context(), "smpp/smpp_transport/held/4711")
 	if err != nil || len(found) != 1 {
 		t.Errorf("kept: %v, %v", found, err)
 	}
@@ -232,14 +232,14 @@ func TestReceiptsHeldByADeadProcess(t *testing.T) {
 // age makes a held receipt older than the heldPatience with it.
 func (b *bundle) age(key string) {
 	b.Helper()
-	found, err := b.state.Get(b.Context(), key)
+	found, err := memoryOf(b.state).Get(b.Context(), key)
 	var r submissions.Receipt
 	if err != nil || json.Unmarshal([]byte(found[key]), &r) != nil {
 		b.Fatalf("%s is %q: %v", key, found[key], err)
 	}
 	r.Held = r.Held.Add(-heldPatience)
 	text, _ := json.Marshal(r)
-	if err := b.state.Set(b.Context(), store.Entry{Key: key, Value: string(text), TTL: time.Hour}); err != nil {
+	if err := memoryOf(b.state).Set(b.Context(), store.Entry{Key: key, Value: string(text), TTL: time.Hour}); err != nil {
 		b.Fatal(err)
 	}
 }

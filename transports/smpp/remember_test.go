@@ -76,7 +76,7 @@ func (b *bundle) keptOf(m *message.Message, total int) (n int) {
 	for i := range total {
 		list = append(list, fmt.Sprintf("smpp/smpp_transport/part/%s/%d", m.ID, i+1))
 	}
-	found, err := b.state.Get(b.Context(), list...)
+	found, err := memoryOf(b.state).Get(b.Context(), list...)
 	if err != nil {
 		b.Fatal(err)
 	}

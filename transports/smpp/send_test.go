@@ -127,7 +127,7 @@ func TestTransportEndsWithSubmitsInFlight(t *testing.T) {
 		t.Errorf("Send = %v", err)
 	}
 	key := "smpp/smpp_transport/part/" + m.ID + "/1"
-	if found, err := b.state.Get(t.Context(), key); err != nil || !strings.Contains(found[key], `"since":`) {
+	if found, err := memoryOf(b.state).Get(t.Context(), key); err != nil || !strings.Contains(found[key], `"since":`) {
 		t.Errorf("it is recorded as %q, %v", found[key], err)
 	}
 }

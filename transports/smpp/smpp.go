@@ -75,10 +75,11 @@ func (t *Transport) Provision(_ context.Context, env transports.Env) error {
 	if env.State == nil {
 		return message.Permanent(errors.New("the SMPP transport needs a state store; set DATABASE_URL"))
 	}
-	t.state, t.logger, t.registerer = env.State, env.Logger, env.Registerer
 	if t.TransportName == "" {
 		t.TransportName = env.Name
 	}
+	// A transmitter and a receiver of one SMSC share what they remember.
+	t.state, t.logger, t.registerer = env.Shared("smpp"), env.Logger, env.Registerer
 	m, err := newMetrics(env.Registerer, t.TransportName)
 	t.metrics = m
 	return err

@@ -4,18 +4,7 @@ import (
 	"strings"
 
 	"switchboard/message"
-	"switchboard/worker"
 )
-
-// place says where a worker stands, for middleware that must see each message
-// once: through a dispatcher everything passes twice, taken in and given out;
-// through a transport or an application once.
-type place struct{ dispatcher bool }
-
-func placeOf(env worker.Env) place { return place{env.Kind == worker.KindDispatcher} }
-
-// isCopy says that a published message was seen when it was consumed.
-func (p place) isCopy() bool { return p.dispatcher }
 
 // ours is our own address of a message: the one the person writes to, or is
 // written to from.
