@@ -115,7 +115,7 @@ func child(node *yaml.Node, key string) (at, value *yaml.Node) {
 func DidYouMean(word string, known []string) string {
 	best, distance := "", 1+(len(word)+2)/3
 	for _, k := range known {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(k)); d < distance {
+		if d := EditDistance(strings.ToLower(word), strings.ToLower(k)); d < distance {
 			best, distance = k, d
 		}
 	}
@@ -125,8 +125,8 @@ func DidYouMean(word string, known []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
+// EditDistance is Levenshtein's: how many letters make one word the other.
+func EditDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -14,24 +14,25 @@ import (
 var (
 	_ dispatcher.Linter = (*Simple)(nil)
 	_ dispatcher.Linter = (*TransportToTransport)(nil)
+	_ dispatcher.Linter = (*Redirect)(nil)
 	_ dispatcher.Linter = (*ToAddr)(nil)
 	_ dispatcher.Linter = (*ContentKeyword)(nil)
 	_ dispatcher.Linter = (*RoutingTable)(nil)
 )
 
-// Lint points at transports without a route.
+// Lint points at transports without a route, and at routes without a transport.
 func (r *Simple) Lint(names dispatcher.Names) error {
-	return adviseUnmapped(r.RouteMappings, names, "route_mappings")
+	return errors.Join(lintUnmapped(r.RouteMappings, names, "route_mappings"), lintSources(r.RouteMappings, names, "route_mappings"))
 }
 
-// Lint points at transports without a route.
+// Lint points at transports without a route, and at routes without a transport.
 func (r *TransportToTransport) Lint(names dispatcher.Names) error {
-	return adviseUnmapped(r.RouteMappings, names, "route_mappings")
+	return errors.Join(lintUnmapped(r.RouteMappings, names, "route_mappings"), lintSources(r.RouteMappings, names, "route_mappings"))
 }
 
-// adviseUnmapped points at transports without a route; where a mapping has keys
+// lintUnmapped points at transports without a route; where a mapping has keys
 // of other names, those may be what their messages have as transport_name.
-func adviseUnmapped(m options.Map[options.Names], names dispatcher.Names, option string) error {
+func lintUnmapped(m options.Map[options.Names], names dispatcher.Names, option string) error {
 	var errs []error
 	for _, pair := range m {
 		if !slices.Contains(names.Transports, pair.Key) {
@@ -44,6 +45,11 @@ func adviseUnmapped(m options.Map[options.Names], names dispatcher.Names, option
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Lint points at redirections of no transport.
+func (r *Redirect) Lint(names dispatcher.Names) error {
+	return lintSources(singles(r.RedirectInbound), names, "redirect_inbound")
 }
 
 // Lint points at patterns that are there twice: two applications get a copy.

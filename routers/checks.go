@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"switchboard/dispatcher"
 	"switchboard/options"
@@ -36,23 +37,57 @@ func checkTargets(m options.Map[options.Names], known []string, list, option str
 }
 
 // checkSources checks the transports a mapping is keyed by. A key that is none
-// of transport_names may be the transport of messages that come through another
-// dispatcher; it is refused where that cannot be: when every connector has a
-// key of its own, or one without looks like it.
+// of transport_names is the transport of messages that another dispatcher passes
+// on, which keep their transport_name; it is rejected where it looks like a
+// transport that has no key.
 func checkSources(m options.Map[options.Names], names dispatcher.Names, option string) error {
-	var unmapped []string
-	for _, t := range names.Transports {
-		if _, mapped := m.Get(t); !mapped {
-			unmapped = append(unmapped, t)
-		}
-	}
 	var errs []error
 	for _, pair := range m {
 		if slices.Contains(names.Transports, pair.Key) {
 			continue
 		}
-		if near := options.DidYouMean(pair.Key, unmapped); near != "" || len(unmapped) == 0 {
-			errs = append(errs, options.Field(fmt.Errorf("%q is none of transport_names%s", pair.Key, near), option, pair.Key))
+		for _, t := range names.Transports {
+			if _, mapped := m.Get(t); !mapped && misspells(pair.Key, t) {
+				errs = append(errs, options.Field(fmt.Errorf("%q is none of transport_names; did you mean %q?", pair.Key, t), option, pair.Key))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// misspells says whether a word is another with a slip of the keyboard, and not
+// a name made from it, as smpp_1 is from smpp and from smpp_2.
+func misspells(word, name string) bool {
+	const slip = 2 // two letters changed places
+	return options.EditDistance(word, name) <= slip && digits(word) == digits(name) &&
+		!extends(word, name) && !extends(name, word)
+}
+
+func extends(word, name string) bool {
+	rest, does := strings.CutPrefix(word, name)
+	return does && rest != "" && strings.ContainsRune("_-.:", rune(rest[0]))
+}
+
+func digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// lintSources points at keys that only the messages of another dispatcher can
+// have, and that may be a slip.
+func lintSources(m options.Map[options.Names], names dispatcher.Names, option string) error {
+	var errs []error
+	for _, pair := range m {
+		if slices.Contains(names.Transports, pair.Key) {
+			continue
+		}
+		if near := options.DidYouMean(pair.Key, names.Transports); near != "" {
+			errs = append(errs, options.Field(fmt.Errorf("%q is none of transport_names: it counts for messages alone that another dispatcher passes on with this transport_name%s", pair.Key, near), option, pair.Key))
 		}
 	}
 	return errors.Join(errs...)

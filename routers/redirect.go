@@ -1,6 +1,7 @@
 package routers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -49,28 +50,22 @@ func (r *Redirect) Check(names dispatcher.Names) error {
 	return errors.Join(checkSources(singles(r.RedirectInbound), names, "redirect_inbound"), errIn, errOut)
 }
 
-// Route redirects by the arrival's transport_name, or by its connector.
+// Route redirects outbound messages by their transport_name, or by their
+// connector where they have none; what comes in by either of the two.
 func (r *Redirect) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher.Target, error) {
 	if a.Flow == message.Outbound {
-		key, transport := redirected(r.outbound, &a)
-		if transport == "" {
-			return nil, refuse(&a, "redirect_outbound has no %s", key)
+		key := cmp.Or(a.TransportName(), a.Connector)
+		if transport := r.outbound[key]; transport != "" {
+			return ruled(rule("redirect_outbound", key), transport), nil
 		}
-		return ruled(rule("redirect_outbound", key), transport), nil
+		return nil, refuse(&a, "redirect_outbound has no %s", key)
 	}
-	key, exposed := redirected(r.inbound, &a)
-	if exposed == "" {
-		return nil, refuse(&a, "redirect_inbound has no %s", key)
+	for _, key := range [...]string{a.TransportName(), a.Connector} {
+		if exposed := r.inbound[key]; exposed != "" {
+			return one(renamed(&a, exposed, exposed, rule("redirect_inbound", key))), nil
+		}
 	}
-	return one(renamed(&a, exposed, exposed, rule("redirect_inbound", key))), nil
-}
-
-func redirected(names map[string]string, a *dispatcher.Arrival) (key, to string) {
-	key = a.TransportName()
-	if to = names[key]; to != "" {
-		return key, to
-	}
-	return a.Connector, names[a.Connector]
+	return nil, refuse(&a, "redirect_inbound has no %s", a.Connector)
 }
 
 // Return renames the transport of events as that of messages.

@@ -18,6 +18,8 @@ redirect_outbound: {app: smpp, other: xmpp}
 		{name: "event", arrival: event("smpp", "smpp"), want: "app"},
 		{name: "outbound by transport_name", arrival: userMessage(message.Outbound, "app", "other", "hi"), want: "xmpp"},
 		{name: "outbound by connector", arrival: userMessage(message.Outbound, "app", "", "hi"), want: "smpp"},
+		{name: "inbound by another dispatcher", arrival: userMessage(message.Inbound, "smpp", "smpp_za", "hi"), want: "app"},
+		{name: "outbound of a transport_name mapped to nothing", arrival: userMessage(message.Outbound, "app", "far", "hi"), err: "redirect_outbound has no far"},
 		{name: "outbound unmapped", arrival: userMessage(message.Outbound, "far", "far", "hi"), err: "redirect_outbound has no far"},
 	})
 	targets := routed{arrival: userMessage(message.Inbound, "smpp", "smpp", "hi"), want: "app"}.check(t, r)

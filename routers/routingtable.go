@@ -86,18 +86,16 @@ func (r *RoutingTable) add(from, to place, outbound bool) {
 	}
 }
 
-// Route looks the arrival's connector and endpoint up.
+// Route looks the arrival's connector and endpoint up. An event goes back to the
+// only one who sends there, else where the table sends messages from there.
 func (r *RoutingTable) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher.Target, error) {
 	from := place{a.Connector, endpointOf(&a)}
 	to, found := r.table[from]
-	if !found && (a.Flow != message.EventFlow || len(r.senders[from]) == 0) {
-		return nil, refuse(&a, "routing_table has no endpoint %s under %s", from.endpoint, from.connector)
+	if senders := r.senders[from]; a.Flow == message.EventFlow && len(senders) == 1 {
+		to, found = senders[0], true
 	}
-	if senders := r.senders[from]; a.Flow == message.EventFlow && len(senders) > 0 {
-		to = senders[0] // the event goes back where the messages come from
-		if len(senders) > 1 {
-			return nil, refuse(&a, "nothing tells which application sent the message: routing_table sends to endpoint %s of it from %d places", from.endpoint, len(senders))
-		}
+	if !found {
+		return nil, refuse(&a, "routing_table has no endpoint %s under %s", from.endpoint, from.connector)
 	}
 	t := dispatcher.Target{Connector: to.connector, Rule: to.why}
 	if to.endpoint != from.endpoint {

@@ -1,8 +1,10 @@
 package routers
 
 import (
+	"strings"
 	"testing"
 
+	"switchboard/dispatcher"
 	"switchboard/message"
 	"switchboard/worker"
 )
@@ -45,8 +47,29 @@ func TestSimpleRefuses(t *testing.T) {
 		{"a name twice", "route_mappings: {smpp: [app, app]}", "app is there twice"},
 		{"an unknown application", "route_mappings:\n  smpp: ap", `w.yaml:2: route_mappings.smpp: "ap" is none of exposed_names; did you mean "app"?`},
 		{"a misspelt transport", "route_mappings:\n  smmp: app", `w.yaml:2: route_mappings.smmp: "smmp" is none of transport_names; did you mean "smpp"?`},
-		{"a transport too many", "route_mappings: {smpp: app, xmpp: app, far: app}", `"far" is none of transport_names`},
 		{"an unknown mapped transport", "route_mappings: {smpp: app}\ntransport_mappings: {a: b}", `transport_mappings.a: "b" is none of transport_names`},
 		{"an unknown option", "route_mapings: {smpp: app}", `did you mean "route_mappings"?`},
 	})
+}
+
+// Behind another dispatcher a message keeps the transport_name of its transport:
+// route_mappings may name that, or the connector it comes by.
+func TestSimpleTakesEitherName(t *testing.T) {
+	behind := dispatcher.Names{Transports: []string{"smpp"}, Exposed: []string{"app", "other"}}
+	for text, want := range map[string]string{
+		"route_mappings: {smpp: app}":                              "app",
+		"route_mappings: {smpp_ke: other}":                         "other",
+		"route_mappings: {smpp: app, smpp_ke: other}":              "other",
+		"route_mappings: {smpp: app, smpp_za: other}":              "app",
+		"route_mappings: {smpp_ke: other, smpp_za: app, far: app}": "other",
+	} {
+		r := mustLoad(t, NewSimple(), behind, worker.Env{}, text)
+		routed{name: text, arrival: userMessage(message.Inbound, "smpp", "smpp_ke", "hi"), want: want}.check(t, r)
+	}
+	r := mustLoad(t, NewSimple(), behind, worker.Env{}, "route_mappings: {smpp: app}\ntransport_mappings: {smpp_ke: smpp}")
+	routed{name: "outbound", arrival: userMessage(message.Outbound, "app", "smpp_ke", "hi"), want: "smpp"}.check(t, r)
+	r = mustLoad(t, NewSimple(), behind, worker.Env{}, "route_mappings: {smpp: app, smp: app}")
+	if err := r.Lint(behind); err == nil || !strings.Contains(err.Error(), `did you mean "smpp"?`) {
+		t.Errorf("a key that may be a slip: %v", err)
+	}
 }
