@@ -15,6 +15,18 @@ type Options struct {
 	// USSD session always have ussd.
 	TransportType string `yaml:"transport_type"`
 
+	Endpoint   `yaml:",inline"`
+	Identity   `yaml:",inline"`
+	Link       `yaml:",inline"`
+	Traffic    `yaml:",inline"`
+	Outgoing   `yaml:",inline"`
+	Incoming   `yaml:",inline"`
+	Reports    `yaml:",inline"`
+	Processors `yaml:",inline"`
+}
+
+// Endpoint says where the SMSC is.
+type Endpoint struct {
 	// TwistedEndpoint is the SMSC as Vumi's files have it. Example:
 	// tcp:host=smsc.example.com:port=2775, or ssl: for TLS.
 	TwistedEndpoint string `yaml:"twisted_endpoint"`
@@ -42,7 +54,10 @@ type Options struct {
 	OutbindSystemID string `yaml:"outbind_system_id"`
 	// OutbindPassword is the password it must give; default any.
 	OutbindPassword options.Secret `yaml:"outbind_password"`
+}
 
+// Identity says who we are to the SMSC.
+type Identity struct {
 	// SystemID is our name at the SMSC, at most 15 characters (§5.2.1).
 	SystemID string `yaml:"system_id"`
 	// Password is at most 8 characters by the specification (§5.2.2).
@@ -62,7 +77,10 @@ type Options struct {
 	// SplitBindPrefix is the name under which a transmitter and a receiver that
 	// are two workers share what they know; default transport_name.
 	SplitBindPrefix string `yaml:"split_bind_prefix"`
+}
 
+// Link says when a connection is given up and made again.
+type Link struct {
 	// BindTimeout is how long connecting and binding may take. Default 30s.
 	BindTimeout options.Duration `yaml:"smpp_bind_timeout"`
 	// EnquireLinkInterval is how often the SMSC is asked whether it is there;
@@ -77,7 +95,10 @@ type Options struct {
 	// StableAfter is how long a bind must have lasted for the wait to begin
 	// anew. Default 30s.
 	StableAfter options.Duration `yaml:"stable_after"`
+}
 
+// Traffic bounds what is given to the SMSC.
+type Traffic struct {
 	// Window is how many submit_sm may be unanswered on each bind. Default 10.
 	Window int `yaml:"window"`
 	// MTTPS is how many segments each bind may submit in any one second; 0 is
@@ -99,7 +120,10 @@ type Options struct {
 	// predecessors are done; the SMSC is asked to try later with those beyond.
 	// Default 1000.
 	DeliverWindow int `yaml:"deliver_window"`
+}
 
+// Outgoing says how messages are written.
+type Outgoing struct {
 	// ServiceType is the service_type of every message, at most 5 characters.
 	ServiceType string `yaml:"service_type"`
 	// DestAddrTON is the type of number of to_addr (§5.2.5). Default 0. A leading
@@ -144,7 +168,10 @@ type Options struct {
 	UserMessageReference bool `yaml:"user_message_reference"`
 	// DisableAck publishes no acks.
 	DisableAck bool `yaml:"disable_ack"`
+}
 
+// Incoming says how messages from people are read.
+type Incoming struct {
 	// DataCodingOverrides are the codings that data_coding values mean to this
 	// SMSC, where it does not keep to the specification. Example: {0: latin1}.
 	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
@@ -159,7 +186,10 @@ type Options struct {
 	// then the SMSC is asked to send it again later. It is to be less than the
 	// SMSC waits for an answer. Default 10s.
 	DeliverTimeout options.Duration `yaml:"deliver_timeout"`
+}
 
+// Reports says how receipts are read and matched.
+type Reports struct {
 	// DisableDeliveryReport publishes no delivery reports.
 	DisableDeliveryReport bool `yaml:"disable_delivery_report"`
 	// DeliveryReportRegex reads receipts' texts, with the groups id and stat at
@@ -196,8 +226,6 @@ type Options struct {
 	// ReceiptTimezone is the zone of receipts' dates, as in Africa/Lagos. Default
 	// UTC.
 	ReceiptTimezone string `yaml:"receipt_timezone"`
-
-	Processors `yaml:",inline"`
 }
 
 // Processors are the sections in which Vumi's newer files have the options of
@@ -239,18 +267,17 @@ type reportSection struct {
 	DeliveryReportUseESMClass   *bool             `yaml:"delivery_report_use_esm_class"`
 }
 
-func defaultOptions() Options {
-	return Options{
-		TransportType: "sms", Port: 2775, InterfaceVersion: 0x34, BindMode: modeTransceiver, Binds: 1,
-		BindTimeout: seconds(30), EnquireLinkInterval: seconds(55), InitialReconnectDelay: seconds(1),
-		MaxReconnectDelay: seconds(60), StableAfter: seconds(30),
-		Window: 10, ThrottleDelay: options.Duration(100 * time.Millisecond), SubmitTimeout: seconds(30),
-		UnknownPolicy: unknownWait, UnknownWait: seconds(600), DeliverWindow: 1000,
-		DestAddrNPI: 1, MultipartReferenceBits: 8, RegisteredDelivery: true, SubmitSMExpiry: seconds(86400), UserMessageReference: true,
-		ReassemblyTTL: seconds(3600), DeliverTimeout: seconds(10),
-		DeliveryReportUseESMClass: true, ThirdPartyIDExpiry: seconds(604800), FinalDRThirdPartyIDExpiry: seconds(3600),
-		HeldReceiptExpiry: seconds(3600), SubmitIDFormat: formatAuto, ReceiptIDFormat: formatAuto, QueryTPS: 10,
-	}
+func defaultOptions() (o Options) {
+	o.TransportType, o.Port, o.InterfaceVersion, o.BindMode, o.Binds = "sms", 2775, 0x34, modeTransceiver, 1
+	o.BindTimeout, o.EnquireLinkInterval, o.StableAfter = seconds(30), seconds(55), seconds(30)
+	o.InitialReconnectDelay, o.MaxReconnectDelay = seconds(1), seconds(60)
+	o.Window, o.DeliverWindow, o.ThrottleDelay, o.SubmitTimeout = 10, 1000, options.Duration(100*time.Millisecond), seconds(30)
+	o.UnknownPolicy, o.UnknownWait = unknownWait, seconds(600)
+	o.DestAddrNPI, o.MultipartReferenceBits, o.RegisteredDelivery, o.UserMessageReference = 1, 8, true, true
+	o.ReassemblyTTL, o.DeliverTimeout, o.DeliveryReportUseESMClass = seconds(3600), seconds(10), true
+	o.SubmitSMExpiry, o.ThirdPartyIDExpiry, o.FinalDRThirdPartyIDExpiry, o.HeldReceiptExpiry = seconds(86400), seconds(604800), seconds(3600), seconds(3600)
+	o.SubmitIDFormat, o.ReceiptIDFormat, o.QueryTPS = formatAuto, formatAuto, 10
+	return o
 }
 
 func seconds(n int) options.Duration { return options.Duration(time.Duration(n) * time.Second) }

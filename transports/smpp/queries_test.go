@@ -185,7 +185,8 @@ func TestQueriesAreFew(t *testing.T) {
 		t.Errorf("40 questions took %s, want about 2 s", took)
 	}
 	b.until("the others are put off", func() bool { return b.metric("switchboard_smpp_queries_total", "outcome", "postponed") > 0 })
-	o := Options{MTTPS: 50, Binds: 2, QueryTPS: 20}
+	var o Options
+	o.MTTPS, o.Binds, o.QueryTPS = 50, 2, 20
 	if r := o.queryRate(); r != 10 {
 		t.Errorf("with mt_tps 50 on two binds the rate is %v, want a tenth of both", r)
 	}
