@@ -79,3 +79,21 @@ func TestDecisionsAreNumbered(t *testing.T) {
 		}
 	}
 }
+
+// CONTRIBUTING.md says where a change begins: each place is there.
+func TestChangesBeginSomewhere(t *testing.T) {
+	page, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "## Where a change begins")
+	rows := regexp.MustCompile("(?m)^\\| a.* \\| .*?`([a-z_A-Z/]+\\.(?:go|md)|store/postgres/migrations)`").FindAllStringSubmatch(table, -1)
+	if len(rows) != 10 {
+		t.Fatalf("the table has %d rows with a place", len(rows))
+	}
+	for _, row := range rows {
+		if _, err := os.Stat(filepath.Join("../..", row[1])); err != nil {
+			t.Errorf("%s is not there", row[1])
+		}
+	}
+}
