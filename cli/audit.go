@@ -51,13 +51,14 @@ and few missing messages are told from those only where no worker reads.
 The exit code is
   0  nothing is missing, and nothing is stuck
   1  something is missing, or, where the queues were not looked into, stuck
-  2  it could not be found out: the command line, the files, the database, the broker
-  3  nothing is missing, but something is stuck`,
+  2  the command line or a file is wrong
+  3  nothing is missing, but something is stuck
+  4  it could not be found out: the database, the broker or its management is away`,
 		Example: "  switchboard audit --stuck 5m\n  switchboard audit --management-url http://localhost:15672 configs/production",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, err := a.find(cmd.Context(), args)
 			if err != nil {
-				return coded{err, exitMisused}
+				return err
 			}
 			return a.show(cmd, found)
 		},
@@ -78,9 +79,26 @@ The exit code is
 	return cmd
 }
 
-func (a *auditing) find(ctx context.Context, args []string) (found *queues.Audited, err error) {
+func (a *auditing) check() (err error) {
 	if a.limits.Since, err = parseWhen(a.since); err != nil {
-		return nil, fmt.Errorf("--since: %w", err)
+		return fmt.Errorf("--since: %w", err)
+	}
+	switch {
+	case a.limits.Stuck <= 0:
+		return errors.New("--stuck must be above 0")
+	case a.limits.Unreported < 0:
+		return errors.New("--unreported must not be negative; 0 is never")
+	case a.limits.MaxStuck < 1:
+		return errors.New("--max-stuck must be at least 1")
+	case a.again < 0:
+		return errors.New("--again must not be negative")
+	}
+	return nil
+}
+
+func (a *auditing) find(ctx context.Context, args []string) (found *queues.Audited, err error) {
+	if err := a.check(); err != nil {
+		return nil, misused(err)
 	}
 	question := queues.Audit{Limits: a.limits, Again: a.again}
 	err = a.database.with(ctx, func(db store.Database) error {

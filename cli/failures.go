@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
@@ -18,6 +20,8 @@ import (
 	"switchboard/broker"
 	"switchboard/fleet"
 	"switchboard/operate/queues"
+	"switchboard/options"
+	"switchboard/worker"
 	"switchboard/worker/deadletter"
 )
 
@@ -33,6 +37,8 @@ type failures struct {
 // defaultListed is how many dead letters of each queue are listed.
 const defaultListed = 1000
 
+var deadLetterReasons = []string{worker.ReasonInvalid, worker.ReasonPermanent, worker.ReasonExhausted, worker.ReasonPanic}
+
 func failuresCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	f := &failures{operator: operator{classes: classes, dial: dial}}
 	cmd := &cobra.Command{
@@ -44,15 +50,16 @@ func failuresCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	f.add(cmd)
 	flags := cmd.PersistentFlags()
 	flags.StringArrayVar(&f.only, "queue", nil, "only those of this queue; may be repeated, and needs no files")
-	flags.StringVar(&f.filter.Reason, "reason", "", "only those with this reason: invalid, permanent, exhausted or panic")
+	flags.StringVar(&f.filter.Reason, "reason", "", "only those with this reason: "+strings.Join(deadLetterReasons, ", "))
 	flags.StringArrayVar(&f.filter.IDs, "id", nil, "only the one with this identifier, its own or its message's; may be repeated")
 	flags.StringVar(&f.filter.Error, "error", "", "only those whose error has this text in it")
+	complete(cmd, "reason", deadLetterReasons...)
 	cmd.AddCommand(f.listCommand(), f.showCommand(), f.retryCommand(), f.dropCommand())
 	return cmd
 }
 
 func (f *failures) command(use, short string, do func(cmd *cobra.Command, b broker.Broker, names []string) error) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(f.only) > 0 {
@@ -61,49 +68,77 @@ func (f *failures) command(use, short string, do func(cmd *cobra.Command, b brok
 			return someTarget(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			names, err := f.chosen(args)
+			target, err := f.chosen(args)
 			if err != nil {
 				return err
 			}
-			return f.with(cmd.Context(), func(b broker.Broker) error { return do(cmd, b, names) })
+			return f.with(cmd.Context(), func(b broker.Broker) error {
+				if err := target.CheckQueues(cmd.Context(), b); err != nil {
+					return err
+				}
+				return do(cmd, b, target.Queues())
+			})
 		},
 	}
+	f.addJSON(cmd)
+	return cmd
 }
 
 // chosen are the queues the arguments name, narrowed by --queue.
-func (f *failures) chosen(args []string) ([]string, error) {
-	target, err := queues.Find(f.classes, args)
-	if err != nil {
-		return nil, err
+func (f *failures) chosen(args []string) (target queues.Target, err error) {
+	if reason := f.filter.Reason; reason != "" && !slices.Contains(deadLetterReasons, reason) {
+		return target, misused(fmt.Errorf("--reason %s is none of %s%s", reason, strings.Join(deadLetterReasons, ", "),
+			options.DidYouMean(reason, deadLetterReasons)))
+	}
+	if target, err = queues.Find(f.classes, args); err != nil {
+		return target, err
 	}
 	return target.Only(f.only)
 }
 
 func (f *failures) listCommand() *cobra.Command {
 	cmd := f.command("list FILE|DIR|QUEUE…", "List dead letters, the oldest failure first", f.list)
-	f.addJSON(cmd)
 	cmd.Flags().IntVar(&f.limit, "limit", defaultListed, "list no more than this many of each queue")
 	return cmd
 }
 
 func (f *failures) list(cmd *cobra.Command, b broker.Broker, names []string) error {
-	found := []deadletter.DeadLetter{}
-	beyond := 0
-	for _, queue := range names {
-		some, more, err := deadletter.List(cmd.Context(), b, queue, f.limit, f.filter)
-		if err != nil {
-			return err
-		}
-		found = append(found, some...)
-		beyond += more
+	if f.limit < 1 {
+		return misused(errors.New("--limit must be at least 1"))
 	}
-	if beyond > 0 {
-		cmd.PrintErrf("%s more; raise --limit to list them\n", plural(beyond, "dead letter"))
+	found, more, err := f.find(cmd.Context(), b, names, f.limit)
+	if more > 0 {
+		cmd.PrintErrf("%s more; raise --limit to list them\n", plural(more, "dead letter"))
 	}
 	if f.asJSON {
-		return printJSON(cmd, found)
+		return errors.Join(printJSON(cmd, found), err)
 	}
-	return printDeadLetters(cmd.OutOrStdout(), found, time.Now())
+	if len(found) == 0 && err != nil {
+		return err
+	}
+	return errors.Join(printDeadLetters(cmd.OutOrStdout(), found, time.Now()), err)
+}
+
+// find lists dead letters of queues; it goes on after one that was seen in part.
+func (f *failures) find(ctx context.Context, b broker.Broker, names []string, limit int) (found []deadletter.DeadLetter, more int, err error) {
+	found = []deadletter.DeadLetter{}
+	var errs []error
+	for _, queue := range names {
+		some, beyond, err := deadletter.List(ctx, b, queue, limit, f.filter)
+		found, more, errs = append(found, some...), more+beyond, append(errs, err)
+		if partial := (*deadletter.PartialError)(nil); err != nil && !errors.As(err, &partial) {
+			break
+		}
+	}
+	return found, more, errors.Join(append(errs, f.notFound(len(found)))...)
+}
+
+// notFound is an error where identifiers were given and nothing has them.
+func (f *failures) notFound(n int) error {
+	if n > 0 || len(f.filter.IDs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no dead letter has the identifier %s", printable(short(strings.Join(f.filter.IDs, ", "), idWidth)))
 }
 
 // errorWidth is how much of an error a line of the list shows.
@@ -118,7 +153,7 @@ func printDeadLetters(out io.Writer, list []deadletter.DeadLetter, now time.Time
 	_, _ = fmt.Fprintln(table, "ID\tQUEUE\tREASON\tTRIES\tAGE\tWORKER\tMESSAGE\tERROR")
 	for _, l := range list {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n",
-			l.ID, l.Queue, printable(l.Reason), l.Attempts, age(l.FirstFailed, now), printable(l.Worker), printable(l.MessageID), printable(short(l.Error, errorWidth)))
+			l.ID, l.Queue, cell(l.Reason), l.Attempts, age(l.FirstFailed, now), cell(l.Worker), cell(l.MessageID), printable(short(l.Error, errorWidth)))
 	}
 	return table.Flush()
 }
@@ -147,40 +182,38 @@ func (f *failures) drop(cmd *cobra.Command, b broker.Broker, names []string) err
 			return deadletter.Drop(ctx, b, queue, f.filter)
 		})
 	}
-	n := 0
-	for _, queue := range names {
-		found, _, err := deadletter.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
-		if err != nil {
-			return err
-		}
-		n += len(found)
+	found, more, err := f.find(cmd.Context(), b, names, 0)
+	if err != nil {
+		return err
 	}
-	return misused(fmt.Errorf("%s would be deleted for ever; say --yes if that is meant", plural(n, "dead letter")))
+	return misused(fmt.Errorf("%s would be deleted for ever; say --yes if that is meant", plural(len(found)+more, "dead letter")))
 }
 
 // each does something to every queue's dead letters and says how many they were,
 // also when it ends with an error.
 func (f *failures) each(cmd *cobra.Command, names []string, done string, do func(ctx context.Context, queue string) (int, error)) error {
-	var counts []queues.Count
-	var err error
+	counts := []queues.Count{}
+	var errs []error
 	for _, name := range names {
-		var n int
-		n, err = do(cmd.Context(), name)
+		n, err := do(cmd.Context(), name)
 		if n > 0 {
 			counts = append(counts, queues.Count{Queue: name, Messages: n})
 		}
-		if err != nil {
+		errs = append(errs, err)
+		if partial := (*deadletter.PartialError)(nil); err != nil && !errors.As(err, &partial) {
 			break
 		}
+	}
+	err := errors.Join(append(errs, f.notFound(queues.Sum(counts)))...)
+	if f.asJSON {
+		return errors.Join(printJSON(cmd, counts), err)
 	}
 	printCounts(cmd.OutOrStdout(), counts, "dead letter", done)
 	return err
 }
 
 func (f *failures) showCommand() *cobra.Command {
-	cmd := f.command("show --id ID FILE|DIR|QUEUE…", "Show dead letters in full: headers and body", f.show)
-	f.addJSON(cmd)
-	return cmd
+	return f.command("show --id ID FILE|DIR|QUEUE…", "Show dead letters in full: headers and body", f.show)
 }
 
 // shownDeadLetter is a dead letter as `show --json` prints it.
@@ -193,33 +226,25 @@ type shownDeadLetter struct {
 }
 
 func (f *failures) show(cmd *cobra.Command, b broker.Broker, names []string) error {
-	if len(f.filter.IDs) == 0 {
-		return misused(errors.New("say which with --id; `switchboard failures list` has the identifiers"))
+	if len(f.filter.IDs) == 0 && f.filter.Reason == "" && f.filter.Error == "" {
+		return misused(errors.New("say which with --id, --reason or --error; `switchboard failures list` has the identifiers"))
 	}
 	shown := []shownDeadLetter{}
-	for _, queue := range names {
-		found, _, err := deadletter.List(cmd.Context(), b, queue, maxShownFrom, f.filter)
-		if err != nil {
-			return err
-		}
-		for _, l := range found {
-			shown = append(shown, inFull(l))
-		}
-	}
-	if len(shown) == 0 {
-		return fmt.Errorf("no dead letter has the identifier %s", f.filter.IDs[0])
+	found, _, err := f.find(cmd.Context(), b, names, math.MaxInt)
+	for _, l := range found {
+		shown = append(shown, inFull(l))
 	}
 	if f.asJSON {
-		return printJSON(cmd, shown)
+		return errors.Join(printJSON(cmd, shown), err)
 	}
 	for _, l := range shown {
 		printDeadLetter(cmd.OutOrStdout(), l)
 	}
-	return nil
+	if len(shown) == 0 && err == nil {
+		cmd.Println("no dead letters")
+	}
+	return err
 }
-
-// maxShownFrom is among how many dead letters of a queue one is looked for.
-const maxShownFrom = 1_000_000
 
 func inFull(l deadletter.DeadLetter) shownDeadLetter {
 	s := shownDeadLetter{DeadLetter: l, Headers: l.Headers}

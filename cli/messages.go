@@ -75,9 +75,17 @@ func (f *messagesFlags) run(cmd *cobra.Command) (err error) {
 	}
 	defer func() { _ = db.Close() }()
 	out := f.lister(cmd.OutOrStdout())
+	limit, n := f.filter.Limit, 0
+	if limit > 0 {
+		f.filter.Limit++ // one more says that there are more
+	}
 	for record, err := range db.Messages(cmd.Context(), f.filter) {
 		if err != nil {
 			return fmt.Errorf("listing messages: %w", err)
+		}
+		if n++; limit > 0 && n > limit {
+			cmd.PrintErrf("there are more than these %d; --limit 0 lists all\n", limit)
+			break
 		}
 		if err := out.add(record); err != nil {
 			return err
@@ -90,6 +98,8 @@ func (f *messagesFlags) check() error {
 	switch {
 	case f.asCSV && f.asJSON:
 		return errors.New("--csv and --json exclude each other")
+	case f.filter.Since.After(time.Now()):
+		return errors.New("--since is in the future")
 	case f.filter.Limit < 0:
 		return errors.New("--limit must not be negative; 0 is all")
 	}
@@ -102,6 +112,9 @@ func parseWhen(text string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if ago, err := time.ParseDuration(text); err == nil {
+		if ago < 0 {
+			return time.Time{}, fmt.Errorf("%s would be in the future; %s is that long ago", text, -ago)
+		}
 		return time.Now().Add(-ago), nil
 	}
 	for _, layout := range [...]string{time.RFC3339, "2006-01-02 15:04:05", time.DateOnly} {

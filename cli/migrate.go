@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchboard/fleet"
+	"switchboard/operate"
 	"switchboard/store"
 )
 
@@ -51,10 +52,10 @@ func (f *databaseFlag) opened(ctx context.Context, open opener) (store.Database,
 // driver says of each address it tried becomes one line.
 func unreachable(err error) error {
 	if errors.Is(err, store.ErrSchemaOlder) || errors.Is(err, store.ErrSchemaNewer) {
-		return err
+		return misused(err)
 	}
 	lines := strings.Join(strings.Fields(err.Error()), " ")
-	return fmt.Errorf("%s; look at DATABASE_URL and whether the database is up", lines)
+	return operate.Unreachable{Err: fmt.Errorf("%s; look at DATABASE_URL and whether the database is up", lines)}
 }
 
 func migrateCommand() *cobra.Command {

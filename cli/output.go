@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -37,6 +38,12 @@ func printable(text string) string {
 	return line.String()
 }
 
+// idWidth is how much of an identifier a column shows, in characters.
+const idWidth = 64
+
+// cell is a name or identifier from outside in a column of a table.
+func cell(text string) string { return printable(short(text, idWidth)) }
+
 func short(text string, width int) string {
 	if runes := []rune(text); len(runes) > width {
 		return string(runes[:width-1]) + "…"
@@ -69,3 +76,20 @@ func plural(n int, thing string) string {
 }
 
 func newTable(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 0, 0, 2, ' ', 0) }
+
+// The colours of a terminal.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// paint colours a text where out is a terminal that shows colours. In a table it may
+// only be the last column: the codes would count as width.
+func paint(out io.Writer, colour, text string) string {
+	file, is := out.(*os.File)
+	if !is || !isTerminal(file) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}

@@ -126,6 +126,7 @@ func (f *processFlags) open(ctx context.Context, name, version string, classes f
 			return nil, errors.Join(err, p.Close())
 		}
 	}
+	stopsItself.Store(true)
 	return p, nil
 }
 

@@ -68,7 +68,12 @@ func (o *operator) onQueues(ctx context.Context, args []string, do func(b broker
 	if err != nil {
 		return err
 	}
-	return o.with(ctx, func(b broker.Broker) error { return do(b, target.Queues()) })
+	return o.with(ctx, func(b broker.Broker) error {
+		if err := target.CheckQueues(ctx, b); err != nil {
+			return err
+		}
+		return do(b, target.Queues())
+	})
 }
 
 func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
@@ -185,6 +190,9 @@ func waitCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 			"is not seen. The exit code is 1 when that is not so within --timeout.",
 		Args: someTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout < 0 {
+				return misused(errors.New("--timeout must not be negative; 0 is never"))
+			}
 			return o.onQueues(cmd.Context(), args, func(b broker.Broker, names []string) error {
 				return queues.AwaitEmpty(cmd.Context(), b, names, timeout)
 			})

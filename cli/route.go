@@ -98,9 +98,12 @@ func (q *questionFlags) ask(cmd *cobra.Command, classes fleet.Classes, paths []s
 		return explain.Answer{}, err
 	}
 	defer func() { _ = f.Close() }()
-	f.Down(q.down...)
 	f.At(at)
-	answer, err := f.Ask(cmd.Context(), q.Question)
+	err = f.Down(q.down...)
+	var answer explain.Answer
+	if err == nil {
+		answer, err = f.Ask(cmd.Context(), q.Question)
+	}
 	var field *options.FieldError
 	if errors.As(err, &field) {
 		err = errors.New("--" + err.Error())

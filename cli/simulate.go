@@ -115,6 +115,7 @@ func (s *simulation) run(ctx context.Context, settings simulator.Settings, in io
 		return err
 	}
 	s.out, s.notices = out, make(chan string)
+	stopsItself.Store(true)
 	file, isFile := out.(*os.File)
 	s.live = !s.json && isFile && isTerminal(file)
 	s.greet(settings)

@@ -54,6 +54,9 @@ func (t *tail) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return t.with(cmd.Context(), func(b broker.Broker) error {
+		if err := target.CheckConnectors(cmd.Context(), b); err != nil {
+			return err
+		}
 		tail := &queues.Tail{Broker: b, Content: t.content, Body: t.asJSON}
 		followed, left, err := tail.Open(cmd.Context(), addresses)
 		for _, key := range left {

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,6 +26,9 @@ func traceCommand() *cobra.Command {
 		Example: "  switchboard trace 5a74f074bafd4c2f895f8a377021ebfb\n  switchboard trace +27831234567",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.TrimSpace(args[0]) == "" {
+				return misused(errors.New("the identifier is empty; `switchboard messages` lists identifiers"))
+			}
 			db, err := flag.open(cmd.Context())
 			if err != nil {
 				return err

@@ -159,7 +159,9 @@ func TestWhatNobodyTakesAndWhatHasNoWay(t *testing.T) {
 func TestEventsOfWhatAnApplicationSent(t *testing.T) {
 	dir := write(t, chained)
 	f := open(t, dir)
-	f.Down("smpp_ke")
+	if err := f.Down("smpp_ke"); err != nil {
+		t.Fatal(err)
+	}
 	got := text(t, f, dir, explain.Question{Flow: message.EventFlow, Transport: "smpp_za", Application: "joiner", From: "12345", To: "+27831234567"})
 	if !strings.Contains(got, "→ application joiner (answer), joiner.yaml, from joiner.event") {
 		t.Errorf("%s", got)

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"switchboard/dispatcher"
 	"switchboard/fleet"
 	"switchboard/message"
+	"switchboard/options"
 	statememory "switchboard/store/memory"
 	"switchboard/worker"
 )
@@ -81,11 +83,23 @@ func (f *Fleet) newMember(ctx context.Context, classes fleet.Classes, def *fleet
 // Close frees the fleet's memory.
 func (f *Fleet) Close() error { return f.state.Close() }
 
-// Down takes a transport to be down, for routers that look.
-func (f *Fleet) Down(transports ...string) {
+// Down takes a transport to be down, for routers that look. It is an error where no
+// file names the transport.
+func (f *Fleet) Down(transports ...string) error {
+	var known []string
+	for _, m := range f.members {
+		known = append(known, m.Names.Transports...)
+		if m.Kind == fleet.KindTransport {
+			known = append(known, m.Connector)
+		}
+	}
 	for _, name := range transports {
+		if !slices.Contains(known, name) {
+			return options.Fieldf("down", "names no transport: %q%s", name, options.DidYouMean(name, known))
+		}
 		f.health[name] = message.Down
 	}
+	return nil
 }
 
 // At takes it to be that time, for routers that look; the zero time is now.

@@ -58,7 +58,9 @@ func (t *Test) ask(ctx context.Context, classes fleet.Classes, defs []*fleet.Def
 		return Answer{}, err
 	}
 	defer func() { _ = f.Close() }()
-	f.Down(t.Down...)
+	if err := f.Down(t.Down...); err != nil {
+		return Answer{}, err
+	}
 	f.At(t.At)
 	for _, before := range t.After {
 		if _, err := f.Ask(ctx, before); err != nil {

@@ -37,7 +37,10 @@ type Audited struct {
 // OfRecord looks into the record alone.
 func (a Audit) OfRecord(ctx context.Context) (*Audited, error) {
 	report, err := a.Record.Audit(ctx, a.Limits)
-	return &Audited{Finding: &audit.Finding{Audit: report}}, err
+	if err != nil {
+		return nil, operate.Unreachable{Err: err}
+	}
+	return &Audited{Finding: &audit.Finding{Audit: report}}, nil
 }
 
 // OfFleet holds a fleet's queues against the record.
@@ -51,8 +54,10 @@ func (a Audit) OfFleet(ctx context.Context, b broker.Broker, target Target) (fou
 	if found.Queues, err = Look(ctx, b, target.Queues()); err != nil {
 		return nil, err
 	}
-	found.Finding, err = look.Audit(ctx)
-	return found, err
+	if found.Finding, err = look.Audit(ctx); err != nil {
+		return nil, operate.Unreachable{Err: err}
+	}
+	return found, nil
 }
 
 // Management is RabbitMQ's management plugin at an address, as who connects to

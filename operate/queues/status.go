@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"switchboard/broker"
+	"switchboard/operate"
 )
 
 // Status is what is known of one queue.
@@ -61,8 +62,11 @@ func look(ctx context.Context, b broker.Admin, queue string) (Status, error) {
 
 func inspect(ctx context.Context, b broker.Admin, queue string) (info broker.Info, there bool, err error) {
 	info, err = b.Inspect(ctx, queue)
-	if errors.Is(err, broker.ErrNoQueue) {
+	switch {
+	case errors.Is(err, broker.ErrNoQueue):
 		return broker.Info{}, false, nil
+	case err != nil:
+		return info, false, operate.Unreachable{Err: err}
 	}
-	return info, err == nil, err
+	return info, true, nil
 }

@@ -1,11 +1,13 @@
 package queues
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
+	"switchboard/broker"
 	"switchboard/fleet"
 	"switchboard/message"
 	"switchboard/operate"
@@ -19,7 +21,11 @@ import (
 type Target struct {
 	Workers []*fleet.Definition
 	Names   []string
+
+	only []string // of its queues, where it was narrowed
 }
+
+var flows = [...]message.Flow{message.Inbound, message.Outbound, message.EventFlow}
 
 // Find reads the files among args; the other arguments are names. Dead letters are
 // named by the queue they came from.
@@ -49,9 +55,12 @@ func split(args []string) (paths, names []string) {
 
 // Queues are the queues by name, and all queues of the files.
 func (t Target) Queues() []string {
+	if len(t.only) > 0 {
+		return unique(t.only)
+	}
 	names := slices.Clone(t.Names)
 	for _, connector := range connectors(t.Workers) {
-		for _, flow := range [...]message.Flow{message.Inbound, message.Outbound, message.EventFlow} {
+		for _, flow := range flows {
 			names = append(names, message.Key(connector, flow))
 		}
 	}
@@ -63,21 +72,93 @@ func (t Target) Queues() []string {
 	return unique(names)
 }
 
-// Only are the queues of the target narrowed to some; those alone where the target
-// names none.
-func (t Target) Only(some []string) ([]string, error) {
+// Only narrows the target to some of its queues; a target that names none gets them.
+func (t Target) Only(some []string) (Target, error) {
 	all := t.Queues()
-	var only []string
 	for _, name := range some {
-		if name = deadletter.QueueOf(name); len(all) > 0 && !slices.Contains(all, name) {
-			return nil, operate.Misused(fmt.Errorf("--queue %s is none of the queues of what is named%s", name, options.DidYouMean(name, all)))
+		switch name = deadletter.QueueOf(name); {
+		case len(all) == 0:
+			t.Names = append(t.Names, name)
+		case slices.Contains(all, name):
+			t.only = append(t.only, name)
+		default:
+			return t, operate.Misused(fmt.Errorf("--queue %s is none of the queues of what is named%s", name, options.DidYouMean(name, all)))
 		}
-		only = append(only, name)
 	}
-	if len(only) == 0 {
-		return all, nil
+	return t, nil
+}
+
+// CheckQueues refuses a name that is no queue, of those that the files do not say.
+func (t Target) CheckQueues(ctx context.Context, b broker.Admin) error {
+	known := Target{Workers: t.Workers}.Queues()
+	for _, name := range t.Names {
+		if slices.Contains(known, name) {
+			continue
+		}
+		found, err := exists(ctx, b, name)
+		if err != nil {
+			return err
+		}
+		if !found {
+			near, err := similar(ctx, b, name)
+			if err != nil {
+				return err
+			}
+			return operate.Misused(fmt.Errorf("the broker has no queue %s%s", name, options.DidYouMean(name, append(near, known...))))
+		}
 	}
-	return unique(only), nil
+	return nil
+}
+
+// CheckConnectors refuses a name that is no connector: none of its queues exists.
+func (t Target) CheckConnectors(ctx context.Context, b broker.Admin) error {
+	known := connectors(t.Workers)
+	for _, name := range t.Names {
+		if slices.Contains(known, name) {
+			continue
+		}
+		there := false
+		for _, flow := range flows {
+			found, err := exists(ctx, b, message.Key(name, flow))
+			if err != nil {
+				return err
+			}
+			there = there || found
+		}
+		if !there {
+			return operate.Misused(fmt.Errorf("the broker has no queue of a connector %s%s", name, options.DidYouMean(name, known)))
+		}
+	}
+	return nil
+}
+
+// similar are queues that exist and share the connector of a name: brokers list none.
+func similar(ctx context.Context, b broker.Admin, name string) (near []string, err error) {
+	connector := name[:max(0, strings.LastIndexByte(name, '.'))]
+	for _, flow := range flows {
+		if connector == "" {
+			connector = name
+		}
+		key := message.Key(connector, flow)
+		found, err := exists(ctx, b, key)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			near = append(near, key)
+		}
+	}
+	return near, nil
+}
+
+// exists says whether there is a queue, or dead letters of one.
+func exists(ctx context.Context, b broker.Admin, queue string) (bool, error) {
+	for _, name := range [...]string{queue, queue + broker.DeadSuffix} {
+		if _, there, err := inspect(ctx, b, name); there || err != nil {
+			return there, err
+		}
+	}
+	return false, nil
 }
 
 // Connectors are the connectors by name, and all connectors of the files.
