@@ -108,7 +108,7 @@ func (a *audits) put(queue, id string) {
 
 func TestAuditExitCodes(t *testing.T) {
 	a := newAudits(t)
-	old := []string{"--stuck", "-1m"} // whatever was recorded by now
+	old := []string{"--stuck", "1us"} // whatever was recorded by now
 	all := append(old, a.dir)
 	a.wants(exitOK, []string{"accepted 0", "nothing has been waiting"}, all...)
 	a.put("sms.outbound", "here")
@@ -122,16 +122,19 @@ func TestAuditExitCodes(t *testing.T) {
 	a.put("sms.outbound.dead", "gone")
 	a.wants(exitFailed, []string{"1 message is missing", "stuck: outbound message gone on sms, state P", "dead-lettered in sms.outbound.dead"}, all...)
 	a.wants(exitMisused, []string{"--since"}, "--since", "someday")
+	for _, wrong := range [][]string{{"--stuck", "-1s"}, {"--stuck", "0s"}, {"--unreported", "-1h"}, {"--max-stuck", "0"}, {"--again", "-1s"}, {"--since", "-24h"}} {
+		a.wants(exitMisused, []string{wrong[0]}, append(wrong, a.dir)...)
+	}
 	a.wants(exitMisused, nil, filepath.Join(a.dir, "nowhere.yaml"))
 	a.wants(exitMisused, []string{"management"}, "--management-url", "localhost", a.dir)
-	a.wants(exitMisused, []string{"refused"}, append(all, "--management-url", "http://127.0.0.1:1")...)
+	a.wants(exitUnreachable, []string{"refused"}, append(all, "--management-url", "http://127.0.0.1:1")...)
 	a.wants(exitMisused, nil, "--database-url", "sqlite:"+filepath.Join(a.dir, "no", "where.db"))
 }
 
 func TestAuditJSON(t *testing.T) {
 	a := newAudits(t)
 	a.handedOver("gone")
-	out, _ := a.run("--json", "--stuck", "-1m", a.dir)
+	out, _ := a.run("--json", "--stuck", "1us", a.dir)
 	var found struct {
 		Counts   []store.Count
 		Missing  int
@@ -158,7 +161,7 @@ func TestAuditNamesDueReports(t *testing.T) {
 		_, err := a.db.Record(t.Context(), events)
 		a.must(err)
 	}
-	a.wants(exitOK, []string{"waiting for a delivery report: outbound message late on sms, state S for 2h0m"}, "--stuck", "-1m", a.dir)
+	a.wants(exitOK, []string{"waiting for a delivery report: outbound message late on sms, state S for 2h0m"}, "--stuck", "1us", a.dir)
 	if out, _ := a.run("--unreported", "3h", a.dir); strings.Contains(out, "delivery report") {
 		t.Errorf("too early:\n%s", out)
 	}

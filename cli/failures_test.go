@@ -9,25 +9,26 @@ import (
 
 	"switchboard/broker"
 	"switchboard/operate"
+	"switchboard/operate/queues"
 	"switchboard/worker/deadletter"
 )
 
-func letter(id string) string {
+func deadLetter(id string) string {
 	return `{"message_id": "` + id + `", "from_addr": "1", "to_addr": "2", "content": "very private"}`
 }
 
-func (d *desk) letters(args ...string) (letters []deadletter.DeadLetter) {
+func (d *desk) deadLetters(args ...string) (list []deadletter.DeadLetter) {
 	d.Helper()
-	d.must(json.Unmarshal([]byte(d.mustRun(append([]string{"failures", "list", "--json"}, args...)...)), &letters))
-	return letters
+	d.must(json.Unmarshal([]byte(d.mustRun(append([]string{"failures", "list", "--json"}, args...)...)), &list))
+	return list
 }
 
 func testFailures(d *desk) {
 	d.declare()
 	in := d.transport + ".inbound"
 	d.wants(d.mustRun("failures", "list", d.dir), "no dead letters")
-	d.bury(letter("m1"), "exhausted", "the far end is away")
-	d.bury("rubbish", "invalid", "the body is not valid JSON\nat all")
+	d.deadLetterNow(deadLetter("m1"), "exhausted", "the far end is away")
+	d.deadLetterNow("rubbish", "invalid", "the body is not valid JSON\nat all")
 	text := d.mustRun("failures", "list", d.dir)
 	d.wants(text, "ID", "exhausted  12", "1h", "join", "m1", "the far end is away", `not valid JSON\nat all`)
 	if strings.Contains(text, "private") {
@@ -46,11 +47,11 @@ func testFailures(d *desk) {
 		{[]string{"--error", "far end", in}, 1},
 		{[]string{"--limit", "1", in}, 1},
 	} {
-		if got := d.letters(c.args...); len(got) != c.want {
-			d.Errorf("%v: %d letters, want %d", c.args, len(got), c.want)
+		if got := d.deadLetters(c.args...); len(got) != c.want {
+			d.Errorf("%v: %d dead letters, want %d", c.args, len(got), c.want)
 		}
 	}
-	first := d.letters("--id", "m1", in)[0]
+	first := d.deadLetters("--id", "m1", in)[0]
 	if first.Queue != in || first.Attempts != 12 || first.Worker != "join" || time.Since(first.FirstFailed) < time.Hour {
 		d.Errorf("got %+v", first)
 	}
@@ -62,22 +63,25 @@ func testFailures(d *desk) {
 
 func testShow(d *desk) {
 	in := d.transport + ".inbound"
-	d.bury(letter("m1"), "exhausted", "the far end is away")
-	d.bury("rubbish\n", "invalid", "x")
-	d.bury("\xff\x00", "invalid", "y")
+	d.deadLetterNow(deadLetter("m1"), "exhausted", "the far end is away")
+	d.deadLetterNow("rubbish\n", "invalid", "x")
+	d.deadLetterNow("\xff\x00", "invalid", "y")
 	d.wants(d.mustRun("failures", "show", "--id", "m1", in), `"content": "very private"`, "switchboard-error: the far end is away", "switchboard-key: "+in)
 	for cause, want := range map[string]string{"x": `8 bytes that are no JSON: "rubbish\n"`, "y": `"\xff\x00"`} {
-		id := d.letters("--error", cause, "--reason", "invalid", in)[0].ID
+		id := d.deadLetters("--error", cause, "--reason", "invalid", in)[0].ID
 		d.wants(d.mustRun("failures", "show", "--id", id, in), want)
 	}
 	var shown []shownDeadLetter
-	id := d.letters("--error", "y", "--reason", "invalid", in)[0].ID
+	id := d.deadLetters("--error", "y", "--reason", "invalid", in)[0].ID
 	d.must(json.Unmarshal([]byte(d.mustRun("failures", "show", "--json", "--id", id, "--id", "m1", in)), &shown))
 	if len(shown) != 2 || !strings.Contains(string(shown[0].Body)+string(shown[1].Body), "very private") {
 		d.Errorf("got %+v", shown)
 	}
 	if got := base64.StdEncoding.EncodeToString(append(shown[0].Bytes, shown[1].Bytes...)); got != "/wA=" {
 		d.Errorf("bytes came as %s", got)
+	}
+	for _, args := range [][]string{{"--reason", "invalid"}, {"--error", "the far end"}} {
+		d.wants(d.mustRun(append([]string{"failures", "show", in}, args...)...), "dead letter ", "switchboard-reason: ")
 	}
 	if _, _, err := d.run("failures", "show", "--id", "nobody", in); err == nil {
 		d.Error("showed what is not there")
@@ -86,15 +90,51 @@ func testShow(d *desk) {
 
 func testDrop(d *desk) {
 	in := d.transport + ".inbound"
-	d.bury(letter("m1"), "exhausted", "a")
-	d.bury(letter("m2"), "invalid", "b")
+	d.deadLetterNow(deadLetter("m1"), "exhausted", "a")
+	d.deadLetterNow(deadLetter("m2"), "invalid", "b")
 	var wrong operate.Misuse
 	if _, _, err := d.run("failures", "drop", in); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "2 dead letters") {
 		d.Errorf("without --yes: %v", err)
 	}
 	d.wants(d.mustRun("failures", "drop", "--yes", "--reason", "invalid", in), "1 dead letter deleted")
-	if left := d.letters(in); len(left) != 1 || left[0].MessageID != "m1" {
+	if left := d.deadLetters(in); len(left) != 1 || left[0].MessageID != "m1" {
 		d.Errorf("left are %+v", left)
+	}
+}
+
+// Equal dead letters are told apart; the limit is of those that match; an endless
+// identifier stays in its column; retry and drop print JSON.
+func testManyDeadLetters(d *desk) {
+	in := d.transport + ".inbound"
+	d.declare()
+	for range 3 {
+		d.deadLetterNow(deadLetter("same"), "permanent", "x")
+	}
+	long := strings.Repeat("i", 10_000)
+	d.deadLetterNow(deadLetter(long), "invalid", "y")
+	ids := map[string]bool{}
+	for _, l := range d.deadLetters(in) {
+		ids[l.ID] = true
+	}
+	if len(ids) != 4 {
+		d.Errorf("4 dead letters have %d identifiers: %v", len(ids), ids)
+	}
+	if got := d.deadLetters("--limit", "1", "--error", "y", in); len(got) != 1 || got[0].MessageID != long {
+		d.Errorf("the one that matches is beyond the limit: %+v", got)
+	}
+	for line := range strings.Lines(d.mustRun("failures", "list", in)) {
+		if len(line) > 300 {
+			d.Errorf("a line of the table has %d bytes", len(line))
+		}
+	}
+	var counts []queues.Count
+	d.must(json.Unmarshal([]byte(d.mustRun("failures", "retry", "--json", "--error", "y", in)), &counts))
+	if len(counts) != 1 || counts[0] != (queues.Count{Queue: in, Messages: 1}) {
+		d.Errorf("retry: %+v", counts)
+	}
+	d.must(json.Unmarshal([]byte(d.mustRun("failures", "drop", "--yes", "--json", in)), &counts))
+	if len(counts) != 1 || counts[0].Messages != 3 {
+		d.Errorf("drop: %+v", counts)
 	}
 }
 

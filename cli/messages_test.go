@@ -86,3 +86,29 @@ func TestMessagesShowSessions(t *testing.T) {
 		}
 	}
 }
+
+// A listing that stops says so; an empty identifier names nobody.
+func TestMessagesSayWhenTheyStop(t *testing.T) {
+	s := newSender(t)
+	s.must("send", "--transport", "sms", "--to", "+1,+2,+3", "--text", "x")
+	for limit, stops := range map[string]bool{"2": true, "3": false, "0": false} {
+		out, errs, err := s.run(nil, "messages", "--limit", limit, "--json")
+		if err != nil || strings.Contains(errs, "there are more than these 2") != stops {
+			t.Errorf("--limit %s: %v, %q", limit, err, errs)
+		}
+		if n := strings.Count(out, "\n"); stops && n != 2 || !stops && n != 3 {
+			t.Errorf("--limit %s: %d lines", limit, n)
+		}
+	}
+	for _, id := range []string{"", " "} {
+		if _, _, err := s.run(nil, "trace", id); err == nil || exitCode(err) != exitMisused {
+			t.Errorf("trace %q: %v", id, err)
+		}
+	}
+	if _, _, err := s.run(nil, "trace", "nosuch"); err == nil || exitCode(err) != exitFailed {
+		t.Errorf("trace of what is not there: %v", err)
+	}
+	if _, _, err := s.run(nil, "messages", "--since", "2099-01-01"); err == nil || exitCode(err) != exitMisused {
+		t.Errorf("messages of the future: %v", err)
+	}
+}

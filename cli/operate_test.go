@@ -40,7 +40,7 @@ func TestOperatorOnMemory(t *testing.T) {
 func onBroker(t *testing.T, dial dialer) {
 	for name, test := range map[string]func(*desk){
 		"status": testStatus, "clear": testClear, "wait": testWait, "failures": testFailures, "show": testShow,
-		"drop": testDrop, "tail": testTail, "inject": testInject, "inject strictly": testInjectStrict, "misuse": testMisuse,
+		"drop": testDrop, "typos": testTypos, "many": testManyDeadLetters, "tail": testTail, "inject": testInject, "inject strictly": testInjectStrict, "misuse": testMisuse,
 	} {
 		t.Run(name, func(t *testing.T) { test(newDesk(t, dial)) })
 	}
@@ -169,8 +169,8 @@ func (d *desk) publish(key string, n int) {
 	}
 }
 
-// bury puts a body into the dead letters of the transport's inbound queue.
-func (d *desk) bury(body, reason, cause string) {
+// deadLetterNow puts a body into the dead letters of the transport's inbound queue.
+func (d *desk) deadLetterNow(body, reason, cause string) {
 	d.Helper()
 	queue := d.transport + ".inbound" + broker.DeadSuffix
 	d.must(d.broker.Declare(d.Context(), broker.Queue{Name: queue}))
@@ -219,7 +219,7 @@ func testStatus(d *desk) {
 	}
 	d.declare()
 	d.publish(in, 3)
-	d.bury("{}", "invalid", "x")
+	d.deadLetterNow("{}", "invalid", "x")
 	ctx, stop := context.WithCancel(d.Context())
 	consumed := make(chan error, 1)
 	go func() {
@@ -248,12 +248,44 @@ func testStatus(d *desk) {
 	d.must(<-consumed)
 }
 
+// A name with a slip in it is never answered with the all-clear.
+func testTypos(d *desk) {
+	in := d.transport + ".inbound"
+	d.declare()
+	d.deadLetterNow(deadLetter("m1"), "exhausted", "x")
+	for want, args := range map[string][]string{
+		"the broker has no queue " + d.transport + `.inbuond; did you mean "` + in + `"?`: {"wait", d.transport + ".inbuond"},
+		"the broker has no queue nosuch": {"status", "nosuch"},
+		"no queue nosuch.inbound":        {"clear", "--yes", d.dir, "nosuch.inbound"},
+		"no queue nosuch.event":          {"failures", "list", "--queue", "nosuch.event"},
+		`--queue ` + d.transport + `.inbond is none of the queues of what is named; did you mean "` + in + `"?`: {"failures", "list", "--queue", d.transport + ".inbond", d.dir},
+		`--reason exausted is none of invalid, permanent, exhausted, panic; did you mean "exhausted"?`:          {"failures", "list", "--reason", "exausted", d.dir},
+		"no queue of a connector nosuch": {"tail", "nosuch", d.transport},
+		"--timeout must not be negative": {"wait", "--timeout", "-1s", d.dir},
+		"--limit must be at least 1":     {"failures", "list", "--limit", "0", d.dir},
+	} {
+		out, _, err := d.run(args...)
+		if err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != exitMisused {
+			d.Errorf("%q: %v\n%s\nwant %s", args, err, out, want)
+		}
+	}
+	for _, command := range []string{"list", "show", "retry", "drop"} {
+		args := []string{"failures", command, "--id", "m2", d.dir}
+		if command == "drop" {
+			args = append(args, "--yes")
+		}
+		if _, _, err := d.run(args...); err == nil || !strings.Contains(err.Error(), "identifier m2") || exitCode(err) != exitFailed {
+			d.Errorf("%s of an identifier that is none: %v", command, err)
+		}
+	}
+}
+
 func testClear(d *desk) {
 	d.declare()
 	in, other := d.transport+".inbound", d.app+".event"
 	d.publish(in, 2)
 	d.publish(other, 3)
-	d.bury("{}", "invalid", "x")
+	d.deadLetterNow("{}", "invalid", "x")
 	var wrong operate.Misuse
 	if _, _, err := d.run("clear", d.dir); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "5 messages in 6 queues") {
 		d.Errorf("without --yes: %v", err)
@@ -263,7 +295,7 @@ func testClear(d *desk) {
 	if n := d.waiting(other); n != 3 {
 		d.Errorf("%d are left in the other queue", n)
 	}
-	d.wants(d.mustRun("clear", "--yes", d.dir, "nosuchqueue"+d.app), other+": 3 messages deleted\n")
+	d.wants(d.mustRun("clear", "--yes", d.dir), other+": 3 messages deleted\n")
 	if n := d.waiting(in + broker.DeadSuffix); n != 1 {
 		d.Errorf("%d dead letters are left", n)
 	}
