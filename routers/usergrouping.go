@@ -28,6 +28,12 @@ type UserGrouping struct {
 	// Default: each goes to the transport it names. Example: `{old: new}`.
 	TransportMappings options.Map[string] `yaml:"transport_mappings"`
 
+	// Assignments is a file of users that have a group already, one "user,group"
+	// a line (CSV), as exported from another dispatcher's memory. It is read at
+	// start; a user who is remembered keeps that group. Example:
+	// /etc/switchboard/groups.csv.
+	Assignments string `yaml:"assignments"`
+
 	groups    []string // sorted
 	apps      map[string]string
 	remapping remapping
@@ -65,7 +71,7 @@ func (r *UserGrouping) Check(names dispatcher.Names) error {
 }
 
 // Provision takes the state store the groups are remembered in.
-func (r *UserGrouping) Provision(_ context.Context, env dispatcher.Env) error {
+func (r *UserGrouping) Provision(ctx context.Context, env dispatcher.Env) error {
 	if env.State == nil {
 		return message.Permanent(errors.New("user_grouping remembers users in the state store, and there is none"))
 	}
@@ -73,7 +79,7 @@ func (r *UserGrouping) Provision(_ context.Context, env dispatcher.Env) error {
 		r.DispatcherName = env.Name
 	}
 	r.state = env.Shared("groups/" + r.DispatcherName)
-	return nil
+	return r.importAssignments(ctx)
 }
 
 // Route routes inbound messages by their user's group.

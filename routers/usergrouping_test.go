@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -152,4 +155,41 @@ func TestUserGroupingRefuses(t *testing.T) {
 		{"an unknown application", "group_mappings: {a: ap}", `did you mean "app"?`},
 		{"no store", "group_mappings: {a: app}", "and there is none"},
 	})
+}
+
+// Users who had a group before keep it; one who is remembered here keeps that.
+func TestUserGroupingImportsAssignments(t *testing.T) {
+	state := newState(t)
+	r := mustLoad(t, NewUserGrouping(), names, toolsWith(state), twoGroups)
+	checkAll(t, r, []routed{{name: "remembered", arrival: from("u1"), want: "app"}})
+	file := filepath.Join(t.TempDir(), "groups.csv")
+	lines := "u1,b\nu2,b\n"
+	for i := range 1200 {
+		lines += fmt.Sprintf("user%d,b\n", i)
+	}
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = mustLoad(t, NewUserGrouping(), names, toolsWith(state), twoGroups+"assignments: "+file)
+	checkAll(t, r, []routed{
+		{name: "a user remembered here", arrival: from("u1"), want: "app"},
+		{name: "a user of the file", arrival: from("u2"), want: "other"},
+		{name: "the last of the file", arrival: from("user1199"), want: "other"},
+		{name: "a new user", arrival: from("u3"), want: "other"}, // the second turn
+	})
+	for text, want := range map[string]string{
+		"u9,c\n":         `:1: group "c" is none of group_mappings`,
+		"u9\n":           "write user,group on each line",
+		"u8,a\n\"u9,a\n": "assignments: ",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bad := NewUserGrouping()
+		bad.Assignments, bad.DispatcherName, bad.apps = file, "test", map[string]string{"a": "app"}
+		err := bad.Provision(t.Context(), toolsWith(state))
+		if err == nil || !message.IsPermanent(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }

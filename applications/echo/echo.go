@@ -4,7 +4,6 @@ package echo
 
 import (
 	"context"
-	"strings"
 
 	"switchboard/applications"
 	"switchboard/message"
@@ -20,15 +19,16 @@ func New() *Application { return &Application{} }
 
 const help = "This is an echo: whatever you send comes back."
 
-// Receive answers with the same text. A message without any (a session that
-// begins) and a bare "echo" are told what this is.
+// Receive answers with the same text. A message without any is not answered, but
+// for a session that begins: its person waits.
 func (*Application) Receive(_ context.Context, m *message.Message) ([]*message.Message, error) {
-	text := strings.TrimSpace(m.Content)
 	switch {
 	case m.SessionEvent == message.SessionClose:
 		return nil, nil
-	case text == "", strings.EqualFold(text, "echo"):
+	case m.Content != "":
+		return []*message.Message{m.Reply(m.Content)}, nil
+	case m.SessionEvent == message.SessionNew:
 		return []*message.Message{m.Reply(help)}, nil
 	}
-	return []*message.Message{m.Reply(m.Content)}, nil
+	return nil, nil
 }

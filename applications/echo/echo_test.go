@@ -16,9 +16,11 @@ func TestEcho(t *testing.T) {
 		{"a text comes back", message.SessionNone, "hello", []string{"hello"}},
 		{"as it is", message.SessionNone, "  Two\nlines ☃ ", []string{"  Two\nlines ☃ "}},
 		{"within a session too", message.SessionResume, "hello", []string{"hello"}},
-		{"nothing is explained", message.SessionNone, "", []string{help}},
-		{"so is a session that begins", message.SessionNew, "", []string{help}},
-		{"and the bare word", message.SessionNone, " ECHO ", []string{help}},
+		{"blanks too", message.SessionNone, " ", []string{" "}},
+		{"and its own name", message.SessionNone, " ECHO ", []string{" ECHO "}},
+		{"nothing has no echo", message.SessionNone, "", nil},
+		{"not within a session either", message.SessionResume, "", nil},
+		{"a session that begins is told what this is", message.SessionNew, "", []string{help}},
 		{"nobody answers a session that is over", message.SessionClose, "bye", nil},
 	} {
 		t.Run(c.what, func(t *testing.T) {
