@@ -69,8 +69,8 @@ type Recorder interface {
 
 // Retention deletes old records.
 type Retention interface {
-	// Retention deletes what is older than this month and the keepMonths months before it.
-	// It returns how many months (PostgreSQL, which drops partitions) or rows (SQLite) it
-	// deleted.
+	// Retention deletes what is older than this month and the keepMonths months before it,
+	// but no outbound message that is not final and no broadcast that is not done. It
+	// returns how many months (PostgreSQL, which drops partitions) and rows it deleted.
 	Retention(ctx context.Context, keepMonths int) (int64, error)
 }

@@ -64,56 +64,33 @@ func makePartition(ctx context.Context, tx *sql.Tx, table string, month int64) e
 // behind it.
 const lockWait = "2s"
 
-// DropMonths drops the partitions before oldest, and returns how many months.
-func (dialect) DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error) {
-	months, err := oldMonths(ctx, db, oldest)
-	if err != nil {
-		return 0, err
-	}
-	for n, month := range months {
-		if err := dropMonth(ctx, db, month); err != nil {
-			return int64(n), fmt.Errorf("month %d: %w", month, err)
-		}
-	}
-	return int64(len(months)), nil
+// Months implements sqlstore.Dialect.
+func (dialect) Months() string {
+	return `SELECT DISTINCT substring(c.relname FROM '[0-9]+$')::bigint FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent IN (to_regclass('message'), to_regclass('transmission'), to_regclass('event')) ORDER BY 1`
 }
 
-func oldMonths(ctx context.Context, db *sql.DB, oldest int64) (months []int64, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT DISTINCT substring(c.relname FROM '[0-9]+$')::bigint AS month
-		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent IN (to_regclass('message'), to_regclass('transmission'), to_regclass('event')) ORDER BY 1`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var month int64
-		if err := rows.Scan(&month); err != nil {
-			return nil, err
-		}
-		if month > 0 && month < oldest {
-			months = append(months, month)
-		}
-	}
-	return months, rows.Err()
-}
-
-func dropMonth(ctx context.Context, db *sql.DB, month int64) error {
+// DropMonth implements sqlstore.Dialect.
+func (dialect) DropMonth(ctx context.Context, db *sql.DB, month int64, open string) (dropped bool, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after Commit
 	if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '"+lockWait+"'"); err != nil {
-		return err
+		return false, err
 	}
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", monthsLock); err != nil {
-		return err
+		return false, err
+	}
+	var keep bool
+	if err := tx.QueryRowContext(ctx, open).Scan(&keep); err != nil || keep {
+		return false, err
 	}
 	for _, table := range partitioned {
 		if _, err := tx.ExecContext(ctx, fmt.Sprintf("DROP TABLE IF EXISTS %s_%d", table, month)); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return tx.Commit()
+	return true, tx.Commit()
 }

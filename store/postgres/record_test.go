@@ -21,3 +21,8 @@ func TestKilledCancel(t *testing.T) {
 	db := migrated(t)
 	storetest.RunKilledCancel(t, db, db.Write)
 }
+
+func TestRetention(t *testing.T) {
+	db := migrated(t)
+	storetest.RunRetention(t, db, db.Write)
+}

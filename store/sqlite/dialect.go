@@ -134,29 +134,13 @@ func (dialect) Conflict(err error) bool {
 // MakeMonths does nothing: there are no partitions.
 func (dialect) MakeMonths(context.Context, *sql.DB, []int64) error { return nil }
 
-// dropBatch bounds a statement, so that others can write in between.
-const dropBatch = 2000
-
-func (dialect) DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error) {
-	var all int64
-	for _, table := range [...]string{"transmission", "message", "event"} {
-		for {
-			done, err := db.ExecContext(ctx, "DELETE FROM "+table+" WHERE rowid IN (SELECT rowid FROM "+table+
-				" WHERE month > 0 AND month < ? LIMIT ?)", oldest, dropBatch)
-			if err != nil {
-				return all, err
-			}
-			n, err := done.RowsAffected()
-			if all += n; err != nil {
-				return all, err
-			}
-			if n == 0 {
-				break
-			}
-		}
-	}
-	return all, nil
+// Months implements sqlstore.Dialect.
+func (dialect) Months() string {
+	return "SELECT month FROM transmission UNION SELECT month FROM message UNION SELECT month FROM event ORDER BY 1"
 }
+
+// DropMonth does nothing: there are no partitions.
+func (dialect) DropMonth(context.Context, *sql.DB, int64, string) (bool, error) { return false, nil }
 
 func (dialect) NoMonth(error) bool { return false }
 

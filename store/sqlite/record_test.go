@@ -24,3 +24,8 @@ func TestKilledCancel(t *testing.T) {
 	db := migrated(t, file(t))
 	storetest.RunKilledCancel(t, db, db.Write)
 }
+
+func TestRetention(t *testing.T) {
+	db := migrated(t, file(t))
+	storetest.RunRetention(t, db, db.Write)
+}

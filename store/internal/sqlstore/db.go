@@ -62,8 +62,11 @@ type Dialect interface {
 	Analyze(table string) string
 	// Copy streams a sequence into a table.
 	Copy(ctx context.Context, c *sql.Conn, table string, columns []string, rows iter.Seq2[[]any, error]) (int64, error)
-	// DropMonths deletes the months before oldest, and returns how many months or rows.
-	DropMonths(ctx context.Context, db *sql.DB, oldest int64) (int64, error)
+	// Months is a query: the months that the record has.
+	Months() string
+	// DropMonth drops a month's partitions unless the query open returns true; it reports
+	// whether it did.
+	DropMonth(ctx context.Context, db *sql.DB, month int64, open string) (dropped bool, err error)
 	// Conflict reports a failure caused by a concurrent transaction: trying the whole
 	// transaction again may succeed.
 	Conflict(err error) bool

@@ -181,6 +181,17 @@ const (
 
 var _ store.Retention = (*DB)(nil)
 
+// open are the conditions of rows that Retention keeps, however old: outbound messages that
+// are not final, all of a broadcast that is not done, and their events.
+var open = map[string]string{
+	"transmission": openTransmission,
+	"message":      "(direction = 'O' AND (open_count > 0 OR id IN (SELECT message_id FROM broadcast WHERE state IN ('running', 'paused'))))",
+	"event":        "EXISTS (SELECT 1 FROM transmission WHERE transmission.id = event.message_id AND transmission.direction = event.direction AND " + openTransmission + ")",
+}
+
+const openTransmission = `(transmission.direction = 'O' AND (transmission.status IN ('Q', 'P')
+	OR coalesce(transmission.broadcast_id, 0) IN (SELECT id FROM broadcast WHERE state IN ('running', 'paused'))))`
+
 // Retention implements store.Retention.
 func (db *DB) Retention(ctx context.Context, keepMonths int) (int64, error) {
 	if keepMonths < 0 {
@@ -188,37 +199,73 @@ func (db *DB) Retention(ctx context.Context, keepMonths int) (int64, error) {
 	}
 	oldest := addMonths(monthOf(time.Now()), -keepMonths)
 	db.months.clear()
-	var n int64
-	err := db.retry(ctx, func() error {
-		dropped, err := db.Dialect.DropMonths(ctx, db.Write, oldest)
-		n += dropped
-		return err
-	})
+	months, err := db.oldMonths(ctx, oldest)
 	if err != nil {
-		return n, fmt.Errorf("dropping months before %d: %w", oldest, err)
+		return 0, fmt.Errorf("finding months before %d: %w", oldest, err)
+	}
+	var all int64
+	for _, month := range months {
+		n, err := db.dropMonth(ctx, month)
+		if all += n; err != nil {
+			return all, fmt.Errorf("deleting month %d: %w", month, err)
+		}
 	}
 	before := db.Dialect.Time(time.Date(int(oldest/100), time.Month(oldest%100), 1, 0, 0, 0, 0, time.UTC))
 	for _, old := range []struct{ table, key, condition string }{
-		{"message", "id", "month = 0 AND updated < $1"},
-		{"transmission", "id", "month = 0 AND updated < $1"},
-		{"event", "id", "month = 0 AND recorded < $1"},
+		{"event", "id", "month = 0 AND recorded < $1 AND NOT " + open["event"]},
+		{"message", "id", "month = 0 AND updated < $1 AND NOT " + open["message"]},
+		{"transmission", "id", "month = 0 AND updated < $1 AND NOT " + open["transmission"]},
 		{"early", "event_id", "recorded < $1"},
 		{"broadcast", "id", "state IN ('done', 'cancelled') AND created < $1"},
 	} {
-		if err := db.deleteOld(ctx, old.table, old.key, old.condition, before); err != nil {
-			return n, fmt.Errorf("deleting old rows of %s: %w", old.table, err)
+		if _, err := db.deleteOld(ctx, old.table, old.key, old.condition, before); err != nil {
+			return all, fmt.Errorf("deleting old rows of %s: %w", old.table, err)
+		}
+	}
+	return all, nil
+}
+
+func (db *DB) oldMonths(ctx context.Context, oldest int64) (months []int64, err error) {
+	err = db.query(ctx, db.Write, func(rows *sql.Rows) error {
+		var month int64
+		err := rows.Scan(&month)
+		if month > undated && month < oldest {
+			months = append(months, month)
+		}
+		return err
+	}, db.Dialect.Months())
+	return months, err
+}
+
+// dropMonth drops a month of which all is final, where there are partitions; else it deletes
+// its final rows.
+func (db *DB) dropMonth(ctx context.Context, month int64) (n int64, err error) {
+	anyOpen := fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM transmission WHERE month = %d AND %s)", month, openTransmission)
+	var dropped bool
+	err = db.retry(ctx, func() error {
+		dropped, err = db.Dialect.DropMonth(ctx, db.Write, month, anyOpen)
+		return err
+	})
+	if err != nil || dropped {
+		return 1, err
+	}
+	for _, table := range []string{"event", "message", "transmission"} {
+		deleted, err := db.deleteOld(ctx, table, "id", "month = $1 AND NOT "+open[table], month)
+		if n += deleted; err != nil {
+			return n, err
 		}
 	}
 	return n, nil
 }
 
-// deleteOld deletes old rows that are in no dropped partition, some at a time.
-func (db *DB) deleteOld(ctx context.Context, table, key, condition string, before any) error {
+// deleteOld deletes rows, some at a time; condition has the parameter $1.
+func (db *DB) deleteOld(ctx context.Context, table, key, condition string, arg any) (all int64, err error) {
+	statement := fmt.Sprintf("DELETE FROM %[1]s WHERE %[3]s AND %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s LIMIT $2)",
+		table, key, condition)
 	for {
-		n, err := db.exec(ctx, db.Write, fmt.Sprintf("DELETE FROM %[1]s WHERE %[3]s AND %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s LIMIT $2)",
-			table, key, condition), before, sweepBatch)
-		if err != nil || n == 0 {
-			return err
+		n, err := db.exec(ctx, db.Write, statement, arg, sweepBatch)
+		if all += n; err != nil || n == 0 {
+			return all, err
 		}
 	}
 }
