@@ -100,8 +100,8 @@ func badBodies(b *bench) {
 	for range 20 {
 		good = append(good, b.inbound("good"))
 	}
-	long := b.inbound("an ID that no database takes")
-	long.ID = strings.Repeat("x", 5000)
+	long := b.inbound("an address that no database takes")
+	long.From = strings.Repeat("x", 5000)
 	for i, m := range good {
 		switch i {
 		case 3:

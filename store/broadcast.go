@@ -37,7 +37,7 @@ type Broadcast struct {
 	Retries    int    // tries after the first; 0 is DefaultRetries, negative is none
 	RetryAfter time.Duration
 	Start      time.Time // sending begins then; zero is now
-	Rate       float64   // messages a second at most; 0 is no limit
+	Rate       float64   // messages a second at most, 1e-5 to 1e6; 0 is no limit
 	InReplyTo  string    // the inbound message this answers
 }
 

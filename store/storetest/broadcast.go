@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"testing"
 	"time"
 
@@ -234,6 +235,11 @@ func broadcastBroken(t *testing.T, db Ledger) {
 		one := func(yield func(store.Recipient, error) bool) { yield(to, nil) }
 		if made, err := db.Create(t.Context(), store.Broadcast{Text: text}, one); err == nil {
 			t.Errorf("Create(%q, %+v) = %+v", text, to, made)
+		}
+	}
+	for _, rate := range []float64{math.Inf(1), math.Inf(-1), math.NaN(), -1, 1e-300, 1e300} {
+		if made, err := db.Create(t.Context(), store.Broadcast{Text: "x", Rate: rate}, recipients(3)); err == nil {
+			t.Errorf("Create with rate %g = %+v", rate, made)
 		}
 	}
 	if got := list(t, db, store.Filter{}); len(got) != 0 {

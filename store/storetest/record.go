@@ -33,6 +33,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"one event_id for all":                  sharedEventIDs,
 		"bad envelopes alone are rejected":      badEnvelopes,
 		"any text is kept":                      anyText,
+		"ids of any length":                     longIDs,
 		"outbound states":                       outboundStates,
 		"inbound states":                        inboundStates,
 		"one message to two transports":         twoTransports,
@@ -225,10 +226,12 @@ func earlyEvent(t *testing.T, db Ledger) {
 func badEnvelopes(t *testing.T, db Ledger) {
 	noID, noBackend, noDirection := inbound("", at(0)), inbound("b", at(0)), inbound("c", at(0))
 	noBackend.Backend, noDirection.Direction = "", ""
+	longAddress := inbound("d", at(0))
+	longAddress.Message.From = strings.Repeat("x", 5000)
 	batch := []store.Envelope{
 		inbound("good1", at(0)), noID, noBackend, noDirection,
 		{},
-		inbound(strings.Repeat("x", 5000), at(0)),
+		longAddress,
 		event("", "e", message.Ack, at(0)), event("m", "e2", "odd", at(0)), receipt("m", "odd", "", at(0)), inbound("good2", at(0)),
 	}
 	rejected, err := db.Record(t.Context(), batch)
@@ -247,6 +250,25 @@ func badEnvelopes(t *testing.T, db Ledger) {
 	}
 	if got := list(t, db, store.Filter{}); len(got) != 2 {
 		t.Errorf("written: %+v", got)
+	}
+}
+
+// longIDs: ids of any length are recorded and found, and distinguished by all of their text.
+func longIDs(t *testing.T, db Ledger) {
+	one, two := strings.Repeat("é", 3000)+"1", strings.Repeat("é", 3000)+"2"
+	answer := outbound("reply", one, at(2))
+	record(t, db, inbound(one, at(0)), outbound(two, "", at(1)), answer, ack(two, at(3)), nack("none", "x", at(4)))
+	for id, want := range map[string]store.Status{one: store.StatusProcessed, two: store.StatusSent} {
+		trace, err := db.Trace(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := trace.Records[0]; r.Status != want || len(r.ID) > 255 {
+			t.Errorf("…%s: %+v, want %s", id[len(id)-1:], r, want)
+		}
+	}
+	if trace, err := db.Trace(t.Context(), "smsc-"+two); err != nil || trace.Records[0].Status != store.StatusSent {
+		t.Errorf("by the provider's long id: %v", err)
 	}
 }
 

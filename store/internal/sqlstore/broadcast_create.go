@@ -28,6 +28,12 @@ const listPart = 20_000
 // throttledSeconds bounds how long the handover of a batch takes at the broadcast's rate.
 const throttledSeconds = 5
 
+// The bounds of a broadcast's rate, in messages a second.
+const (
+	minRate = 1e-5 // about one a day
+	maxRate = 1e6
+)
+
 // creator stores a broadcast, on one connection that has its temporary tables.
 type creator struct {
 	db      *DB
@@ -43,6 +49,10 @@ func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq
 	text, err := parseTemplate(b.Text)
 	if err != nil {
 		return store.Created{}, err
+	}
+	if b.Rate != 0 && !(b.Rate >= minRate && b.Rate <= maxRate) { // NaN is neither
+		return store.Created{}, fmt.Errorf("the broadcast's rate is %g messages a second: give %g to %g, or 0 for no limit",
+			b.Rate, minRate, maxRate)
 	}
 	c := &creator{db: db, b: withDefaults(b), text: text}
 	if c.now, err = db.clock(ctx, db.Write); err != nil {
@@ -74,7 +84,7 @@ func withDefaults(b store.Broadcast) store.Broadcast {
 	if b.RetryAfter <= 0 {
 		b.RetryAfter = store.DefaultRetryAfter
 	}
-	if b.Rate = max(b.Rate, 0); b.Rate > 0 {
+	if b.Rate > 0 {
 		// The handover must end within the lease, and soon after a pause.
 		b.BatchSize = min(b.BatchSize, max(1, int(b.Rate*throttledSeconds)))
 	}

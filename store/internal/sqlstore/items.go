@@ -1,15 +1,18 @@
 package sqlstore
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"switchboard/message"
 	"switchboard/store"
 )
 
-// Longer ids and addresses do not fit an index.
+// Longer ids are stored as short returns them; longer addresses are rejected.
 const (
 	maxID      = 255
 	maxAddress = 1000
@@ -114,18 +117,17 @@ func identifier(what, id string) (string, error) {
 	if id == "" {
 		return "", fmt.Errorf("%s is empty", what)
 	}
-	if len(id) > maxID {
-		return "", fmt.Errorf("%s has %d bytes, more than %d", what, len(id), maxID)
-	}
-	return id, nil
+	return short(id), nil
 }
 
-// short truncates a text for an index. The body has all of it.
-func short(text string) string {
-	if text = store.Printable(text); len(text) > maxID {
-		return store.Printable(text[:maxID])
+// short is an id as it is stored: a longer one as its beginning and its hash, which together
+// identify it. The body has all of it.
+func short(id string) string {
+	if id = store.Printable(id); len(id) <= maxID {
+		return id
 	}
-	return text
+	sum := sha256.Sum256([]byte(id))
+	return strings.ToValidUTF8(id[:maxID-2*len(sum)], "") + hex.EncodeToString(sum[:])
 }
 
 func (it *item) fromMessage(e *store.Envelope, now time.Time) error {

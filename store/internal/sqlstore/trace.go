@@ -27,7 +27,7 @@ func (db *DB) Trace(ctx context.Context, key string) (*store.Trace, error) {
 		return nil, fmt.Errorf("an empty id or address: %w", store.ErrNotFound)
 	}
 	t := &tracer{db: db, seen: map[transmissionKey]bool{}, trace: new(store.Trace)}
-	if err := t.find(ctx, store.Printable(key)); err != nil {
+	if err := t.find(ctx, key); err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
 	if len(t.trace.Records) == 0 {
@@ -51,19 +51,20 @@ type tracer struct {
 
 // find reads the messages that key names, then those that they answer and that answer them.
 func (t *tracer) find(ctx context.Context, key string) error {
-	byID, err := t.add(ctx, "t.id = $1", key)
+	id := short(key)
+	byID, err := t.add(ctx, "t.id = $1", id)
 	if err != nil {
 		return err
 	}
 	if len(byID) == 0 {
-		if byID, err = t.byProviderID(ctx, key); err != nil {
+		if byID, err = t.byProviderID(ctx, id); err != nil {
 			return err
 		}
 	}
 	if len(byID) > 0 {
 		return t.follow(ctx, byID)
 	}
-	broadcast, err := t.broadcast(ctx, key)
+	broadcast, err := t.broadcast(ctx, id)
 	if err != nil {
 		return err
 	}
