@@ -36,6 +36,15 @@ type Options struct {
 	RememberOutbound bool `yaml:"remember_outbound"`
 	// ExpireRoutingMemory is how long it is kept. Default 604800 s, seven days.
 	ExpireRoutingMemory options.Duration `yaml:"expire_routing_memory"`
+	// NoRouteReply is what a person with a session open (USSD) is told whose
+	// message no route takes; it ends the session. Default none: the message is
+	// dead-lettered. Example: This service is not available.
+	NoRouteReply string `yaml:"no_route_reply"`
+	// EventsWithoutSender is where acks, nacks and delivery reports go that
+	// neither the message, the memory nor a route assigns to an application, as
+	// after a cutover: dead_letter, all (every exposed name gets a copy), or one
+	// exposed name.
+	EventsWithoutSender string `yaml:"events_without_sender"`
 }
 
 // The defaults of a dispatcher. A large prefetch keeps its pipeline full; it is
@@ -59,6 +68,7 @@ func DefaultOptions() Options {
 	return Options{
 		Settings: worker.DefaultSettings(), MaxHops: defaultMaxHops,
 		RememberOutbound: true, ExpireRoutingMemory: options.Duration(defaultMemory),
+		EventsWithoutSender: deadLetterEvents,
 	}
 }
 
@@ -84,6 +94,7 @@ func (o *Options) Validate() error {
 	exposed, err := eitherOf("exposed_names", o.Exposed, "receive_outbound_connectors", o.ReceiveOutbound)
 	errs = append(errs, err)
 	names := o.Names()
+	errs = append(errs, o.checkUnrouted(names.Exposed))
 	if len(names.Transports) == 0 {
 		errs = append(errs, options.Fieldf(transports, "is missing; a dispatcher needs at least one transport"))
 	}
@@ -190,7 +201,11 @@ func (p *plan) targets(ctx context.Context, e *message.Envelope, known home) ([]
 			return p.bringHome(ctx, e, known, "memory")
 		}
 	}
-	return p.router.Route(ctx, *e)
+	targets, err := p.router.Route(ctx, *e)
+	if err != nil {
+		return p.unrouted(ctx, e, err)
+	}
+	return targets, nil
 }
 
 func (p *plan) exposes(name string) bool { return slices.Contains(p.names.Exposed, name) }

@@ -14,13 +14,12 @@ import (
 	"strings"
 
 	"switchboard/dispatcher"
-	"switchboard/message"
 	"switchboard/options"
 )
 
 // refuse makes the error of an arrival that trying again cannot help.
 func refuse(a *dispatcher.Arrival, format string, args ...any) error {
-	return message.Permanent(fmt.Errorf("%s from %s: %s", a, a.Connector, fmt.Sprintf(format, args...)))
+	return dispatcher.NoRoute("%s from %s: %s", a, a.Connector, fmt.Sprintf(format, args...))
 }
 
 // rule names the place in the file that decided: `route_mappings.smpp`.

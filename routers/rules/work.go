@@ -76,7 +76,7 @@ func (w *work) check() error {
 }
 
 func (w *work) refuse(format string, args ...any) error {
-	return message.Permanent(fmt.Errorf("%s from %s: %s", w.arrival, w.arrival.Connector, fmt.Sprintf(format, args...)))
+	return dispatcher.NoRoute("%s from %s: %s", w.arrival, w.arrival.Connector, fmt.Sprintf(format, args...))
 }
 
 // fail is a rule's error: of this message only. Discard stays what it is.
