@@ -9,6 +9,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 )
 
@@ -66,6 +67,18 @@ type Queue struct {
 // may be only here.
 type Headers map[string]string
 
+// HeaderAgain marks what was published again because the confirm of the first copy was
+// lost. Its delivery is Redelivered; the header itself is not delivered.
+const HeaderAgain = "switchboard-again"
+
+// With returns a copy of h that has name set to value.
+func (h Headers) With(name, value string) Headers {
+	with := make(Headers, len(h)+1)
+	maps.Copy(with, h)
+	with[name] = value
+	return with
+}
+
 // Publication is a body to be published.
 type Publication struct {
 	// Key is the routing key on Exchange. Empty when Queue is set.
@@ -84,7 +97,7 @@ type Publication struct {
 type Publisher interface {
 	// Publish blocks until the body is safe on every queue bound to its key.
 	// After a lost connection the body is published again, until ctx ends: it
-	// may arrive twice.
+	// may arrive twice, the second time with Redelivered set.
 	Publish(ctx context.Context, p Publication) error
 	// PublishAsync publishes and calls done once, from another goroutine, with
 	// the outcome; after ErrLost it does not try again. Bodies published one
@@ -153,6 +166,12 @@ type State struct {
 	// Idle are the durable queues that a running Consume cannot consume now,
 	// sorted.
 	Idle []string
+	// Unroutable is a key that the broker returned publications to within the
+	// last minute, although this process has declared a queue for it: a queue or
+	// binding was deleted. Declaring it again clears it. Empty when there is none.
+	Unroutable string
+	// Unsettled counts the deliveries that the handlers hold, by durable queue.
+	Unsettled map[string]int
 }
 
 // Broker is all of it.
@@ -172,7 +191,7 @@ type Delivery struct {
 	Key         string // the routing key it was published with
 	Body        []byte
 	Headers     Headers
-	Redelivered bool // it was delivered before; the work may have been done
+	Redelivered bool // it may have been delivered before, and the work done
 	settle      func(requeue bool)
 }
 

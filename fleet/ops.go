@@ -56,6 +56,9 @@ func (p *Process) notReady() []string {
 	if len(state.Idle) > 0 {
 		reasons = append(reasons, "not being consumed: "+strings.Join(state.Idle, ", "))
 	}
+	if state.Unroutable != "" {
+		reasons = append(reasons, "publications to "+state.Unroutable+" are returned: its queue or binding was deleted")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.workers) == 0 {

@@ -88,7 +88,12 @@ func (b *Broker) Cut() {
 func (b *Broker) State() broker.State {
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
-	st := broker.State{Connected: !b.closing, Reconnects: b.cuts}
+	st := broker.State{Connected: !b.closing, Reconnects: b.cuts, Unsettled: map[string]int{}}
+	for c := range b.consumers {
+		if !c.spec.Temporary {
+			st.Unsettled[c.spec.Name] += c.open
+		}
+	}
 	if b.closing {
 		st.LastError = broker.ErrClosed
 	}

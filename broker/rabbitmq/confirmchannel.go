@@ -14,12 +14,12 @@ import (
 
 // confirmChannel is one channel in confirm mode, from opening until it is closed.
 type confirmChannel struct {
-	ch      *amqp.Channel
-	metrics *metrics
-	release func() // frees a slot of the window
-	returns chan amqp.Return
-	gone    chan struct{} // closed when the channel is
-	reason  error         // set before gone is closed
+	ch        *amqp.Channel
+	publisher *publisher
+	metrics   *metrics
+	returns   chan amqp.Return
+	gone      chan struct{} // closed when the channel is
+	reason    error         // set before gone is closed
 
 	socket   *socket
 	turn     chan struct{} // holds one token while somebody publishes; guards what follows
@@ -30,14 +30,12 @@ type confirmChannel struct {
 
 // inFlight is a publication that is not confirmed yet.
 type inFlight struct {
+	publication
 	id      string
-	to      string
-	size    int
-	done    func(error)
 	confirm *amqp.DeferredConfirmation
 }
 
-func newConfirmChannel(s *session, b *Broker, window int, release func()) (*confirmChannel, error) {
+func newConfirmChannel(s *session, u *publisher) (*confirmChannel, error) {
 	ch, err := s.conn.Channel()
 	if err != nil {
 		return nil, fmt.Errorf("opening channel: %w", err)
@@ -46,16 +44,16 @@ func newConfirmChannel(s *session, b *Broker, window int, release func()) (*conf
 		return nil, fmt.Errorf("asking for confirms: %w", err)
 	}
 	c := &confirmChannel{
-		ch: ch, socket: s.socket, metrics: b.metrics, release: release,
+		ch: ch, socket: s.socket, publisher: u, metrics: u.broker.metrics,
 		turn: make(chan struct{}, 1),
 		// At most one for each confirm outstanding, so the library never waits.
-		returns:  ch.NotifyReturn(make(chan amqp.Return, window)),
-		inFlight: make(chan inFlight, window),
+		returns:  ch.NotifyReturn(make(chan amqp.Return, cap(u.slots))),
+		inFlight: make(chan inFlight, cap(u.slots)),
 		gone:     make(chan struct{}),
 	}
 	closes := ch.NotifyClose(make(chan *amqp.Error, 1))
 	go c.watch(closes)
-	b.publisher.callbacks.Go(c.confirms)
+	u.callbacks.Go(c.confirms)
 	return c, nil
 }
 
@@ -72,7 +70,7 @@ func (c *confirmChannel) watch(closes <-chan *amqp.Error) {
 }
 
 // publish sends p. After amqp.ErrClosed it was not sent, and another channel may.
-func (c *confirmChannel) publish(ctx context.Context, p broker.Publication, via route, done func(error)) error {
+func (c *confirmChannel) publish(ctx context.Context, p publication) error {
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
@@ -86,10 +84,10 @@ func (c *confirmChannel) publish(ctx context.Context, p broker.Publication, via 
 		return amqp.ErrClosed
 	}
 	id := strconv.FormatUint(c.seq, 36) // tells which publication a returned body was
-	confirm, err := c.ch.PublishWithDeferredConfirm(via.exchange, via.key, true, false, amqp.Publishing{
+	confirm, err := c.ch.PublishWithDeferredConfirm(p.via.exchange, p.via.key, true, false, amqp.Publishing{
 		Headers:      toTable(p.Headers),
 		DeliveryMode: amqp.Persistent,
-		Expiration:   via.expiration,
+		Expiration:   p.via.expiration,
 		MessageId:    id,
 		Body:         p.Body,
 	})
@@ -101,7 +99,7 @@ func (c *confirmChannel) publish(ctx context.Context, p broker.Publication, via 
 	}
 	c.seq++
 	c.metrics.outstanding.Inc()
-	c.inFlight <- inFlight{id: id, to: p.Destination(), size: len(p.Body), done: done, confirm: confirm}
+	c.inFlight <- inFlight{p, id, confirm}
 	return nil
 }
 
@@ -118,8 +116,14 @@ func (c *confirmChannel) confirms() {
 		c.collect(returned)
 		err := c.outcome(p, returned, &blamed)
 		c.metrics.outstanding.Dec()
+		if errors.Is(err, broker.ErrUnroutable) && c.publisher.resend(p.publication) {
+			continue
+		}
+		if p.again && err == nil {
+			c.publisher.routed()
+		}
 		p.done(err)
-		c.release()
+		<-c.publisher.slots
 	}
 }
 
@@ -143,18 +147,18 @@ func (c *confirmChannel) outcome(p inFlight, returned map[string]string, blamed 
 	delete(returned, p.id)
 	switch {
 	case p.confirm.Acked() && unroutable:
-		return c.count("unroutable", fmt.Errorf("publishing to %q: %w (%s)", p.to, broker.ErrUnroutable, text))
+		return c.count("unroutable", fmt.Errorf("publishing to %q: %w (%s)", p.Destination(), broker.ErrUnroutable, text))
 	case p.confirm.Acked():
 		return c.count("confirmed", nil)
 	case !c.ch.IsClosed():
-		return c.count("refused", fmt.Errorf("publishing to %q: %w", p.to, broker.ErrRefused))
+		return c.count("refused", fmt.Errorf("publishing to %q: %w", p.Destination(), broker.ErrRefused))
 	}
 	<-c.gone
 	if err := c.blame(p); err != nil && !*blamed {
 		*blamed = true
 		return c.count("invalid", err)
 	}
-	return c.count("lost", fmt.Errorf("publishing to %q: %w (%w)", p.to, broker.ErrLost, c.why()))
+	return c.count("lost", fmt.Errorf("publishing to %q: %w (%w)", p.Destination(), broker.ErrLost, c.why()))
 }
 
 func (c *confirmChannel) why() error {
@@ -180,10 +184,10 @@ func (c *confirmChannel) blame(p inFlight) error {
 		return nil
 	}
 	switch m := tooLarge.FindStringSubmatch(e.Reason); {
-	case m != nil && m[1] == strconv.Itoa(p.size):
-		return fmt.Errorf("publishing %d bytes to %q: RabbitMQ takes at most %s (max_message_size in rabbitmq.conf): %w", p.size, p.to, m[2], broker.ErrInvalid)
+	case m != nil && m[1] == strconv.Itoa(len(p.Body)):
+		return fmt.Errorf("publishing %d bytes to %q: RabbitMQ takes at most %s (max_message_size in rabbitmq.conf): %w", len(p.Body), p.Destination(), m[2], broker.ErrInvalid)
 	case m == nil && e.Code == amqp.AccessRefused:
-		return fmt.Errorf("publishing to %q: %w: %w", p.to, broker.ErrRefused, explain(e))
+		return fmt.Errorf("publishing to %q: %w: %w", p.Destination(), broker.ErrRefused, explain(e))
 	}
 	return nil
 }

@@ -105,6 +105,9 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	}
 	if !q.Temporary { // those end with their connection
 		c.broker.topology.add(q)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go c.rebind(ctx)
 	}
 	c.declared = true
 	if err := ch.Qos(c.prefetch, 0, false); err != nil {

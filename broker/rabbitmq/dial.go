@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -21,6 +22,7 @@ const handshakeTimeout = 15 * time.Second
 type dialer struct {
 	settings Settings
 	host     string // host:port
+	vhost    string
 }
 
 func newDialer(s Settings) (*dialer, error) {
@@ -29,7 +31,7 @@ func newDialer(s Settings) (*dialer, error) {
 		// The parser's error repeats the URL, password included.
 		return nil, errors.New("the RabbitMQ URL is malformed: want amqp://user:password@host:port/vhost, special characters in the password percent-encoded (@ is %40, / is %2F, : is %3A)")
 	}
-	d := &dialer{settings: s, host: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))}
+	d := &dialer{settings: s, host: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)), vhost: uri.Vhost}
 	if _, err := d.tlsConfig(); err != nil {
 		return nil, err
 	}
@@ -77,7 +79,11 @@ func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, *sock
 			err = ctx.Err()
 		}
 	}
-	if err != nil {
+	var e *amqp.Error
+	switch {
+	case errors.As(err, &e) && e.Code == amqp.NotAllowed && strings.Contains(e.Reason, "vhost"):
+		return nil, nil, fmt.Errorf("connecting to RabbitMQ on %s: the user cannot use vhost %q, the path of the URL: correct it, or let rabbitmqctl add_vhost and set_permissions: %w", d.host, d.vhost, err)
+	case err != nil:
 		return nil, nil, fmt.Errorf("connecting to RabbitMQ on %s: %w", d.host, err)
 	}
 	guardReading(sock, conn)

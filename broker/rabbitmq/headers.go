@@ -40,7 +40,7 @@ func fromTable(t amqp.Table) broker.Headers {
 	}
 	h := make(broker.Headers, len(t))
 	for name, value := range t {
-		if !reserved[name] {
+		if !reserved[name] && name != broker.HeaderAgain {
 			h[name] = text(value)
 		}
 	}
@@ -73,6 +73,6 @@ func convert(queue string, d *amqp.Delivery) broker.Delivery {
 		Key:         d.RoutingKey,
 		Body:        d.Body,
 		Headers:     fromTable(d.Headers),
-		Redelivered: d.Redelivered,
+		Redelivered: d.Redelivered || d.Headers[broker.HeaderAgain] != nil,
 	}
 }

@@ -8,14 +8,15 @@ import (
 )
 
 type metrics struct {
-	reconnects  *prometheus.CounterVec // by role
-	connected   *prometheus.GaugeVec   // by role
-	blocked     *prometheus.GaugeVec   // by role
-	blockings   prometheus.Counter
-	published   *prometheus.CounterVec // by outcome
-	outstanding prometheus.Gauge
-	acks        prometheus.Counter
-	ackBatches  prometheus.Counter
+	reconnects     *prometheus.CounterVec // by role
+	connected      *prometheus.GaugeVec   // by role
+	blocked        *prometheus.GaugeVec   // by role
+	blockings      prometheus.Counter
+	published      *prometheus.CounterVec // by outcome
+	outstanding    prometheus.Gauge
+	redeclarations prometheus.Counter
+	acks           prometheus.Counter
+	ackBatches     prometheus.Counter
 }
 
 // newMetrics registers the metrics; brokers that share a registerer share them.
@@ -23,14 +24,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	const role, outcome = "role", "outcome"
 	var errs []error
 	m := &metrics{
-		reconnects:  register(r, &errs, prometheus.NewCounterVec(counter("reconnects_total", "Connections to RabbitMQ made again after one was lost."), []string{role})),
-		connected:   register(r, &errs, prometheus.NewGaugeVec(gauge("connected", "1 while the connection to RabbitMQ is up."), []string{role})),
-		blocked:     register(r, &errs, prometheus.NewGaugeVec(gauge("blocked", "1 while RabbitMQ is short of resources and takes no bodies."), []string{role})),
-		blockings:   register(r, &errs, prometheus.NewCounter(counter("blockings_total", "How often RabbitMQ took no bodies for a while."))),
-		published:   register(r, &errs, prometheus.NewCounterVec(counter("published_total", "Publications by outcome: confirmed, unroutable, refused, lost, invalid."), []string{outcome})),
-		outstanding: register(r, &errs, prometheus.NewGauge(gauge("confirms_outstanding", "Publications RabbitMQ has not confirmed yet."))),
-		acks:        register(r, &errs, prometheus.NewCounter(counter("acks_total", "Deliveries acknowledged."))),
-		ackBatches:  register(r, &errs, prometheus.NewCounter(counter("ack_batches_total", "Acknowledgement frames sent, each for one delivery or more."))),
+		reconnects:     register(r, &errs, prometheus.NewCounterVec(counter("reconnects_total", "Connections to RabbitMQ made again after one was lost."), []string{role})),
+		connected:      register(r, &errs, prometheus.NewGaugeVec(gauge("connected", "1 while the connection to RabbitMQ is up."), []string{role})),
+		blocked:        register(r, &errs, prometheus.NewGaugeVec(gauge("blocked", "1 while RabbitMQ is short of resources and takes no bodies."), []string{role})),
+		blockings:      register(r, &errs, prometheus.NewCounter(counter("blockings_total", "How often RabbitMQ took no bodies for a while."))),
+		published:      register(r, &errs, prometheus.NewCounterVec(counter("published_total", "Publications by outcome: confirmed, unroutable, refused, lost, invalid."), []string{outcome})),
+		outstanding:    register(r, &errs, prometheus.NewGauge(gauge("confirms_outstanding", "Publications RabbitMQ has not confirmed yet."))),
+		redeclarations: register(r, &errs, prometheus.NewCounter(counter("redeclarations_total", "How often everything was declared again because RabbitMQ returned a publication: a queue or binding was deleted."))),
+		acks:           register(r, &errs, prometheus.NewCounter(counter("acks_total", "Deliveries acknowledged."))),
+		ackBatches:     register(r, &errs, prometheus.NewCounter(counter("ack_batches_total", "Acknowledgement frames sent, each for one delivery or more."))),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("registering the broker's metrics: %w", err)

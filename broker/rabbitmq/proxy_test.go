@@ -26,6 +26,7 @@ type proxy struct {
 	pairs   map[*pair]struct{}
 	refuse  bool
 	hole    bool
+	mute    bool
 	latency time.Duration
 	closed  bool
 }
@@ -139,11 +140,23 @@ func (p *proxy) frames(both *pair) error {
 		if in.Buffered() == 0 && !p.pass() { // latency counts once for what came together
 			return net.ErrClosed
 		}
+		p.awaitAnswers()
 		if err := both.send(frame); err != nil {
 			return err
 		}
 	}
 }
+
+func (p *proxy) awaitAnswers() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.mute && !p.closed {
+		p.changed.Wait()
+	}
+}
+
+// HoldAnswers lets RabbitMQ hear everything, and holds back what it says.
+func (p *proxy) HoldAnswers(on bool) { p.set(func() { p.mute = on }) }
 
 func (p *pair) send(frame []byte) error {
 	p.toClient.Lock()

@@ -19,9 +19,20 @@ type publisher struct {
 	slots     chan struct{}  // one for each confirm outstanding
 	callbacks sync.WaitGroup // goroutines that still run them
 
-	mu      sync.Mutex
-	channel *confirmChannel // nil while there is none
-	changed chan struct{}
+	mu         sync.Mutex
+	channel    *confirmChannel // nil while there is none
+	changed    chan struct{}
+	returned   []publication // to be published again, in order
+	resending  bool
+	unroutable unroutable
+}
+
+// publication is a broker.Publication that holds a slot until done was called.
+type publication struct {
+	broker.Publication
+	via   route
+	done  func(error)
+	again bool // RabbitMQ has returned it before
 }
 
 func newPublisher(b *Broker, window int) *publisher {
@@ -42,6 +53,7 @@ func (b *Broker) Publish(ctx context.Context, p broker.Publication) error {
 			if !errors.Is(err, broker.ErrLost) {
 				return err
 			}
+			p.Headers = p.Headers.With(broker.HeaderAgain, "true") // it may be a second copy
 			// The next round waits for a connection.
 		case <-ctx.Done():
 			return fmt.Errorf("publishing to %q: waiting for the confirm: %w", p.Destination(), ctx.Err())
@@ -75,16 +87,21 @@ func (u *publisher) publish(ctx context.Context, p broker.Publication, done func
 	if err := u.takeSlot(ctx); err != nil {
 		return err
 	}
+	if err := u.send(ctx, publication{Publication: p, via: via, done: done}); err != nil {
+		<-u.slots
+		return err
+	}
+	return nil
+}
+
+// send sends p through the channel that is up.
+func (u *publisher) send(ctx context.Context, p publication) error {
 	for {
-		o, err := u.get(ctx)
+		c, err := u.get(ctx)
 		if err == nil {
-			err = o.publish(ctx, p, via, done)
+			err = c.publish(ctx, p)
 		}
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, amqp.ErrClosed):
-			<-u.slots
+		if !errors.Is(err, amqp.ErrClosed) {
 			return err
 		}
 		// The channel has closed; get waits for the next one.
@@ -116,9 +133,9 @@ func (u *publisher) get(ctx context.Context) (*confirmChannel, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		o, changed := u.current()
-		if o != nil && !o.ch.IsClosed() {
-			return o, nil
+		c, changed := u.current()
+		if c != nil && !c.ch.IsClosed() {
+			return c, nil
 		}
 		if err := u.broker.publish.pause(ctx, changed); err != nil {
 			return nil, err
@@ -139,10 +156,10 @@ func (u *publisher) current() (*confirmChannel, <-chan struct{}) {
 	return u.channel, u.changed
 }
 
-func (u *publisher) set(o *confirmChannel) {
+func (u *publisher) set(c *confirmChannel) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.channel = o
+	u.channel = c
 	close(u.changed)
 	u.changed = make(chan struct{})
 }
@@ -152,23 +169,23 @@ func (u *publisher) set(o *confirmChannel) {
 func (u *publisher) serve(ctx context.Context, s *session) error {
 	for first := true; ; first = false {
 		began := time.Now()
-		o, err := u.open(s)
+		c, err := u.open(s)
 		if err != nil {
 			return err
 		}
 		if first {
 			u.broker.publish.offer(s)
 		}
-		u.set(o)
+		u.set(c)
 		select {
-		case <-o.gone:
+		case <-c.gone:
 		case <-ctx.Done():
 		}
 		u.set(nil)
 		if ctx.Err() != nil || s.conn.IsClosed() {
 			return s.wait(ctx)
 		}
-		u.broker.log.Warn("RabbitMQ closed the publishing channel, opening another", "component", "broker", "error", o.reason)
+		u.broker.log.Warn("RabbitMQ closed the publishing channel, opening another", "component", "broker", "error", c.reason)
 		if time.Since(began) < lasted && !backoff.Sleep(ctx, backoff.Jitter(firstRetry)) {
 			return ctx.Err()
 		}
@@ -178,21 +195,10 @@ func (u *publisher) serve(ctx context.Context, s *session) error {
 // open opens a channel and declares again all that was declared, so that nothing is
 // unroutable because RabbitMQ has lost a queue.
 func (u *publisher) open(s *session) (*confirmChannel, error) {
-	if err := withChannel(s, declareExchange); err != nil {
+	if err := u.broker.redeclare(s); err != nil {
 		return nil, err
 	}
-	u.broker.delays.reset()
-	for _, q := range u.broker.topology.all() {
-		err := withChannel(s, func(ch *amqp.Channel) error { return declareQueue(ch, q) })
-		switch {
-		case err == nil:
-		case lost(s, err):
-			return nil, err
-		default:
-			u.broker.log.Error("declaring a queue again", "component", "broker", "queue", q.Name, "error", err)
-		}
-	}
-	return newConfirmChannel(s, u.broker, cap(u.slots), func() { <-u.slots })
+	return newConfirmChannel(s, u)
 }
 
 // drain waits until no confirm is outstanding, and keeps the slots.

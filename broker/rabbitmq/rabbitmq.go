@@ -141,6 +141,8 @@ func (b *Broker) State() broker.State {
 		Blocked:    p.blocked,
 		Reconnects: p.reconnects + c.reconnects,
 		Idle:       b.tracker.idle(),
+		Unroutable: b.publisher.unroutableKey(),
+		Unsettled:  b.tracker.unsettled(),
 	}
 	if st.Blocked == "" {
 		st.Blocked = c.blocked

@@ -52,6 +52,22 @@ func (t *topology) get(name string) (broker.Queue, bool) {
 	return q, known
 }
 
+// routes reports whether a queue that this process declared takes p.
+func (t *topology) routes(p broker.Publication) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.Queue != "" {
+		_, known := t.queues[p.Queue]
+		return known
+	}
+	for _, q := range t.queues {
+		if slices.Contains(q.Keys, p.Key) {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *topology) all() []broker.Queue {
 	t.mu.Lock()
 	defer t.mu.Unlock()
