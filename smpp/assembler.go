@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,14 +21,14 @@ import (
 // Assembler puts long messages together. Their parts are in a state store, so
 // that any process may get any of them:
 //
-//	<name>/<n>   part n
-//	<name>/id    the Group: the ID the message will have, so that two processes
+//	open/<name>  the Group: the ID the message will have, so that two processes
 //	             that both see the last part make one message
+//	<name>/<n>   part n
 //	<name>/done  which parts the last message of that name had, so that one that
 //	             comes again is no new message
+//	<name>/over/<id>  that a process is giving the group up
 //
-// Each group is also noted in a numbered slot, for a process that starts to find
-// those whose other parts never come. Make one with NewAssembler.
+// Make one with NewAssembler.
 type Assembler struct {
 	AssemblerSettings
 	mu   sync.Mutex
@@ -59,13 +60,13 @@ type Entry struct {
 }
 
 // State is what an Assembler needs of a state store. Set stores all entries or
-// none; Add returns what is stored already, and whether it added; Increment
-// returns the sum.
+// none; Add returns what is stored already, and whether it added; Range returns the
+// first entries with from <= key < to, in the order of the keys.
 type State interface {
 	Get(ctx context.Context, keys ...string) (map[string]string, error)
 	Set(ctx context.Context, entries ...Entry) error
 	Add(ctx context.Context, e Entry) (value string, added bool, err error)
-	Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error)
+	Range(ctx context.Context, from, to string, limit int) ([]Entry, error)
 	Delete(ctx context.Context, keys ...string) error
 }
 
@@ -84,15 +85,15 @@ type Assembled struct {
 // StoredPart is a part as it came, and the ID it was answered with.
 type StoredPart struct {
 	Part
-	ID   string
-	Body pdu.Body
-	slot int64 // its group's; 0 where it may be a part of the message before that came again
+	ID    string
+	Body  pdu.Body
+	group string // its group's ID; empty where it may be a part of the message before that came again
 }
 
 type jsonPart struct {
-	PDU  []byte `json:"pdu"`
-	ID   string `json:"id,omitempty"`
-	Slot int64  `json:"slot,omitempty"`
+	PDU   []byte `json:"pdu"`
+	ID    string `json:"id,omitempty"`
+	Group string `json:"group,omitempty"`
 }
 
 // Group is a message whose parts are not all there.
@@ -101,7 +102,6 @@ type Group struct {
 	ID       string    `json:"id"` // of the message to be
 	Total    int       `json:"total"`
 	Deadline time.Time `json:"deadline"`
-	Slot     int64     `json:"slot"`
 }
 
 // donePart is how a part of a message that was received is known again.
@@ -117,10 +117,8 @@ const (
 	// doneTTL is how long a message's parts are known again.
 	doneTTL = 10 * time.Minute
 	// maxOpen bounds the groups of an Assembler.
-	maxOpen = 100_000
-	// maxSlots is how many of the latest groups a process that starts looks for.
-	maxSlots  = 10_000
-	slotBatch = 500
+	maxOpen   = 100_000
+	loadBatch = 500
 	// giveUpAgain is when a group whose giving up failed is looked at again, here
 	// or by another process.
 	giveUpAgain = 10 * time.Second
@@ -148,7 +146,7 @@ func NewAssembler(settings AssemblerSettings) *Assembler {
 // ID: newID's (nil gives none), or the one it had when it came before.
 func (a *Assembler) Add(ctx context.Context, people string, body pdu.Body, newID func() (string, error)) (id string, err error) {
 	part := &StoredPart{Part: PartOf(MessageOf(body)), Body: body}
-	name, n := a.name(people, part), int(part.Seq)
+	name, n := nameOf(people, part), int(part.Seq)
 	defer a.lock(name)()
 	s, err := a.look(ctx, name, int(part.Total))
 	if err != nil {
@@ -180,7 +178,7 @@ func (a *Assembler) Add(ctx context.Context, people string, body pdu.Body, newID
 			return "", err
 		}
 	}
-	part.slot, s.parts[n] = s.group.Slot, part
+	part.group, s.parts[n] = s.group.ID, part
 	entries = append(entries, a.entry(name, part))
 	if s.complete() {
 		return part.ID, a.receive(ctx, &s, false, entries...)
@@ -194,7 +192,6 @@ func (a *Assembler) Add(ctx context.Context, people string, body pdu.Body, newID
 // join stores a part that is not the last, unless another process has stored
 // the one that is missing here meanwhile.
 func (a *Assembler) join(ctx context.Context, g *Group, part *StoredPart, entries []Entry) error {
-	entries = append(entries, Entry{Key: a.slotKey(g.Slot), Value: g.encode(), TTL: a.ttl()})
 	if err := a.keep(ctx, entries...); err != nil {
 		return err
 	}
@@ -202,7 +199,7 @@ func (a *Assembler) join(ctx context.Context, g *Group, part *StoredPart, entrie
 	switch {
 	case err != nil:
 		return err
-	case after.group == nil || after.group.Slot != g.Slot:
+	case after.group == nil || after.group.ID != g.ID:
 		if after.done[int(part.Seq)].Sum == sum(part.Payload) {
 			return nil
 		}
@@ -229,12 +226,9 @@ func (a *Assembler) begin(ctx context.Context, name string, total int) (*Group, 
 	if full {
 		return nil, errFull
 	}
-	slot, err := a.State.Increment(ctx, a.Prefix+"slots", 1, 0)
-	if err != nil {
-		return nil, fmt.Errorf("noting a message of several parts: %w", err)
-	}
-	g := &Group{Name: name, ID: a.NewID(), Total: total, Deadline: time.Now().Add(a.Wait), Slot: slot}
-	kept, added, err := a.State.Add(ctx, Entry{Key: name + "/id", Value: g.encode(), TTL: a.ttl()})
+	g := &Group{Name: name, ID: a.NewID(), Total: total, Deadline: time.Now().Add(a.Wait)}
+	text, _ := json.Marshal(g) // texts, a number and a time
+	kept, added, err := a.State.Add(ctx, Entry{Key: a.openKey(name), Value: string(text), TTL: a.ttl()})
 	if err != nil {
 		return nil, fmt.Errorf("beginning a message of several parts: %w", err)
 	}
@@ -257,7 +251,7 @@ func (a *Assembler) adopt(s *groupState, n int) (entries []Entry) {
 			delete(s.parts, seq)
 			continue
 		}
-		p.slot = s.group.Slot
+		p.group = s.group.ID
 		entries = append(entries, a.entry(s.group.Name, p))
 	}
 	return entries
@@ -283,12 +277,12 @@ func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, wi
 		clear(done)
 	}
 	text, _ := json.Marshal(done) // texts
-	if err := a.State.Set(ctx, Entry{Key: g.Name + "/done", Value: string(text), TTL: doneTTL}); err != nil {
+	if err := a.State.Set(ctx, Entry{Key: a.Prefix + g.Name + "/done", Value: string(text), TTL: doneTTL}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotNoted, err)
 	}
-	keys := []string{g.Name + "/id", a.slotKey(g.Slot)}
+	keys := []string{a.openKey(g.Name)}
 	for n := range g.Total {
-		keys = append(keys, partKey(g.Name, n+1))
+		keys = append(keys, a.partKey(g.Name, n+1))
 	}
 	a.drop(*g)
 	if err := a.State.Delete(ctx, keys...); err != nil {
@@ -299,34 +293,27 @@ func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, wi
 
 // Load finds the groups that were open when the last process ended.
 func (a *Assembler) Load(ctx context.Context) error {
-	last, err := a.State.Increment(ctx, a.Prefix+"slots", 0, 0)
-	for from := max(1, last-maxSlots); err == nil && from <= last; from += slotBatch {
-		err = a.loadSlots(ctx, from, min(from+slotBatch-1, last))
-	}
-	if err != nil {
-		return fmt.Errorf("looking for messages whose parts are missing: %w", err)
-	}
-	return nil
-}
-
-func (a *Assembler) loadSlots(ctx context.Context, from, to int64) error {
-	var keys []string
-	for slot := from; slot <= to; slot++ {
-		keys = append(keys, a.slotKey(slot))
-	}
-	found, err := a.State.Get(ctx, keys...)
-	if err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, key := range keys {
-		var g Group
-		if text, there := found[key]; there && json.Unmarshal([]byte(text), &g) == nil {
+	from, to := a.openKey(""), strings.TrimSuffix(a.openKey(""), "/")+"0" // the octet after /
+	for a.Open() < maxOpen {
+		found, err := a.State.Range(ctx, from, to, loadBatch)
+		if err != nil {
+			return fmt.Errorf("looking for messages whose parts are missing: %w", err)
+		}
+		if len(found) == 0 {
+			break
+		}
+		from = found[len(found)-1].Key + " "
+		a.mu.Lock()
+		for _, e := range found {
+			var g Group
+			if json.Unmarshal([]byte(e.Value), &g) != nil {
+				continue
+			}
 			if _, known := a.open[g.Name]; !known {
 				a.open[g.Name] = g
 			}
 		}
+		a.mu.Unlock()
 	}
 	return nil
 }
@@ -383,11 +370,11 @@ func (a *Assembler) GiveUp(ctx context.Context, g Group) error {
 	if err != nil {
 		return err
 	}
-	if found.group == nil || found.group.Slot != g.Slot || len(found.parts) == 0 {
+	if found.group == nil || found.group.ID != g.ID || len(found.parts) == 0 {
 		a.drop(g)
 		return nil
 	}
-	_, mine, err := a.State.Add(ctx, Entry{Key: a.slotKey(g.Slot) + "/over", TTL: giveUpAgain})
+	_, mine, err := a.State.Add(ctx, Entry{Key: a.Prefix + g.Name + "/over/" + g.ID, TTL: giveUpAgain})
 	switch {
 	case err != nil:
 		return fmt.Errorf("giving up a message whose parts did not come: %w", err)
@@ -415,7 +402,7 @@ func (a *Assembler) note(s *groupState) {
 func (a *Assembler) drop(g Group) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.open[g.Name].Slot == g.Slot {
+	if a.open[g.Name].ID == g.ID {
 		delete(a.open, g.Name)
 	}
 }
@@ -429,24 +416,24 @@ type groupState struct {
 
 // look finds what there is of a group, and of the one before it.
 func (a *Assembler) look(ctx context.Context, name string, total int) (s groupState, err error) {
-	keys := []string{name + "/id", name + "/done"}
+	keys := []string{a.openKey(name), a.Prefix + name + "/done"}
 	for n := range total {
-		keys = append(keys, partKey(name, n+1))
+		keys = append(keys, a.partKey(name, n+1))
 	}
 	found, err := a.State.Get(ctx, keys...)
 	if err != nil {
 		return s, fmt.Errorf("looking for a message's parts: %w", err)
 	}
 	s.parts = map[int]*StoredPart{}
-	_ = json.Unmarshal([]byte(found[name+"/done"]), &s.done) // nothing where there is none
-	if text := found[name+"/id"]; text != "" {
+	_ = json.Unmarshal([]byte(found[keys[1]]), &s.done) // nothing where there is none
+	if text := found[keys[0]]; text != "" {
 		s.group = new(Group)
 		if err := json.Unmarshal([]byte(text), s.group); err != nil {
 			return s, fmt.Errorf("reading what is kept of a message's parts: %w", err)
 		}
 	}
 	for n := range total {
-		if p := readPart(found[partKey(name, n+1)]); p != nil && a.belongs(p, s.group) {
+		if p := readPart(found[a.partKey(name, n+1)]); p != nil && a.belongs(p, s.group) {
 			s.parts[n+1] = p
 		}
 	}
@@ -457,11 +444,11 @@ func (a *Assembler) belongs(p *StoredPart, g *Group) bool {
 	if g == nil || !a.InOrder && p.doubtful() {
 		return p.doubtful()
 	}
-	return p.slot == g.Slot
+	return p.group == g.ID
 }
 
 // doubtful: the part may be of the message before.
-func (p *StoredPart) doubtful() bool { return p.slot == 0 }
+func (p *StoredPart) doubtful() bool { return p.group == "" }
 
 // complete: all parts are there, without a doubt.
 func (s *groupState) complete() bool {
@@ -486,41 +473,36 @@ func readPart(text string) *StoredPart {
 	if m == nil {
 		return nil
 	}
-	return &StoredPart{Part: PartOf(m), ID: stored.ID, Body: read.Body, slot: stored.Slot}
+	return &StoredPart{Part: PartOf(m), ID: stored.ID, Body: read.Body, group: stored.Group}
 }
 
 func (a *Assembler) entry(name string, p *StoredPart) Entry {
 	octets, _ := (&pdu.PDU{Body: p.Body}).AppendTo(nil) // what was decoded can be encoded
-	text, _ := json.Marshal(jsonPart{PDU: octets, ID: p.ID, Slot: p.slot})
+	text, _ := json.Marshal(jsonPart{PDU: octets, ID: p.ID, Group: p.group})
 	ttl := a.ttl()
 	if p.doubtful() {
 		ttl = doneTTL
 	}
-	return Entry{Key: partKey(name, int(p.Seq)), Value: string(text), TTL: ttl}
+	return Entry{Key: a.partKey(name, int(p.Seq)), Value: string(text), TTL: ttl}
 }
 
 // ttl is longer than the parts wait for each other, so that they are there when
 // they are given up.
 func (a *Assembler) ttl() time.Duration { return 2*a.Wait + time.Minute }
 
-func (a *Assembler) name(people string, p *StoredPart) string {
-	return a.Prefix + sum(fmt.Appendf(nil, "%s\x00%d\x00%t\x00%d", people, p.Reference, p.Wide, p.Total))
+func nameOf(people string, p *StoredPart) string {
+	return sum(fmt.Appendf(nil, "%s\x00%d\x00%t\x00%d", people, p.Reference, p.Wide, p.Total))
 }
 
-func (a *Assembler) slotKey(slot int64) string {
-	return a.Prefix + "slot/" + strconv.FormatInt(slot, 10)
-}
+func (a *Assembler) openKey(name string) string { return a.Prefix + "open/" + name }
 
-func partKey(name string, n int) string { return name + "/" + strconv.Itoa(n) }
+func (a *Assembler) partKey(name string, n int) string {
+	return a.Prefix + name + "/" + strconv.Itoa(n)
+}
 
 func sum(octets []byte) string {
 	full := sha256.Sum256(octets)
 	return hex.EncodeToString(full[:16])
-}
-
-func (g *Group) encode() string {
-	text, _ := json.Marshal(g) // texts, numbers and a time
-	return string(text)
 }
 
 // busyName is a name that is being worked on, by one after the other.

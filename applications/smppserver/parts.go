@@ -122,3 +122,11 @@ func (s partState) Set(ctx context.Context, entries ...smpp.Entry) error {
 func (s partState) Add(ctx context.Context, e smpp.Entry) (string, bool, error) {
 	return s.Batcher.Add(ctx, store.Entry(e))
 }
+
+func (s partState) Range(ctx context.Context, from, to string, limit int) (list []smpp.Entry, err error) {
+	found, err := s.Batcher.Range(ctx, from, to, limit)
+	for _, e := range found {
+		list = append(list, smpp.Entry(e))
+	}
+	return list, err
+}

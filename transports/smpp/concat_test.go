@@ -41,17 +41,17 @@ func (b *bundle) hears(wants ...string) {
 	}
 }
 
-// stumbling is a state whose next numbers cannot be had.
+// stumbling is a state in which nothing can be begun.
 type stumbling struct {
 	store.State
 	failing atomic.Int32
 }
 
-func (s *stumbling) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error) {
-	if by != 0 && s.failing.Add(-1) >= 0 {
-		return 0, errors.New("the database is starting up")
+func (s *stumbling) Add(ctx context.Context, e store.Entry) (string, bool, error) {
+	if s.failing.Add(-1) >= 0 {
+		return "", false, errors.New("the database is starting up")
 	}
-	return s.State.Increment(ctx, key, by, ttl)
+	return s.State.Add(ctx, e)
 }
 
 // A message whose beginning failed once is still given up in time.

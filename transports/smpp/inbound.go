@@ -62,6 +62,14 @@ func (s partState) Add(ctx context.Context, e smpp.Entry) (string, bool, error) 
 	return s.Batcher.Add(ctx, store.Entry(e))
 }
 
+func (s partState) Range(ctx context.Context, from, to string, limit int) (list []smpp.Entry, err error) {
+	found, err := s.Batcher.Range(ctx, from, to, limit)
+	for _, e := range found {
+		list = append(list, smpp.Entry(e))
+	}
+	return list, err
+}
+
 var errEmpty = message.Permanent(errors.New("the message is empty; allow_empty_messages: true takes such"))
 
 // withEmptyText makes a content "" that would be null on the wire: there is a
