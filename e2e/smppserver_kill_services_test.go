@@ -170,12 +170,12 @@ func (f *customers) awaitAll(n int) {
 	})
 }
 
-var keptMetric = regexp.MustCompile(`(?m)^switchboard_smpp_server_kept\{.*customer="acme".*\} ([0-9.e+]+)$`)
+var queuedMetric = regexp.MustCompile(`(?m)^switchboard_smpp_server_queued\{.*customer="acme".*\} ([0-9.e+]+)$`)
 
 // kept is how much waits for the customer, as a process's /metrics say.
 func (f *customers) kept(p *process) int {
 	f.Helper()
-	found := keptMetric.FindStringSubmatch(f.get(p, "/metrics"))
+	found := queuedMetric.FindStringSubmatch(f.get(p, "/metrics"))
 	if found == nil {
 		return 0
 	}

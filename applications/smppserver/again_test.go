@@ -155,7 +155,7 @@ func TestNothingIsGivenUpWhileItIsPublished(t *testing.T) {
 	if p := c.ask(new(pdu.EnquireLink)); p.Status != pdu.StatusOK { // an EXPIRED would come first
 		t.Fatal(p)
 	}
-	if n := b.kept(); n != 0 {
+	if n := b.queued(); n != 0 {
 		t.Errorf("%d receipts are kept", n)
 	}
 	close(s.free)
@@ -168,5 +168,5 @@ func TestNothingIsGivenUpWhileItIsPublished(t *testing.T) {
 			t.Errorf("the receipt is %q", m.ShortMessage)
 		}
 	}
-	b.eventually("nothing waits", func() bool { return e.open() == 0 && b.kept() == 0 })
+	b.eventually("nothing waits", func() bool { return e.open() == 0 && b.queued() == 0 })
 }

@@ -216,16 +216,16 @@ func (b *bundle) eventually(what string, is func() bool) {
 	}
 }
 
-// kept is how many deliver_sm wait for the customer.
-func (b *bundle) kept() int {
+// queued is how many deliver_sm wait for the customer.
+func (b *bundle) queued() int {
 	e, err := b.app.running(within(b))
 	if err != nil {
 		b.Fatal(err)
 	}
-	box := e.customers["acme"].box
-	box.mu.Lock()
-	defer box.mu.Unlock()
-	return len(box.mails)
+	q := e.customers["acme"].queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.list)
 }
 
 func (b *bundle) metric(name string, labels map[string]string) (sum float64) {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"switchboard/internal/lanes"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
@@ -30,8 +31,8 @@ type customer struct {
 	refused    []pdu.Tag // refused_tlvs
 	cutting    gsm.Method
 	rate       *perSecond
-	lanes      lanes
-	box        *mailbox
+	lanes      lanes.Lanes[string]
+	queue      *deliverQueue
 	ids        *shortIDs
 	parts      *smpp.Assembler
 	references atomic.Uint32 // given to messages from people
@@ -90,12 +91,12 @@ func (c *customer) join() bool {
 	return true
 }
 
-// receive makes a bind one that mail goes to.
+// receive makes a bind one that is delivered to.
 func (c *customer) receive(b *bind) {
 	c.mu.Lock()
 	c.receivers = append(c.receivers, b)
 	c.mu.Unlock()
-	c.box.look()
+	c.queue.look()
 }
 
 func (c *customer) leave(b *bind) {
@@ -111,9 +112,9 @@ func (c *customer) receives() bool {
 	return len(c.receivers) > 0
 }
 
-// hand gives a deliver_sm to the next bind that has room in its window; false
+// send gives a deliver_sm to the next bind that has room in its window; false
 // when none has.
-func (c *customer) hand(body *pdu.DeliverSM, done func(*pdu.PDU, error)) bool {
+func (c *customer) send(body *pdu.DeliverSM, done func(*pdu.PDU, error)) bool {
 	c.mu.Lock()
 	receivers, turn := slices.Clone(c.receivers), c.turn
 	c.turn++

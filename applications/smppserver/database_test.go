@@ -37,7 +37,7 @@ func TestKeptInADatabase(t *testing.T) {
 	for i := range 5 {
 		b.says(fmt.Sprint("message ", i))
 	}
-	b.eventually("all is kept", func() bool { return b.kept() == 6 })
+	b.eventually("all is kept", func() bool { return b.queued() == 6 })
 	_ = c.conn.Close()
 	b.stop()
 	shut()

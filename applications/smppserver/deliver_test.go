@@ -60,7 +60,7 @@ func TestReceipts(t *testing.T) {
 					p := c.ask(&pdu.QuerySM{MessageID: id})
 					return p.Body.(*pdu.QuerySMResp).FinalDate != ""
 				})
-				if b.kept() != 0 {
+				if b.queued() != 0 {
 					t.Error("a receipt that nobody asked for is kept")
 				}
 				return
@@ -136,12 +136,12 @@ func TestKeptWhileAway(t *testing.T) {
 	c := b.bound(pdu.CmdBindTransmitter) // takes nothing
 	id := c.submit(simple("hi"))
 	b.event(report(b.sent(), message.Delivered))
-	b.eventually("the receipt is kept", func() bool { return b.kept() == 1 })
+	b.eventually("the receipt is kept", func() bool { return b.queued() == 1 })
 	const n = 250 // more than are at hand in memory
 	for i := range n {
 		b.says(fmt.Sprint("message ", i))
 	}
-	b.eventually("all is kept", func() bool { return b.kept() == n+1 })
+	b.eventually("all is kept", func() bool { return b.queued() == n+1 })
 	_ = c.conn.Close()
 	b.stop()
 	b.run()
@@ -154,7 +154,7 @@ func TestKeptWhileAway(t *testing.T) {
 			t.Fatalf("as number %d came %q", i, got)
 		}
 	}
-	b.eventually("nothing is kept any more", func() bool { return b.kept() == 0 })
+	b.eventually("nothing is kept any more", func() bool { return b.queued() == 0 })
 	_ = c.conn.Close()
 	b.stop()
 	b.run()
@@ -170,8 +170,8 @@ func TestFullMailboxHoldsTheFleetBack(t *testing.T) {
 		b.says("hi")
 	}
 	b.eventually("the fourth waits in the fleet", func() bool { return strings.Contains(b.log.String(), "keep_max") })
-	if b.kept() != 3 {
-		t.Errorf("%d are kept", b.kept())
+	if b.queued() != 3 {
+		t.Errorf("%d are kept", b.queued())
 	}
 }
 
@@ -179,7 +179,7 @@ func TestKeptForNoLongerThanSaid(t *testing.T) {
 	b := begin(t, func(a *Application) { a.KeepFor = options.Duration(time.Millisecond) })
 	b.says("old news")
 	b.eventually("it is let go", func() bool {
-		return b.metric("switchboard_smpp_server_delivers_total", map[string]string{"outcome": "expired"}) == 1 && b.kept() == 0
+		return b.metric("switchboard_smpp_server_delivers_total", map[string]string{"outcome": "expired"}) == 1 && b.queued() == 0
 	})
 }
 
@@ -262,13 +262,13 @@ func TestReferencesDiffer(t *testing.T) {
 	for range 256 {
 		m := message.New()
 		m.From, m.To, m.Content = "+27831234567", "9292", strings.Repeat("long ", 100)
-		letters, err := c.letters(m)
+		list, err := c.deliverSMs(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := smpp.PartOf(&letters[0].Body.Message)
+		p := smpp.PartOf(&list[0].Body.Message)
 		if !p.Multipart() || seen[p.Reference] {
-			t.Fatalf("message %d of %d letters has the reference %d again", len(seen), len(letters), p.Reference)
+			t.Fatalf("message %d of %d deliver_sm has the reference %d again", len(seen), len(list), p.Reference)
 		}
 		seen[p.Reference] = true
 	}
@@ -312,7 +312,7 @@ func TestRefusedDeliveries(t *testing.T) {
 	if m := c.delivered(); text(t, m) != "one" {
 		t.Errorf("then came %q", text(t, m))
 	}
-	b.eventually("nothing is kept", func() bool { return b.kept() == 0 })
+	b.eventually("nothing is kept", func() bool { return b.queued() == 0 })
 	if n := b.metric("switchboard_smpp_server_delivers_total", map[string]string{"outcome": "refused", "kind": "message"}); n != 1 {
 		t.Errorf("%v were counted as refused", n)
 	}
@@ -349,7 +349,7 @@ func TestDeliverWindow(t *testing.T) {
 	}
 	first, _ := c.deliverSM()
 	c.deliverSM()
-	b.eventually("the third waits", func() bool { return b.kept() == 3 })
+	b.eventually("the third waits", func() bool { return b.queued() == 3 })
 	if p := c.ask(new(pdu.EnquireLink)); p.Command() != pdu.CmdEnquireLinkResp {
 		t.Fatalf("got %s", p)
 	}

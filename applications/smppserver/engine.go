@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,22 +25,23 @@ type engine struct {
 	customers map[string]*customer
 	inOrder   []*customer // as in the file
 	servers   []*session.Server
+	refusals  *session.LogLimiter // of binds, by customer and reason
 
-	life    context.Context // ends when nothing may be waited for any more
-	letGo   context.CancelFunc
-	posting sync.WaitGroup // the postmen and the housekeeper
-	quiet   context.CancelFunc
+	life      context.Context // ends when nothing may be waited for any more
+	end       context.CancelFunc
+	loops     sync.WaitGroup // delivery and housekeeping
+	stopLoops context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
-	busy   int           // requests, events, messages and answers in hand
+	busy   int           // requests, events, messages and answers in flight
 	idle   chan struct{} // closed when busy is 0; nil when nobody waits
 }
 
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e := &engine{
 		options: &a.Options, log: a.env.Logger, metrics: a.metrics, out: out,
-		lease: a.lease, customers: map[string]*customer{},
+		lease: a.lease, customers: map[string]*customer{}, refusals: session.NewLogLimiter(refusalLogEvery),
 	}
 	refused, err := smpp.ParseTags(a.RefusedTLVs)
 	if err != nil {
@@ -60,9 +60,10 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	for _, c := range e.inOrder {
 		c.parts = e.newAssembler(c)
 		c.ids = &shortIDs{state: e.state, key: "ids/" + c.systemID}
-		c.box = newMailbox(e.state, "mail/"+c.systemID+"/", e.options, func(n int) { e.metrics.kept(c.systemID, n) })
+		length := e.metrics.queued.WithLabelValues(c.systemID)
+		c.queue = newDeliverQueue(e.state, "deliver/"+c.systemID+"/", e.options, func(n int) { length.Set(float64(n)) })
 	}
-	e.life, e.letGo = context.WithCancel(context.Background())
+	e.life, e.end = context.WithCancel(context.Background())
 	return e, nil
 }
 
@@ -72,41 +73,26 @@ func (e *engine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	posting, quiet := context.WithCancel(context.WithoutCancel(ctx))
-	e.quiet = quiet
+	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
+	e.stopLoops = stop
 	for _, c := range e.inOrder {
-		e.posting.Go(func() { e.recall(posting, c); e.post(posting, c) })
+		e.loops.Go(func() { e.deliveryLoop(loops, c) })
 	}
 	for _, l := range listeners {
 		e.servers = append(e.servers, session.Serve(l, handler{e}, e.sessionSettings()))
 	}
-	e.posting.Go(func() { e.housekeep(posting) })
+	e.loops.Go(func() { e.housekeep(loops) })
 	return nil
 }
 
-// recall finds what was kept for a customer before this run.
-func (e *engine) recall(ctx context.Context, c *customer) {
-	for ctx.Err() == nil {
-		err := c.box.load(ctx)
-		if err == nil {
-			return
-		}
-		e.log.Warn("finding what waits for a customer failed; trying again", "customer", c.systemID, "error", err)
-		select {
-		case <-time.After(storePause):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// stopPatience is how long each step of a stop may take: what is in hand,
-// then the customers' agreement to unbind.
+// stopPatience is how long each step of a stop may take: to finish what is in
+// flight, then to unbind.
 const stopPatience = 5 * time.Second
 
-// stop takes nothing more, waits for what is in hand, and unbinds everybody.
+// stop finishes what is in flight, and unbinds everybody.
 func (e *engine) stop() {
-	e.quiet()
-	e.posting.Wait()
+	e.stopLoops()
+	e.loops.Wait()
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	e.settle(within)
@@ -125,26 +111,10 @@ func (e *engine) close() {
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	e.settle(within)
-	e.letGo()
-	e.settle(context.Background()) // whatever waited has been let go
-	for _, c := range e.inOrder {
-		e.saveHead(within, c)
-	}
+	e.end()
+	e.settle(context.Background()) // nothing waits any more
 	if err := e.state.Close(); err != nil {
 		e.log.Warn("closing the SMPP server's state failed", "error", err)
-	}
-}
-
-func (e *engine) saveHead(ctx context.Context, c *customer) {
-	c.box.mu.Lock()
-	loaded, head := c.box.loaded, c.box.head()
-	c.box.mu.Unlock()
-	if !loaded || head == 0 {
-		return
-	}
-	if err := c.box.saveHead(ctx, head); err != nil {
-		e.log.Info("noting how far a customer's mail has been delivered failed; the next start looks for it",
-			"customer", c.systemID, "next", strconv.FormatUint(head, 10), "error", err)
 	}
 }
 
@@ -197,6 +167,9 @@ func (e *engine) background(do func(context.Context)) {
 		do(e.life)
 	}()
 }
+
+// refusalLogEvery is how often the log tells of refused binds of one kind.
+const refusalLogEvery = 10 * time.Second
 
 // housekeepEvery is how often old things are looked at.
 const housekeepEvery = time.Second

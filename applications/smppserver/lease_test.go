@@ -201,7 +201,7 @@ func TestStandby(t *testing.T) {
 	for range 50 { // the memory broker would deal them out to both
 		b.says("hi")
 	}
-	b.eventually("the first keeps all", func() bool { return b.kept() == 50 })
+	b.eventually("the first keeps all", func() bool { return b.queued() == 50 })
 	first()
 	b.app = second
 	c := b.bound(pdu.CmdBindReceiver)

@@ -31,11 +31,11 @@ func (e *engine) takeMessage(ctx context.Context, m *message.Message) error {
 	if _, before := found[seen]; before {
 		return nil
 	}
-	letters, err := c.letters(m)
+	list, err := c.deliverSMs(m)
 	if err != nil {
 		return message.Permanent(fmt.Errorf("writing the message for customer %s: %w", c.systemID, err))
 	}
-	return c.box.deposit(ctx, letters, store.Entry{Key: seen, Value: c.systemID, TTL: seenTTL})
+	return c.queue.add(ctx, list, store.Entry{Key: seen, Value: c.systemID, TTL: seenTTL})
 }
 
 // owner is the first customer in the file who has an address.
@@ -48,8 +48,8 @@ func (e *engine) owner(addr string) *customer {
 	return nil
 }
 
-// letters are the deliver_sm a message becomes.
-func (c *customer) letters(m *message.Message) (list []letter, err error) {
+// deliverSMs are the deliver_sm a message becomes.
+func (c *customer) deliverSMs(m *message.Message) (list []deliverSM, err error) {
 	var had smpp.DeliverMetadata
 	_ = m.TransportMetadata.Decode(smpp.DeliverKey, &had) // other transports may use the word
 	base := pdu.Message{
@@ -71,13 +71,13 @@ func (c *customer) letters(m *message.Message) (list []letter, err error) {
 	case had.ESMClass.UDHI() && had.Parts == 0:
 		base.ESMClass, base.DataCoding = pdu.ESMUDHI, had.DataCoding
 		smpp.SetPayload(&base, had.Payload, smpp.MaxShortMessage)
-		return []letter{{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: base}}}, nil
+		return []deliverSM{{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: base}}}, nil
 	default:
 		base.DataCoding = had.DataCoding
 		text, err = gsm.Splitter{Method: c.cutting}.Data(had.Payload, c.reference())
 	}
 	for i := range text.Segments {
-		list = append(list, letter{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: smpp.Segment(base, &text, i, smpp.MaxShortMessage)}})
+		list = append(list, deliverSM{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: smpp.Segment(base, &text, i, smpp.MaxShortMessage)}})
 	}
 	return list, err
 }

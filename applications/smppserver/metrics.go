@@ -1,94 +1,36 @@
 package smppserver
 
 import (
-	"errors"
+	"cmp"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"switchboard/smpp/pdu"
+	"switchboard/internal/collectors"
 )
 
-// metrics are those of one worker. A nil *metrics counts nothing.
+// metrics are those of one worker.
 type metrics struct {
-	bounds     *prometheus.GaugeVec
-	refusals   *prometheus.CounterVec
-	submits    *prometheus.CounterVec
-	delivers   *prometheus.CounterVec
-	waiting    *prometheus.GaugeVec
-	unreadable *prometheus.CounterVec
-	active     *prometheus.GaugeVec
+	active       prometheus.Gauge
+	binds        *prometheus.GaugeVec   // by customer and kind
+	bindsRefused *prometheus.CounterVec // by reason
+	submits      *prometheus.CounterVec // by customer and command_status
+	delivers     *prometheus.CounterVec // by customer, kind and outcome
+	queued       *prometheus.GaugeVec   // by customer
+	unreadable   *prometheus.CounterVec // by kind
 }
 
+// newMetrics makes metrics; those without a registry are seen by nobody.
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	if reg == nil {
-		return nil, nil
-	}
-	const prefix = "switchboard_smpp_server_"
-	var errs []error
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
-		errs = append(errs, reg.Register(c))
-		return c
-	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + name, Help: help}, labels)
-		errs = append(errs, reg.Register(g))
-		return g
-	}
+	s := collectors.Set{Registerer: cmp.Or[prometheus.Registerer](reg, prometheus.NewRegistry()), Prefix: "switchboard_smpp_server_"}
 	m := &metrics{
-		bounds:     gauge("binds", "Binds there are, by customer and kind.", "customer", "kind"),
-		refusals:   counter("binds_refused_total", "Binds refused, by reason.", "reason"),
-		submits:    counter("submits_total", "Submits answered, by customer and command_status.", "customer", "status"),
-		delivers:   counter("delivers_total", "Receipts and messages to customers, by outcome: delivered, deferred, refused, unanswered, expired.", "customer", "kind", "outcome"),
-		waiting:    gauge("kept", "Receipts and messages that wait for a customer.", "customer"),
-		unreadable: counter("unreadable_total", "What customers sent and was no valid PDU, by kind.", "kind"),
-		active:     gauge("active", "1 where this process serves the customers, 0 where it stands by for another that does."),
+		active:       s.Gauge("active", "1 where this process serves the customers, 0 where it stands by for another that does.").WithLabelValues(),
+		binds:        s.Gauge("binds", "Binds there are, by customer and kind.", "customer", "kind"),
+		bindsRefused: s.Counter("binds_refused_total", "Binds refused, by reason.", "reason"),
+		submits:      s.Counter("submits_total", "Submits answered, by customer and command_status.", "customer", "status"),
+		delivers: s.Counter("delivers_total", "Receipts and messages to customers, by outcome: delivered, deferred, refused, unanswered, expired.",
+			"customer", "kind", "outcome"),
+		queued:     s.Gauge("queued", "Receipts and messages that wait for a customer.", "customer"),
+		unreadable: s.Counter("unreadable_total", "What customers sent and was no valid PDU, by kind.", "kind"),
 	}
-	return m, errors.Join(errs...)
-}
-
-func (m *metrics) activate(active bool) {
-	switch {
-	case m == nil:
-	case active:
-		m.active.WithLabelValues().Set(1)
-	default:
-		m.active.WithLabelValues().Set(0)
-	}
-}
-
-func (m *metrics) bound(customer string, kind pdu.CommandID, by float64) {
-	if m != nil {
-		m.bounds.WithLabelValues(customer, kind.String()).Add(by)
-	}
-}
-
-func (m *metrics) refused(reason string) {
-	if m != nil {
-		m.refusals.WithLabelValues(reason).Inc()
-	}
-}
-
-func (m *metrics) submitted(customer string, s pdu.Status) {
-	if m != nil {
-		m.submits.WithLabelValues(customer, s.String()).Inc()
-	}
-}
-
-func (m *metrics) delivered(customer, kind, outcome string) {
-	if m != nil {
-		m.delivers.WithLabelValues(customer, kind, outcome).Inc()
-	}
-}
-
-func (m *metrics) kept(customer string, n int) {
-	if m != nil {
-		m.waiting.WithLabelValues(customer).Set(float64(n))
-	}
-}
-
-func (m *metrics) spoilt(kind pdu.Kind) {
-	if m != nil {
-		m.unreadable.WithLabelValues(kind.String()).Inc()
-	}
+	return m, s.Err
 }

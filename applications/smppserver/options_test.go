@@ -108,9 +108,9 @@ func TestPerSecond(t *testing.T) {
 	}
 }
 
-// Whatever a store gives back is mail or an error.
+// Whatever a store gives back is a deliver_sm or an error.
 func FuzzMail(f *testing.F) {
-	l := letter{ID: "1", Kind: kindMessage, Body: &pdu.DeliverSM{Message: simple("hello").Message}}
+	l := deliverSM{ID: "1", Kind: kindMessage, Body: &pdu.DeliverSM{Message: simple("hello").Message}}
 	text, err := l.encode(time.Unix(1_000_000, 0))
 	if err != nil {
 		f.Fatal(err)
@@ -118,8 +118,8 @@ func FuzzMail(f *testing.F) {
 	f.Add(text)
 	f.Add(`{"pdu":"AAAAEAAAAAUAAAAAAAAAAQ=="}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		if l, _, err := decodeMail(text); err == nil && l.Body == nil {
-			t.Error("no error, and no mail")
+		if l, _, err := decodeDeliverSM(text); err == nil && l.Body == nil {
+			t.Error("no error, and no deliver_sm")
 		}
 	})
 }

@@ -29,7 +29,7 @@ func (e *engine) newAssembler(c *customer) *smpp.Assembler {
 
 // assemble keeps a part, and publishes the message with the last one.
 func (e *engine) assemble(ctx context.Context, c *customer, in *submission) (id string, err error) {
-	id, err = c.parts.Add(ctx, in.Source.Addr+"\x00"+in.people, in.body, func() (string, error) { return c.newID(ctx, in) })
+	id, err = c.parts.Add(ctx, in.Source.Addr+"\x00"+in.destinationKey, in.body, func() (string, error) { return c.newID(ctx, in) })
 	if errors.Is(err, smpp.ErrNotNoted) { // the broker has it
 		e.log.Warn("a long message will be looked at again when its parts would be given up", "customer", c.systemID, "error", err)
 		return id, nil
@@ -87,7 +87,7 @@ func (e *engine) giveUp(ctx context.Context, c *customer, w *outbound) error {
 	if len(receipts) == 0 {
 		return nil
 	}
-	return c.box.deposit(ctx, receipts)
+	return c.queue.add(ctx, receipts)
 }
 
 // messageIDs are those of the messages a submission becomes, one for each

@@ -22,12 +22,12 @@ func (e *engine) takeEvent(ctx context.Context, ev *message.Event) error {
 		return err
 	}
 	if r == nil {
-		e.log.Info("an event is let go: no customer submitted its message, or it is forgotten (remember_for)", "message_id", ev.MessageID)
+		e.log.Info("an event is dropped: no customer submitted its message, or it is forgotten (remember_for)", "message_id", ev.MessageID)
 		return nil
 	}
 	c := e.customers[r.Customer]
 	if c == nil {
-		e.log.Warn("an event is let go: its customer is no longer in the file", "customer", r.Customer, "message_id", ev.MessageID)
+		e.log.Warn("an event is dropped: its customer is no longer in the file", "customer", r.Customer, "message_id", ev.MessageID)
 		return nil
 	}
 	if !r.learn(ev, c.ReceiptOnAck) {
@@ -40,14 +40,14 @@ func (e *engine) takeEvent(ctx context.Context, ev *message.Event) error {
 	if err != nil {
 		return err
 	}
-	letters := c.receipts(r)
-	if len(letters) == 0 {
+	list := c.receipts(r)
+	if len(list) == 0 {
 		if err := e.state.Set(ctx, entry); err != nil {
 			return fmt.Errorf("remembering what became of message %s: %w", ev.MessageID, err)
 		}
 		return nil
 	}
-	return c.box.deposit(ctx, letters, entry)
+	return c.queue.add(ctx, list, entry)
 }
 
 // learn puts an event into the record; false when it says nothing new. States
@@ -153,13 +153,13 @@ func (r *record) wanted(d pdu.RegisteredDelivery) bool {
 }
 
 // receipts are those of all the submits a message came in.
-func (c *customer) receipts(r *record) (letters []letter) {
+func (c *customer) receipts(r *record) (list []deliverSM) {
 	for _, p := range r.Parts {
 		if r.wanted(p.Registered) {
-			letters = append(letters, letter{ID: p.ID, Kind: kindReceipt, Body: c.receipt(r, p.ID)})
+			list = append(list, deliverSM{ID: p.ID, Kind: kindReceipt, Body: c.receipt(r, p.ID)})
 		}
 	}
-	return letters
+	return list
 }
 
 // receipt is a receipt by text (appendix B) and by parameters (§5.3.2.12,

@@ -116,7 +116,7 @@ func (h handler) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) {
 		_ = b.session.Answer(p.Respond(pdu.StatusSysErr))
 		return
 	}
-	b.lanes.run("query", func() {
+	b.lanes.Go("query", func() {
 		defer h.leave()
 		answer := h.asked(b, p, q)
 		_ = b.session.Answer(answer)

@@ -3,14 +3,11 @@ package smppserver
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"net"
-	"os"
-	"syscall"
 	"time"
 
+	"switchboard/internal/listen"
+	"switchboard/internal/tlsfiles"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
@@ -26,8 +23,15 @@ var _ session.Acceptor = handler{}
 func (h handler) Bind(s *session.Session, p *pdu.Bind) session.Grant {
 	c, status, reason := h.admit(s, p)
 	if status != pdu.StatusOK {
-		h.metrics.refused(reason)
-		h.log.Warn("a bind is refused", "peer", s.RemoteAddr().String(), "system_id", cut(p.SystemID, maxSystemID), "reason", reason)
+		h.metrics.bindsRefused.WithLabelValues(reason).Inc()
+		about := reason
+		if h.customers[p.SystemID] != nil {
+			about = p.SystemID + ": " + reason
+		}
+		if others, ok := h.refusals.Allow(about, time.Now()); ok {
+			h.log.Warn("a bind is refused", "peer", s.RemoteAddr().String(), "system_id", cut(p.SystemID, maxSystemID),
+				"reason", reason, "others_like_it", others)
+		}
 		hold(s, h.options.RefusedBindDelay.Std())
 		return session.Grant{Status: status}
 	}
@@ -67,7 +71,7 @@ func hold(s *session.Session, d time.Duration) {
 // Bound begins to deliver what waits.
 func (h handler) Bound(s *session.Session) {
 	b := s.Tag.(*bind)
-	h.metrics.bound(b.systemID, s.Peer().Bind, 1)
+	h.metrics.binds.WithLabelValues(b.systemID, s.Peer().Bind.String()).Inc()
 	h.log.Info("a customer has bound", "customer", b.systemID, "peer", s.RemoteAddr().String(), "kind", s.Peer().Bind.String())
 	if s.Peer().Receives() {
 		b.receive(b)
@@ -82,7 +86,7 @@ func (h handler) Closed(s *session.Session, reason error) {
 	}
 	b.leave(b)
 	if kind := s.Peer().Bind; kind != 0 {
-		h.metrics.bound(b.systemID, kind, -1)
+		h.metrics.binds.WithLabelValues(b.systemID, kind.String()).Dec()
 	}
 	h.log.Info("a customer's bind is over", "customer", b.systemID, "peer", s.RemoteAddr().String(), "reason", reason)
 }
@@ -106,65 +110,28 @@ func (h handler) Request(s *session.Session, p *pdu.PDU) {
 
 // listen opens the ports.
 func (e *engine) listen(ctx context.Context) (list []net.Listener, err error) {
-	defer func() {
+	o := e.options
+	if o.SMPPPort != nil {
+		l, err := listen.Open(ctx, o.address(*o.SMPPPort), "smpp_port or interface")
 		if err != nil {
-			for _, l := range list {
-				_ = l.Close()
-			}
-		}
-	}()
-	if port := e.options.SMPPPort; port != nil {
-		l, err := open(ctx, e.options.address(*port), "smpp_port")
-		if err != nil {
-			return list, err
+			return nil, message.Permanent(err)
 		}
 		list = append(list, l)
 	}
-	if port := e.options.TLSPort; port != nil {
-		conf, err := e.options.tlsConfig()
-		if err != nil {
-			return list, message.Permanent(err)
+	if o.TLSPort == nil {
+		return list, nil
+	}
+	conf, err := tlsfiles.Files{CA: o.TLSClientCAFile, Cert: o.TLSCertFile, Key: o.TLSKeyFile}.Server()
+	if err == nil {
+		var l net.Listener
+		if l, err = listen.Open(ctx, o.address(*o.TLSPort), "tls_port or interface"); err == nil {
+			return append(list, tls.NewListener(l, conf)), nil
 		}
-		l, err := open(ctx, e.options.address(*port), "tls_port")
-		if err != nil {
-			return list, err
-		}
-		list = append(list, tls.NewListener(l, conf))
 	}
-	return list, nil
-}
-
-func open(ctx context.Context, address, option string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, message.Permanent(fmt.Errorf(
-			"listening on %s: the port is in use; stop the program that has it, or set %s to another one", address, option))
-	case err != nil:
-		return nil, message.Permanent(fmt.Errorf(
-			"listening on %s: %w; set %s and interface to what this user may listen on", address, err, option))
+	for _, l := range list {
+		_ = l.Close()
 	}
-	return l, nil
-}
-
-func (o *Options) tlsConfig() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(o.TLSCertFile, o.TLSKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading tls_cert_file and tls_key_file: %w", err)
-	}
-	conf := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	if o.TLSClientCAFile == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(o.TLSClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading tls_client_ca_file: %w", err)
-	}
-	conf.ClientAuth, conf.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("reading tls_client_ca_file: %s has no certificate in PEM", o.TLSClientCAFile)
-	}
-	return conf, nil
+	return nil, message.Permanent(err)
 }
 
 func (e *engine) sessionSettings() session.Settings {
@@ -172,6 +139,8 @@ func (e *engine) sessionSettings() session.Settings {
 	return session.Settings{
 		Version: pdu.Version50, SystemID: o.SystemID, BindTimeout: o.BindTimeout.Std(), ResponseTimeout: o.ResponseTimeout.Std(),
 		EnquireInterval: o.EnquireLinkInterval.Std(), MaxSessions: o.MaxConnections, Logger: e.log,
-		OnMalformed: func(_ *session.Session, bad *pdu.Error) { e.metrics.spoilt(bad.Kind) },
+		OnMalformed: func(_ *session.Session, bad *pdu.Error) {
+			e.metrics.unreadable.WithLabelValues(bad.Kind.String()).Inc()
+		},
 	}
 }

@@ -50,15 +50,17 @@ func (a *Application) Provision(ctx context.Context, env applications.Env) error
 		return err
 	}
 	a.env, a.metrics = env, m
-	a.lease = newLease(env.State, "lease", env.Logger, m.activate)
+	a.lease = newLease(env.State, "lease", env.Logger, func(active bool) {
+		m.active.Set(map[bool]float64{true: 1}[active])
+	})
 	return a.lease.acquire(ctx)
 }
 
 // Run serves customers until ctx ends, or another process has taken over; then
-// it answers what is in hand, and unbinds them.
+// it answers what is in flight, and unbinds them.
 func (a *Application) Run(ctx context.Context, out applications.Sender) error {
 	if a.env.State == nil {
-		return message.Permanent(errors.New("starting the SMPP server: Bind was not called"))
+		return message.Permanent(errors.New("starting the SMPP server: Provision was not called"))
 	}
 	e, err := newEngine(a, out)
 	if err != nil {

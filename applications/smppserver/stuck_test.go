@@ -3,10 +3,11 @@ package smppserver
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"switchboard/smpp/pdu"
 	"switchboard/store"
@@ -52,23 +53,15 @@ func (s *stuck) Set(ctx context.Context, entries ...store.Entry) error {
 // A store that takes its time keeps nobody's session from being read.
 func TestASlowStoreLeavesSessionsAlone(t *testing.T) {
 	b := prepare(t)
-	s := newStuck(b.state, "plugin/server/mail/acme/tail")
+	s := newStuck(b.state, "plugin/server/deliver/acme/")
 	b.state = s
 	b.collect()
 	b.run()
 	c := b.bound(pdu.CmdBindTransceiver)
 	b.says("one")
 	p, _ := c.deliverSM()
-	e, err := b.app.running(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	box := e.customers["acme"].box
-	box.mu.Lock()
-	box.reserved = box.next
-	box.mu.Unlock()
 	close(s.from)
-	b.says("two") // for which numbers have to be reserved
+	b.says("two") // which has to be stored
 	<-s.came
 	c.write(p.Respond(pdu.StatusRxTAppn))
 	if p := c.ask(new(pdu.EnquireLink)); p.Status != pdu.StatusOK {
@@ -80,45 +73,55 @@ func TestASlowStoreLeavesSessionsAlone(t *testing.T) {
 	}
 }
 
-// Where a process that starts begins to look is not behind what is being
-// written.
-func TestHeadIsNotBehindWhatIsWritten(t *testing.T) {
+// A process that starts finds what is being written while others are removed, in
+// the order of its coming.
+func TestAQueueIsFoundAgain(t *testing.T) {
 	state := memory.New()
 	defer func() { _ = state.Close() }()
-	s := newStuck(state, "mail/"+strconv.Itoa(1+2*reserveNumbers))
+	s := newStuck(state, "deliver/")
 	options := defaultOptions()
-	open := func(state store.State) *mailbox {
+	open := func(state store.State) *deliverQueue {
 		b := store.NewBatcher(state, store.BatchSettings{})
 		t.Cleanup(func() { _ = b.Close() })
-		return newMailbox(b, "mail/", &options, func(int) {})
+		return newDeliverQueue(b, "deliver/", &options, func(int) {})
 	}
-	one := letter{Kind: kindReceipt, Body: new(pdu.DeliverSM)}
-	box := open(s)
-	if err := box.load(t.Context()); err != nil {
-		t.Fatal(err)
+	q := open(s)
+	add := func(id string) error {
+		return q.add(t.Context(), []deliverSM{{ID: id, Kind: kindReceipt, Body: new(pdu.DeliverSM)}})
 	}
-	box.next += 2 * reserveNumbers // as if so many had come and gone
-	if err := box.deposit(t.Context(), []letter{one}); err != nil {
-		t.Fatal(err)
+	for n := range 2 * loadBatch {
+		if err := add(strconv.Itoa(n)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	close(s.from)
 	written := make(chan error)
-	go func() { written <- box.deposit(t.Context(), []letter{one}) }()
+	go func() { written <- add("last") }()
 	<-s.came
-	dropped := make(chan error)
-	first := box.mails[0]
-	go func() { dropped <- box.drop(t.Context(), first) }()
-	for gone := false; !gone; time.Sleep(time.Millisecond) {
-		box.mu.Lock()
-		gone = len(box.mails) == 0
-		box.mu.Unlock()
+	var removing sync.WaitGroup
+	for _, m := range slices.Clone(q.list[:loadBatch]) {
+		removing.Go(func() {
+			if err := q.remove(t.Context(), m); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	close(s.free)
-	if err := errors.Join(<-written, <-dropped); err != nil {
+	removing.Wait()
+	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
 	next := open(state)
-	if err := next.load(t.Context()); err != nil || len(next.mails) != 1 {
-		t.Errorf("a process that starts finds %d of 1, %v", len(next.mails), err)
+	if err := next.load(t.Context()); err != nil || len(next.list) != loadBatch+1 {
+		t.Fatalf("a process that starts finds %d of %d, %v", len(next.list), loadBatch+1, err)
+	}
+	for n, m := range next.list {
+		want := strconv.Itoa(loadBatch + n)
+		if n == loadBatch {
+			want = "last"
+		}
+		if d, err := next.content(t.Context(), m); err != nil || d == nil || d.ID != want {
+			t.Fatalf("at %d is %+v, want %s, %v", n, d, want, err)
+		}
 	}
 }

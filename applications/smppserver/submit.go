@@ -15,11 +15,11 @@ import (
 // submission is a submit_sm, data_sm or submit_multi.
 type submission struct {
 	*pdu.Message
-	body   pdu.Body
-	dests  []pdu.Address
-	people string // those it goes to, as a key
-	failed []pdu.Unsuccessful
-	short  bool // the client can hold short ids only
+	body           pdu.Body
+	dests          []pdu.Address
+	destinationKey string // one for those it goes to
+	failed         []pdu.Unsuccessful
+	short          bool // the client can hold short ids only
 }
 
 func readSubmission(body pdu.Body) submission {
@@ -39,7 +39,7 @@ func readSubmission(body pdu.Body) submission {
 	return in
 }
 
-func people(dests []pdu.Address) string {
+func destinationKey(dests []pdu.Address) string {
 	var b strings.Builder
 	for _, d := range dests {
 		b.WriteString(d.Addr)
@@ -53,7 +53,7 @@ func people(dests []pdu.Address) string {
 func (h handler) submit(b *bind, p *pdu.PDU) {
 	b.use()
 	in := readSubmission(p.Body)
-	in.people, in.short = people(in.dests), b.wantsShort()
+	in.destinationKey, in.short = destinationKey(in.dests), b.wantsShort()
 	status := pdu.StatusOK
 	switch {
 	case b.session.Unanswered() > b.Window:
@@ -67,14 +67,14 @@ func (h handler) submit(b *bind, p *pdu.PDU) {
 		h.answer(b, p.Respond(status))
 		return
 	}
-	b.lanes.run(in.people, func() {
+	b.lanes.Go(in.destinationKey, func() {
 		defer h.leave()
 		h.answer(b, h.attempt(b, p, &in))
 	})
 }
 
 func (h handler) answer(b *bind, p *pdu.PDU) {
-	h.metrics.submitted(b.systemID, p.Status)
+	h.metrics.submits.WithLabelValues(b.systemID, p.Status.String()).Inc()
 	_ = b.session.Answer(p) // who has gone needs none
 }
 

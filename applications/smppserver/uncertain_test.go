@@ -13,7 +13,7 @@ import (
 	"switchboard/store"
 )
 
-// mumbling is a state whose answer to a write of mail is lost once, whether the
+// mumbling is a state whose answer to a write of a deliver_sm is lost once, whether the
 // write was done or not.
 type mumbling struct {
 	store.State
@@ -23,7 +23,7 @@ type mumbling struct {
 
 func (m *mumbling) Set(ctx context.Context, entries ...store.Entry) error {
 	for _, e := range entries {
-		if strings.Contains(e.Key, "/mail/") && !strings.HasSuffix(e.Key, "tail") && !strings.HasSuffix(e.Key, "head") && m.lost.CompareAndSwap(false, true) {
+		if strings.Contains(e.Key, "/deliver/") && m.lost.CompareAndSwap(false, true) {
 			if m.writes {
 				_ = m.State.Set(ctx, entries...)
 			}
@@ -35,7 +35,7 @@ func (m *mumbling) Set(ctx context.Context, entries ...store.Entry) error {
 
 // A receipt of which the database did not say whether it has it reaches the
 // customer all the same, and once.
-func TestDoubtfulReceipts(t *testing.T) {
+func TestUncertainReceipts(t *testing.T) {
 	for name, written := range map[string]bool{"it was written": true, "it was not": false} {
 		t.Run(name, func(t *testing.T) {
 			b := begin(t)
@@ -47,14 +47,14 @@ func TestDoubtfulReceipts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e.customers["acme"].box.doubtFor = 50 * time.Millisecond
+			e.customers["acme"].queue.uncertainFor = 50 * time.Millisecond
 			c := b.bound(pdu.CmdBindTransceiver)
 			id := c.submit(simple("hi"))
 			b.event(report(b.sent(), message.Delivered))
 			if r := c.delivered(); !state.lost.Load() || !strings.HasPrefix(string(r.ShortMessage), "id:"+id+" ") {
 				t.Errorf("the receipt is %q; an answer was lost: %t", r.ShortMessage, state.lost.Load())
 			}
-			b.eventually("nothing is kept", func() bool { return b.kept() == 0 })
+			b.eventually("nothing is kept", func() bool { return b.queued() == 0 })
 			next := c.submit(simple("the next"))
 			b.event(report(b.sent(), message.Delivered))
 			if r := c.delivered(); !strings.HasPrefix(string(r.ShortMessage), "id:"+next+" ") {

@@ -1,0 +1,34 @@
+package smppserver
+
+import (
+	"testing"
+
+	"switchboard/smpp/pdu"
+)
+
+// What a customer puts off again and again comes again, also after a restart and
+// behind many others.
+func TestWhatIsPutOffComesAgain(t *testing.T) {
+	b := begin(t)
+	c := b.bound(pdu.CmdBindTransceiver)
+	b.says("poison")
+	p, _ := c.deliverSM()
+	c.write(p.Respond(pdu.StatusRxTAppn))
+	for range 2 * inMemory {
+		b.says("good")
+	}
+	for range 2 * inMemory {
+		if got := text(t, c.delivered()); got != "good" {
+			t.Fatalf("between came %q", got)
+		}
+	}
+	b.eventually("the others are forgotten", func() bool { return b.queued() == 1 })
+	_ = c.conn.Close()
+	b.stop()
+	b.run()
+	c = b.bound(pdu.CmdBindTransceiver)
+	if got := text(t, c.delivered()); got != "poison" {
+		t.Errorf("after a restart came %q", got)
+	}
+	b.eventually("nothing is queued", func() bool { return b.queued() == 0 })
+}
