@@ -27,7 +27,7 @@ type deliveries struct {
 type delivery struct {
 	request  *pdu.PDU
 	message  *pdu.Message
-	original *original
+	pending  *pendingDeliver
 	deadline time.Time // by when the SMSC is to be answered
 }
 
@@ -52,7 +52,7 @@ func (d *deliveries) admit(p *pdu.PDU, m *pdu.Message) bool {
 	}
 	d.count++
 	now := time.Now()
-	next := delivery{p, m, d.b.copies.enter(p, now), now.Add(d.b.options.DeliverTimeout.Std())}
+	next := delivery{p, m, d.b.dedup.enter(p, now), now.Add(d.b.options.DeliverTimeout.Std())}
 	key := m.Source.Addr
 	if behind, busy := d.waiting[key]; busy {
 		d.waiting[key] = append(behind, next)
@@ -74,8 +74,8 @@ func (d *deliveries) work(key string, next delivery) {
 func (d *deliveries) take(next delivery) error {
 	ctx, cancel := context.WithDeadline(d.ctx, next.deadline)
 	defer cancel()
-	return d.b.copies.work(ctx, next.original, func() error {
-		return d.b.guard("taking a message of "+d.b.name, func() error { return d.b.deliver(ctx, next.message, next.original.messageID) })
+	return d.b.dedup.work(ctx, next.pending, func(ctx context.Context) error {
+		return d.b.guard("taking a message of "+d.b.name, func() error { return d.b.deliver(ctx, next.message, next.pending.messageID) })
 	})
 }
 

@@ -34,7 +34,7 @@ type engine struct {
 	codings          smpp.Codings
 	submissions      *submissions.Store
 	concat           *smpp.Assembler
-	copies           *copies
+	dedup            *deliverDedup
 
 	up   atomic.Int32 // binds that are bound
 	kept int          // binds that are to be
@@ -65,7 +65,6 @@ func newEngine(t *Transport, line transports.Publisher) (*engine, error) {
 	e.gate.version.Store(uint32(t.InterfaceVersion))
 	e.concatReferences = newConcatReferences()
 	e.submissions = submissions.New(e.submissionSettings())
-	e.copies = newCopies()
 	e.concat = newConcat(e)
 	return e, nil
 }
@@ -95,6 +94,7 @@ func (e *engine) submissionSettings() submissions.Settings {
 // run keeps every bind until ctx ends and all are unbound.
 func (e *engine) run(ctx context.Context) error {
 	e.stopping, e.letGo = context.WithCancel(context.WithoutCancel(ctx))
+	e.dedup = newDeliverDedup(e.stopping, &e.work)
 	defer e.close()
 	if e.options.longPassword() {
 		e.logger.Warn("the password is longer than the 8 characters SMPP allows (§5.2.2); some SMSCs cut it, some refuse it")

@@ -1,14 +1,19 @@
 package smpp
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"switchboard/message"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports/transporttest"
 )
 
 // While the broker is away the SMSC is told in time to send a message, or a
@@ -69,14 +74,15 @@ func TestSilentBrokerManyFromOne(t *testing.T) {
 // hand: it is one message.
 func TestImpatientSMSC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCopies()
+		var running sync.WaitGroup
+		c := newDeliverDedup(t.Context(), &running)
 		request := func(text string) *pdu.PDU {
 			return &pdu.PDU{Sequence: 1, Body: &pdu.DeliverSM{Message: pdu.Message{ShortMessage: []byte(text)}}}
 		}
 		failure := errors.New("the broker is away")
 		done := 0
-		count := func(err error) func() error {
-			return func() error { done++; return err }
+		count := func(err error) func(context.Context) error {
+			return func(context.Context) error { done++; return err }
 		}
 		first := c.enter(request("hello"), time.Now())
 		twice := c.enter(request("hello"), time.Now())
@@ -86,13 +92,13 @@ func TestImpatientSMSC(t *testing.T) {
 		if twice == first || later != first || other == first {
 			t.Fatal("the wrong ones are copies")
 		}
-		for _, o := range []*original{first, later, twice, other} {
+		for _, o := range []*pendingDeliver{first, later, twice, other} {
 			if err := c.work(t.Context(), o, count(nil)); err != nil {
 				t.Error(err)
 			}
 		}
-		if done != 3 || len(c.list) != 0 {
-			t.Errorf("%d were done, %d are kept; want 3 and none", done, len(c.list))
+		if done != 3 || c.list.Len() != 0 {
+			t.Errorf("%d were done, %d are kept; want 3 and none", done, c.list.Len())
 		}
 		first = c.enter(request("hello"), time.Now())
 		if err := c.work(t.Context(), first, count(failure)); !errors.Is(err, failure) {
@@ -101,24 +107,74 @@ func TestImpatientSMSC(t *testing.T) {
 		if c.enter(request("hello"), time.Now()) != first {
 			t.Error("what failed is not known again")
 		}
-		c.leave(first, failure, time.Now())
-		time.Sleep(failedFor + time.Second)
+		c.leave(first, failure)
+		time.Sleep(rememberUntaken + time.Second)
 		if c.enter(request("hello"), time.Now()) == first {
 			t.Error("what failed long ago is known for ever")
 		}
 	})
 }
 
-// What failed is forgotten when it is too much.
-func TestCopiesAreBounded(t *testing.T) {
-	c := newCopies()
+// The oldest that failed are forgotten when they are too many, and not the latest.
+func TestPendingDeliversAreBounded(t *testing.T) {
+	c := newDeliverDedup(t.Context(), new(sync.WaitGroup))
 	now := time.Now()
-	for i := range 3 * maxFailed {
+	for i := range 3 * maxPending {
 		text := []byte{byte(i), byte(i >> 8), byte(i >> 16)}
 		o := c.enter(&pdu.PDU{Sequence: 1, Body: &pdu.DeliverSM{Message: pdu.Message{ShortMessage: text}}}, now)
-		c.leave(o, errors.New("the broker is away"), now)
+		c.leave(o, errors.New("the broker is away"))
 	}
-	if len(c.list) > maxFailed {
-		t.Errorf("%d are kept, want at most %d", len(c.list), maxFailed)
+	if c.list.Len() != maxPending {
+		t.Errorf("%d are kept, want the latest %d", c.list.Len(), maxPending)
 	}
+}
+
+// confirmingLine has each report at once, and is long about confirming the first.
+type confirmingLine struct {
+	*transporttest.Line
+	begun, confirm chan struct{}
+	reports        atomic.Int32
+}
+
+func (l *confirmingLine) Event(ctx context.Context, e *message.Event) error {
+	if err := l.Line.Event(ctx, e); err != nil || l.reports.Add(1) > 1 {
+		return err
+	}
+	close(l.begun)
+	select {
+	case <-l.confirm:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A receipt that comes again on the next bind, because the connection was lost
+// while it was being published, is published once.
+func TestReceiptComesAgainOnTheNextBind(t *testing.T) {
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts(), Delivery: &simulator.Delivery{Retries: -1}}})
+	line := &confirmingLine{Line: transporttest.NewLine(), begun: make(chan struct{}), confirm: make(chan struct{})}
+	tr := connected(t, v.Addr(), remember(t), nil)
+	transporttest.Start(t, tr, line)
+	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
+	m := outgoing("hello")
+	b.send(m)
+	lost := make(chan error, 1)
+	go func() { lost <- b.tryReceipt(v.Submitted()[0], "DELIVRD") }()
+	<-line.begun
+	v.Sessions()[0].Abort(errors.New("the connection is reset"))
+	if err := <-lost; err == nil {
+		t.Error("the SMSC is told what came of the receipt")
+	}
+	b.until("it is bound again", func() bool { return v.Counters().Binds == 2 })
+	again := make(chan error, 1)
+	go func() { again <- b.tryReceipt(v.Submitted()[0], "DELIVRD") }()
+	close(line.confirm)
+	if err := <-again; err != nil {
+		t.Error(err)
+	}
+	if e := line.NextEvent(t); e.MessageID != m.ID {
+		t.Errorf("event = %s", e.Encode())
+	}
+	b.noOtherEvent()
 }

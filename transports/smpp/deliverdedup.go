@@ -1,0 +1,142 @@
+package smpp
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"switchboard/message"
+	"switchboard/smpp/pdu"
+)
+
+const (
+	// resendAfter is how long a request must have been in flight before another
+	// like it is taken for the same, sent again by an SMSC that tired of waiting;
+	// before that a person has said something twice.
+	resendAfter = time.Second
+	// rememberUntaken is how long a request is recognised of which the SMSC was not
+	// told that it is taken, and maxPending how many are.
+	rememberUntaken = 10 * time.Minute
+	maxPending      = 10_000
+)
+
+// deliverDedup recognises requests that the SMSC sends again, so that they make
+// one message: those in flight, and those it was not told are taken. SMPP gives
+// them no ids: they are known by what they say.
+type deliverDedup struct {
+	stopping context.Context // of the transport
+	running  *sync.WaitGroup
+
+	mu   sync.Mutex
+	list *simplelru.LRU[content, *pendingDeliver]
+}
+
+type content [sha256.Size]byte
+
+// pendingDeliver is a request, and all its copies.
+type pendingDeliver struct {
+	messageID string // of the message that comes of it
+	content   content
+
+	// Guarded by the mutex of deliverDedup.
+	arrived time.Time
+	waiting int       // copies that are in flight
+	left    time.Time // when the last of them was not taken
+	taken   bool
+	try     *deliverTry // the present one; nil for none
+}
+
+type deliverTry struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+func newDeliverDedup(stopping context.Context, running *sync.WaitGroup) *deliverDedup {
+	list, _ := simplelru.NewLRU[content, *pendingDeliver](maxPending, nil) // fails for sizes below 1
+	return &deliverDedup{stopping: stopping, running: running, list: list}
+}
+
+// enter finds what a request is a copy of: itself, mostly. Each is to be worked.
+func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) *pendingDeliver {
+	own := &pendingDeliver{messageID: message.NewID(), arrived: now, waiting: 1}
+	text, err := p.AppendTo(nil)
+	if err != nil { // it was read leniently
+		return own
+	}
+	own.content = sha256.Sum256(text[pdu.HeaderLength:])
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o, there := d.list.Get(own.content)
+	switch {
+	case !there || o.waiting == 0 && now.Sub(o.left) > rememberUntaken:
+		d.list.Add(own.content, own)
+		return own
+	case o.waiting > 0 && now.Sub(o.arrived) < resendAfter:
+		return own
+	}
+	o.waiting++
+	return o
+}
+
+// work does what is to be done for a request, unless it was done for a copy. What
+// is begun goes on, until the deadline of ctx, when the SMSC's connection is lost
+// and ctx ends: the SMSC sends the request again, and is told what came of it.
+func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, do func(context.Context) error) (err error) {
+	defer func() { d.leave(o, err) }()
+	try := d.join(ctx, o, do)
+	if try == nil {
+		return nil
+	}
+	select {
+	case <-try.done:
+	case <-ctx.Done():
+		if ctx.Err() != context.DeadlineExceeded {
+			return ctx.Err()
+		}
+		<-try.done // it has no more time either: the next copy is to find it ended
+	}
+	return try.err
+}
+
+// join joins the present try, or begins one; nil says that the request is taken.
+func (d *deliverDedup) join(ctx context.Context, o *pendingDeliver, do func(context.Context) error) *deliverTry {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o.taken || o.try != nil {
+		return o.try
+	}
+	try := &deliverTry{done: make(chan struct{})}
+	o.try = try
+	deadline, limited := ctx.Deadline()
+	d.running.Go(func() {
+		ctx := d.stopping
+		if limited {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, deadline)
+			defer cancel()
+		}
+		try.err = do(ctx)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		o.taken, o.try = try.err == nil, nil
+		close(try.done)
+	})
+	return try
+}
+
+// leave forgets a request once the SMSC is told that it is taken.
+func (d *deliverDedup) leave(o *pendingDeliver, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o.waiting--
+	if err != nil {
+		o.left, o.arrived = time.Now(), time.Now()
+		return
+	}
+	if listed, _ := d.list.Peek(o.content); listed == o && o.waiting == 0 {
+		d.list.Remove(o.content)
+	}
+}
