@@ -144,6 +144,9 @@ type Admin interface {
 	Unbind(ctx context.Context, queue, key string) error
 	// Inspect counts a queue's bodies and consumers, or fails with ErrNoQueue.
 	Inspect(ctx context.Context, queue string) (Info, error)
+	// InspectAll is Inspect for many queues at once; those that do not exist are
+	// left out.
+	InspectAll(ctx context.Context, queues ...string) (map[string]Info, error)
 	// Purge deletes all ready bodies of a queue and returns how many.
 	Purge(ctx context.Context, queue string) (int, error)
 	// Browse calls visit with up to limit bodies from the head of the queue.

@@ -36,7 +36,7 @@ func start(t *testing.T, router dispatcher.Router) *bench {
 	return startWith(t, opts, router)
 }
 
-func startWith(t *testing.T, opts dispatcher.Options, router dispatcher.Router) *bench {
+func startWith(t *testing.T, opts dispatcher.Options, router dispatcher.Router, layers ...worker.Layer) *bench {
 	t.Helper()
 	if checker, can := router.(dispatcher.Checker); can {
 		if err := checker.Check(opts.Names()); err != nil {
@@ -45,7 +45,7 @@ func startWith(t *testing.T, opts dispatcher.Options, router dispatcher.Router) 
 	}
 	state := statememory.New()
 	b := memory.New(memory.Settings{})
-	env := worker.Dependencies{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
+	env := worker.Dependencies{Name: "join", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler), Stack: worker.NewStack(layers...)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- dispatcher.New(env, opts, router).Run(ctx) }()

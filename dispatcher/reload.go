@@ -13,29 +13,30 @@ import (
 // reload.
 var ErrNotRunning = errors.New("the dispatcher is not running")
 
-// reload asks a running dispatcher to go over to another plan.
+// reload asks a running dispatcher to take another configuration.
 type reload struct {
 	ctx  context.Context
-	next *plan
+	next *configuration
 	done chan error
 }
 
-// Reload takes a running dispatcher over to other options, another router and
-// the middleware of stack, and returns when that is done or cannot be.
+// Reload gives a running dispatcher other options, another router and the
+// middleware of stack, and returns when that is done or cannot be.
 //
-//   - Nothing is lost: what is in hand is finished by the plan it was taken with.
-//   - Nothing is misrouted: connectors that are no longer named are emptied of
-//     what is in hand before the new plan counts, those newly named are consumed
+//   - Nothing is lost: what is in flight is finished by the configuration that
+//     received it.
+//   - Nothing is misrouted: connectors that are no longer named finish what is in
+//     flight before the new configuration counts, those newly named are consumed
 //     only afterwards.
-//   - An error leaves the old plan as it was.
+//   - An error leaves the old configuration in use.
 //
 // The worker's settings (name, queue type, retries, prefetch) stay those it
 // started with; where they differ, start it again instead (CanReload). ctx
 // bounds the wait for a broker that is out of reach.
 func (d *Dispatcher) Reload(ctx context.Context, stack worker.Stack, options Options, router Router) error {
-	env := d.core.Dependencies
+	env := d.runtime.Dependencies
 	env.Stack = stack
-	r := reload{ctx, newPlan(env, options, router), make(chan error, 1)}
+	r := reload{ctx, newConfiguration(env, options, router), make(chan error, 1)}
 	select {
 	case d.reloads <- r:
 	case <-d.ended:
@@ -51,42 +52,48 @@ func (d *Dispatcher) Reload(ctx context.Context, stack worker.Stack, options Opt
 	}
 }
 
-// CanReload says whether a dispatcher with the first options can go over to the
-// second without a stop.
+// CanReload says whether a dispatcher with the first options can take the second
+// without a stop.
 func CanReload(from, to Options) bool { return from.Settings == to.Settings }
 
-func (d *Dispatcher) swap(ctx context.Context, session *worker.ConsumerGroup, lanes lanes, r reload) error {
+func (d *Dispatcher) reload(ctx context.Context, group *worker.ConsumerGroup, running consumers, r reload) (err error) {
 	next := r.next
+	defer func() {
+		if err != nil {
+			next.runtime.Close(next.router)
+		}
+	}()
 	if err := d.provision(ctx, next); err != nil {
 		return err
 	}
 	if err := d.declare(r.ctx, next.names); err != nil {
-		return fmt.Errorf("making the queues of the new connectors: %w", err)
+		return fmt.Errorf("declaring the queues of the new connectors: %w", err)
 	}
 	if err := d.followHealth(r.ctx, next); err != nil {
 		return err
 	}
-	places := next.names.places()
-	if !lanes.stopBut(places, session.Done()) {
+	wanted := next.names.subscriptions()
+	if !running.stopOthers(wanted, group.Done()) {
 		return ErrNotRunning
 	}
-	d.plan.Store(next)
-	for _, at := range places {
-		if lanes[at] == nil {
-			lanes[at] = session.Start(d.source(at, next.names))
+	d.replace(next)
+	for _, s := range wanted {
+		if running[s] == nil {
+			running[s] = group.Start(d.subscribe(s, next.names))
 		}
 	}
 	return nil
 }
 
-// stopBut stops all lanes but those at the places to keep, and waits until what
-// they have in hand is done; false when the dispatcher ends meanwhile.
-func (l lanes) stopBut(keep []place, ended <-chan struct{}) bool {
+// stopOthers stops all consumers but those of the subscriptions to keep, and
+// waits until their deliveries are settled; false when the dispatcher ends
+// meanwhile.
+func (c consumers) stopOthers(keep []subscription, ended <-chan struct{}) bool {
 	var stops []func()
-	for at, stop := range l {
-		if !slices.Contains(keep, at) {
+	for s, stop := range c {
+		if !slices.Contains(keep, s) {
 			stops = append(stops, stop)
-			delete(l, at)
+			delete(c, s)
 		}
 	}
 	stopped := make(chan struct{})

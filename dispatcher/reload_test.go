@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -236,6 +237,47 @@ func TestEventsComeHomeOverAReload(t *testing.T) {
 		r.publish("sms.event", foreignAck(sent))
 		if n := len(r.bodies("writer.event")); n != 2 {
 			t.Errorf("%d of 2 events came home", n)
+		}
+	})
+}
+
+// closing is a router that counts how often it was closed.
+type closing struct {
+	routerFunc
+	closed atomic.Int32
+}
+
+func (c *closing) Close() error {
+	c.closed.Add(1)
+	return nil
+}
+
+// A router is closed once: when a reload has replaced it and its last message is
+// settled, or when the dispatcher ends.
+func TestRoutersAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startReloading(t)
+		opts, plain := stageOptions(1)
+		first, second := &closing{routerFunc: plain.(routerFunc)}, &closing{routerFunc: plain.(routerFunc)}
+		reload := func(router dispatcher.Router) {
+			t.Helper()
+			if err := r.dispatcher.Reload(t.Context(), worker.Stack{}, opts, router); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reload(first)
+		r.publish("sms.inbound", inbound("1").Encode())
+		if n := first.closed.Load(); n != 0 {
+			t.Errorf("closed %d times while it routes", n)
+		}
+		reload(second)
+		synctest.Wait()
+		if n := first.closed.Load(); n != 1 {
+			t.Errorf("closed %d times after a reload", n)
+		}
+		r.stop()
+		if n := second.closed.Load(); n != 1 || first.closed.Load() != 1 {
+			t.Errorf("closed %d times after the stop", n)
 		}
 	})
 }

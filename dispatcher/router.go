@@ -1,6 +1,7 @@
-// Package dispatcher is the worker that joins connectors: it takes envelopes
-// from transports and applications, asks its router where each goes, publishes
-// it there, and lets go of it when the broker has confirmed.
+// Package dispatcher is the worker that joins connectors. It consumes what
+// transports and applications publish, asks its router where each envelope goes,
+// publishes it there, and acknowledges it when the broker has confirmed. Read
+// pipeline.go from top to bottom for the way of an envelope.
 package dispatcher
 
 import (
@@ -17,11 +18,11 @@ type Router interface {
 	// order, with those of several queues at once, and must not publish anything
 	// itself.
 	//
-	//   - No targets, or an error, sets the arrival aside in the dead letters,
-	//     after as many attempts as the error asks for (message.Permanent: one).
-	//   - message.Discard(reason) as error lets it go on purpose.
-	//   - An event gets here only when nothing better tells who sent the
-	//     message it is about.
+	//   - No targets, or an error, dead-letters the arrival, after as many attempts
+	//     as the error asks for (message.Permanent: one).
+	//   - message.Discard(reason) as error drops it.
+	//   - An event gets here only when neither its return path nor memory tells
+	//     who sent the message it is about.
 	Route(ctx context.Context, a Arrival) ([]Target, error)
 }
 
@@ -61,18 +62,32 @@ type Names struct {
 
 // Checker is the optional ability of a router to check its options against the
 // dispatcher's connectors: a route to a name that is not there. Its errors are
-// made with config.Field.
+// made with options.Field.
 type Checker interface {
 	Check(names Names) error
 }
 
-// Linter is the optional ability of a router to point at what stops nothing and
-// is probably not meant: a transport without a route, a route that is never
-// taken. It is called after Check; its errors are made with config.Field.
+// Linter is the optional ability of a router to warn of options that are valid and
+// probably not meant: a transport without a route, a route that is never taken.
+// It is called after Check; its errors are made with options.Field.
 type Linter interface {
 	Lint(names Names) error
 }
 
-// Env are what a router may use; it asks for them by a method
-// Provision(context.Context, Env) error.
+// Preparer is the optional ability of a router that asks the state store to ask
+// for many messages at once. Prepare is called with arrivals that Route is about
+// to be called with, in order, and fetches what they need in one round trip; what
+// it cannot fetch, Route asks for itself.
+type Preparer interface {
+	Prepare(ctx context.Context, arrivals []Arrival)
+}
+
+// Returner is the optional ability of a router to change an event on its return
+// path, as it changes inbound messages (their transport_name, say). The event's
+// application is known already: Return must not choose another.
+type Returner interface {
+	Return(ctx context.Context, a Arrival, exposed string) (Target, error)
+}
+
+// Env is what a router may use; its documentation tells the life of a router.
 type Env = worker.Env

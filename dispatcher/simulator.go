@@ -13,7 +13,7 @@ import (
 // not safe for use from several goroutines at once.
 type Simulator struct{ d *Dispatcher }
 
-// Conditions is what routers ask of the world around them.
+// Conditions are what the routers of a Simulator see of the world.
 type Conditions struct {
 	// Health is how transports are.
 	Health Health
@@ -26,12 +26,15 @@ type Conditions struct {
 func NewSimulator(ctx context.Context, env worker.Dependencies, options Options, router Router, conditions Conditions) (*Simulator, error) {
 	env.Health, env.Now = conditions.Health, conditions.Now
 	d := New(env, options, router)
-	p := d.plan.Load()
-	if err := d.provision(ctx, p); err != nil {
+	if err := d.provision(ctx, d.config); err != nil {
+		d.close()
 		return nil, err
 	}
 	return &Simulator{d}, nil
 }
+
+// Close ends the router and the middleware.
+func (s *Simulator) Close() { s.d.close() }
 
 // Decision is what becomes of an arrival.
 type Decision struct {
@@ -41,53 +44,54 @@ type Decision struct {
 	Targets []Target
 }
 
-// Decide says where e goes. The error is what a dispatcher would handle it as:
-// message.Discard lets e go, any other sets it aside sooner or later.
-func (d *Simulator) Decide(ctx context.Context, e *message.Envelope) (Decision, error) {
-	p := d.d.plan.Load()
+// Decide says where e goes. The error is what a dispatcher would settle it with:
+// message.Discard drops e, any other dead-letters it sooner or later.
+func (s *Simulator) Decide(ctx context.Context, e *message.Envelope) (Decision, error) {
 	arrival := e.Clone()
 	decision := Decision{Arrival: arrival}
-	err := p.core.Stack.Consume(ctx, arrival, func(ctx context.Context, e *message.Envelope) (err error) {
-		decision.Arrival = e.Clone() // deciding stamps the other
-		decision.Targets, err = d.targets(ctx, p, e)
+	err := s.d.config.runtime.Stack.Consume(ctx, arrival, func(ctx context.Context, e *message.Envelope) (err error) {
+		decision.Arrival = e.Clone() // routing changes the other
+		decision.Targets, err = s.targets(ctx, e)
 		return err
 	})
 	return decision, err
 }
 
-func (d *Simulator) targets(ctx context.Context, p *plan, arrival *message.Envelope) ([]Target, error) {
-	known, err := d.recall(ctx, p, arrival)
+func (s *Simulator) targets(ctx context.Context, arrival *message.Envelope) ([]Target, error) {
+	c := s.d.config
+	known, err := s.recall(ctx, arrival)
 	if err != nil {
 		return nil, err
 	}
-	targets, err := d.d.decide(ctx, p, arrival, known)
+	targets, err := c.route(ctx, arrival, known)
 	if err != nil {
 		return nil, err
 	}
-	if entries := d.d.memoryOf(p, arrival, targets); len(entries) > 0 {
-		if err := d.d.core.State.Set(ctx, entries...); err != nil {
+	if entries := s.d.toRemember(c, arrival, targets); len(entries) > 0 {
+		if err := s.d.runtime.State.Set(ctx, entries...); err != nil {
 			return nil, err
 		}
 	}
 	for i := range targets {
-		if t := &targets[i]; t.Envelope.Flow != arrival.Flow {
-			err := p.core.Stack.Consume(ctx, t.Envelope, func(_ context.Context, e *message.Envelope) error {
-				t.Envelope = e
-				return nil
-			})
-			if err != nil {
-				return nil, err
-			}
+		if targets[i].Envelope.Flow == arrival.Flow {
+			continue
+		}
+		err := c.runtime.Stack.Consume(ctx, targets[i].Envelope, func(_ context.Context, e *message.Envelope) error {
+			targets[i].Envelope = e
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return targets, nil
 }
 
-func (d *Simulator) recall(ctx context.Context, p *plan, e *message.Envelope) (home, error) {
-	if e.Flow != message.EventFlow || !d.d.mustRecall(p, e) {
+func (s *Simulator) recall(ctx context.Context, e *message.Envelope) (returnPath, error) {
+	if e.Flow != message.EventFlow || !s.d.mustRecall(s.d.config, e) {
 		return "", nil
 	}
-	key := d.d.memoryKey(e.ID())
-	homes, err := d.d.homes(ctx, []string{key})
-	return home(homes[key]), err
+	key := s.d.memoryKey(e.ID())
+	known, err := s.d.recalled(ctx, []string{key})
+	return returnPath(known[key]), err
 }

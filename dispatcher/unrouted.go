@@ -40,18 +40,18 @@ func (o *Options) checkUnrouted(exposed []string) error {
 
 // unrouted is where an arrival goes that the router has no route for; err, the
 // router's own, where nothing else says.
-func (p *plan) unrouted(ctx context.Context, e *message.Envelope, err error) ([]Target, error) {
+func (c *configuration) unrouted(ctx context.Context, e *message.Envelope, err error) ([]Target, error) {
 	var none noRouteError
 	if !errors.As(err, &none) {
 		return nil, err
 	}
 	switch {
 	case e.Flow == message.EventFlow:
-		return p.deliverToUnknown(ctx, e, err)
-	case e.Flow == message.Inbound && p.options.NoRouteReply != "" && waits(e.Message):
+		return c.deliverToUnknown(ctx, e, err)
+	case e.Flow == message.Inbound && c.options.NoRouteReply != "" && waits(e.Message):
 		asked := e.Message.Clone()
-		asked.NameReplies(p.core.Name + "/no_route_reply") // the same message_id if it is handled again
-		answer := &message.Envelope{Message: asked.Reply(p.options.NoRouteReply, message.EndSession)}
+		asked.NameReplies(c.runtime.Name + "/no_route_reply") // the same message_id if it is handled again
+		answer := &message.Envelope{Message: asked.Reply(c.options.NoRouteReply, message.EndSession)}
 		return []Target{{Connector: e.Connector, Flow: message.Outbound, Envelope: answer, Rule: "no_route_reply"}}, nil
 	}
 	return nil, err
@@ -65,20 +65,20 @@ func waits(m *message.Message) bool {
 
 // deliverToUnknown takes an event to the applications that may have sent its
 // message, where the file says so.
-func (p *plan) deliverToUnknown(ctx context.Context, e *message.Envelope, err error) ([]Target, error) {
+func (c *configuration) deliverToUnknown(ctx context.Context, e *message.Envelope, err error) ([]Target, error) {
 	const why = "events_without_sender"
 	var to []string
-	switch name := p.options.EventsWithoutSender; name {
+	switch name := c.options.EventsWithoutSender; name {
 	case deadLetterEvents:
 		return nil, err
 	case allGetEvents:
-		to = p.names.Exposed
+		to = c.names.Exposed
 	default:
 		to = []string{name}
 	}
 	var targets []Target
 	for _, name := range to {
-		found, err := p.bringHome(ctx, e, home(name), why)
+		found, err := c.routeEvent(ctx, e, returnPath(name), why)
 		if err != nil {
 			return nil, err
 		}

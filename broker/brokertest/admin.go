@@ -39,6 +39,12 @@ func adminLifeOfQueue(w *world) {
 		d.Ack()
 	}
 	c.finish()
+	other := w.declare(b)
+	infos, err := b.InspectAll(w.ctx, w.name("none"), q.Name, w.name("none too"), other.Name)
+	w.must(err)
+	if len(infos) != 2 || infos[q.Name] != (broker.Info{}) || infos[other.Name] != (broker.Info{}) {
+		w.Errorf("both queues together: %v", infos)
+	}
 	w.must(b.Delete(w.ctx, q.Name))
 	_, err = b.Inspect(w.ctx, q.Name)
 	w.wantErr(err, broker.ErrNoQueue)

@@ -45,6 +45,20 @@ func (b *Broker) Inspect(ctx context.Context, name string) (info broker.Info, er
 	return info, err
 }
 
+// InspectAll implements broker.Admin.
+func (b *Broker) InspectAll(ctx context.Context, names ...string) (map[string]broker.Info, error) {
+	infos := make(map[string]broker.Info, len(names))
+	err := b.locked(ctx, func(s *store) error {
+		for _, name := range names {
+			if q, err := s.find(name); err == nil {
+				infos[name] = broker.Info{Messages: q.len(), Consumers: len(q.consumers)}
+			}
+		}
+		return nil
+	})
+	return infos, err
+}
+
 // Delayed implements broker.Admin.
 func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
 	err = b.locked(ctx, func(s *store) error {

@@ -98,6 +98,33 @@ func (b *Broker) Inspect(ctx context.Context, queue string) (info broker.Info, e
 	return info, nil
 }
 
+// InspectAll implements broker.Admin. It asks on one channel; RabbitMQ closes
+// that after the question for a queue that does not exist.
+func (b *Broker) InspectAll(ctx context.Context, queues ...string) (map[string]broker.Info, error) {
+	infos := make(map[string]broker.Info, len(queues))
+	for rest := queues; len(rest) > 0; {
+		err := b.onChannel(ctx, func(ch *amqp.Channel) error {
+			for len(rest) > 0 {
+				q, err := inspect(ch, rest[0])
+				if err != nil && !errors.Is(err, broker.ErrNoQueue) {
+					return err
+				}
+				if err == nil {
+					infos[rest[0]] = broker.Info{Messages: q.Messages, Consumers: q.Consumers}
+				}
+				if rest = rest[1:]; err != nil {
+					return nil
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("inspecting queues: %w", err)
+		}
+	}
+	return infos, nil
+}
+
 // Delayed implements broker.Admin. Delay queues exist from their first use on.
 func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
 	for _, step := range b.delays.steps {

@@ -81,7 +81,16 @@ func (f *Fleet) newMember(ctx context.Context, classes fleet.Classes, def *fleet
 }
 
 // Close frees the fleet's memory.
-func (f *Fleet) Close() error { return f.state.Close() }
+func (f *Fleet) Close() error {
+	var errs []error
+	for _, m := range f.members {
+		if m.simulator != nil {
+			m.simulator.Close()
+		}
+		errs = append(errs, m.stack.Close())
+	}
+	return errors.Join(append(errs, f.state.Close())...)
+}
 
 // Down takes a transport to be down, for routers that look. It is an error where no
 // file names the transport.
