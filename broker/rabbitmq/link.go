@@ -30,6 +30,9 @@ const refusalsNeeded = 2
 // errLogin is wrapped into the error of a refused login.
 var errLogin = errors.New("RabbitMQ refuses the login: check user, password and vhost in the URL, and the user's permissions")
 
+// errNoGoodbye is why a connection is cut that RabbitMQ does not close in time.
+var errNoGoodbye = errors.New("RabbitMQ did not close the connection in time")
+
 // link keeps one connection up.
 type link struct {
 	role    string
@@ -107,6 +110,9 @@ func (l *link) once(ctx context.Context, serve func(context.Context, *session) e
 	var watch sync.WaitGroup
 	watch.Go(func() { l.watch(s, closes, blocks) })
 	err = serve(ctx, s)
+	// In alarm RabbitMQ does not read, but its heartbeats keep the connection alive.
+	hangUp := time.AfterFunc(closeHandshake, func() { sock.out.Fail(errNoGoodbye) })
+	defer hangUp.Stop()
 	if e := conn.CloseDeadline(time.Now().Add(closeHandshake)); e != nil && !errors.Is(e, amqp.ErrClosed) {
 		l.log.Debug("closing connection", "error", e)
 	}
