@@ -54,6 +54,7 @@ func balances(counts []store.Count) (all []*balance, total balance) {
 }
 
 func printAudit(cmd *cobra.Command, found *queues.Audited, stuck time.Duration) error {
+	forPeople(cmd)
 	all, total := balances(found.Counts)
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "TRANSPORT\tAPPLICATION\tFLOW\tACCEPTED\t= QUEUED\t+ IN FLIGHT\t+ FINAL\t(ERRORS)")

@@ -72,6 +72,7 @@ type told struct {
 func tell(info *store.BroadcastInfo) told { return told{info, info.Phase(time.Now())} }
 
 func printBroadcasts(cmd *cobra.Command, list []store.BroadcastInfo) error {
+	forPeople(cmd)
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "ID\tCREATED (UTC)\tSTATE\tTOTAL\tDELIVERED\tSENT\tFAILED\tOPEN\tNAME\tTEXT")
 	for _, b := range list {
@@ -99,6 +100,7 @@ func showBroadcast() *cobra.Command {
 }
 
 func printBroadcast(cmd *cobra.Command, b *store.BroadcastInfo) {
+	forPeople(cmd)
 	name := ""
 	if b.Name != "" {
 		name = fmt.Sprintf(" (%s)", shorten(b.Name))

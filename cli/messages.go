@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchboard/operate"
 	"switchboard/store"
 )
 
@@ -138,7 +139,7 @@ func (f *messagesFlags) lister(out io.Writer) lister {
 	case f.asJSON:
 		return jsonLister{json.NewEncoder(out)}
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(escaped{out}, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "CREATED (UTC)\tSTATE\tTRANSPORT\tADDRESS\tAPPLICATION\tTEXT\tREASON\tID")
 	return tableLister{table}
 }
@@ -163,7 +164,7 @@ func (l tableLister) add(r store.Record) error {
 		arrow = "→"
 	}
 	_, err := fmt.Fprintf(l, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Date.UTC().Format(shownTime), r.Direction, r.Status,
-		r.Backend, arrow+" "+r.Address, r.Application, shortText(&r), shorten(r.Reason), r.ID)
+		optional(r.Backend), arrow+" "+optional(r.Address), optional(r.Application), shortText(&r), shorten(r.Reason), optional(r.ID))
 	return err
 }
 
@@ -202,10 +203,14 @@ func newCSVLister(out io.Writer) csvLister {
 }
 
 func (l csvLister) add(r store.Record) error {
-	return l.Write([]string{
+	cells := []string{
 		r.ID, when(r.Date), string(r.Direction), string(r.Status), r.Reason, r.Backend, r.Address, r.OwnAddress,
 		r.Application, r.Text, r.InResponseTo, r.ProviderID, when(r.Sent), when(r.Delivered),
-	})
+	}
+	for i, cell := range cells {
+		cells[i] = operate.EscapeCell(cell)
+	}
+	return l.Write(cells)
 }
 
 func (l csvLister) end() error {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"switchboard/message"
 	"switchboard/store"
@@ -110,5 +111,52 @@ func TestMessagesSayWhenTheyStop(t *testing.T) {
 	}
 	if _, _, err := s.run(nil, "messages", "--since", "2099-01-01"); err == nil || exitCode(err) != exitMisused {
 		t.Errorf("messages of the future: %v", err)
+	}
+}
+
+// What came from outside moves no cursor and makes no formula; what was exported
+// is read back as it was, and by the transport that the flag names.
+func TestMessagesAreSafeToShow(t *testing.T) {
+	s := newSender(t)
+	db := s.open()
+	evil := message.New()
+	evil.ID, evil.From, evil.To, evil.TransportName = "id\x1b[2J\nx", "\x1b]0;owned\x07@x", "12345", "sms"
+	evil.Content = "=cmd|'/C calc'!A0\u009b31m"
+	plain := message.New()
+	plain.ID, plain.From, plain.To, plain.TransportName, plain.Content = "plain", "+27831234567", "12345", "sms", "-1"
+	rejected, err := db.Record(t.Context(), []store.Envelope{
+		{Direction: store.Inbound, Backend: "sms", Message: evil}, {Direction: store.Inbound, Backend: "sms", Message: plain},
+	})
+	if err := errors.Join(err, db.Close()); err != nil || len(rejected) > 0 {
+		t.Fatal(rejected, err)
+	}
+	for _, args := range [][]string{{"messages"}, {"trace", evil.ID}, {"trace", evil.From}} {
+		out := s.must(args...)
+		if strings.ContainsFunc(out, func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }) {
+			t.Errorf("%q prints control characters: %q", args, out)
+		}
+	}
+	export := s.must("messages", "--csv")
+	rows, err := csv.NewReader(strings.NewReader(export)).ReadAll()
+	if err != nil || len(rows) != 3 {
+		t.Fatal(err, rows)
+	}
+	for _, row := range rows[1:] {
+		for _, cell := range row {
+			if cell != "" && strings.ContainsRune("=@\t\r", rune(cell[0])) {
+				t.Errorf("a formula is in the export: %q", cell)
+			}
+		}
+		if row[0] == "plain" && (row[6] != "+27831234567" || row[9] != "-1") {
+			t.Errorf("numbers are changed: %q", row)
+		}
+	}
+	people := s.file("people.csv", export)
+	_, errs, err := s.run(nil, "send", "--transport", "other", "--from-file", people, "--text", "again", "--name", "{{text}}")
+	if err != nil {
+		t.Fatal(err, errs)
+	}
+	if out := s.must("messages", "--transport", "other"); strings.Count(out, "→ +27831234567") != 1 {
+		t.Errorf("the flag is not obeyed:\n%s", out)
 	}
 }

@@ -38,6 +38,29 @@ func printable(text string) string {
 	return line.String()
 }
 
+// forPeople makes what a command prints from here on safe to show at a terminal:
+// what came from outside may hold control characters, which would move the
+// cursor, change colours or worse.
+func forPeople(cmd *cobra.Command) { cmd.SetOut(escaped{cmd.OutOrStdout()}) }
+
+// escaped shows control characters, but line breaks and tabs, as Go writes them.
+type escaped struct{ io.Writer }
+
+func (e escaped) Write(text []byte) (int, error) {
+	var safe strings.Builder
+	for _, r := range string(text) {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			safe.WriteRune(r)
+			continue
+		}
+		safe.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	if _, err := io.WriteString(e.Writer, safe.String()); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
 // idWidth is how much of an identifier a column shows, in characters.
 const idWidth = 64
 

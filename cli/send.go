@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,8 +54,9 @@ the list: nobody would learn what became of its messages. --force sends all the 
 func (s *sending) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.request.List.Transport, "transport", "", "the transport to send by, where the list does not say")
-	flags.StringSliceVar(&s.request.List.To, "to", nil, "an address; several separated by commas, or --to again")
+	flags.Var((*addresses)(&s.request.List.To), "to", "an address; several separated by commas, or --to again")
 	flags.StringVar(&s.request.List.File, "from-file", "", "CSV file with a header, or - for standard input")
+	flags.StringVar(&s.request.List.AddressColumn, "address-column", "", "the list's column of addresses, where several may be it")
 	flags.StringVar(&s.request.List.Query, "sql", "", "a SELECT on the same database")
 	flags.BoolVar(&s.request.List.Strict, "strict", false, "send nothing when a line of the list is bad")
 	b := &s.request.Broadcast
@@ -71,6 +73,21 @@ func (s *sending) flags(cmd *cobra.Command) {
 	flags.BoolVar(&s.wait, "wait", false, "wait until every message is sent, delivered or given up")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
 }
+
+// addresses is the value of --to. pflag's own lists are read as CSV, and lose
+// what stands behind a line break.
+type addresses []string
+
+func (a *addresses) Set(text string) error {
+	for _, address := range strings.Split(text, ",") {
+		*a = append(*a, strings.TrimSpace(address))
+	}
+	return nil
+}
+
+func (a *addresses) String() string { return strings.Join(*a, ",") }
+
+func (a *addresses) Type() string { return "addresses" }
 
 func (s *sending) run(cmd *cobra.Command) error {
 	if err := s.request.Check(); err != nil {

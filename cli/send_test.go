@@ -170,20 +170,28 @@ func TestBroadcasts(t *testing.T) {
 func TestSendMisuse(t *testing.T) {
 	s := newSender(t)
 	for want, args := range map[string][]string{
-		"say what to send":       {"--to", "+1", "--transport", "sms"},
-		"say to whom":            {"--text", "x"},
-		"by which transport":     {"--text", "x", "--to", "+1"},
-		"exclude each other":     {"--text", "x", "--to", "+1", "--sql", "SELECT 1"},
-		"is past":                {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "2020-01-01"},
-		"--transport":            {"--text", "x", "--to", "+1", "--transport", "SMS"},
-		"no column is called":    {"--text", "x", "--transport", "sms", "--from-file", s.file("who.csv", "who\n+1\n")},
-		"the list is empty":      {"--text", "x", "--transport", "sms", "--from-file", os.DevNull},
-		"--rate must not be":     {"--text", "x", "--to", "+1", "--transport", "sms", "--rate", "-1"},
-		"(the list has address)": {"--text", "{{x}}", "--to", "+1", "--transport", "sms"},
-		"open /no/where.csv":     {"--text", "x", "--transport", "sms", "--from-file", "/no/where.csv"},
-		"--batch-size must":      {"--text", "x", "--to", "+1", "--transport", "sms", "--batch-size", "0"},
-		"neither a moment":       {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "soon"},
-		"nothing is sent: 1 li":  {"--text", "x", "--transport", "sms", "--from-file", s.file("bad.csv", "address\n\x01\n")},
+		"say what to send":        {"--to", "+1", "--transport", "sms"},
+		"say to whom":             {"--text", "x"},
+		"by which transport":      {"--text", "x", "--to", "+1"},
+		"exclude each other":      {"--text", "x", "--to", "+1", "--sql", "SELECT 1"},
+		"is past":                 {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "2020-01-01"},
+		"--transport":             {"--text", "x", "--to", "+1", "--transport", "SMS"},
+		"no column is called":     {"--text", "x", "--transport", "sms", "--from-file", s.file("who.csv", "who\n+1\n")},
+		"the list is empty":       {"--text", "x", "--transport", "sms", "--from-file", os.DevNull},
+		"--rate must not be":      {"--text", "x", "--to", "+1", "--transport", "sms", "--rate", "-1"},
+		"(the list has address)":  {"--text", "{{x}}", "--to", "+1", "--transport", "sms"},
+		"open /no/where.csv":      {"--text", "x", "--transport", "sms", "--from-file", "/no/where.csv"},
+		"--batch-size must":       {"--text", "x", "--to", "+1", "--transport", "sms", "--batch-size", "0"},
+		"neither a moment":        {"--text", "x", "--to", "+1", "--transport", "sms", "--schedule", "soon"},
+		"nothing is sent: 1 li":   {"--text", "x", "--transport", "sms", "--from-file", s.file("bad.csv", "address\n\x01\n")},
+		"--rate must be a":        {"--text", "x", "--to", "+1", "--transport", "sms", "--rate", "inf"},
+		"no limit":                {"--text", "x", "--to", "+1", "--transport", "sms", "--rate", "NaN"},
+		"phone, address; say":     {"--text", "x", "--transport", "sms", "--from-file", s.file("two.csv", "phone,address\n+1,Main Street\n")},
+		"is called tel (--addr":   {"--text", "x", "--transport", "sms", "--address-column", "tel", "--from-file", s.file("tel.csv", "phone\n+1\n")},
+		"is UTF-16":               {"--text", "x", "--transport", "sms", "--from-file", s.file("utf16.csv", "\xff\xfea\x00\n\x00")},
+		"line 3 is longer than":   {"--text", "x", "--transport", "sms", "--from-file", s.file("long.csv", "address\n+1\n"+strings.Repeat("9", 1<<20+1)+"\n")},
+		"--to: address \"+1\\n+2": {"--text", "x", "--transport", "sms", "--to", "+1\n+2"},
+		"--to: it has no":         {"--text", "x", "--transport", "sms", "--to", "+1,,+2"},
 	} {
 		if _, _, err := s.run(nil, append([]string{"send"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", args, err, want)
@@ -215,4 +223,31 @@ func TestSendByUnknownTransport(t *testing.T) {
 		t.Errorf("without a fleet: %v", err)
 	}
 	fresh.must(append(mistyped, "--force")...)
+}
+
+// What a spreadsheet makes of telephone numbers is named, and nobody is texted
+// at what is left of them.
+func TestSendNamesWhatSpreadsheetsSpoil(t *testing.T) {
+	s := newSender(t)
+	spoilt := "sep=;\r\nphone;name\r\n2.783E+10;Ann\r\n27830000131.0;Bob\r\n2,783E+10;Cy\r\n\"+27830000001;Dan\"\r\n\"+27830000002,Eve\";Eve\r\n+27830000003;Fay\r\n"
+	out, errs, err := s.run(nil, "send", "--transport", "sms", "--from-file", s.file("spoilt.csv", spoilt), "--text", "Hi {{name}}")
+	if err != nil || !strings.Contains(out, "1 message stored in 1 batch, 5 bad lines skipped") {
+		t.Fatalf("%v, %s%s", err, out, errs)
+	}
+	for _, want := range []string{
+		`line 3: address "2.783E+10" is an amount`, `line 4: address "27830000131.0" is an amount`, `line 5: address "2,783E+10"`,
+		"line 6: it has 1 field", `line 7: address "+27830000002,Eve" is several fields in one`,
+	} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("%q is not named in\n%s", want, errs)
+		}
+	}
+	if texts := s.texts(); len(texts) != 1 || texts["sms +27830000003"] != "Hi Fay" {
+		t.Errorf("recorded: %v", texts)
+	}
+	chosen := s.file("chosen.csv", "phone,address\n+27830000004,Main Street\n")
+	s.must("send", "--transport", "sms", "--address-column", "phone", "--from-file", chosen, "--text", "{{address}}")
+	if texts := s.texts(); texts["sms +27830000004"] != "Main Street" {
+		t.Errorf("recorded: %v", texts)
+	}
 }

@@ -58,6 +58,7 @@ type traced struct {
 }
 
 func printTrace(cmd *cobra.Command, trace *store.Trace) error {
+	forPeople(cmd)
 	var lines []traced
 	for _, step := range trace.Steps {
 		lines = append(lines, hops(step)...)
@@ -68,7 +69,7 @@ func printTrace(cmd *cobra.Command, trace *store.Trace) error {
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "WHEN (UTC)\tWHAT\tDETAILS\tMESSAGE")
 	for _, l := range lines {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.at.UTC().Format("2006-01-02 15:04:05.000000"), l.what, l.how, l.id)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.at.UTC().Format("2006-01-02 15:04:05.000000"), l.what, optional(l.how), optional(l.id))
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -3,6 +3,7 @@ package send
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -27,27 +28,54 @@ type csvRows struct {
 // maxCSVLine is the longest line that is read.
 const maxCSVLine = 1 << 20
 
-// byteOrderMark is what spreadsheets put before UTF-8.
-const byteOrderMark = "\uFEFF"
+// Marks at the start of a file: what spreadsheets put before UTF-8, and before
+// UTF-16 of either byte order.
+const (
+	byteOrderMark = "\uFEFF"
+	utf16Little   = "\xFF\xFE"
+	utf16Big      = "\xFE\xFF"
+)
 
-func openCSV(in io.ReadCloser) (*table, error) {
+func openCSV(in io.ReadCloser, l *List) (*table, error) {
 	c := &csvRows{in: bufio.NewScanner(in), closer: in}
 	c.in.Buffer(make([]byte, 64<<10), maxCSVLine)
-	if !c.scan() {
-		c.close()
-		return nil, errors.Join(operate.Misused(errors.New("the list is empty; its first line must name the columns")), c.in.Err())
-	}
-	header := strings.TrimPrefix(c.in.Text(), byteOrderMark)
-	c.comma = separator(header)
-	columns, err := c.split(header)
+	columns, err := c.header()
 	if err != nil {
 		c.close()
-		return nil, operate.Misused(fmt.Errorf("reading the header: %w", err))
+		return nil, operate.Misused(err)
+	}
+	return newTable(columns, c, l)
+}
+
+func (c *csvRows) header() ([]string, error) {
+	if !c.scan() {
+		if err := c.failure(); err != nil {
+			return nil, err
+		}
+		return nil, errors.New("the list is empty; its first line must name the columns")
+	}
+	header := strings.TrimPrefix(c.in.Text(), byteOrderMark)
+	if strings.HasPrefix(header, utf16Little) || strings.HasPrefix(header, utf16Big) || strings.Contains(header, "\x00") {
+		return nil, errors.New("the list is UTF-16; save it again as CSV in UTF-8")
+	}
+	// A spreadsheet may say in a line of its own what divides the columns.
+	if mark, says := strings.CutPrefix(strings.TrimRight(header, "\r"), "sep="); says && len(mark) == 1 {
+		c.comma = rune(mark[0])
+		if !c.scan() {
+			return nil, errors.New("the list has no line that names the columns")
+		}
+		header = c.in.Text()
+	} else {
+		c.comma = separator(header)
+	}
+	columns, err := c.split(header)
+	if err != nil {
+		return nil, fmt.Errorf("reading the header: %w", err)
 	}
 	for i := range columns {
 		columns[i] = strings.TrimSpace(columns[i])
 	}
-	return newTable(columns, c)
+	return columns, nil
 }
 
 // separator is the one the header has most of: spreadsheets of many countries
@@ -76,16 +104,25 @@ func (c *csvRows) scan() bool {
 
 func (c *csvRows) next(context.Context) ([]string, int, error) {
 	if !c.scan() {
-		if err := c.in.Err(); err != nil {
-			return nil, c.line, fmt.Errorf("reading line %d: %w", c.line+1, err)
-		}
-		return nil, c.line, errEnd
+		return nil, c.line, cmp.Or(c.failure(), errEnd)
 	}
 	fields, err := c.split(c.in.Text())
 	if err != nil {
 		return nil, c.line, badLine{c.line, err}
 	}
 	return fields, c.line, nil
+}
+
+// failure is why reading ended before the end of the list; nil at its end.
+func (c *csvRows) failure() error {
+	err := c.in.Err()
+	switch {
+	case errors.Is(err, bufio.ErrTooLong):
+		return operate.Misused(fmt.Errorf("line %d is longer than 1 MiB; a list has one person a line", c.line+1))
+	case err != nil:
+		return fmt.Errorf("reading line %d: %w", c.line+1, err)
+	}
+	return nil
 }
 
 func (c *csvRows) split(line string) ([]string, error) {

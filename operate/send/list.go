@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -24,7 +25,9 @@ type List struct {
 	To        []string
 	File      string
 	Query     string
-	Strict    bool // send nothing when a line is bad
+	// AddressColumn is the column of the address, where several may be it.
+	AddressColumn string
+	Strict        bool // send nothing when a line is bad
 
 	recorded map[string]bool // the transports that may be sent by; nil is any
 }
@@ -81,6 +84,11 @@ func (l *List) check() error {
 	case len(l.To) > 0 && l.Transport == "":
 		return errors.New("say by which transport: --transport NAME")
 	}
+	for _, address := range l.To {
+		if err := checkAddress(store.Address{Backend: l.Transport, Identity: address}); err != nil {
+			return fmt.Errorf("--to: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -88,15 +96,15 @@ func (l *List) check() error {
 func (l *List) open(ctx context.Context, source Source) (*table, error) {
 	switch {
 	case l.Query != "":
-		return openQuery(ctx, source.DatabaseURL, l.Query)
+		return openQuery(ctx, source.DatabaseURL, l.Query, l)
 	case l.File != "":
 		in, _, err := source.Open(l.File)
 		if err != nil {
 			return nil, err
 		}
-		return openCSV(in)
+		return openCSV(in, l)
 	}
-	return newTable(addressNames[:1], &named{addresses: l.To})
+	return newTable(addressNames[:1], &named{addresses: l.To}, l)
 }
 
 // rows are a list's lines.
@@ -133,31 +141,56 @@ var addressNames = []string{"address", "to", "to_addr", "identity", "msisdn", "p
 
 const transportName = "transport"
 
-func newTable(columns []string, lines rows) (*table, error) {
-	t := &table{rows: lines, columns: columns}
-	is := func(names ...string) func(string) bool {
-		return func(column string) bool { return slices.Contains(names, strings.ToLower(column)) }
-	}
-	t.address = -1
-	for _, name := range addressNames {
-		if t.address < 0 {
-			t.address = slices.IndexFunc(columns, is(name))
+func newTable(columns []string, lines rows, l *List) (*table, error) {
+	t := &table{rows: lines, columns: columns, transport: -1}
+	var candidates []string
+	for i, column := range columns {
+		switch name := strings.ToLower(column); {
+		case name == transportName && t.transport < 0:
+			t.transport = i
+		case name == strings.ToLower(l.AddressColumn), l.AddressColumn == "" && slices.Contains(addressNames, name):
+			candidates = append(candidates, column)
+			t.address = i
 		}
 	}
-	if t.address < 0 {
+	if err := oneAddress(candidates, columns, l.AddressColumn); err != nil {
 		lines.close()
-		return nil, operate.Misused(fmt.Errorf("no column is called %s; the columns are %s",
-			strings.Join(addressNames, " or "), strings.Join(columns, ", ")))
+		return nil, operate.Misused(err)
 	}
-	t.transport = slices.IndexFunc(columns, is(transportName))
+	if l.Transport != "" && isExport(columns) {
+		t.transport = -1 // the column says what was, and not by what to send
+	}
 	return t, nil
+}
+
+func oneAddress(candidates, columns []string, wanted string) error {
+	switch {
+	case len(candidates) == 1:
+		return nil
+	case len(candidates) > 1:
+		return fmt.Errorf("several columns may be the address: %s; say which with --address-column", strings.Join(candidates, ", "))
+	case wanted != "":
+		return fmt.Errorf("no column is called %s (--address-column); the columns are %s", wanted, strings.Join(columns, ", "))
+	}
+	return fmt.Errorf("no column is called %s; the columns are %s", strings.Join(addressNames, " or "), strings.Join(columns, ", "))
+}
+
+// isExport says whether the columns are those of `switchboard messages --csv`.
+func isExport(columns []string) bool {
+	for _, name := range []string{"id", "direction", "state", "own_address"} {
+		if !slices.Contains(columns, name) {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *table) recipient(l *List, fields []string) (store.Recipient, error) {
 	if len(fields) != len(t.columns) {
 		return store.Recipient{}, fmt.Errorf("it has %s, the header %d", counted(len(fields), "field"), len(t.columns))
 	}
-	to := store.Recipient{Address: store.Address{Backend: l.Transport, Identity: strings.TrimSpace(fields[t.address])}}
+	identity := strings.TrimSpace(operate.UnescapeCell(fields[t.address]))
+	to := store.Recipient{Address: store.Address{Backend: l.Transport, Identity: identity}}
 	if t.transport >= 0 && strings.TrimSpace(fields[t.transport]) != "" {
 		to.Backend = strings.TrimSpace(fields[t.transport])
 	}
@@ -172,13 +205,17 @@ func (t *table) recipient(l *List, fields []string) (store.Recipient, error) {
 		if !utf8.ValidString(fields[i]) {
 			return to, fmt.Errorf("%s is not UTF-8", column)
 		}
-		to.Fields[column] = fields[i]
+		to.Fields[column] = operate.UnescapeCell(fields[i])
 	}
 	return to, nil
 }
 
 // maxAddress is the longest address a list may have, in bytes.
 const maxAddress = 255
+
+// roundedNumber is a number as a spreadsheet writes it that takes it for an
+// amount: 2.783E+10, 27830000131.0.
+var roundedNumber = regexp.MustCompile(`^[+-]?\d+([.,]\d+)?[eE][+-]?\d+$|^[+-]?\d+[.,]\d+$`)
 
 func checkAddress(a store.Address) error {
 	switch {
@@ -188,6 +225,10 @@ func checkAddress(a store.Address) error {
 		return fmt.Errorf("address %.20q… is longer than %d bytes", a.Identity, maxAddress)
 	case strings.ContainsFunc(a.Identity, unicode.IsControl):
 		return fmt.Errorf("address %q has control characters", a.Identity)
+	case strings.ContainsAny(a.Identity, `,;"`):
+		return fmt.Errorf("address %q is several fields in one; do quotes enclose the whole line?", a.Identity)
+	case roundedNumber.MatchString(a.Identity):
+		return fmt.Errorf("address %q is an amount: a spreadsheet has taken the number for one; format the column as text and save again", a.Identity)
 	case a.Backend == "":
 		return errors.New("it names no transport, and neither does --transport")
 	}

@@ -21,7 +21,7 @@ type sqlRows struct {
 }
 
 // openQuery asks in a transaction that can only read.
-func openQuery(ctx context.Context, url, query string) (_ *table, err error) {
+func openQuery(ctx context.Context, url, query string, l *List) (_ *table, err error) {
 	q := new(sqlRows)
 	defer func() {
 		if err != nil {
@@ -45,7 +45,7 @@ func openQuery(ctx context.Context, url, query string) (_ *table, err error) {
 	for i := range q.values {
 		q.into = append(q.into, &q.values[i])
 	}
-	return newTable(columns, q)
+	return newTable(columns, q, l)
 }
 
 func isSQLite(url string) bool { return strings.HasPrefix(url, "sqlite:") }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"switchboard/operate"
@@ -39,6 +40,8 @@ func (r *Request) Check() (err error) {
 		return errors.New("--batch-size must be at least 1")
 	case b.Rate < 0:
 		return errors.New("--rate must not be negative")
+	case math.IsNaN(b.Rate) || math.IsInf(b.Rate, 0):
+		return errors.New("--rate must be a number of messages a second, or 0 for no limit")
 	case b.RetryAfter <= 0:
 		return errors.New("--retry-after must be above 0")
 	case b.Retries < 0:

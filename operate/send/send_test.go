@@ -23,7 +23,7 @@ func FuzzCSV(f *testing.F) {
 	f.Add("address;name;transport\r\n+27831;Ann;\r\n\"+27833;broken\r\n;Nobody;\r\n+27836;\"Smith; Jo\";\r\n")
 	f.Add("address,name\n\"a\"\"b\",c\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		open, err := openCSV(io.NopCloser(strings.NewReader(text)))
+		open, err := openCSV(io.NopCloser(strings.NewReader(text)), &List{})
 		if err != nil {
 			return
 		}
