@@ -20,6 +20,11 @@ type Options struct {
 	TransportName string `yaml:"transport_name"`
 }
 
+// IgnoredKeys are those of Vumi's applications.
+func (Options) IgnoredKeys() map[string]string {
+	return map[string]string{"send_to": "what an application begins goes where its dispatcher routes it"}
+}
+
 // DefaultOptions are the options of an application whose file names none.
 func DefaultOptions() Options { return Options{Settings: worker.DefaultSettings()} }
 

@@ -43,6 +43,11 @@ type Options struct {
 	EventsWithoutSender string `yaml:"events_without_sender"`
 }
 
+// IgnoredKeys are those of Vumi's dispatchers.
+func (Options) IgnoredKeys() map[string]string {
+	return map[string]string{"dispatcher_name": "worker_name names a worker"}
+}
+
 // The defaults of a dispatcher. A large prefetch keeps its pipelines full. It is
 // also the most that a killed dispatcher repeats, and what its memory grows with,
 // so many queues share it.

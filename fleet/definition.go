@@ -41,9 +41,6 @@ const (
 	KindWorker      = worker.KindWorker
 )
 
-// ignored are keys of Vumi's files that have no meaning here.
-var ignored = [...]string{"redis_manager", "vhost", "amqp_host", "sentry_dsn"}
-
 // Define makes a definition of one worker's document.
 func (c Classes) Define(doc *options.Document) (*Definition, error) {
 	d := &Definition{Path: doc.Path, doc: doc}
@@ -52,11 +49,6 @@ func (c Classes) Define(doc *options.Document) (*Definition, error) {
 		return nil, err // without a class no key can be told from another
 	}
 	layers, layersErr := c.middleware(doc)
-	for _, key := range ignored {
-		if doc.Ignore(key) {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("%s: %s is of no use here and ignored", doc.Position(key), key))
-		}
-	}
 	if layersErr == nil { // else the sections of middleware are nobody's
 		layersErr = doc.Rest()
 	}
@@ -77,6 +69,7 @@ func (c Classes) decode(d *Definition) error {
 		d.doc.Ignore(workerKey) // Vumi's files may name BaseDispatchWorker too
 		return c.decodeDispatcher(d)
 	case d.doc.Has(transportKey):
+		d.doc.Rename("TRANSPORT_NAME", "transport_name") // as the oldest of Vumi's files have it
 		return c.decodeTransport(d)
 	case d.doc.Has(applicationKey):
 		return c.decodeApplication(d)

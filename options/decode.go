@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"strconv"
@@ -32,6 +33,10 @@ type decoder struct {
 type nodeDecoder interface {
 	decodeNode(d *decoder, node *yaml.Node, path []string)
 }
+
+// KeyIgnorer is a struct that takes keys of Vumi's which have no meaning here. Each
+// is a warning with what the text says of it, in place of an unknown key.
+type KeyIgnorer interface{ IgnoredKeys() map[string]string }
 
 // hinter is a type that adds to the error about an unknown key below the key name.
 type hinter interface{ UnknownKeyHint(name string) string }
@@ -114,6 +119,10 @@ func (d *decoder) structure(node *yaml.Node, into reflect.Value, path []string) 
 	fields := fieldsOf(into.Type())
 	d.pairs(node, path, func(key, value *yaml.Node) {
 		index, known := fields.index[key.Value]
+		if why, foreign := fields.ignored[key.Value]; foreign && !known {
+			d.doc.warnIgnored(key, inside(path), why)
+			return
+		}
 		if !known {
 			hint := ""
 			if h, can := into.Addr().Interface().(hinter); can {
@@ -328,13 +337,17 @@ func resolve(node *yaml.Node) *yaml.Node {
 }
 
 type fields struct {
-	names []string
-	index map[string][]int // by name, for reflect's FieldByIndex
+	names   []string
+	index   map[string][]int  // by name, for reflect's FieldByIndex
+	ignored map[string]string // why, by name; see KeyIgnorer
 }
 
 // fieldsOf lists the YAML keys of a struct, embedded (`,inline`) ones included.
 func fieldsOf(t reflect.Type) fields {
-	f := fields{index: map[string][]int{}}
+	f := fields{index: map[string][]int{}, ignored: map[string]string{}}
+	if i, can := reflect.New(t).Interface().(KeyIgnorer); can {
+		maps.Copy(f.ignored, i.IgnoredKeys())
+	}
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
@@ -342,6 +355,7 @@ func fieldsOf(t reflect.Type) fields {
 		case options == "inline":
 			inner := fieldsOf(field.Type)
 			f.names = append(f.names, inner.names...)
+			maps.Copy(f.ignored, inner.ignored)
 			for key, index := range inner.index {
 				f.index[key] = append([]int{i}, index...)
 			}
@@ -353,14 +367,14 @@ func fieldsOf(t reflect.Type) fields {
 	return f
 }
 
-// fieldNames are the YAML keys of the struct v points to.
-func fieldNames(v any) []string {
+// fieldsBehind are the fields of the struct that v points to.
+func fieldsBehind(v any) fields {
 	t := reflect.TypeOf(v)
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct {
-		return nil
+		return fields{}
 	}
-	return fieldsOf(t).names
+	return fieldsOf(t)
 }

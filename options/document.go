@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -24,7 +25,8 @@ type Document struct {
 	expanded   map[*yaml.Node]bool // values that came from the environment
 	unresolved map[*yaml.Node]bool // values whose variable is not set; see Inspect
 	inspected  bool
-	known      []string // keys somebody could have taken, for "did you mean"
+	known      []string          // keys somebody could have taken, for "did you mean"
+	ignored    map[string]string // keys that Rest does not refuse, and why; see KeyIgnorer
 	warnings   []string
 }
 
@@ -61,6 +63,7 @@ func parse(d *Document, text []byte, env func(string) (string, bool)) (*Document
 		return nil, syntaxError(d.Path, err)
 	}
 	d.hash, d.index, d.expanded, d.unresolved = hashOf(text), map[string]int{}, map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
+	d.ignored = map[string]string{}
 	if len(file.Content) == 0 {
 		return d, nil
 	}
@@ -136,9 +139,10 @@ func (d *Document) Text(key string) string {
 // Values are checked strictly all the way down.
 func (d *Document) Into(v any) error {
 	share := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-	names := fieldNames(v)
-	d.known = append(d.known, names...)
-	for _, name := range names {
+	fields := fieldsBehind(v)
+	d.known = append(d.known, fields.names...)
+	maps.Copy(d.ignored, fields.ignored)
+	for _, name := range fields.names {
 		if e := d.entry(name); e != nil {
 			e.used = true
 			share.Content = append(share.Content, e.key, e.value)
@@ -168,10 +172,32 @@ func (d *Document) Ignore(key string) bool {
 	return e != nil
 }
 
-// Rest refuses the keys nobody has taken.
+// Rename gives a top-level key the name it has here, unless that is there, too. It
+// says whether the key was there.
+func (d *Document) Rename(from, to string) bool {
+	e := d.entry(from)
+	if e == nil || d.Has(to) {
+		return false
+	}
+	d.warnings = append(d.warnings, fmt.Sprintf("%s: %s is written %s here", d.position(e.key), from, to))
+	d.index[to] = d.index[from]
+	delete(d.index, from)
+	e.key.Value = to
+	return true
+}
+
+func (d *Document) warnIgnored(key *yaml.Node, inside, why string) {
+	d.warnings = append(d.warnings, fmt.Sprintf("%s: %s%s is ignored: %s", d.position(key), key.Value, inside, why))
+}
+
+// Rest refuses the keys nobody has taken, and warns of those that are ignored.
 func (d *Document) Rest() error {
 	var errs errorList
 	for _, e := range d.entries {
+		if why, foreign := d.ignored[e.key.Value]; foreign && !e.used {
+			d.warnIgnored(e.key, "", why)
+			continue
+		}
 		if !e.used && !errs.full() {
 			errs.add(d.errorAt(e.key, "unknown key %q%s", e.key.Value, DidYouMean(e.key.Value, d.known)))
 		}

@@ -1,9 +1,13 @@
 package options
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 type inner struct {
@@ -96,5 +100,38 @@ func TestSecretInClearIsWarnedOf(t *testing.T) {
 	_, d, err := read(t, "password: hunter2")
 	if err != nil || len(d.Warnings()) != 1 || strings.Contains(d.Warnings()[0], "hunter2") {
 		t.Errorf("got %v, %v", err, d.Warnings())
+	}
+}
+
+type formerly struct {
+	Name  string   `yaml:"name"`
+	Inner formerIn `yaml:"inner"`
+}
+
+type formerIn struct {
+	N int `yaml:"n"`
+}
+
+func (formerly) IgnoredKeys() map[string]string { return map[string]string{"old": "new is better"} }
+func (formerIn) IgnoredKeys() map[string]string { return map[string]string{"m": "n counts"} }
+
+// Keys that a struct ignores are warned of, at each level; others are refused.
+func TestIgnoredKeys(t *testing.T) {
+	doc, err := Parse("w.yaml", []byte("NAME: x\nold: {a: 1}\ninner: {n: 2, m: 3}\n"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !doc.Rename("NAME", "name") || doc.Rename("NAME", "name") {
+		t.Error("Rename does not say whether the key was there")
+	}
+	var got formerly
+	if err := errors.Join(doc.Into(&got), doc.Rest()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"w.yaml:1: NAME is written name here", "w.yaml:3: m in inner is ignored: n counts", "w.yaml:2: old is ignored: new is better",
+	}
+	if diff := cmp.Diff(want, doc.Warnings()); diff != "" || got.Name != "x" || got.Inner.N != 2 {
+		t.Errorf("got %+v, warnings (-want +got):\n%s", got, diff)
 	}
 }

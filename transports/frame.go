@@ -23,6 +23,11 @@ type Options struct {
 	RememberSent options.Duration `yaml:"remember_sent"`
 }
 
+// IgnoredKeys are those of Vumi's transports.
+func (Options) IgnoredKeys() map[string]string {
+	return map[string]string{"publish_status": "a transport here always publishes how it is"}
+}
+
 const defaultRememberSent = 24 * time.Hour
 
 // DefaultOptions are the options of a transport whose file names none.

@@ -51,6 +51,21 @@ type Settings struct {
 	RetryMaxDelay options.Duration `yaml:"retry_max_delay"`
 }
 
+// IgnoredKeys are those that any worker of Vumi's may have.
+func (Settings) IgnoredKeys() map[string]string {
+	const (
+		state  = "DATABASE_URL names the store, which takes its place"
+		broker = "AMQP_URL names the broker; the exchange is always vumi"
+	)
+	return map[string]string{
+		"redis_manager": state, "riak_manager": state,
+		"amqp_host": broker, "vhost": broker, "exchange_name": broker, "exchange_type": broker,
+		"sentry_dsn":       "errors are in the log, and counted in /metrics",
+		"metrics_prefix":   "/metrics has the worker's name as a label",
+		"concurrent_sends": "amqp_prefetch_count bounds what is in flight",
+	}
+}
+
 // The defaults: retries at 1, 3, 9, … s, at most 1 h apart, for about four hours.
 const (
 	defaultPrefetch    = 20

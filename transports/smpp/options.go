@@ -25,6 +25,22 @@ type Options struct {
 	Processors `yaml:",inline"`
 }
 
+// IgnoredKeys are those of Vumi's SMPP transports, old and new.
+func (Options) IgnoredKeys() map[string]string {
+	const (
+		numbers   = "numbers are brought into one shape by the middleware msisdn"
+		sequences = "each bind counts its own sequence numbers"
+	)
+	return map[string]string{
+		"COUNTRY_CODE": numbers, "OPERATOR_PREFIX": numbers,
+		"OPERATOR_NUMBER": "from_addr is the application's to choose, or the router's (rules: set)",
+		"smpp_offset":     sequences, "smpp_increment": sequences,
+		"codec_class":                     "the codecs are built in; data_coding_overrides chooses among them",
+		"deliver_sm_decoding_error":       "what an SMSC is answered follows from the fault",
+		"completed_multipart_info_expiry": "reassembly_ttl bounds how long parts are kept",
+	}
+}
+
 // Endpoint says where the SMSC is.
 type Endpoint struct {
 	// TwistedEndpoint is the SMSC as Vumi's files have it. Example:
@@ -281,3 +297,18 @@ func defaultOptions() (o Options) {
 }
 
 func seconds(n int) options.Duration { return options.Duration(time.Duration(n) * time.Second) }
+
+const (
+	ussdSessions  = "sessions last as long as the SMSC says"
+	sarReferences = "multipart_reference_bits says how large a reference grows"
+)
+
+// IgnoredKeys are those of Vumi's processors for people's messages.
+func (deliverSection) IgnoredKeys() map[string]string {
+	return map[string]string{"max_session_length": ussdSessions, "ussd_code_pdu_field": ussdSessions, "redis_manager": ussdSessions}
+}
+
+// IgnoredKeys are those of Vumi's processors for messages to people.
+func (submitSection) IgnoredKeys() map[string]string {
+	return map[string]string{"max_session_length": ussdSessions, "multipart_sar_reference_rollover": sarReferences, "redis_manager": ussdSessions}
+}
