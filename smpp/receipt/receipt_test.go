@@ -161,7 +161,7 @@ func TestStatuses(t *testing.T) {
 	for word, want := range map[string]receipt.Status{
 		"DELIVRD": receipt.Delivered, "DELIVERED": receipt.Delivered, "UNDELIV": receipt.Failed, "UNDELIVERABLE": receipt.Failed,
 		"EXPIRED": receipt.Failed, "DELETED": receipt.Failed, "REJECTD": receipt.Failed, "REJECTED": receipt.Failed, "FAILED": receipt.Failed,
-		"ENROUTE": receipt.Pending, "ACCEPTD": receipt.Pending, "ACCEPTED": receipt.Pending, "UNKNOWN": receipt.Pending, "SCHEDULED": receipt.Pending,
+		"ENROUTE": receipt.Pending, "ACCEPTD": receipt.Pending, "ACCEPTED": receipt.Delivered, "0": receipt.Delivered, "1": receipt.Pending, "UNKNOWN": receipt.Pending, "SCHEDULED": receipt.Pending,
 		"": receipt.Pending, "whatever": receipt.Pending, " delivrd ": receipt.Delivered,
 	} {
 		if got := m.Of(word); got != want {
@@ -170,7 +170,7 @@ func TestStatuses(t *testing.T) {
 	}
 	for state, want := range map[pdu.MessageState]receipt.Status{
 		1: receipt.Pending, 2: receipt.Delivered, 3: receipt.Failed, 4: receipt.Failed, 5: receipt.Failed,
-		6: receipt.Pending, 7: receipt.Pending, 8: receipt.Failed, 99: receipt.Pending,
+		6: receipt.Delivered, 7: receipt.Pending, 8: receipt.Failed, 99: receipt.Pending,
 	} {
 		if got := m.OfState(state); got != want {
 			t.Errorf("%s: %s, want %s", state, got, want)

@@ -35,11 +35,15 @@ func (s Status) Final() bool { return s == Delivered || s == Failed }
 type StatusMap map[string]Status
 
 // DefaultStatusMap returns a new map with the usual meanings. Those that mean
-// Pending (ENROUTE, ACCEPTD, UNKNOWN, …) are left out.
+// Pending (ENROUTE, ACCEPTD, UNKNOWN, …) are left out. ACCEPTED, as a
+// message_state says it (somebody has read the message, SMPP 5.0 §4.7.15), and 0,
+// as Yo! says it, mean what they mean to Vumi.
 func DefaultStatusMap() StatusMap {
 	return StatusMap{
 		"DELIVRD":       Delivered,
 		"DELIVERED":     Delivered,
+		"ACCEPTED":      Delivered,
+		"0":             Delivered,
 		"UNDELIV":       Failed,
 		"UNDELIVERABLE": Failed,
 		"EXPIRED":       Failed,

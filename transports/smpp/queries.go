@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/transports/smpp/submissions"
 )
 
@@ -148,9 +149,13 @@ func (e *engine) queryFrame(q *submissions.Query) ([]byte, error) {
 	return p.AppendTo(nil)
 }
 
-// receiptOf is the receipt that the SMSC might have sent.
+// receiptOf is the receipt that the SMSC might have sent. In answers, ACCEPTED is
+// what SMSCs say of messages that are underway.
 func (e *engine) receiptOf(answer *pdu.QuerySMResp) submissions.Receipt {
 	r := submissions.Receipt{Status: e.parser.Statuses.OfState(answer.State), Raw: answer.State.String()}
+	if answer.State == pdu.StateAccepted {
+		r.Status = receipt.Pending
+	}
 	if answer.ErrorCode != 0 {
 		r.Error = strconv.Itoa(int(answer.ErrorCode))
 	}

@@ -1,10 +1,12 @@
 package smpp
 
 import (
+	"bytes"
 	"context"
 
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/transports/smpp/submissions"
 )
 
@@ -17,15 +19,17 @@ func (e *engine) readReceipt(m *pdu.Message) (r submissions.Receipt, is bool) {
 	if !declared && !(hasID && hasState) && e.options.DeliveryReportUseESMClass {
 		return r, false
 	}
-	text := e.receiptText(m)
-	read, err := e.parser.Parse(m.TLVs, text)
+	read, err := e.parseReceipt(m)
 	if err != nil {
 		if declared {
 			e.metrics.receipt("unreadable")
 			e.logger.Warn("a delivery receipt cannot be read and is dropped", "from", m.Source.Addr, "error", err)
-			e.logger.Debug("its text, which may quote the message", "from", m.Source.Addr, "text", text)
+			e.logger.Debug("its octets, which may quote the message", "from", m.Source.Addr, "octets", m.Payload())
 		}
 		return r, declared
+	}
+	if m.ESMClass.Type() == pdu.ESMIntermediate && read.RawStatus == pdu.StateAccepted.String() {
+		read.Status = receipt.Pending
 	}
 	reference, _ := m.TLVs.Uint(pdu.TagUserMessageReference)
 	return submissions.Receipt{
@@ -34,15 +38,31 @@ func (e *engine) readReceipt(m *pdu.Message) (r submissions.Receipt, is bool) {
 	}, true
 }
 
-// receiptText is a receipt's text. SMSCs write it in ASCII, also where they say
-// that it is their default alphabet: an id's _ must not become §.
-func (e *engine) receiptText(m *pdu.Message) string {
-	encoding := e.codings.Of(m, gsm.Shift{})
-	if _, overridden := e.codings[m.DataCoding]; encoding.Coding == gsm.GSM7 && !overridden || encoding.Coding == gsm.Octets {
-		encoding.Coding = gsm.Latin1
+// parseReceipt reads a receipt from the first of its texts that has one. SMSCs
+// write receipts in ASCII whatever data_coding says, so the octets come first, as
+// long as they are printable: the _ of GSM 03.38 is not, and UCS2 has NULs.
+func (e *engine) parseReceipt(m *pdu.Message) (r receipt.Receipt, err error) {
+	octets := m.Payload()
+	if m.ESMClass.UDHI() && !isPrintable(octets) {
+		if part, _, err := gsm.ParsePart(octets); err == nil {
+			octets = part.Payload
+		}
 	}
-	text, _ := encoding.Decode(m.Payload(), 0)
-	return text
+	codings := []gsm.Coding{gsm.GSM7, e.codings.Of(m, gsm.Shift{}).Coding, gsm.UCS2, gsm.UCS2LE, gsm.Latin1}
+	if text := bytes.TrimRight(octets, "\x00"); isPrintable(text) {
+		octets, codings[0] = text, gsm.Latin1
+	}
+	for _, coding := range codings {
+		text, _ := gsm.Encoding{Coding: coding}.Decode(octets, 0)
+		if r, err = e.parser.Parse(m.TLVs, text); err == nil {
+			break
+		}
+	}
+	return r, err
+}
+
+func isPrintable(octets []byte) bool {
+	return !bytes.ContainsFunc(octets, func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' && r != '\t' })
 }
 
 // takeReceipt reports a receipt, or holds it until its message is known.

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/smpp/simulator"
 	"switchboard/store"
 	"switchboard/transports/smpp/submissions"
@@ -241,5 +243,73 @@ func (b *bundle) age(key string) {
 	text, _ := json.Marshal(r)
 	if err := memoryOf(b.state).Set(b.Context(), store.Entry{Key: key, Value: string(text), TTL: time.Hour}); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// A receipt is read whatever its data_coding says of its octets.
+func TestReceiptsThatContradictTheirCoding(t *testing.T) {
+	const text = "id:a_b@1 sub:001 dlvrd:001 submit date:2611210700 done date:2611210701 stat:DELIVRD err:000 text:"
+	encoded := func(c gsm.Coding) []byte {
+		octets, err := gsm.Encoding{Coding: c}.Encode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return octets
+	}
+	header := []byte{5, 0, 3, 7, 1, 1}
+	for name, m := range map[string]pdu.Message{
+		"ASCII as UCS2":                  {DataCoding: 8, ShortMessage: []byte(text)},
+		"ASCII as data":                  {DataCoding: 4, ShortMessage: []byte(text)},
+		"ASCII as Cyrillic":              {DataCoding: 6, ShortMessage: []byte(text)},
+		"ASCII as something reserved":    {DataCoding: 0xBF, ShortMessage: []byte(text)},
+		"ASCII as the default alphabet":  {ShortMessage: []byte(text)},
+		"ASCII that ends in NUL":         {DataCoding: 8, ShortMessage: []byte(text + "\x00")},
+		"ASCII in message_payload":       {DataCoding: 8, TLVs: pdu.TLVs{{Tag: pdu.TagMessagePayload, Value: []byte(text)}}},
+		"ASCII that says it is a part":   {DataCoding: 8, ESMClass: pdu.ESMUDHI, ShortMessage: []byte(text)},
+		"ASCII after a header":           {DataCoding: 8, ESMClass: pdu.ESMUDHI, ShortMessage: append(header, text...)},
+		"GSM 03.38":                      {ShortMessage: encoded(gsm.GSM7)},
+		"GSM 03.38 as Latin 1":           {DataCoding: 3, ShortMessage: encoded(gsm.GSM7)},
+		"UCS2":                           {DataCoding: 8, ShortMessage: encoded(gsm.UCS2)},
+		"UCS2 as the default alphabet":   {ShortMessage: encoded(gsm.UCS2)},
+		"UCS2, the low octet first":      {DataCoding: 8, ShortMessage: encoded(gsm.UCS2LE)},
+		"an override of another meaning": {DataCoding: 2, ShortMessage: []byte(text)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) {
+				o.DataCodingOverrides = map[string]string{"2": "ucs2"}
+			})
+			e, err := newEngine(tr, transporttest.NewLine())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = e.state.Close() }()
+			m.ESMClass |= pdu.ESMReceipt
+			if r, is := e.readReceipt(&m); !is || r.ID != "a_b@1" || r.Raw != "DELIVRD" || r.Done.IsZero() {
+				t.Errorf("it is read as %+v, %t", r, is)
+			}
+		})
+	}
+}
+
+// What somebody has read was delivered, as Vumi has it; an intermediate
+// notification is never the end.
+func TestAcceptedState(t *testing.T) {
+	tr := connected(t, "127.0.0.1:1", remember(t), nil)
+	e, err := newEngine(tr, transporttest.NewLine())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.state.Close() }()
+	for class, want := range map[pdu.ESMClass]receipt.Status{pdu.ESMReceipt: receipt.Delivered, pdu.ESMIntermediate: receipt.Pending} {
+		m := pdu.Message{ESMClass: class, TLVs: pdu.TLVs{
+			{Tag: pdu.TagReceiptedMessageID, Value: []byte("1\x00")}, pdu.Byte(pdu.TagMessageState, uint8(pdu.StateAccepted)),
+		}}
+		if r, _ := e.readReceipt(&m); r.Status != want {
+			t.Errorf("esm_class %#x: %s, want %s", uint8(class), r.Status, want)
+		}
+	}
+	m := pdu.Message{ESMClass: pdu.ESMReceipt, ShortMessage: []byte("id:1 stat:0 err:000 text:")}
+	if r, _ := e.readReceipt(&m); r.Status != receipt.Delivered {
+		t.Errorf("stat:0 is %s", r.Status)
 	}
 }

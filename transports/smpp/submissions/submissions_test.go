@@ -372,3 +372,28 @@ func TestPartsEndAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// An id that the SMSC uses again, after the first message had its final receipt,
+// is the new message's, for the same person too; also after a restart.
+func TestReusedID(t *testing.T) {
+	for name, restarted := range map[string]bool{"by one process": false, "after a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			state := remember(t)
+			b := start(t, state)
+			first, second := of("first"), of("second")
+			b.Given(first, "7")
+			b.accepted(first, "7")
+			b.receipt(first, "7", "DELIVRD")
+			b.reports(first, message.Delivered)
+			if restarted {
+				b = start(t, state)
+			}
+			b.Given(second, "7")
+			b.accepted(second, "7")
+			b.receipt(second, "7", "UNDELIV")
+			b.reports(second, message.Failed)
+			b.receipt(second, "7", "UNDELIV")
+			b.reportsNothing()
+		})
+	}
+}
