@@ -34,6 +34,12 @@ type EventReceiver interface {
 	ReceiveEvent(ctx context.Context, e *message.Event) error
 }
 
+// Windowed is the optional ability to handle many messages at once: where the
+// file leaves amqp_prefetch_count open, InFlight of each queue are in flight.
+type Windowed interface {
+	InFlight() int
+}
+
 // Runner is the optional ability to speak first. Run lasts until ctx ends.
 type Runner interface {
 	Run(ctx context.Context, out Sender) error

@@ -61,16 +61,22 @@ func (f *Frame) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	failed := f.speak(ctx, stop)
+	inFlight := 0
+	if w, can := f.app.(Windowed); can {
+		inFlight = w.InFlight()
+	}
 	err := f.core.Serve(ctx,
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.Inbound,
 			Handle:    f.core.Lanes(func(it *worker.Delivery) string { return it.Message.From }, f.receive),
+			Prefetch:  inFlight,
 			OnFailure: f.failed,
 			OnDiscard: f.letGo,
 		},
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.EventFlow,
-			Handle: f.core.Lanes(func(it *worker.Delivery) string { return it.Event.MessageID }, f.receiveEvent),
+			Handle:   f.core.Lanes(func(it *worker.Delivery) string { return it.Event.MessageID }, f.receiveEvent),
+			Prefetch: inFlight,
 		})
 	stop()
 	return errors.Join(err, <-failed)

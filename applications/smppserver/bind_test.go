@@ -242,3 +242,22 @@ func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) 
 	roots.AddCert(parsed)
 	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private), roots
 }
+
+// Whoever guesses passwords fills no log: one refusal of a kind is written, the
+// others are counted.
+func TestRefusedBindsFillNoLog(t *testing.T) {
+	b := begin(t)
+	for range 20 {
+		l := login(pdu.CmdBindTransceiver)
+		l.Password = "guess"
+		if p := b.dial().ask(l); p.Status != pdu.StatusInvPaswd {
+			t.Fatal(p)
+		}
+	}
+	if n := strings.Count(b.log.String(), "a bind is refused"); n != 1 {
+		t.Errorf("the log has %d lines of 20 refusals", n)
+	}
+	if n := b.metric("switchboard_smpp_server_binds_refused_total", map[string]string{"reason": "wrong password"}); n != 20 {
+		t.Errorf("%v refusals were counted, want 20", n)
+	}
+}

@@ -221,13 +221,27 @@ func (q *deliverQueue) add(ctx context.Context, list []deliverSM, extra ...store
 func (q *deliverQueue) number(now time.Time, k int) (first int64, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.list) > 0 && len(q.list)+k > q.max {
-		return 0, message.RetryAfter(fullDelay, fmt.Errorf(
-			"the customer has not taken what waits for it: %d messages and receipts (keep_max)", len(q.list)))
+	if err := q.hasRoom(k); err != nil {
+		return 0, err
 	}
 	first = max(q.last+1, now.UnixNano())
 	q.last = first + int64(k) - 1
 	return first, nil
+}
+
+// room returns an error when there is no room for k deliver_sm.
+func (q *deliverQueue) room(k int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.hasRoom(k)
+}
+
+func (q *deliverQueue) hasRoom(k int) error {
+	if len(q.list) > 0 && len(q.list)+k > q.max {
+		return message.RetryAfter(fullDelay, fmt.Errorf(
+			"the customer has not taken what waits for it: %d messages and receipts (keep_max)", len(q.list)))
+	}
+	return nil
 }
 
 // insert makes what is stored ready to be delivered; mu is held. Others with

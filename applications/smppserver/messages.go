@@ -23,6 +23,9 @@ func (e *engine) takeMessage(ctx context.Context, m *message.Message) error {
 	if c == nil {
 		return message.Permanent(fmt.Errorf("no customer has the address %q the message was sent to; give it to one in addresses", m.To))
 	}
+	if err := c.queue.room(1); err != nil {
+		return err
+	}
 	seen := "seen/" + m.ID
 	found, err := e.state.Get(ctx, seen)
 	if err != nil {

@@ -33,6 +33,7 @@ var (
 	_ applications.Runner        = (*Application)(nil)
 	_ applications.SessionEnder  = (*Application)(nil)
 	_ applications.EventReceiver = (*Application)(nil)
+	_ applications.Windowed      = (*Application)(nil)
 )
 
 // New makes a server with its defaults, that nobody may bind to yet.
@@ -129,6 +130,12 @@ func (a *Application) Addrs(ctx context.Context) ([]net.Addr, error) {
 	}
 	return list, nil
 }
+
+// InFlight is so many that what waits for one customer holds up the others for
+// little longer than the state store takes for some of its batches.
+func (a *Application) InFlight() int { return inFlight }
+
+const inFlight = 500
 
 // Receive keeps a person's message for the customer who has the address it was
 // sent to. A message for nobody's address is an error that no retry mends.
