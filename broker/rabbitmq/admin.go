@@ -62,6 +62,9 @@ func (b *Broker) Declare(ctx context.Context, q broker.Queue) error {
 	if err := q.CheckDeclare(); err != nil {
 		return err
 	}
+	if b.consume.state().connected && !b.isClosing() && b.topology.fresh(q) {
+		return nil
+	}
 	err := b.onChannel(ctx, func(ch *amqp.Channel) error { return declareQueue(ch, q) })
 	if err != nil {
 		return fmt.Errorf("declaring queue %q: %w", q.Name, err)

@@ -158,3 +158,17 @@ func TestWrongVhostSaysSo(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), `vhost "nosuch"`) && strings.Contains(err.Error(), "add_vhost")
 	})
 }
+
+// TestDeclaringAgainIsCheap: every dead letter declares its queue.
+func TestDeclaringAgainIsCheap(t *testing.T) {
+	p := newProxy(t)
+	b := openClosed(t, rabbitmq.Settings{URL: p.url})
+	q := newQueue(t)
+	ctx := testContext(t)
+	must(t, b.Declare(ctx, q))
+	p.HoldAnswers(true)
+	defer p.HoldAnswers(false)
+	for range 1000 {
+		must(t, b.Declare(ctx, q))
+	}
+}

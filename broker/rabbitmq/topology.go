@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -20,11 +21,28 @@ const noDeliveryLimit = 2_000_000_000
 // topology is what this process has declared, to be declared again after a lost
 // connection: a broker that lost its disk gets its queues back.
 type topology struct {
-	mu     sync.Mutex
-	queues map[string]broker.Queue
+	mu       sync.Mutex
+	queues   map[string]broker.Queue
+	declared map[string]time.Time
 }
 
-func newTopology() *topology { return &topology{queues: make(map[string]broker.Queue)} }
+func newTopology() *topology {
+	return &topology{queues: make(map[string]broker.Queue), declared: make(map[string]time.Time)}
+}
+
+// declareEvery is how often Declare asks RabbitMQ for the same queue: every dead letter
+// declares its queue. If somebody deletes it meanwhile, the publication is returned,
+// and the queue declared again.
+const declareEvery = 10 * time.Second
+
+// fresh reports whether q with its keys was declared within declareEvery.
+func (t *topology) fresh(q broker.Queue) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	have := t.queues[q.Name]
+	return time.Since(t.declared[q.Name]) < declareEvery && typeName(have.Type) == typeName(q.Type) &&
+		!slices.ContainsFunc(q.Keys, func(key string) bool { return !slices.Contains(have.Keys, key) })
+}
 
 // add adds q and its keys to those it was declared with before, and returns the sum.
 func (t *topology) add(q broker.Queue) broker.Queue {
@@ -41,7 +59,7 @@ func (t *topology) add(q broker.Queue) broker.Queue {
 		}
 	}
 	have.Keys = keys
-	t.queues[q.Name] = have
+	t.queues[q.Name], t.declared[q.Name] = have, time.Now()
 	return have
 }
 
@@ -82,6 +100,7 @@ func (t *topology) forget(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.queues, name)
+	delete(t.declared, name)
 }
 
 func (t *topology) unbind(name, key string) {
