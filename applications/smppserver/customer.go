@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"switchboard/internal/lanes"
+	"switchboard/options"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
@@ -52,18 +54,47 @@ type bind struct {
 
 func (b *bind) use() { b.used.Store(time.Now().UnixNano()) }
 
-// newCustomer reads what Validate has checked.
-func newCustomer(systemID string, conf Customer) (*customer, error) {
-	c := &customer{Customer: conf.withDefaults(), systemID: systemID, rate: newPerSecond(conf.TPS)}
+// newCustomer reads a customer's options. Its errors are *options.FieldError, one
+// for each wrong key.
+func newCustomer(systemID string, conf Customer) (*customer, []error) {
+	c := &customer{Customer: conf.withDefaults(), systemID: systemID}
 	c.references.Store(rand.Uint32())
-	var errs [6]error
-	c.networks, errs[0] = parseNetworks(conf.AllowedIPs)
-	c.sources, errs[1] = parseAddresses(conf.AllowedSources)
-	c.owned, errs[2] = parseAddresses(conf.Addresses)
-	c.codes, errs[3] = conf.alphabet()
-	c.cutting, errs[4] = conf.method()
-	c.codings, errs[5] = conf.overrides()
-	return c, errors.Join(errs[:]...)
+	var errs []error
+	check := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, options.Field(err, "customers", systemID, key))
+		}
+	}
+	if systemID == "" || len(systemID) > maxSystemID {
+		check("password", fmt.Errorf("the system_id %.20q must have 1 to %d characters", systemID, maxSystemID))
+	}
+	if c.Password.Reveal() == "" {
+		check("password", errors.New("is missing: whoever knows the system_id could bind"))
+	}
+	if len(c.DefaultSource) > maxAddress+1 {
+		check("default_source", fmt.Errorf("has more than %d characters", maxAddress))
+	}
+	check("max_binds", between(c.MaxBinds, 1, maxWindow))
+	check("tps", between(c.TPS, 0, maxTPS))
+	check("window", between(c.Window, 1, maxWindow))
+	check("deliver_window", between(c.DeliverWindow, 1, maxWindow))
+	var err error
+	c.networks, err = parseNetworks(conf.AllowedIPs)
+	check("allowed_ips", err)
+	c.sources, err = parseAddresses(conf.AllowedSources)
+	check("allowed_sources", err)
+	c.owned, err = parseAddresses(conf.Addresses)
+	check("addresses", err)
+	c.codes, err = conf.alphabet()
+	check("default_alphabet", err)
+	c.cutting, err = conf.method()
+	check("long_messages", err)
+	c.codings, err = conf.overrides()
+	check("data_coding_overrides", err)
+	if len(errs) == 0 {
+		c.rate = newPerSecond(c.TPS)
+	}
+	return c, errs
 }
 
 // knows compares passwords in a time that tells nothing about them.

@@ -1,7 +1,7 @@
 package smppserver
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -62,63 +62,13 @@ type Customer struct {
 }
 
 func (c Customer) withDefaults() Customer {
-	or := func(n *int, value int) {
-		if *n == 0 {
-			*n = value
-		}
-	}
-	or(&c.MaxBinds, defaultMaxBinds)
-	or(&c.Window, defaultWindow)
-	or(&c.DeliverWindow, defaultWindow)
+	c.MaxBinds = cmp.Or(c.MaxBinds, defaultMaxBinds)
+	c.Window, c.DeliverWindow = cmp.Or(c.Window, defaultWindow), cmp.Or(c.DeliverWindow, defaultWindow)
 	return c
 }
 
-// problems are what is wrong with a customer, with the keys below its own.
-func (c Customer) problems(systemID string) (errs []error) {
-	add := func(key string, err error) {
-		if err != nil {
-			errs = append(errs, options.Field(err, key))
-		}
-	}
-	if systemID == "" || len(systemID) > maxSystemID {
-		add("password", fmt.Errorf("the system_id %.20q must have 1 to %d characters", systemID, maxSystemID))
-	}
-	if c.Password.Reveal() == "" {
-		add("password", errors.New("is missing: whoever knows the system_id could bind"))
-	}
-	_, err := parseNetworks(c.AllowedIPs)
-	add("allowed_ips", err)
-	_, err = parseAddresses(c.AllowedSources)
-	add("allowed_sources", err)
-	_, err = parseAddresses(c.Addresses)
-	add("addresses", err)
-	_, err = c.alphabet()
-	add("default_alphabet", err)
-	_, err = c.overrides()
-	add("data_coding_overrides", err)
-	_, err = c.method()
-	add("long_messages", err)
-	if len(c.DefaultSource) > maxAddress+1 {
-		add("default_source", fmt.Errorf("has more than %d characters", maxAddress))
-	}
-	return append(errs, noneNil(between("max_binds", c.MaxBinds, 1, maxWindow), between("tps", c.TPS, 0, maxTPS),
-		between("window", c.Window, 1, maxWindow), between("deliver_window", c.DeliverWindow, 1, maxWindow))...)
-}
-
-func noneNil(list ...error) (errs []error) {
-	for _, err := range list {
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errs
-}
-
 func (c Customer) alphabet() (gsm.Coding, error) {
-	if c.DefaultAlphabet == "" {
-		return gsm.GSM7, nil
-	}
-	return gsm.ParseCoding(c.DefaultAlphabet)
+	return gsm.ParseCoding(cmp.Or(c.DefaultAlphabet, "gsm0338"))
 }
 
 // overrides also say what data_coding 0 means.

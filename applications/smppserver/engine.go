@@ -2,7 +2,7 @@ package smppserver
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -32,10 +32,9 @@ type engine struct {
 	loops     sync.WaitGroup // delivery and housekeeping
 	stopLoops context.CancelFunc
 
-	mu     sync.Mutex
-	closed bool
-	busy   int           // requests, events, messages and answers in flight
-	idle   chan struct{} // closed when busy is 0; nil when nobody waits
+	mu       sync.Mutex
+	closed   bool
+	inFlight sync.WaitGroup // requests, events, messages and answers
 }
 
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
@@ -48,9 +47,9 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		return nil, err
 	}
 	for _, pair := range a.Customers {
-		c, err := newCustomer(pair.Key, pair.Value)
-		if err != nil {
-			return nil, fmt.Errorf("customer %s: %w", pair.Key, err)
+		c, wrong := newCustomer(pair.Key, pair.Value)
+		if len(wrong) > 0 {
+			return nil, errors.Join(wrong...)
 		}
 		c.refused = refused
 		e.customers[c.systemID] = c
@@ -122,50 +121,34 @@ func (e *engine) close() {
 func (e *engine) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
-		return false
+	if !e.closed {
+		e.inFlight.Add(1)
 	}
-	e.busy++
-	return true
+	return !e.closed
 }
 
-func (e *engine) leave() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.busy--; e.busy == 0 && e.idle != nil {
-		close(e.idle)
-		e.idle = nil
-	}
-}
+func (e *engine) leave() { e.inFlight.Done() }
 
 // settle lets nothing more begin, and waits for what has, or for ctx.
 func (e *engine) settle(ctx context.Context) {
 	e.mu.Lock()
 	e.closed = true
-	if e.busy == 0 {
-		e.mu.Unlock()
-		return
-	}
-	if e.idle == nil {
-		e.idle = make(chan struct{})
-	}
-	idle := e.idle
 	e.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		e.inFlight.Wait()
+		close(idle)
+	}()
 	select {
 	case <-idle:
 	case <-ctx.Done():
 	}
 }
 
-// background does what an answer leads to, beside the session it came by.
+// background does what an answer leads to, beside the session it came by. It also
+// begins while stopping: an answer is the end of something.
 func (e *engine) background(do func(context.Context)) {
-	e.mu.Lock()
-	e.busy++ // also while stopping: an answer is the end of something
-	e.mu.Unlock()
-	go func() {
-		defer e.leave()
-		do(e.life)
-	}()
+	e.inFlight.Go(func() { do(e.life) })
 }
 
 // refusalLogEvery is how often the log tells of refused binds of one kind.

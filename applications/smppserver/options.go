@@ -2,6 +2,7 @@ package smppserver
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -108,67 +109,63 @@ func defaultOptions() Options {
 
 // Validate checks the options.
 func (o *Options) Validate() error {
-	errs := []error{
-		o.validatePorts(), atMost("system_id", o.SystemID, maxSystemID),
-		between("max_connections", o.MaxConnections, 1, maxWindow*10), between("keep_max", o.KeepMax, 1, maxKeep),
-		positive("bind_timeout", o.BindTimeout), positive("enquire_link_interval", o.EnquireLinkInterval),
-		positive("response_timeout", o.ResponseTimeout), positive("submit_timeout", o.SubmitTimeout),
-		positive("keep_for", o.KeepFor), positive("remember_for", o.RememberFor), positive("reassembly_ttl", o.ReassemblyTTL),
+	var errs []error
+	check := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, options.Field(err, key))
+		}
+	}
+	if o.SMPPPort == nil && o.TLSPort == nil {
+		check("smpp_port", errors.New("either smpp_port or tls_port must be given, for example smpp_port: 2775"))
+	}
+	if o.SMPPPort != nil {
+		check("smpp_port", between(*o.SMPPPort, 0, maxPort))
+	}
+	if o.TLSPort != nil {
+		check("tls_port", between(*o.TLSPort, 0, maxPort))
+		if o.TLSCertFile == "" || o.TLSKeyFile == "" {
+			check("tls_port", errors.New("needs tls_cert_file and tls_key_file"))
+		}
+	}
+	if n := len(o.SystemID); n > maxSystemID {
+		check("system_id", fmt.Errorf("has %d characters, more than the %d SMPP allows", n, maxSystemID))
+	}
+	check("max_connections", between(o.MaxConnections, 1, maxWindow*10))
+	check("keep_max", between(o.KeepMax, 1, maxKeep))
+	for _, d := range []struct {
+		key string
+		options.Duration
+	}{
+		{"bind_timeout", o.BindTimeout},
+		{"enquire_link_interval", o.EnquireLinkInterval},
+		{"response_timeout", o.ResponseTimeout},
+		{"submit_timeout", o.SubmitTimeout},
+		{"keep_for", o.KeepFor},
+		{"remember_for", o.RememberFor},
+		{"reassembly_ttl", o.ReassemblyTTL},
+	} {
+		if d.Duration <= 0 {
+			check(d.key, errors.New("must be above 0"))
+		}
 	}
 	if o.RefusedBindDelay < 0 || o.IdleTimeout < 0 {
-		errs = append(errs, options.Fieldf("idle_timeout", "and refused_bind_delay must not be negative"))
+		check("idle_timeout", errors.New("and refused_bind_delay must not be negative"))
 	}
+	_, err := smpp.ParseTags(o.RefusedTLVs)
+	check("refused_tlvs", err)
 	if len(o.Customers) == 0 {
-		errs = append(errs, options.Fieldf("customers", "nobody may bind; write a system_id with its password"))
-	}
-	if _, err := smpp.ParseTags(o.RefusedTLVs); err != nil {
-		errs = append(errs, options.Field(err, "refused_tlvs"))
+		check("customers", errors.New("nobody may bind; write a system_id with its password"))
 	}
 	for _, pair := range o.Customers {
-		for _, err := range pair.Value.withDefaults().problems(pair.Key) {
-			var field *options.FieldError
-			if errors.As(err, &field) {
-				err = options.Field(field.Err, append([]string{"customers", pair.Key}, field.Keys...)...)
-			}
-			errs = append(errs, err)
-		}
+		_, wrong := newCustomer(pair.Key, pair.Value)
+		errs = append(errs, wrong...)
 	}
 	return errors.Join(errs...)
 }
 
-func (o *Options) validatePorts() error {
-	if o.SMPPPort == nil && o.TLSPort == nil {
-		return options.Fieldf("smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775")
-	}
-	var errs []error
-	for key, port := range map[string]*int{"smpp_port": o.SMPPPort, "tls_port": o.TLSPort} {
-		if port != nil {
-			errs = append(errs, between(key, *port, 0, maxPort))
-		}
-	}
-	if o.TLSPort != nil && (o.TLSCertFile == "" || o.TLSKeyFile == "") {
-		errs = append(errs, options.Fieldf("tls_port", "needs tls_cert_file and tls_key_file"))
-	}
-	return errors.Join(errs...)
-}
-
-func atMost(key, text string, most int) error {
-	if len(text) > most {
-		return options.Fieldf(key, "has %d characters, more than the %d SMPP allows", len(text), most)
-	}
-	return nil
-}
-
-func between(key string, n, least, most int) error {
+func between(n, least, most int) error {
 	if n < least || n > most {
-		return options.Fieldf(key, "must be between %d and %d", least, most)
-	}
-	return nil
-}
-
-func positive(key string, d options.Duration) error {
-	if d <= 0 {
-		return options.Fieldf(key, "must be above 0")
+		return fmt.Errorf("must be between %d and %d", least, most)
 	}
 	return nil
 }

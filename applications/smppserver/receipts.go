@@ -36,10 +36,7 @@ func (e *engine) takeEvent(ctx context.Context, ev *message.Event) error {
 	if ev.Type == message.Nack {
 		e.log.Info("a customer's message was refused", "customer", c.systemID, "message_id", ev.MessageID, "reason", ev.NackReason)
 	}
-	entry, err := e.recordEntry(ev.MessageID, r)
-	if err != nil {
-		return err
-	}
+	entry := e.recordEntry(ev.MessageID, r)
 	list := c.receipts(r)
 	if len(list) == 0 {
 		if err := e.state.Set(ctx, entry); err != nil {

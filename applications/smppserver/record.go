@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"switchboard/message"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
 )
@@ -37,37 +36,21 @@ func (r *record) final() bool { return !r.Done.IsZero() }
 
 func (e *engine) recordKey(messageID string) string { return "submitted/" + messageID }
 
-func (e *engine) recordEntry(messageID string, r *record) (store.Entry, error) {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return store.Entry{}, message.Permanent(fmt.Errorf("remembering message %s: %w", messageID, err))
-	}
-	return store.Entry{Key: e.recordKey(messageID), Value: string(text), TTL: e.options.RememberFor.Std()}, nil
+func (e *engine) recordEntry(messageID string, r *record) store.Entry {
+	text, _ := json.Marshal(r) // texts, numbers and times
+	return store.Entry{Key: e.recordKey(messageID), Value: string(text), TTL: e.options.RememberFor.Std()}
 }
 
-// rememberOnce remembers a message that is to go out, unless it is remembered
-// from when it may have: what became of it may be known already.
-func (e *engine) rememberOnce(ctx context.Context, w *outbound, messageID string, r *record) error {
+// remember keeps a record before its message goes out (events may be fast), and
+// what else belongs to it. A message that may have gone out before keeps the record
+// it has: what became of it may be known already.
+func (e *engine) remember(ctx context.Context, w *outbound, messageID string, r *record) error {
 	if w.again {
 		if known, err := e.record(ctx, messageID); err != nil || known != nil {
 			return err
 		}
 	}
-	err := e.remember(ctx, messageID, r, w.with...)
-	if err == nil {
-		w.with = nil
-	}
-	return err
-}
-
-// remember keeps a record before its message goes out (events may be fast), and
-// what else belongs to it.
-func (e *engine) remember(ctx context.Context, messageID string, r *record, with ...store.Entry) error {
-	entry, err := e.recordEntry(messageID, r)
-	if err != nil {
-		return err
-	}
-	entries := append(with[:len(with):len(with)], entry)
+	entries := append(w.with, e.recordEntry(messageID, r))
 	for _, p := range r.Parts {
 		if p.ID != messageID {
 			entries = append(entries, store.Entry{Key: e.aliasKey(r.Customer, p.ID), Value: messageID, TTL: e.options.RememberFor.Std()})
@@ -76,6 +59,7 @@ func (e *engine) remember(ctx context.Context, messageID string, r *record, with
 	if err := e.state.Set(ctx, entries...); err != nil {
 		return fmt.Errorf("remembering message %s: %w", messageID, err)
 	}
+	w.with = nil
 	return nil
 }
 

@@ -24,8 +24,8 @@ type Application struct {
 	lease   *lease
 
 	mu      sync.Mutex
-	engine  *engine       // of the present Run, or the last
-	changed chan struct{} // closed when engine is set; nil when nobody waits
+	engine  *engine // of the present Run, or the last
+	started chan struct{}
 }
 
 var (
@@ -37,7 +37,9 @@ var (
 )
 
 // New makes a server with its defaults, that nobody may bind to yet.
-func New() *Application { return &Application{Options: defaultOptions()} }
+func New() *Application {
+	return &Application{Options: defaultOptions(), started: make(chan struct{})}
+}
 
 // Provision takes the state store, the logger and the registry of metrics. It waits
 // while another process serves the customers of the server of this name, so
@@ -88,33 +90,23 @@ func (a *Application) Run(ctx context.Context, out applications.Sender) error {
 func (a *Application) set(e *engine) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.engine = e
-	if a.changed != nil {
-		close(a.changed)
-		a.changed = nil
+	if a.engine == nil {
+		close(a.started)
 	}
+	a.engine = e
 }
 
-// running is the engine of the present Run, or the last; it waits until there
+// running returns the engine of the present Run, or the last; it waits until there
 // is one.
 func (a *Application) running(ctx context.Context) (*engine, error) {
-	for {
-		a.mu.Lock()
-		e := a.engine
-		if e == nil && a.changed == nil {
-			a.changed = make(chan struct{})
-		}
-		changed := a.changed
-		a.mu.Unlock()
-		if e != nil {
-			return e, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for the SMPP server to start: %w", ctx.Err())
-		}
+	select {
+	case <-a.started:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the SMPP server to start: %w", ctx.Err())
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.engine, nil
 }
 
 // Addrs are the addresses customers connect to: that of smpp_port, then that of

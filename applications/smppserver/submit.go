@@ -205,7 +205,7 @@ func (e *engine) publish(ctx context.Context, c *customer, w *outbound) error {
 	for i, dest := range w.dests {
 		m, text := c.outgoing(w, dest)
 		m.ID = w.ids[i]
-		err := e.rememberOnce(ctx, w, m.ID, &record{
+		err := e.remember(ctx, w, m.ID, &record{
 			Customer: c.systemID, Parts: w.records, Source: w.Source, Dest: dest, Service: w.ServiceType,
 			Text: beginning(text), Submitted: time.Now().UTC(), State: pdu.StateAccepted,
 		})
