@@ -48,7 +48,11 @@ func (r *recorder) publishBatches(ctx context.Context) error {
 func (r *recorder) task(stopping, ctx context.Context, d *broker.Delivery) {
 	var batch store.Batch
 	if err := json.Unmarshal(d.Body, &batch); err != nil {
-		r.deadLetter(ctx, d, worker.ReasonInvalid, fmt.Errorf("reading a broadcast's task: %w", err))
+		if !r.deadLetter(ctx, d, worker.ReasonInvalid, fmt.Errorf("reading a broadcast's task: %w", err)) {
+			d.Requeue()
+			return
+		}
+		d.Ack()
 		return
 	}
 	err := worker.Protect(func() error { return r.batch(stopping, ctx, batch) })

@@ -105,6 +105,7 @@ type recorder struct {
 	core     worker.Runtime
 	db       store.Database
 	declared declarations
+	inFlight inFlight
 }
 
 // Run records until ctx ends.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -16,6 +17,16 @@ import (
 	"switchboard/worker"
 )
 
+// The bounds of what the recorder has in memory, whatever waits in its queue. A body is in it
+// about five times while its batch is written.
+const (
+	maxInFlightBytes = 4 << 20 // of bodies that are read and not settled; one body may exceed it
+	maxBatchBytes    = 1 << 20 // of a batch; its last body may exceed it
+	firstPrefetch    = 32
+	// maxBodyBytes is the size that other workers take; larger bodies are dead-lettered.
+	maxBodyBytes = 1 << 20
+)
+
 // received is a delivery and what it says.
 type received struct {
 	delivery *broker.Delivery
@@ -24,40 +35,112 @@ type received struct {
 
 func (r received) size() (items, bytes int) { return 1, len(r.delivery.Body) }
 
-// consume records what the queue holds. It reads while it writes; the prefetch bounds what
-// is read ahead.
+// consume records what the queue holds. It reads, decodes and writes at once.
 func (r *recorder) consume(ctx context.Context) error {
-	prefetch := batchesAhead * r.RecordBatch
-	if r.Prefetch > 0 {
-		prefetch = r.Prefetch
-	}
-	arrivals := make(chan received, prefetch)
 	// Writing lasts until what was read is written, StopTimeout at most.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(r.StopTimeout.Std(), stop) })
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		limits := batch.Limits{Items: r.RecordBatch, Delay: r.RecordWait.Std()}
-		batch.Run(ctx, arrivals, limits, received.size, func(b []received) { r.record(work, b) })
-	}()
-	err := r.core.Broker.Consume(ctx, r.queue(), prefetch, func(d *broker.Delivery) { r.take(work, d, arrivals) })
-	close(arrivals)
-	<-written
+	raw, decoded := make(chan *broker.Delivery, r.maxPrefetch()), make(chan received, r.RecordBatch)
+	var stages sync.WaitGroup
+	stages.Go(func() {
+		defer close(decoded)
+		for d := range raw {
+			r.decode(work, d, decoded)
+		}
+	})
+	stages.Go(func() {
+		limits := batch.Limits{Items: r.RecordBatch, Bytes: maxBatchBytes, Delay: r.RecordWait.Std()}
+		batch.Run(ctx, decoded, limits, received.size, func(b []received) { r.record(work, b) })
+	})
+	err := r.read(ctx, raw)
+	close(raw)
+	stages.Wait()
 	if err != nil {
 		return fmt.Errorf("consuming %s: %w", r.queue().Name, err)
 	}
 	return nil
 }
 
-func (r *recorder) take(ctx context.Context, d *broker.Delivery, arrivals chan<- received) {
-	envelope, err := read(d)
-	if err != nil {
-		go r.deadLetter(ctx, d, worker.ReasonInvalid, err)
+func (r *recorder) maxPrefetch() int {
+	if r.Prefetch > 0 {
+		return r.Prefetch
+	}
+	return batchesAhead * r.RecordBatch
+}
+
+// read consumes with as large a prefetch as the bodies allow. AMQP bounds a prefetch in
+// bodies alone, so read begins with a small one, quadruples it while little is in flight, and
+// halves what fitted when too much is: then RabbitMQ takes back what it has sent beyond.
+func (r *recorder) read(ctx context.Context, raw chan<- *broker.Delivery) error {
+	prefetch := min(firstPrefetch, r.maxPrefetch())
+	for {
+		window, end := context.WithCancel(ctx)
+		var next, count, peak int
+		err := r.core.Broker.Consume(window, r.queue(), prefetch, func(d *broker.Delivery) {
+			bodies, bytes := r.inFlight.add(d)
+			raw <- d // has room for the prefetch
+			count, peak = count+1, max(peak, bytes)
+			switch {
+			case bytes > maxInFlightBytes && prefetch > 1:
+				next = max(1, bodies/2)
+				end()
+			case count >= 8*prefetch && prefetch < r.maxPrefetch() && peak < maxInFlightBytes/8:
+				next = min(4*prefetch, r.maxPrefetch())
+				end()
+			}
+		})
+		end()
+		if err != nil || ctx.Err() != nil || next == 0 {
+			return err
+		}
+		prefetch = next
+	}
+}
+
+// inFlight counts the bodies that are read and not settled.
+type inFlight struct {
+	mu            sync.Mutex
+	bodies, bytes int
+}
+
+func (f *inFlight) add(d *broker.Delivery) (bodies, bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bodies++
+	f.bytes += len(d.Body)
+	return f.bodies, f.bytes
+}
+
+func (f *inFlight) remove(d *broker.Delivery) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bodies--
+	f.bytes -= len(d.Body)
+}
+
+// settle acks a body, or puts it back into its queue.
+func (r *recorder) settle(d *broker.Delivery, ack bool) {
+	r.inFlight.remove(d)
+	if ack {
+		d.Ack()
+	} else {
+		d.Requeue()
+	}
+}
+
+func (r *recorder) decode(ctx context.Context, d *broker.Delivery, decoded chan<- received) {
+	if n := len(d.Body); n > maxBodyBytes {
+		cause := fmt.Errorf("the body has %d bytes, more than %d", n, maxBodyBytes)
+		r.settle(d, r.deadLetter(ctx, d, worker.ReasonInvalid, cause))
 		return
 	}
-	arrivals <- received{d, envelope}
+	envelope, err := read(d)
+	if err != nil {
+		go func() { r.settle(d, r.deadLetter(ctx, d, worker.ReasonInvalid, err)) }()
+		return
+	}
+	decoded <- received{d, envelope}
 }
 
 // read decodes a body as its routing key says.
@@ -152,13 +235,13 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 	for delays := (backoff.Backoff{Min: recordRetryMin, Max: recordRetryMax}); ; {
 		rejected, err := r.db.Record(ctx, envelopes)
 		if err == nil {
-			r.settle(ctx, bodies, rejected)
+			r.settleBatch(ctx, bodies, rejected)
 			r.core.Metrics.Recorded(r.core.Name, len(bodies)-len(rejected), len(rejected), time.Since(began))
 			return
 		}
 		if ctx.Err() != nil {
 			for _, t := range bodies {
-				t.delivery.Requeue()
+				r.settle(t.delivery, false)
 			}
 			return
 		}
@@ -169,29 +252,30 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 	}
 }
 
-// settle acks what is recorded and dead-letters what was rejected.
-func (r *recorder) settle(ctx context.Context, bodies []received, rejected []store.Rejected) {
+// settleBatch acks what is recorded and dead-letters what was rejected.
+func (r *recorder) settleBatch(ctx context.Context, bodies []received, rejected []store.Rejected) {
 	refused := make(map[int]error, len(rejected))
 	for _, x := range rejected {
 		refused[x.Index] = x.Err
 	}
 	for i, t := range bodies {
 		if err := refused[i]; err != nil {
-			r.deadLetter(ctx, t.delivery, worker.ReasonPermanent, err)
+			r.settle(t.delivery, r.deadLetter(ctx, t.delivery, worker.ReasonPermanent, err))
 			continue
 		}
-		t.delivery.Ack()
+		r.settle(t.delivery, true)
 	}
 }
 
-func (r *recorder) deadLetter(ctx context.Context, d *broker.Delivery, reason string, cause error) {
+// deadLetter reports whether the body is safe among the dead letters; else it is to be
+// requeued.
+func (r *recorder) deadLetter(ctx context.Context, d *broker.Delivery, reason string, cause error) bool {
 	if err := r.core.DeadLetter(ctx, d, reason, cause); err != nil {
 		if !errors.Is(err, context.Canceled) {
 			r.core.Logger.Warn("dead-lettering a body failed; it returns to its queue", "queue", d.Queue, "error", err)
 		}
-		d.Requeue()
-		return
+		return false
 	}
 	r.core.Logger.Warn("dead-lettered to "+d.Queue+broker.DeadSuffix, "queue", d.Queue, "key", d.Key, "reason", reason, "error", cause)
-	d.Ack()
+	return true
 }

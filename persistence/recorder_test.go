@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -226,6 +228,34 @@ func bySize(b *bench) {
 	}
 	if n, left := b.recorded(), b.waiting(persistence.RecordQueue(p.Name)); n+left != 25 {
 		b.Errorf("%d messages were written and %d are in the queue", n, left)
+	}
+}
+
+func byBytes(b *bench) {
+	p, db := b.worker(), newSpy(b.db)
+	p.RecordBatch, p.RecordWait = 1000, options.Duration(time.Hour)
+	b.start(p, db)
+	for range 4 {
+		b.publishMessage(message.Inbound, b.inbound(strings.Repeat("x", 600_000)))
+	}
+	b.await("two batches are written", func() bool { return b.recorded() == 4 })
+	if sizes := db.sizes(); !slices.Equal(sizes, []int{2, 2}) {
+		b.Errorf("they were written in batches of %v", sizes)
+	}
+}
+
+// A body that is larger than any worker takes is dead-lettered with its size.
+func overLimit(b *bench) {
+	b.start(b.worker(), b.db)
+	m := b.inbound(strings.Repeat("x", 1<<20))
+	b.publishMessage(message.Inbound, m)
+	next := b.inbound("the next one")
+	b.publishMessage(message.Inbound, next)
+	b.awaitState(next, store.StatusQueued)
+	b.await("it is dead-lettered", func() bool { return len(b.dead()) == 1 })
+	d := b.dead()[0]
+	if text := d.Headers[worker.HeaderError]; !strings.Contains(text, strconv.Itoa(len(d.Body))) {
+		b.Errorf("its size is not told: %q", text)
 	}
 }
 

@@ -30,6 +30,8 @@ func runSuite(t *testing.T, open func(t testing.TB) (broker.Broker, store.Databa
 		"let go on purpose":                settle,
 		"batches close by size":            bySize,
 		"batches close by time":            byTime,
+		"batches close by bytes":           byBytes,
+		"a body over the limit":            overLimit,
 		"the database fails for a while":   failing,
 		"stopped while the database fails": stoppedWhileFailing,
 		"broadcast":                        broadcast,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -237,6 +238,9 @@ func broadcastBroken(t *testing.T, db Ledger) {
 			t.Errorf("Create(%q, %+v) = %+v", text, to, made)
 		}
 	}
+	if made, err := db.Create(t.Context(), store.Broadcast{Text: strings.Repeat("x", 200_000)}, recipients(3)); err == nil {
+		t.Errorf("Create with a text of 200,000 bytes = %+v", made)
+	}
 	for _, rate := range []float64{math.Inf(1), math.Inf(-1), math.NaN(), -1, 1e-300, 1e300} {
 		if made, err := db.Create(t.Context(), store.Broadcast{Text: "x", Rate: rate}, recipients(3)); err == nil {
 			t.Errorf("Create with rate %g = %+v", rate, made)
@@ -244,6 +248,9 @@ func broadcastBroken(t *testing.T, db Ledger) {
 	}
 	if got := list(t, db, store.Filter{}); len(got) != 0 {
 		t.Errorf("stored: %+v", got)
+	}
+	if made := create(t, db, store.Broadcast{Text: strings.Repeat("x", 90_000)}, recipients(60)); made.Batches != 3 {
+		t.Errorf("Create with a text of 90,000 bytes = %+v, want batches of at most 23", made)
 	}
 	create(t, db, store.Broadcast{Text: "x"}, recipients(3)) // nothing is left in the way
 }

@@ -28,6 +28,12 @@ const listPart = 20_000
 // throttledSeconds bounds how long the handover of a batch takes at the broadcast's rate.
 const throttledSeconds = 5
 
+// The bounds of a broadcast's text, and of all texts of a batch, in bytes.
+const (
+	maxText      = 100_000
+	maxBatchText = 2 << 20
+)
+
 // The bounds of a broadcast's rate, in messages a second.
 const (
 	minRate = 1e-5 // about one a day
@@ -49,6 +55,9 @@ func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq
 	text, err := parseTemplate(b.Text)
 	if err != nil {
 		return store.Created{}, err
+	}
+	if len(b.Text) > maxText {
+		return store.Created{}, fmt.Errorf("the broadcast's text has %d bytes, more than %d", len(b.Text), maxText)
 	}
 	if b.Rate != 0 && !(b.Rate >= minRate && b.Rate <= maxRate) { // NaN is neither
 		return store.Created{}, fmt.Errorf("the broadcast's rate is %g messages a second: give %g to %g, or 0 for no limit",
@@ -84,6 +93,7 @@ func withDefaults(b store.Broadcast) store.Broadcast {
 	if b.RetryAfter <= 0 {
 		b.RetryAfter = store.DefaultRetryAfter
 	}
+	b.BatchSize = min(b.BatchSize, maxBatchText/max(len(b.Text), 1))
 	if b.Rate > 0 {
 		// The handover must end within the lease, and soon after a pause.
 		b.BatchSize = min(b.BatchSize, max(1, int(b.Rate*throttledSeconds)))
@@ -178,6 +188,9 @@ func (c *creator) row(line int64, r *store.Recipient) ([]any, error) {
 	text, err := c.text.fill(r.Fields)
 	if err != nil {
 		return nil, err
+	}
+	if len(text) > maxText {
+		return nil, fmt.Errorf("the text has %d bytes, more than %d", len(text), maxText)
 	}
 	return []any{line, backend, identity, store.Printable(text)}, nil
 }
