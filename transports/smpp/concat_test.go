@@ -91,8 +91,8 @@ func TestMessagesThatBeginAlike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range e.concat.Due(time.Now().Add(smpp.DoubtWait + time.Second)) {
-		if err := e.concat.GiveUp(t.Context(), g); err != nil {
+	for _, g := range e.receiver.parts.Due(time.Now().Add(smpp.DoubtWait + time.Second)) {
+		if err := e.receiver.parts.GiveUp(t.Context(), g); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,13 +118,13 @@ func TestStaleGroupIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.segments(2, map[int]string{1: "one "}, 1)
-	stale := e.concat.Due(time.Now().Add(48 * time.Hour))
+	stale := e.receiver.parts.Due(time.Now().Add(48 * time.Hour))
 	b.segments(2, map[int]string{2: "two"}, 2)
 	b.segments(2, map[int]string{1: "three "}, 1)
 	if len(stale) != 1 {
 		t.Fatalf("%d groups are open, want one", len(stale))
 	}
-	if err := e.concat.GiveUp(t.Context(), stale[0]); err != nil {
+	if err := e.receiver.parts.GiveUp(t.Context(), stale[0]); err != nil {
 		t.Fatal(err)
 	}
 	b.segments(2, map[int]string{2: "four"}, 2)
@@ -179,12 +179,12 @@ func TestOneReplicaGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := first.concat.Due(time.Now().Add(48 * time.Hour))[0]
+	g := first.receiver.parts.Due(time.Now().Add(48 * time.Hour))[0]
 	release := line.Hold()
 	given := make(chan error, 1)
-	go func() { given <- first.concat.GiveUp(context.Background(), g) }()
+	go func() { given <- first.receiver.parts.GiveUp(context.Background(), g) }()
 	line.Asked(t)
-	if err := second.concat.GiveUp(t.Context(), g); !errors.Is(err, smpp.ErrElsewhere) {
+	if err := second.receiver.parts.GiveUp(t.Context(), g); !errors.Is(err, smpp.ErrElsewhere) {
 		t.Errorf("the other replica says %v", err)
 	}
 	release()
@@ -192,7 +192,7 @@ func TestOneReplicaGivesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.hears("one ")
-	if err := second.concat.GiveUp(t.Context(), g); err != nil {
+	if err := second.receiver.parts.GiveUp(t.Context(), g); err != nil {
 		t.Errorf("the other replica says %v", err)
 	}
 }

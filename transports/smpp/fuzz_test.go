@@ -33,11 +33,11 @@ func FuzzDeliver(f *testing.F) {
 	state := memory.New()
 	defer func() { _ = state.Close() }()
 	tr := connected(f, "127.0.0.1:1", state, nil)
-	e, err := newEngine(tr, strictLine{})
+	r, err := newRun(tr, strictLine{})
 	if err != nil {
 		f.Fatal(err)
 	}
-	defer func() { _ = e.state.Close() }()
+	defer func() { _ = r.state.Close() }()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		frame, err := (&pdu.PDU{Body: &pdu.Raw{ID: pdu.CmdDeliverSM, Data: body}}).AppendTo(nil)
 		if err != nil {
@@ -47,7 +47,7 @@ func FuzzDeliver(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := e.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message, message.NewID()); err != nil && !errors.Is(err, errEmpty) {
+		if err := r.receiver.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message, message.NewID()); err != nil && !errors.Is(err, errEmpty) {
 			t.Fatal(err)
 		}
 	})

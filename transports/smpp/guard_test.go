@@ -20,6 +20,11 @@ type trap struct {
 	sprung *atomic.Int64
 }
 
+func (h trap) WithAttrs(attrs []slog.Attr) slog.Handler {
+	h.Handler = h.Handler.WithAttrs(attrs)
+	return h
+}
+
 func (h trap) Handle(ctx context.Context, r slog.Record) error {
 	if strings.Contains(r.Message, h.word) && h.sprung.Add(1) == 1 {
 		panic("the log is full")
@@ -34,9 +39,9 @@ func TestPanicCostsTheConnection(t *testing.T) {
 		word, at  string
 		behaviour simulator.Behaviour
 	}{
-		"reading": {"what it should not have", "reading from transceiver", simulator.Behaviour{Links: &simulator.Links{UnknownCommand: 1}}},
-		"tending": {"did not answer submit_sm", "tending transceiver", simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}}},
-		"binding": {"bind is up", "binding transceiver", simulator.Behaviour{}},
+		"reading": {"what it should not have", "a session panicked", simulator.Behaviour{Links: &simulator.Links{UnknownCommand: 1}}},
+		"tending": {"did not answer submit_sm", "a session panicked", simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}}},
+		"binding": {"bind is up", "a session panicked", simulator.Behaviour{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log lockedBuffer

@@ -132,7 +132,7 @@ func TestPartComesAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if due := e.concat.Due(time.Now().Add(48 * time.Hour)); len(due) != 0 {
+	if due := e.receiver.parts.Due(time.Now().Add(48 * time.Hour)); len(due) != 0 {
 		t.Errorf("waits for other parts of %+v", due)
 	}
 }

@@ -81,7 +81,7 @@ func TestVumiOptions(t *testing.T) {
 		"disable_ack":                    {tr.AcksItself(), true},
 		"disable_delivery_report":        {tr.DisableDeliveryReport, true},
 		"transport_type":                 {tr.TransportType, "ussd"},
-		"split_bind_prefix":              {newKeys(&tr.Options).prefix, "smpp/both/"},
+		"split_bind_prefix":              {tr.statePrefix(), "smpp/both/"},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {
 			t.Errorf("%s = %v, want %v", name, c.got, c.want)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 
 	"switchboard/message"
@@ -11,57 +12,70 @@ import (
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 )
 
-// plan is a message as it goes out: one encoded submit_sm a segment.
+// planner turns messages into submit_sm, as far as the binds may carry them.
+type planner struct {
+	options          *Options
+	logger           *slog.Logger
+	queue            *binds.Queue
+	concatReferences *concatReferences
+}
+
+func newPlanner(o *Options, logger *slog.Logger, queue *binds.Queue) *planner {
+	return &planner{o, logger, queue, newConcatReferences()}
+}
+
+// plan is a message as it goes out: the encoded body of one submit_sm a segment.
 type plan struct {
 	*submissions.Message
-	frames [][]byte
+	bodies [][]byte
 }
 
 // plan encodes a message, of which concatReference marks the segments where there
 // are several. Each error is the message's own fault.
-func (e *engine) plan(m *message.Message, concatReference uint16) (*plan, error) {
+func (r *planner) plan(m *message.Message, concatReference uint16) (*plan, error) {
 	w, ignored, err := smpp.ReadMetadata(m.TransportMetadata.String())
 	if err != nil {
 		return nil, err
 	}
 	if len(ignored) > 0 {
-		e.logger.Debug("transport_metadata that SMPP cannot use is ignored", "message_id", m.ID, "keys", ignored)
+		r.logger.Debug("transport_metadata that SMPP cannot use is ignored", "message_id", m.ID, "keys", ignored)
 	}
-	base, err := e.baseSubmit(m, &w)
+	base, err := r.baseSubmit(m, &w)
 	if err != nil {
 		return nil, err
 	}
-	text, err := e.write(m, &w, concatReference)
+	text, err := r.write(m, &w, concatReference)
 	if err != nil {
 		return nil, err
 	}
-	if base.DataCoding, err = e.dataCoding(text.Coding, &w); err != nil {
+	if base.DataCoding, err = r.dataCoding(text.Coding, &w); err != nil {
 		return nil, err
 	}
 	p := &plan{Message: &submissions.Message{
 		ID: m.ID, To: m.To, From: m.From, Routing: json.RawMessage(m.RoutingMetadata.String()), Parts: len(text.Segments),
-		Reference: e.reference(m.ID, &base), Attempt: store.Attempt(m),
+		Reference: r.reference(m.ID, &base), Attempt: store.Attempt(m),
 		NoReceipt: w.RegisteredDelivery != nil && base.RegisteredDelivery&pdu.ReceiptSuccess != pdu.ReceiptFinal,
 	}}
 	if p.Parts > 1 {
 		p.ConcatReference = concatReference
 	}
 	for i := range text.Segments {
-		frame, err := segment(base, &text, i, submissions.Part{Message: p.Message, N: i + 1}.Reference(), e.hasParameters())
+		body, err := segment(base, &text, i, submissions.Part{Message: p.Message, N: i + 1}.Reference(), r.hasParameters())
 		if err != nil {
 			return nil, err
 		}
-		p.frames = append(p.frames, frame)
+		p.bodies = append(p.bodies, body)
 	}
 	return p, nil
 }
 
 // baseSubmit is what all segments have in common.
-func (e *engine) baseSubmit(m *message.Message, w *smpp.Metadata) (s pdu.Message, err error) {
-	o := e.options
+func (r *planner) baseSubmit(m *message.Message, w *smpp.Metadata) (s pdu.Message, err error) {
+	o := r.options
 	s.ServiceType = o.ServiceType
 	if o.RegisteredDelivery {
 		s.RegisteredDelivery = pdu.ReceiptFinal
@@ -72,18 +86,18 @@ func (e *engine) baseSubmit(m *message.Message, w *smpp.Metadata) (s pdu.Message
 	if s.Source, err = o.source(m.From); err != nil {
 		return s, err
 	}
-	if !e.hasParameters() && len(w.TLVs) > 0 {
+	if !r.hasParameters() && len(w.TLVs) > 0 {
 		return s, errors.New("SMPP 3.3 has no optional parameters (tlvs)")
 	}
 	w.Apply(&s)
 	if o.isUSSD(m) {
-		if !e.hasParameters() {
+		if !r.hasParameters() {
 			return s, errors.New("SMPP 3.3 has no USSD")
 		}
 		s.TLVs = append(s.TLVs, ussdParameters(m, w)...)
 		return s, nil
 	}
-	if w.UserReference != nil && e.hasParameters() {
+	if w.UserReference != nil && r.hasParameters() {
 		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, *w.UserReference))
 	}
 	return s, nil
@@ -124,13 +138,13 @@ func ussdParameters(m *message.Message, w *smpp.Metadata) pdu.TLVs {
 }
 
 // hasParameters: SMPP 3.3 has no optional parameters.
-func (e *engine) hasParameters() bool { return e.gate.version.Load() >= uint32(pdu.Version34) }
+func (r *planner) hasParameters() bool { return r.queue.Version() >= pdu.Version34 }
 
 // write turns the content, or the data in its place, into segments.
-func (e *engine) write(m *message.Message, w *smpp.Metadata, concatReference uint16) (gsm.Message, error) {
-	o := e.options
+func (r *planner) write(m *message.Message, w *smpp.Metadata, concatReference uint16) (gsm.Message, error) {
+	o := r.options
 	splitter := gsm.Splitter{
-		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(e.gate.version.Load())),
+		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(r.queue.Version())),
 	}
 	if o.isUSSD(m) {
 		splitter.Method = gsm.Payload // a dialogue has no parts
@@ -151,8 +165,8 @@ func (e *engine) write(m *message.Message, w *smpp.Metadata, concatReference uin
 	return text, nil
 }
 
-func (e *engine) dataCoding(c gsm.Coding, w *smpp.Metadata) (pdu.DataCoding, error) {
-	switch fixed := e.options.SubmitSMDataCoding; {
+func (r *planner) dataCoding(c gsm.Coding, w *smpp.Metadata) (pdu.DataCoding, error) {
+	switch fixed := r.options.SubmitSMDataCoding; {
 	case w.DataCoding != nil:
 		return pdu.DataCoding(*w.DataCoding), nil
 	case w.Flash:
@@ -167,8 +181,8 @@ func (e *engine) dataCoding(c gsm.Coding, w *smpp.Metadata) (pdu.DataCoding, err
 	return pdu.DataCoding(c.DataCoding()), nil
 }
 
-// segment encodes one segment, with sequence_number 0; reference is ours, 0 for
-// none, and stands at the end. Without parameters all is in short_message.
+// segment encodes the body of one segment; reference is ours, 0 for none, and
+// stands at the end. Without parameters all is in short_message.
 func segment(base pdu.Message, text *gsm.Message, i int, reference uint16, parameters bool) ([]byte, error) {
 	inline := math.MaxInt
 	if parameters && text.Method == gsm.Payload {
@@ -182,7 +196,11 @@ func segment(base pdu.Message, text *gsm.Message, i int, reference uint16, param
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	return p.AppendTo(make([]byte, 0, frameSize+len(s.ShortMessage)))
+	frame, err := p.AppendTo(make([]byte, 0, frameSize+len(s.ShortMessage)))
+	if err != nil {
+		return nil, err
+	}
+	return frame[pdu.HeaderLength:], nil
 }
 
 // frameSize is about what a submit_sm has beside its text, in octets.

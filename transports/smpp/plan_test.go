@@ -15,16 +15,20 @@ import (
 func planned(t *testing.T, m *message.Message, options ...func(*Transport)) (list []*pdu.SubmitSM, err error) {
 	t.Helper()
 	tr := connected(t, "127.0.0.1:1", remember(t), nil, options...)
-	e, err := newEngine(tr, transporttest.NewLine())
+	r, err := newRun(tr, transporttest.NewLine())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = e.state.Close() })
-	p, err := e.plan(m, 1)
+	t.Cleanup(func() { _ = r.state.Close() })
+	p, err := r.sender.plan(m, 1)
 	if err != nil {
 		return nil, err
 	}
-	for _, frame := range p.frames {
+	for _, body := range p.bodies {
+		frame, err := (&pdu.PDU{Body: &pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}}).AppendTo(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		read, err := pdu.Decode(frame)
 		if err != nil {
 			t.Fatal(err)
@@ -103,15 +107,15 @@ func TestSARParts(t *testing.T) {
 // To an SMSC of version 3.3 there are no optional parameters.
 func TestVersion33HasNoParameters(t *testing.T) {
 	tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) { o.SendLongMessages = true })
-	e, err := newEngine(tr, transporttest.NewLine())
+	tr.InterfaceVersion = version(pdu.Version33)
+	r, err := newRun(tr, transporttest.NewLine())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = e.state.Close() }()
-	e.gate.version.Store(uint32(pdu.Version33))
-	p, err := e.plan(outgoing(strings.Repeat("x", 161)), 1)
-	if err != nil || len(p.frames) != 2 {
-		t.Errorf("%d frames, %v; want 2 segments", len(p.frames), err)
+	defer func() { _ = r.state.Close() }()
+	p, err := r.sender.plan(outgoing(strings.Repeat("x", 161)), 1)
+	if err != nil || len(p.bodies) != 2 {
+		t.Errorf("%d bodies, %v; want 2 segments", len(p.bodies), err)
 	}
 }
 

@@ -3,6 +3,7 @@ package smpp
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/receipt"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 )
 
@@ -32,30 +34,38 @@ const (
 // querier asks the SMSC, by query_sm, about messages whose final receipt is
 // missing.
 type querier struct {
-	*engine
-	pace *rate.Limiter
+	options     *Options
+	logger      *slog.Logger
+	metrics     *metrics
+	queue       *binds.Queue
+	submissions *submissions.Store
+	statuses    receipt.StatusMap
+	pace        *rate.Limiter
+}
+
+func newQuerier(r *run, m *metrics, statuses receipt.StatusMap) *querier {
+	return &querier{r.options, r.logger, m, r.binds.Queue, r.submissions, statuses, rate.NewLimiter(r.options.queryRate(), 1)}
 }
 
 var errNoQueries = errors.New("the SMSC knows no query_sm")
 
-// queryLoop asks about what has fallen due until ctx ends, or until the SMSC says
+// run asks about what has fallen due until ctx ends, or until the SMSC says
 // that it cannot be asked.
-func (e *engine) queryLoop(ctx context.Context) {
-	q := &querier{engine: e, pace: rate.NewLimiter(e.options.queryRate(), 1)}
-	tick := time.NewTicker(max(time.Millisecond, min(queryEvery, e.options.QueryAfter.Std()/queryShare)))
+func (q *querier) run(ctx context.Context) {
+	tick := time.NewTicker(max(time.Millisecond, min(queryEvery, q.options.QueryAfter.Std()/queryShare)))
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		more := false
-		err := e.guard("asking about messages", func() (err error) {
+		err := guard(q.logger, "asking about messages", func() (err error) {
 			more, err = q.queryDue(ctx)
 			return err
 		})
 		switch {
 		case errors.Is(err, errNoQueries):
-			e.logger.Error("the SMSC does not know query_sm and is asked no more; set query_after to 0")
+			q.logger.Error("the SMSC does not know query_sm and is asked no more; set query_after to 0")
 			return
 		case err != nil && ctx.Err() == nil:
-			e.logger.Warn("asking about messages failed; trying again", "error", err)
+			q.logger.Warn("asking about messages failed; trying again", "error", err)
 		case more && err == nil:
 			continue
 		}
@@ -86,7 +96,7 @@ func (q *querier) queryDue(ctx context.Context) (more bool, err error) {
 	group.SetLimit(queriesAtOnce)
 	for _, one := range now {
 		group.Go(func() error {
-			return q.guard("asking about a message", func() error { return q.query(each, one) })
+			return guard(q.logger, "asking about a message", func() error { return q.query(each, one) })
 		})
 	}
 	later := due[len(now):]
@@ -104,30 +114,28 @@ func (q *querier) query(ctx context.Context, one *submissions.Query) error {
 	if err := q.pace.Wait(ctx); err != nil {
 		return err
 	}
-	frame, err := q.queryFrame(one)
+	body, err := q.body(one)
 	if err != nil {
 		q.logger.Warn("a message cannot be asked about", "message_id", one.Part.ID, "error", err)
 		one.Refused = submissions.MaxRefusals
 		return q.submissions.Postpone(ctx, one)
 	}
-	t := &ticket{frame: frame, query: true, outcome: make(chan outcome, 1)}
-	q.gate.submit(t, false)
-	o, err := q.gate.await(ctx, t)
+	r, err := q.ask(ctx, body)
 	if err != nil {
 		return err
 	}
 	switch {
-	case o.status == pdu.StatusInvCmdID:
+	case r.Status == pdu.StatusInvCmdID:
 		return errNoQueries
-	case o.unknown || o.status.Throttling():
+	case r.Unanswered != nil || r.Status.Throttling():
 		q.metrics.query("unanswered")
-	case o.status != pdu.StatusOK:
+	case r.Status != pdu.StatusOK:
 		q.metrics.query("refused")
 		one.Refused++
 	default:
-		if r := q.receiptOf(o.state); r.Status.Final() {
+		if found := q.receiptOf(r.Query); found.Status.Final() {
 			q.metrics.query("final")
-			return q.submissions.Queried(ctx, one, r)
+			return q.submissions.Queried(ctx, one, found)
 		}
 		q.metrics.query("pending")
 	}
@@ -135,24 +143,49 @@ func (q *querier) query(ctx context.Context, one *submissions.Query) error {
 	return q.submissions.Postpone(ctx, one)
 }
 
-// queryFrame encodes the query_sm. Its source address must be the submit_sm's
+// body encodes the query_sm. Its source address must be the submit_sm's
 // (§4.8.1).
-func (e *engine) queryFrame(q *submissions.Query) ([]byte, error) {
-	source, err := e.options.source(q.Part.From)
+func (q *querier) body(one *submissions.Query) ([]byte, error) {
+	source, err := q.options.source(one.Part.From)
 	if err != nil {
 		return nil, err
 	}
-	p := &pdu.PDU{Body: &pdu.QuerySM{MessageID: q.ID, Source: source}}
+	p := &pdu.PDU{Body: &pdu.QuerySM{MessageID: one.ID, Source: source}}
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	return p.AppendTo(nil)
+	frame, err := p.AppendTo(nil)
+	if err != nil {
+		return nil, err
+	}
+	return frame[pdu.HeaderLength:], nil
+}
+
+// ask waits for the answer to a query_sm.
+func (q *querier) ask(ctx context.Context, body []byte) (r binds.Result, err error) {
+	answered := make(chan binds.Result, 1)
+	query := &binds.Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: body}, Query: true, Done: func(r binds.Result) bool {
+		if !r.Late {
+			answered <- r
+		}
+		return false
+	}}
+	q.queue.Submit(query)
+	select {
+	case r = <-answered:
+		return r, nil
+	case <-ctx.Done():
+		q.queue.Abandon(query)
+		return r, ctx.Err()
+	case <-q.queue.Stopped():
+		return r, submissions.ErrStopped
+	}
 }
 
 // receiptOf is the receipt that the SMSC might have sent. In answers, ACCEPTED is
 // what SMSCs say of messages that are underway.
-func (e *engine) receiptOf(answer *pdu.QuerySMResp) submissions.Receipt {
-	r := submissions.Receipt{Status: e.parser.Statuses.OfState(answer.State), Raw: answer.State.String()}
+func (q *querier) receiptOf(answer *pdu.QuerySMResp) submissions.Receipt {
+	r := submissions.Receipt{Status: q.statuses.OfState(answer.State), Raw: answer.State.String()}
 	if answer.State == pdu.StateAccepted {
 		r.Status = receipt.Pending
 	}

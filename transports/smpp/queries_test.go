@@ -191,34 +191,3 @@ func TestQueriesAreFew(t *testing.T) {
 		t.Errorf("with mt_tps 50 on two binds the rate is %v, want a tenth of both", r)
 	}
 }
-
-// Questions come before new messages and count in mt_tps; an answer of another
-// kind is none.
-func TestQueryInTheGate(t *testing.T) {
-	g := newGate(nil, func(*lane, bool) {}, func(submissions.Part, string) bool { return false })
-	defer g.close()
-	l := &lane{window: 1, pending: map[uint32]*ticket{}, pace: pacer{limit: 1}}
-	g.addLane(l)
-	frame, err := (&pdu.PDU{Body: &pdu.QuerySM{MessageID: "1"}}).AppendTo(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	submit := &ticket{frame: frame, outcome: make(chan outcome, 1)}
-	query := &ticket{frame: frame, query: true, outcome: make(chan outcome, 1)}
-	g.submit(submit, false)
-	g.submit(query, false)
-	k := newLink(nil)
-	g.attach(l, k)
-	if len(l.pending) != 1 || l.pending[1] != query {
-		t.Fatalf("pending: %v, want the question", l.pending)
-	}
-	if got, _ := g.answer(l, 1, toSubmit, outcome{}); got != nil {
-		t.Error("a submit_sm_resp answers a query_sm")
-	}
-	if got, _ := g.answer(l, 1, toQuery, outcome{}); got != query || len(l.pending) != 0 {
-		t.Errorf("answered %v, pending %v; want mt_tps to hold the submit back", got, l.pending)
-	}
-	if !g.withdraw(submit) || g.normal.head != nil {
-		t.Error("the submit cannot be taken back")
-	}
-}

@@ -278,13 +278,13 @@ func TestReceiptsThatContradictTheirCoding(t *testing.T) {
 			tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) {
 				o.DataCodingOverrides = map[string]string{"2": "ucs2"}
 			})
-			e, err := newEngine(tr, transporttest.NewLine())
+			e, err := newRun(tr, transporttest.NewLine())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = e.state.Close() }()
 			m.ESMClass |= pdu.ESMReceipt
-			if r, is := e.readReceipt(&m); !is || r.ID != "a_b@1" || r.Raw != "DELIVRD" || r.Done.IsZero() {
+			if r, is := e.receiver.readReceipt(&m); !is || r.ID != "a_b@1" || r.Raw != "DELIVRD" || r.Done.IsZero() {
 				t.Errorf("it is read as %+v, %t", r, is)
 			}
 		})
@@ -295,7 +295,7 @@ func TestReceiptsThatContradictTheirCoding(t *testing.T) {
 // notification is never the end.
 func TestAcceptedState(t *testing.T) {
 	tr := connected(t, "127.0.0.1:1", remember(t), nil)
-	e, err := newEngine(tr, transporttest.NewLine())
+	e, err := newRun(tr, transporttest.NewLine())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,12 +304,12 @@ func TestAcceptedState(t *testing.T) {
 		m := pdu.Message{ESMClass: class, TLVs: pdu.TLVs{
 			{Tag: pdu.TagReceiptedMessageID, Value: []byte("1\x00")}, pdu.Byte(pdu.TagMessageState, uint8(pdu.StateAccepted)),
 		}}
-		if r, _ := e.readReceipt(&m); r.Status != want {
+		if r, _ := e.receiver.readReceipt(&m); r.Status != want {
 			t.Errorf("esm_class %#x: %s, want %s", uint8(class), r.Status, want)
 		}
 	}
 	m := pdu.Message{ESMClass: pdu.ESMReceipt, ShortMessage: []byte("id:1 stat:0 err:000 text:")}
-	if r, _ := e.readReceipt(&m); r.Status != receipt.Delivered {
+	if r, _ := e.receiver.readReceipt(&m); r.Status != receipt.Delivered {
 		t.Errorf("stat:0 is %s", r.Status)
 	}
 }

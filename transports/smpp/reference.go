@@ -11,9 +11,9 @@ import (
 // reference is the first of a message's user_message_references (§5.3.2.17);
 // 0 when it gets none of ours: the message has its own, SMPP 3.3 has none, or
 // the operator wants none.
-func (e *engine) reference(id string, base *pdu.Message) uint16 {
+func (r *planner) reference(id string, base *pdu.Message) uint16 {
 	_, own := base.TLVs.Get(pdu.TagUserMessageReference)
-	if own || !e.options.UserMessageReference || !e.hasParameters() || !e.gate.refers.Load() {
+	if own || !r.options.UserMessageReference || !r.hasParameters() || !r.queue.Refers() {
 		return 0
 	}
 	return max(1, referenceOf(id))

@@ -41,7 +41,7 @@ func TestReplicasReportAlike(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := remember(t)
 	line := transporttest.NewLine()
-	var engines []*engine
+	var engines []*run
 	m := outgoing(strings.Repeat("0123456789", 20))
 	for i := range 2 {
 		tr := connected(t, v.Addr(), state, nil)
@@ -62,7 +62,7 @@ func TestReplicasReportAlike(t *testing.T) {
 			r := v.Submitted()[(i+j)%2]
 			h := submissions.Receipt{ID: r.MessageID, Status: "delivered", Raw: "DELIVRD", From: m.To, To: m.From}
 			group.Go(func() {
-				if err := e.takeReceipt(t.Context(), h); err != nil {
+				if err := e.receiver.takeReceipt(t.Context(), h); err != nil {
 					t.Error(err)
 				}
 			})

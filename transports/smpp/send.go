@@ -4,116 +4,195 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"switchboard/message"
+	"switchboard/smpp/pdu"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 )
 
+const (
+	// urgentRefusals is how often a part is refused for want of room, and still
+	// goes before all others.
+	urgentRefusals = 3
+	// roomRefusals is how often before the message is left to the broker's delays.
+	roomRefusals = 8
+	// shortestRest is how long a part that goes before no others rests at least.
+	shortestRest = 10 * time.Millisecond
+	// maxResends is how often unknown_policy resend submits a part again.
+	maxResends = 3
+)
+
+// errUnknown is a submit without an answer: the SMSC may have the message.
+var errUnknown = errors.New("it is unknown whether the SMSC has the message")
+
+// sender submits messages, and records what became of them.
+type sender struct {
+	*planner
+	logger      *slog.Logger
+	metrics     *metrics
+	submissions *submissions.Store
+	work        *sync.WaitGroup // late answers that are being recorded
+}
+
+func newSender(r *run, m *metrics) *sender {
+	return &sender{
+		planner: newPlanner(r.options, r.logger, r.binds.Queue),
+		logger:  r.logger, metrics: m, submissions: r.submissions, work: &r.work,
+	}
+}
+
 // sending is one try at a message.
 type sending struct {
-	*engine
+	*sender
 	*plan
-	tickets  []*ticket // nil where the SMSC has the part already
+	submits  []*submit // nil where the SMSC has the part already
 	parts    []submissions.Outcome
-	left     int          // tickets that are not settled
-	leaving  bool         // no more time
-	outcomes chan outcome // the tickets'
-	failure  error        // the first, or one that is for good
+	left     int         // submits that are not settled
+	leaving  bool        // no more time
+	results  chan result // the submits'
+	failure  error       // the first, or one that is for good
 	noting   sync.WaitGroup
-	over     sync.WaitGroup // until what is to be remembered is
+	recorded sync.WaitGroup
+}
+
+// submit is one part of a sending.
+type submit struct {
+	binds.Submit
+	part     submissions.Part
+	id       string // the SMSC's, of the last answer
+	settled  bool
+	resends  int // submits after one that went unanswered
+	refusals int // answers that asked for less traffic
+}
+
+type result struct {
+	of *submit
+	binds.Result
 }
 
 // send submits the parts of a message that the SMSC does not have; known are
-// those it has, nil when the message was never in hand before.
-func (e *engine) send(ctx context.Context, m *message.Message, known []submissions.Outcome) (providerID string, err error) {
-	p, err := e.plan(m, e.concatReference(m, known))
+// those it has, nil when the message was never in flight before.
+func (s *sender) send(ctx context.Context, m *message.Message, known []submissions.Outcome) (providerID string, err error) {
+	p, err := s.plan(m, s.concatReference(m, known))
 	if err != nil {
 		return "", message.Permanent(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	s := e.newSending(p, known)
-	defer s.over.Done()
-	s.submit()
-	s.settleAll(ctx)
-	if err := s.record(ctx); err != nil {
+	one := s.newSending(p, known)
+	defer one.recorded.Done()
+	one.submitAll()
+	one.settleAll(ctx)
+	if err := one.record(ctx); err != nil {
 		return "", err
 	}
-	return s.parts[0].ID, nil
+	return one.parts[0].ID, nil
+}
+
+func (s *sender) newSending(p *plan, known []submissions.Outcome) *sending {
+	one := &sending{
+		sender: s, plan: p, submits: make([]*submit, p.Parts), parts: make([]submissions.Outcome, p.Parts),
+		results: make(chan result, p.Parts),
+	}
+	copy(one.parts, known)
+	one.Resubmitted = known != nil // the SMSC may have what it refused, and what a process submitted that died
+	one.recorded.Add(1)
+	return one
 }
 
 // concatReference marks the parts of a message's text: as it marked those that
 // the SMSC has already, or may have.
-func (e *engine) concatReference(m *message.Message, known []submissions.Outcome) uint16 {
+func (s *sender) concatReference(m *message.Message, known []submissions.Outcome) uint16 {
 	for _, o := range known {
 		if o.ConcatReference != 0 {
 			return o.ConcatReference
 		}
 	}
-	return e.concatReferences.next(m.To)
+	return s.concatReferences.next(m.To)
 }
 
-func (e *engine) newSending(p *plan, known []submissions.Outcome) *sending {
-	s := &sending{
-		engine: e, plan: p, tickets: make([]*ticket, p.Parts), parts: make([]submissions.Outcome, p.Parts),
-		outcomes: make(chan outcome, p.Parts),
-	}
-	copy(s.parts, known)
-	s.Resubmitted = known != nil // the SMSC may have what it refused, and what a process submitted that died
-	s.over.Add(1)
-	return s
-}
-
-func (s *sending) submit() {
-	for i, frame := range s.frames {
+func (s *sending) submitAll() {
+	for i, body := range s.bodies {
 		if s.parts[i].Accepted {
 			continue
 		}
-		p := submissions.Part{Message: s.Message, N: i + 1}
-		s.tickets[i] = &ticket{frame: frame, part: p, ours: p.Reference() != 0, outcome: s.outcomes, sending: s}
+		one := &submit{part: submissions.Part{Message: s.Message, N: i + 1}}
+		one.Body = pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}
+		if one.part.Reference() != 0 {
+			one.Submit.Reference = referenceSize
+		}
+		one.Done = func(r binds.Result) bool { return s.answered(one, r) }
+		s.submits[i] = one
 		s.left++
-		s.gate.submit(s.tickets[i], false)
+		s.queue.Submit(&one.Submit)
 	}
 }
 
-// settleAll takes the parts' outcomes as they come. When one fails, those that
-// are not underway are taken back.
+// answered takes what became of a submit. It is called by a bind, and must not
+// block.
+func (s *sending) answered(one *submit, r binds.Result) (mistaken bool) {
+	accepted := r.Unanswered == nil && r.Status == pdu.StatusOK && r.ID != ""
+	if r.Late {
+		if accepted {
+			s.submissions.Given(one.part, r.ID)
+		}
+		s.answeredLate(one, r)
+		return false
+	}
+	defer func() { s.results <- result{one, r} }() // also when this panics: somebody waits
+	if accepted {
+		one.id = r.ID
+		if mistaken = s.submissions.Given(one.part, r.ID); mistaken {
+			s.metrics.protocolError("repeated message_id")
+		}
+	}
+	return mistaken
+}
+
+// settleAll takes the parts' results as they come. When one fails, those that
+// are not in flight are withdrawn.
 func (s *sending) settleAll(ctx context.Context) {
 	for s.left > 0 {
 		select {
-		case o := <-s.outcomes:
-			s.take(ctx, o)
+		case r := <-s.results:
+			s.take(ctx, r)
 		case <-ctx.Done():
 			s.leave(ctx, ctx.Err())
-		case <-s.gate.done:
-			s.leave(ctx, errStopped)
+		case <-s.queue.Stopped():
+			s.leave(ctx, submissions.ErrStopped)
 		}
 	}
 }
 
-func (s *sending) take(ctx context.Context, o outcome) {
-	settled, err := s.settle(ctx, o)
+func (s *sending) take(ctx context.Context, r result) {
+	settled, err := s.settle(ctx, r)
 	if !settled {
 		return
 	}
-	s.done(o.of)
+	s.done(r.of)
 	if err == nil {
 		return
 	}
-	if s.fail(o.of.part, err); s.left > 0 {
-		s.withdraw()
+	if s.fail(r.of.part, err); s.left > 0 {
+		for _, one := range s.submits {
+			if one != nil && !one.settled && s.queue.Withdraw(&one.Submit) {
+				s.done(one)
+			}
+		}
 	}
 }
 
-func (s *sending) done(t *ticket) {
-	t.settled = true
+func (s *sending) done(one *submit) {
+	one.settled = true
 	s.left--
 }
 
-// fail records why the message is not sent.
+// fail notes why the message is not sent.
 func (s *sending) fail(p submissions.Part, err error) {
 	if s.failure != nil {
 		return
@@ -123,35 +202,83 @@ func (s *sending) fail(p submissions.Part, err error) {
 	}
 }
 
-func (s *sending) withdraw() {
-	for _, t := range s.tickets {
-		if t != nil && !t.settled && s.gate.withdraw(t) {
-			s.done(t)
-		}
+// settle is what a result means for its part: it is accepted, it failed, or it
+// is submitted again and not settled. A part whose message has failed is not
+// submitted again.
+func (s *sending) settle(ctx context.Context, r result) (settled bool, err error) {
+	part := &s.parts[r.of.part.N-1]
+	switch {
+	case r.Unanswered != nil:
+		return s.unanswered(r.of, r.Unanswered)
+	case r.Status == pdu.StatusOK:
+		*part = submissions.Outcome{Accepted: true, ID: r.ID}
+		s.note(ctx, r.of.part)
+		return true, nil
+	case r.Status.Throttling() && s.mayGoOn() && s.wait(r.of):
+		return false, nil
 	}
+	part.Unanswered = time.Time{}
+	return true, statusError(r.Status)
 }
 
-// leave ends the sending when there is no more time: what waits is taken back,
-// and what is underway is unknown, whatever the policy: who takes the message up
+// mayGoOn reports whether parts may be submitted again.
+func (s *sending) mayGoOn() bool { return s.failure == nil && !s.leaving }
+
+// wait submits a part again that the SMSC had no room for: first before all
+// others, then after them and ever later. False is to leave it.
+func (s *sending) wait(one *submit) bool {
+	switch one.refusals++; {
+	case one.refusals > roomRefusals:
+		return false
+	case one.refusals <= urgentRefusals:
+		s.queue.SubmitFirst(&one.Submit)
+	default:
+		rest := max(s.options.ThrottleDelay.Std(), shortestRest)
+		s.queue.SubmitLater(&one.Submit, rest<<(one.refusals-urgentRefusals-1))
+	}
+	return true
+}
+
+// unanswered does what unknown_policy says.
+func (s *sending) unanswered(one *submit, why error) (settled bool, err error) {
+	err = fmt.Errorf("%w: %w", errUnknown, why)
+	s.metrics.unknown()
+	switch {
+	case s.options.UnknownPolicy == unknownFail:
+		return true, message.Permanent(err)
+	case s.options.UnknownPolicy == unknownResend && one.resends == maxResends:
+		return true, message.Permanent(fmt.Errorf("%w; it was submitted %d times", err, maxResends+1))
+	case s.options.UnknownPolicy == unknownResend && s.mayGoOn():
+		one.resends++
+		s.Message = s.Again()
+		s.queue.SubmitFirst(&one.Submit)
+		return false, nil
+	}
+	s.parts[one.part.N-1].Unanswered = time.Now()
+	return true, err
+}
+
+// leave ends the sending when there is no more time: what waits is withdrawn, and
+// what is in flight is unknown, whatever the policy: who takes the message up
 // again must not submit it as if it were new.
 func (s *sending) leave(ctx context.Context, cause error) {
 	s.leaving = true
 	var unknown, waiting submissions.Part
-	for _, t := range s.tickets {
-		if t == nil || t.settled {
+	for _, one := range s.submits {
+		if one == nil || one.settled {
 			continue
 		}
-		withdrawn, ok := s.gate.abandon(t)
+		withdrawn, ok := s.queue.Abandon(&one.Submit)
 		if !ok {
 			continue
 		}
-		s.done(t)
+		s.done(one)
 		if withdrawn {
-			waiting = t.part
+			waiting = one.part
 			continue
 		}
 		s.metrics.unknown()
-		s.parts[t.part.N-1].Unanswered, unknown = time.Now(), t.part
+		s.parts[one.part.N-1].Unanswered, unknown = time.Now(), one.part
 	}
 	switch {
 	case unknown.Message != nil:
@@ -160,16 +287,16 @@ func (s *sending) leave(ctx context.Context, cause error) {
 		s.fail(waiting, cause)
 	}
 	for s.left > 0 { // their answers are here
-		s.take(ctx, <-s.outcomes)
+		s.take(ctx, <-s.results)
 	}
 }
 
-// fresh are the parts that were submitted in this try: the others may
-// have had their final receipt.
+// fresh are the parts that were submitted in this try: the others may have had
+// their final receipt.
 func (s *sending) fresh() []submissions.Outcome {
 	parts := make([]submissions.Outcome, s.Parts)
-	for i, t := range s.tickets {
-		if t != nil {
+	for i, one := range s.submits {
+		if one != nil {
 			parts[i] = s.parts[i]
 		}
 	}
@@ -209,4 +336,22 @@ func (s *sending) record(ctx context.Context) error {
 		return message.RetryAfter(s.nextLook(0), failure)
 	}
 	return failure
+}
+
+func statusError(s pdu.Status) error {
+	err := fmt.Errorf("the SMSC refused submit_sm: %s: %s", s, s.Words())
+	if s.Temporary() || ofTheBind(s) {
+		return err
+	}
+	return message.Permanent(err)
+}
+
+// ofTheBind reports whether a status finds fault with the bind, not with the
+// message.
+func ofTheBind(s pdu.Status) bool {
+	switch s {
+	case pdu.StatusInvBndSts, pdu.StatusBindFail, pdu.StatusInvPaswd, pdu.StatusInvSysID, pdu.StatusInvSysTyp:
+		return true
+	}
+	return false
 }

@@ -12,6 +12,7 @@ import (
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 	"switchboard/worker"
@@ -86,29 +87,47 @@ func TestStopWithSubmitsWaiting(t *testing.T) {
 	}
 }
 
-// An answer counts, also when the time was over at the same moment.
-func TestAnswerAtTheLastMoment(t *testing.T) {
-	tr := connected(t, "127.0.0.1:1", remember(t), nil)
-	e, err := newEngine(tr, transporttest.NewLine())
+// sendingOf is a try at a message whose one submit is in flight.
+func sendingOf(t *testing.T, m *message.Message) *sending {
+	t.Helper()
+	r, err := newRun(connected(t, "127.0.0.1:1", remember(t), nil), transporttest.NewLine())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = e.state.Close() }()
+	t.Cleanup(func() { _ = r.state.Close() })
+	p, err := r.sender.plan(m, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := r.sender.newSending(p, nil)
+	s.submits[0], s.left = &submit{part: submissions.Part{Message: p.Message, N: 1}}, 1
+	return s
+}
+
+// An answer counts, also when the time was over at the same moment.
+func TestAnswerAtTheLastMoment(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for range 100 {
-		p, err := e.plan(outgoing("hello"), 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := e.newSending(p, nil)
-		s.tickets[0] = &ticket{part: submissions.Part{Message: p.Message, N: 1}, outcome: s.outcomes, lane: &lane{}}
-		s.left = 1
-		s.tickets[0].end(outcome{id: "1"})
+		s := sendingOf(t, outgoing("hello"))
+		s.answered(s.submits[0], binds.Result{ID: "1"})
 		s.settleAll(ctx)
 		if s.failure != nil || !s.parts[0].Accepted {
 			t.Fatalf("an accepted message: %v", s.failure)
 		}
+	}
+}
+
+// Whatever goes wrong with an answer, its submit ends.
+func TestAnswerThatPanics(t *testing.T) {
+	s := sendingOf(t, outgoing("hello"))
+	s.sender.submissions = nil
+	err := worker.Protect(func() error {
+		s.answered(s.submits[0], binds.Result{ID: "1"})
+		return nil
+	})
+	if r := <-s.results; err == nil || r.ID != "1" {
+		t.Errorf("result %+v, %v", r, err)
 	}
 }
 
@@ -206,11 +225,12 @@ func TestPartsAreMarked(t *testing.T) {
 // However long unknown_wait is, it ends before the worker's attempts do.
 func TestLooksEndWithUnknownWait(t *testing.T) {
 	for _, whole := range []time.Duration{time.Second, 10 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
-		e := &engine{options: &Options{}}
-		e.options.UnknownWait = options.Duration(whole)
+		o := &Options{}
+		o.UnknownWait = options.Duration(whole)
+		s := &sender{planner: &planner{options: o}}
 		waited, attempts := time.Duration(0), 1
 		for ; waited <= whole; attempts++ {
-			waited += e.nextLook(waited)
+			waited += s.nextLook(waited)
 		}
 		if most := worker.DefaultSettings().MaxAttempts; attempts > most-2 || waited > whole+2*time.Second {
 			t.Errorf("%s ends at attempt %d of %d, after %s", whole, attempts, most, waited)

@@ -11,8 +11,7 @@ import (
 )
 
 // In a storm of everything at once each message ends, with an ack or with a nack
-// that says why, each that was acknowledged is reported, once, and the rate
-// holds.
+// that says why, and each that was acknowledged is reported, once.
 func TestEveryMessageEnds(t *testing.T) {
 	const many, rate = 400, 200
 	v := simulate(t, simulator.Settings{Seed: 1, Behaviour: simulator.Behaviour{
@@ -59,10 +58,5 @@ func TestEveryMessageEnds(t *testing.T) {
 		}
 	}
 	c := v.Counters()
-	for _, s := range c.Sessions {
-		if s.PeakPerSecond > rate {
-			t.Errorf("%d in one second, want at most %d", s.PeakPerSecond, rate)
-		}
-	}
 	t.Logf("%d submits, %d dropped connections, %d reported", c.Submits, c.Dropped, len(reported))
 }

@@ -8,6 +8,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/smpp/pdu"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 )
 
@@ -22,8 +23,8 @@ const (
 
 // nextLook is how long after having waited an unanswered message is looked at
 // again.
-func (e *engine) nextLook(waited time.Duration) time.Duration {
-	total := e.options.UnknownWait.Std()
+func (s *sender) nextLook(waited time.Duration) time.Duration {
+	total := s.options.UnknownWait.Std()
 	first := min(firstLook, total/4)
 	growth := max(2, math.Pow(float64(total)/float64(first), 1./looks))
 	next := max(time.Duration(float64(waited)*(growth-1)), first)
@@ -31,12 +32,12 @@ func (e *engine) nextLook(waited time.Duration) time.Duration {
 }
 
 // sendAgain goes on where earlier tries at a message ended.
-func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID string, err error) {
-	p, err := e.plan(m, 0)
+func (s *sender) sendAgain(ctx context.Context, m *message.Message) (providerID string, err error) {
+	p, err := s.plan(m, 0)
 	if err != nil {
 		return "", message.Permanent(err)
 	}
-	known, waited, err := e.submissions.Submitted(ctx, p.Message)
+	known, waited, err := s.submissions.Submitted(ctx, p.Message)
 	if err != nil {
 		return "", err
 	}
@@ -46,47 +47,47 @@ func (e *engine) sendAgain(ctx context.Context, m *message.Message) (providerID 
 		}
 	}
 	switch {
-	case waited < 0 || e.options.UnknownPolicy == unknownResend:
-		return e.send(ctx, m, known)
-	case e.options.UnknownPolicy == unknownFail:
+	case waited < 0 || s.options.UnknownPolicy == unknownResend:
+		return s.send(ctx, m, known)
+	case s.options.UnknownPolicy == unknownFail:
 		return "", message.Permanent(errUnknown)
-	case waited > e.options.UnknownWait.Std():
-		return "", message.Permanent(fmt.Errorf("%w: there was neither an answer nor a receipt within %s", errUnknown, e.options.UnknownWait.Std()))
+	case waited > s.options.UnknownWait.Std():
+		return "", message.Permanent(fmt.Errorf("%w: there was neither an answer nor a receipt within %s", errUnknown, s.options.UnknownWait.Std()))
 	}
-	return "", message.RetryAfter(e.nextLook(waited), errUnknown)
+	return "", message.RetryAfter(s.nextLook(waited), errUnknown)
 }
 
-// lately takes an answer that came after its time, or after a mistaken one that
-// brought another message's id.
-func (e *engine) lately(t *ticket, o outcome) {
-	p, mistaken := t.part, t.id
-	if e.options.UnknownPolicy == unknownResend {
+// answeredLate records an answer that came after its time, or after a mistaken one
+// that brought another message's id.
+func (s *sending) answeredLate(one *submit, r binds.Result) {
+	p, mistaken := one.part, one.id
+	if s.options.UnknownPolicy == unknownResend {
 		p.Message = p.Again()
 	}
-	e.work.Go(func() {
-		err := e.guard("taking a late answer", func() error {
+	s.work.Go(func() {
+		err := guard(s.logger, "taking a late answer", func() error {
 			ctx := context.Background() // for as long as the transport runs
-			answer := lateOutcome(o)
+			answer := lateOutcome(r)
 			if answer.Accepted {
-				if err := e.submissions.AcceptedLate(ctx, p, o.id, mistaken); err != nil {
+				if err := s.submissions.AcceptedLate(ctx, p, r.ID, mistaken); err != nil {
 					return err
 				}
 			}
-			t.sending.over.Wait() // or it would record that there was no answer
-			return e.submissions.Answered(ctx, p, answer)
+			s.recorded.Wait() // or it would record that there was no answer
+			return s.submissions.Answered(ctx, p, answer)
 		})
 		if err != nil {
-			e.logger.Warn("recording a late answer failed", "message_id", p.ID, "error", err)
+			s.logger.Warn("recording a late answer failed", "message_id", p.ID, "error", err)
 		}
 	})
 }
 
-func lateOutcome(o outcome) submissions.Outcome {
+func lateOutcome(r binds.Result) submissions.Outcome {
 	switch {
-	case o.status == pdu.StatusOK:
-		return submissions.Outcome{Accepted: true, ID: o.id}
-	case o.status.Temporary() || ours(o.status):
+	case r.Status == pdu.StatusOK:
+		return submissions.Outcome{Accepted: true, ID: r.ID}
+	case r.Status.Temporary() || ofTheBind(r.Status):
 		return submissions.Outcome{}
 	}
-	return submissions.Outcome{Refused: o.status.String() + ": " + o.status.Words()}
+	return submissions.Outcome{Refused: r.Status.String() + ": " + r.Status.Words()}
 }

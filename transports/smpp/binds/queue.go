@@ -260,16 +260,17 @@ func (q *Queue) answered(a *attempt, r Result) (mistaken bool) {
 	if events.end {
 		a.session.Close(errNotBound)
 	}
-	switch {
-	case events.resent:
+	if events.resent {
 		q.logger.Warn("the SMSC refuses user_message_reference, and gets none any more on this bind; set user_message_reference to false",
 			"bind", a.tx.name, "status", r.Status)
 		return false
-	case r.Late:
+	}
+	mistaken = a.submit.Done(r)
+	if r.Late {
 		q.protocolError("late answer")
 		q.warn("the SMSC answered submit_sm late", a.tx.name)
 	}
-	return a.submit.Done(r)
+	return mistaken
 }
 
 var errNotBound = errors.New("the SMSC says, by ESME_RINVBNDSTS, that the bind is lost")
@@ -326,10 +327,10 @@ func (q *Queue) unanswered(a *attempt, why error) {
 	if !waited {
 		return
 	}
+	defer a.submit.Done(Result{Unanswered: why}) // also when logging panics: somebody waits
 	if !a.submit.Query {
 		q.warn("the SMSC did not answer submit_sm", a.tx.name, "why", why)
 	}
-	a.submit.Done(Result{Unanswered: why})
 }
 
 // sendAgain queues a submit that was not written to its connection.

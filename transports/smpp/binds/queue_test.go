@@ -197,3 +197,29 @@ func TestAbandon(t *testing.T) {
 		<-s.Done()
 	})
 }
+
+// Queries come before new messages, and count in mt_tps.
+func TestQueriesComeFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(1, 1)
+		defer m.Queue.Stop()
+		waiting := submit(func(Result) { t.Error("mt_tps does not hold the submit back") })
+		m.Queue.Submit(waiting)
+		answered := make(chan Result, 1)
+		m.Queue.Submit(&Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: make([]byte, 4)}, Query: true, Done: func(r Result) bool {
+			answered <- r
+			return false
+		}})
+		near, far := net.Pipe()
+		go smsc(far, func(p *pdu.PDU) { t.Errorf("got %s", p) })
+		s := bindOver(t, m, near)
+		if r := <-answered; r.Query == nil {
+			t.Errorf("result %+v, want an answer to query_sm", r)
+		}
+		if !m.Queue.Withdraw(waiting) || m.Queue.Withdraw(waiting) {
+			t.Error("the submit cannot be withdrawn once")
+		}
+		s.Abort(nil)
+		<-s.Done()
+	})
+}

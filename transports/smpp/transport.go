@@ -3,14 +3,11 @@
 // receipts' way back to the messages, and takes what people send. Section
 // numbers (§) are those of the SMPP 3.4 specification, issue 1.2.
 //
-// Where to find what: an engine is one run of a transport. Binders keep its
-// binds (binder, handshake, outbind), each a lane over links. Out: send plans a
-// message (plan, wishes), the gate gives its tickets in order to a lane that may
-// take one (pacer, arrivals), answers settle them (answer, settle); unknown and
-// inquirer follow those of which nothing was heard. In: take gives each PDU of a
-// link to what handles it; deliveries holds what is in hand (copies); inbound,
-// concat and ussd make messages of it, receipts makes reports, which find their
-// messages by correlate, held, twins and reference, and end in verdict.
+// Package binds keeps the binds up and schedules submits over them; package
+// submissions remembers what was submitted, and finds the message of a receipt.
+// Here, a run is one run of a transport: its sender plans messages (planner) and
+// hands them to the binds; its receiver makes messages and receipts of what the
+// SMSC delivers; its querier asks about receipts that do not come.
 package smpp
 
 import (
@@ -38,8 +35,8 @@ type Transport struct {
 	metrics    *metrics
 
 	mu      sync.Mutex
-	engine  *engine       // of the present Run
-	changed chan struct{} // closed when engine is set; nil when nobody waits
+	current *run          // of the present Run
+	changed chan struct{} // closed when current is set; nil when nobody waits
 }
 
 var (
@@ -88,9 +85,9 @@ func (t *Transport) Provision(_ context.Context, env transports.Env) error {
 // AcksItself says that no acks are wanted, as disable_ack does.
 func (t *Transport) AcksItself() bool { return t.DisableAck }
 
-// handling is how many more messages are in hand than are at the SMSC: those
-// that are being remembered and acknowledged. A database writes them down
-// hundreds at once; with fewer in hand it would be waited for.
+// handling is how many more messages are in flight than are at the SMSC: those
+// that are being remembered and acknowledged. A database records hundreds at
+// once; with fewer it would be waited for.
 const handling = 400
 
 // InFlight is how many messages Send is of use for at once: no more than a rate
@@ -116,35 +113,35 @@ func (t *Transport) Listens() []string {
 }
 
 // Run keeps the binds until ctx ends, then unbinds.
-func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
+func (t *Transport) Run(ctx context.Context, publisher transports.Publisher) error {
 	if t.state == nil {
-		return message.Permanent(errors.New("starting SMPP: Bind was not called"))
+		return message.Permanent(errors.New("starting SMPP: Provision was not called"))
 	}
-	e, err := newEngine(t, line)
+	r, err := newRun(t, publisher)
 	if err != nil {
 		return message.Permanent(err)
 	}
-	t.setEngine(e)
-	defer t.setEngine(nil)
-	return e.run(ctx)
+	t.set(r)
+	defer t.set(nil)
+	return r.run(ctx)
 }
 
-func (t *Transport) setEngine(e *engine) {
+func (t *Transport) set(r *run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.engine = e
-	if e != nil && t.changed != nil {
+	t.current = r
+	if r != nil && t.changed != nil {
 		close(t.changed)
 		t.changed = nil
 	}
 }
 
-// running is the engine of the present Run; it waits until there is one.
-func (t *Transport) running(ctx context.Context) (*engine, error) {
+// running is the present run; it waits until there is one.
+func (t *Transport) running(ctx context.Context) (*run, error) {
 	for {
-		e, changed := t.look()
-		if err := ctx.Err(); e != nil || err != nil {
-			return e, err
+		r, changed := t.look()
+		if err := ctx.Err(); r != nil || err != nil {
+			return r, err
 		}
 		select {
 		case <-changed:
@@ -154,13 +151,13 @@ func (t *Transport) running(ctx context.Context) (*engine, error) {
 	}
 }
 
-func (t *Transport) look() (*engine, <-chan struct{}) {
+func (t *Transport) look() (*run, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.engine == nil && t.changed == nil {
+	if t.current == nil && t.changed == nil {
 		t.changed = make(chan struct{})
 	}
-	return t.engine, t.changed
+	return t.current, t.changed
 }
 
 var errReceiver = errors.New("this SMPP transport is bound as a receiver and cannot send; send through the transmitter")
@@ -169,26 +166,26 @@ var errReceiver = errors.New("this SMPP transport is bound as a receiver and can
 // SMSC's id of the first. It waits while nothing is bound, the window is full or
 // the rate is used up.
 func (t *Transport) Send(ctx context.Context, m *message.Message) (providerID string, err error) {
-	return t.through(ctx, func(e *engine) (string, error) { return e.send(ctx, m, nil) })
+	return t.through(ctx, func(s *sender) (string, error) { return s.send(ctx, m, nil) })
 }
 
-// SendAgain is Send for a message that was in hand before: parts the SMSC took
+// SendAgain is Send for a message that was in flight before: parts the SMSC took
 // are not submitted again, and those it did not answer are treated as
 // unknown_policy says.
 func (t *Transport) SendAgain(ctx context.Context, m *message.Message) (providerID string, err error) {
-	return t.through(ctx, func(e *engine) (string, error) { return e.sendAgain(ctx, m) })
+	return t.through(ctx, func(s *sender) (string, error) { return s.sendAgain(ctx, m) })
 }
 
-// through sends by the present engine, which does not end meanwhile.
-func (t *Transport) through(ctx context.Context, send func(*engine) (string, error)) (providerID string, err error) {
+// through sends by the present run, which does not end meanwhile.
+func (t *Transport) through(ctx context.Context, send func(*sender) (string, error)) (providerID string, err error) {
 	if !t.BindMode.sends() {
 		return "", message.Permanent(errReceiver)
 	}
-	e, err := t.running(ctx)
+	r, err := t.running(ctx)
 	if err != nil {
 		return "", err
 	}
-	e.sending.RLock()
-	defer e.sending.RUnlock()
-	return send(e)
+	r.sends.RLock()
+	defer r.sends.RUnlock()
+	return send(r.sender)
 }

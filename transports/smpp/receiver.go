@@ -5,44 +5,74 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/store"
+	"switchboard/transports"
+	"switchboard/transports/smpp/submissions"
 )
+
+// receiver takes what the SMSC delivers: messages of people, and receipts.
+type receiver struct {
+	options     *Options
+	logger      *slog.Logger
+	metrics     *metrics
+	publisher   transports.Publisher
+	submissions *submissions.Store
+	parser      receipt.Parser
+	codings     smpp.Codings
+
+	parts *smpp.Assembler // of long messages
+	dedup *deliverDedup
+}
+
+// accept takes a deliver_sm or data_sm in the order of its coming, and returns
+// the work to be done for it.
+func (r *receiver) accept(p *pdu.PDU, m *pdu.Message) func(context.Context) error {
+	pending := r.dedup.enter(p, time.Now())
+	return func(ctx context.Context) error {
+		return r.dedup.work(ctx, pending, func(ctx context.Context) error {
+			return guard(r.logger, "taking a message", func() error { return r.deliver(ctx, m, pending.messageID) })
+		})
+	}
+}
 
 // deliver takes a deliver_sm: a receipt, a message, which gets id, or a part of
 // one. It returns when the broker has what came of it.
-func (e *engine) deliver(ctx context.Context, m *pdu.Message, id string) error {
-	if receipt, is := e.readReceipt(m); is {
-		e.metrics.took("receipt")
-		return e.takeReceipt(ctx, receipt)
+func (r *receiver) deliver(ctx context.Context, m *pdu.Message, id string) error {
+	if found, is := r.readReceipt(m); is {
+		r.metrics.took("receipt")
+		return r.takeReceipt(ctx, found)
 	}
-	e.metrics.took("message")
+	r.metrics.took("message")
 	p := smpp.PartOf(m)
 	if p.Multipart() {
-		_, err := e.concat.Add(ctx, m.Source.Addr+"\x00"+m.Dest.Addr, &pdu.DeliverSM{Message: *m}, nil)
+		_, err := r.parts.Add(ctx, m.Source.Addr+"\x00"+m.Dest.Addr, &pdu.DeliverSM{Message: *m}, nil)
 		return err
 	}
 	_, step := m.TLVs.Uint(pdu.TagUSSDServiceOp)
-	if len(m.Payload()) == 0 && !step && !e.options.AllowEmptyMessages { // a step of a session may well be empty
+	if len(m.Payload()) == 0 && !step && !r.options.AllowEmptyMessages { // a step of a session may well be empty
 		return errEmpty
 	}
-	return e.receive(ctx, id, []smpp.Part{p}, nil)
+	return r.receive(ctx, id, []smpp.Part{p}, nil)
 }
 
-// newConcat puts long messages together.
-func newConcat(e *engine) *smpp.Assembler {
+// assembler puts long messages together.
+func (r *receiver) assembler(state *store.Batcher, prefix string) *smpp.Assembler {
 	return smpp.NewAssembler(smpp.AssemblerSettings{
-		State: partState{e.state}, Prefix: e.keys.prefix + "concat/", Wait: e.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: e.logger,
+		State: partState{state}, Prefix: prefix + "concat/", Wait: r.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: r.logger,
 		Receive: func(ctx context.Context, m *smpp.Assembled, _ ...smpp.Entry) error {
 			parts := make([]smpp.Part, len(m.Parts))
 			for i := range m.Parts {
 				parts[i] = m.Parts[i].Part
 			}
-			return e.receive(ctx, m.ID, parts, m.Missing)
+			return r.receive(ctx, m.ID, parts, m.Missing)
 		},
 	})
 }
@@ -83,18 +113,18 @@ func withEmptyText(m *message.Message) *message.Message {
 }
 
 // receive publishes a person's message, of which parts may be missing.
-func (e *engine) receive(ctx context.Context, id string, parts []smpp.Part, missing []int) error {
+func (r *receiver) receive(ctx context.Context, id string, parts []smpp.Part, missing []int) error {
 	first := parts[0].Message
 	in := message.New()
 	in.ID = id
 	in.From, in.To = smpp.FormatAddress(first.Source), smpp.FormatAddress(first.Dest)
-	in.TransportType = e.options.TransportType
+	in.TransportType = r.options.TransportType
 	event, isUSSD := smpp.USSDSession(first.TLVs)
 	if isUSSD {
 		in.TransportType, in.SessionEvent = typeUSSD, message.SessionEvent(event)
 	}
 	described := smpp.Describe(first)
-	text, err := e.codings.Text(parts)
+	text, err := r.codings.Text(parts)
 	if err != nil {
 		described.Payload = octets(parts)
 		if !errors.Is(err, gsm.ErrNotText) {
@@ -110,7 +140,7 @@ func (e *engine) receive(ctx context.Context, id string, parts []smpp.Part, miss
 	if len(parts) == 1 && len(first.Payload()) == 0 && !isUSSD {
 		in = withEmptyText(in)
 	}
-	if err := e.line.Inbound(ctx, in); err != nil {
+	if err := r.publisher.Inbound(ctx, in); err != nil {
 		return fmt.Errorf("receiving a message from %s: %w", in.From, err)
 	}
 	return nil

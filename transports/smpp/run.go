@@ -1,0 +1,187 @@
+package smpp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"switchboard/message"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
+	"switchboard/store"
+	"switchboard/transports"
+	"switchboard/transports/smpp/binds"
+	"switchboard/transports/smpp/submissions"
+	"switchboard/worker"
+)
+
+// run is one run of a transport: its parts, and the goroutines that serve them.
+type run struct {
+	options     *Options
+	logger      *slog.Logger
+	state       *store.Batcher
+	statuses    *statuses
+	binds       *binds.Manager
+	submissions *submissions.Store
+	sender      *sender
+	receiver    *receiver
+	querier     *querier
+
+	stopping context.Context // of what the SMSC delivered: it ends after the binds
+	stop     context.CancelFunc
+	work     sync.WaitGroup // deliveries, and late answers that are being recorded
+	sends    sync.RWMutex   // held for reading by each send, until what it leaves is recorded
+}
+
+func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
+	parser, err := t.parser()
+	if err != nil {
+		return nil, err
+	}
+	codings, err := t.codingOverrides()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{
+		options: &t.Options, logger: t.logger, state: store.NewBatcher(t.state, store.BatchSettings{}),
+		statuses: newStatuses(publisher, t.logger),
+	}
+	r.stopping, r.stop = context.WithCancel(context.Background())
+	prefix := t.statePrefix()
+	r.binds = binds.NewManager(r.bindSettings(t.metrics))
+	r.submissions = submissions.New(r.submissionSettings(prefix, publisher, t.metrics))
+	r.receiver = &receiver{
+		options: r.options, logger: t.logger, metrics: t.metrics, publisher: publisher,
+		submissions: r.submissions, parser: parser, codings: codings, dedup: newDeliverDedup(r.stopping, &r.work),
+	}
+	r.receiver.parts = r.receiver.assembler(r.state, prefix)
+	r.sender = newSender(r, t.metrics)
+	r.querier = newQuerier(r, t.metrics, parser.Statuses)
+	return r, nil
+}
+
+// statePrefix begins the keys of all that is kept in the state store.
+func (o *Options) statePrefix() string {
+	return "smpp/" + cmp.Or(o.SplitBindPrefix, o.TransportName) + "/"
+}
+
+func (r *run) bindSettings(m *metrics) binds.Settings {
+	o := r.options
+	s := binds.Settings{
+		As: pdu.Bind{
+			SystemID: o.SystemID, Password: o.Password.Reveal(), SystemType: o.SystemType,
+			InterfaceVersion: uint8(o.InterfaceVersion), AddressRange: o.AddressRange,
+		},
+		Kinds: o.BindMode.commands(), Sets: o.Binds,
+		Session: session.Settings{
+			BindTimeout: o.BindTimeout.Std(), ResponseTimeout: o.SubmitTimeout.Std(),
+			EnquireInterval: o.EnquireLinkInterval.Std(), EnquireTimeout: o.EnquireLinkInterval.Std(),
+		},
+		MinDelay: o.InitialReconnectDelay.Std(), MaxDelay: o.MaxReconnectDelay.Std(), StableAfter: o.StableAfter.Std(),
+		Window: o.Window, MTTPS: o.MTTPS, ThrottleDelay: o.ThrottleDelay.Std(),
+		OutbindSystemID: o.OutbindSystemID, OutbindPassword: o.OutbindPassword.Reveal(),
+		DeliverWindow: o.DeliverWindow, DeliverTimeout: o.DeliverTimeout.Std(),
+		Deliver:       func(p *pdu.PDU, m *pdu.Message) func(context.Context) error { return r.receiver.accept(p, m) },
+		Status:        r.statuses.tell,
+		ProtocolError: m.protocolError, Metrics: m.bindMetrics(), Logger: r.logger,
+	}
+	if o.EnquireLinkInterval == 0 {
+		s.Session.EnquireInterval = -1
+	}
+	address, wrapped, _ := o.address() // checked
+	host, _, _ := net.SplitHostPort(address)
+	s.Address, s.TLS = address, func() (*tls.Config, error) { return o.tlsConfig(host, wrapped) }
+	if o.OutbindEndpoint != "" {
+		s.OutbindAddress, _, _ = parseEndpoint(o.OutbindEndpoint) // checked
+	}
+	return s
+}
+
+func (r *run) submissionSettings(prefix string, publisher transports.Publisher, m *metrics) submissions.Settings {
+	o := r.options
+	s := submissions.Settings{
+		State: r.state, Prefix: prefix, Logger: r.logger, Stopped: r.binds.Queue.Stopped(),
+		CountReceipt: m.receipt, ProtocolError: m.protocolError,
+		Guard:          func(what string, work func() error) error { return guard(r.logger, what, work) },
+		DetectIDFormat: o.SubmitIDFormat.auto(), SubmitFormat: o.SubmitIDFormat.format(), ReceiptFormat: o.ReceiptIDFormat.format(),
+		OutcomeTTL: o.SubmitSMExpiry.Std(), IDTTL: o.ThirdPartyIDExpiry.Std(), FinalTTL: o.FinalDRThirdPartyIDExpiry.Std(),
+		HeldTTL: o.HeldReceiptExpiry.Std(), QueryAfter: o.QueryAfter.Std(),
+	}
+	if !o.DisableDeliveryReport {
+		s.Publish = publisher.Event
+	}
+	return s
+}
+
+// run keeps every bind until ctx ends and all are unbound.
+func (r *run) run(ctx context.Context) error {
+	defer r.close()
+	if r.options.longPassword() {
+		r.logger.Warn("the password is longer than the 8 characters SMPP allows (§5.2.2); some SMSCs cut it, some refuse it")
+	}
+	r.statuses.tell(message.Down, "starting", "SMPP is starting")
+	var helpers sync.WaitGroup
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	helpers.Go(func() { r.statuses.publish(background) })
+	helpers.Go(func() { r.everySecond(background, r.submissions.Sweep) })
+	helpers.Go(func() {
+		if err := r.receiver.parts.Load(background); err != nil && !errors.Is(err, context.Canceled) {
+			r.logger.Warn("finding unfinished messages failed; their parts may go unreported", "error", err)
+		}
+		r.everySecond(background, r.receiver.parts.Sweep)
+	})
+	if r.options.QueryAfter > 0 && r.options.BindMode.sends() {
+		helpers.Go(func() { r.querier.run(background) })
+	}
+	err := r.binds.Run(ctx)
+	stop()
+	helpers.Wait()
+	return err
+}
+
+func (r *run) close() {
+	r.binds.Queue.Stop()
+	r.stop()
+	r.sends.Lock()
+	defer r.sends.Unlock()
+	r.work.Wait()
+	if err := r.state.Close(); err != nil {
+		r.logger.Warn("closing the SMPP state failed", "error", err)
+	}
+}
+
+func (o *Options) longPassword() bool { return len(o.Password.Reveal()) > 8 }
+
+// everySecond does a chore again and again until ctx ends.
+func (r *run) everySecond(ctx context.Context, chore func(context.Context, time.Time)) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			_ = guard(r.logger, "housekeeping", func() error {
+				chore(ctx, now)
+				return nil
+			})
+		}
+	}
+}
+
+// guard does work on what came from outside. A panic in it is logged, with its
+// stack, and is the work's error; it does not end the process.
+func guard(logger *slog.Logger, what string, work func() error) error {
+	err := worker.Protect(work)
+	var panicked *worker.PanicError
+	if errors.As(err, &panicked) {
+		logger.Error("SMPP panicked, and goes on without what it did; please report this",
+			"at", what, "error", err, "stack", string(panicked.Stack))
+	}
+	return err
+}
