@@ -131,6 +131,9 @@ func (w *Metadata) field(key string) any {
 // stand under "smpp" come first and must be right. Beside it, what SMPP cannot use
 // is ignored.
 func ReadMetadata(text string) (w Metadata, ignored []string, err error) {
+	if text == "" || text == "{}" || text == "null" {
+		return w, nil, nil
+	}
 	var all, own map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
 		return w, nil, fmt.Errorf("reading transport_metadata: %w", err)

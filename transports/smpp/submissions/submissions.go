@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -318,7 +319,9 @@ func (s *Store) Accepted(ctx context.Context, m *Message, parts []Outcome, faile
 		if !failed {
 			entries = append(entries, s.firstQuery(m, o.ID)...)
 		}
-		for _, spelling := range s.ids.inReceipts(o.ID) {
+		spellings := s.ids.inReceipts(o.ID)
+		waiting = slices.Grow(waiting, len(spellings))
+		for _, spelling := range spellings {
 			waiting = append(waiting, s.Prefix+"held/"+spelling)
 		}
 	}
