@@ -10,6 +10,7 @@ import (
 
 func checkCommand(classes fleet.Classes) *cobra.Command {
 	var strict, asJSON bool
+	var class string
 	cmd := &cobra.Command{
 		Use:   "check FILE|DIR…",
 		Short: "Check the files of a fleet, alone and against each other",
@@ -26,6 +27,7 @@ warnings, and 0 otherwise.`,
 		Example: "  switchboard check configs/production\n  switchboard check --strict --json configs/production",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			classes.Default = class
 			defs, findings, err := classes.Examine(args...)
 			if err != nil {
 				return misused(err)
@@ -36,6 +38,7 @@ warnings, and 0 otherwise.`,
 			return verdict(cmd, len(defs), findings, strict, asJSON)
 		},
 	}
+	cmd.Flags().StringVar(&class, "worker-class", "", "class of the files that name none, by its short name or Vumi's")
 	cmd.Flags().BoolVar(&strict, "strict", false, "let warnings be errors")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return cmd

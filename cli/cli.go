@@ -65,7 +65,7 @@ func Main(version string, classes fleet.Classes) int {
 		return exitOK
 	}
 	text := strings.ReplaceAll(redact.Text(err.Error()), "`switchboard ", "`"+name+" ")
-	_, _ = fmt.Fprintln(os.Stderr, paint(os.Stderr, red, name+":"), text)
+	_, _ = fmt.Fprintln(os.Stderr, paint(os.Stderr, red, name+":"), printableLines(text))
 	return exitCode(err)
 }
 

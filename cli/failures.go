@@ -153,7 +153,7 @@ func printDeadLetters(out io.Writer, list []deadletter.DeadLetter, now time.Time
 	_, _ = fmt.Fprintln(table, "ID\tQUEUE\tREASON\tTRIES\tAGE\tWORKER\tMESSAGE\tERROR")
 	for _, l := range list {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n",
-			l.ID, l.Queue, cell(l.Reason), l.Attempts, age(l.FirstFailed, now), cell(l.Worker), cell(l.MessageID), printable(short(l.Error, errorWidth)))
+			l.ID, l.Queue, printable(l.Reason), l.Attempts, age(l.FirstFailed, now), printable(l.Worker), cell(l.MessageID), printable(short(l.Error, errorWidth)))
 	}
 	return table.Flush()
 }

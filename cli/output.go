@@ -61,6 +61,23 @@ func (e escaped) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
+// printableLines is printable for a text of several lines.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = optional(strings.ReplaceAll(line, "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// optional is printable, and nothing for nothing.
+func optional(text string) string {
+	if text == "" {
+		return ""
+	}
+	return printable(text)
+}
+
 // idWidth is how much of an identifier a column shows, in characters.
 const idWidth = 64
 

@@ -79,6 +79,6 @@ func (p *progress) namer(out io.Writer, what string) func(err error, n int) {
 		if n > maxNamed {
 			err = fmt.Errorf("… further %s are only counted", what)
 		}
-		_, _ = fmt.Fprintln(out, err)
+		_, _ = fmt.Fprintln(out, printable(err.Error()))
 	}
 }

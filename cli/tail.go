@@ -98,14 +98,6 @@ func passingLine(p queues.Passing, now time.Time) string {
 	return line
 }
 
-// optional is printable, and nothing for nothing.
-func optional(text string) string {
-	if text == "" {
-		return ""
-	}
-	return printable(text)
-}
-
 // inject is `switchboard inject`.
 type inject struct {
 	operator

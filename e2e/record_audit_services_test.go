@@ -76,7 +76,7 @@ func TestAuditFindsWhatWasPurged(t *testing.T) {
 	})
 	a.wants(3, "5 messages are stuck", "--stuck", "1s", "--again", "1s")
 	eventually(t, "the management's numbers still show them", found)
-	a.wants(2, "RabbitMQ's management", "--stuck", "1s", "--management-url", "http://127.0.0.1:1")
+	a.wants(4, "RabbitMQ's management", "--stuck", "1s", "--management-url", "http://127.0.0.1:1")
 }
 
 // sendTo publishes messages to a transport, as a dispatcher does, and returns

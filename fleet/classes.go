@@ -43,6 +43,8 @@ type Classes struct {
 	Applications map[string]Class[applications.Application]
 	Workers      map[string]Class[Standalone]
 	Middleware   map[string]Class[worker.Middleware]
+	// Default is the class of files that name none, by its short name or Vumi's.
+	Default string
 }
 
 // The keys that say what a worker's file is.
@@ -52,6 +54,8 @@ const (
 	applicationKey = "application_class"
 	workerKey      = "worker_class"
 )
+
+var classKeys = []string{routerKey, transportKey, applicationKey, workerKey}
 
 // lookUp finds a class by its short name or one of Vumi's.
 func lookUp[T any](classes map[string]Class[T], name string) (short string, class Class[T], err error) {

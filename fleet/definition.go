@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"switchboard/applications"
@@ -44,6 +45,11 @@ const (
 // Define makes a definition of one worker's document.
 func (c Classes) Define(doc *options.Document) (*Definition, error) {
 	d := &Definition{Path: doc.Path, doc: doc}
+	if c.Default != "" && !slices.ContainsFunc(classKeys, doc.Has) {
+		if err := c.SetClass(doc, c.Default); err != nil {
+			return nil, fmt.Errorf("%s: %w", doc.Path, err)
+		}
+	}
 	err := c.decode(d)
 	if d.Class == "" {
 		return nil, err // without a class no key can be told from another
@@ -76,7 +82,7 @@ func (c Classes) decode(d *Definition) error {
 	case d.doc.Has(workerKey):
 		return c.decodeWorker(d)
 	}
-	return fmt.Errorf("%s: one of %s, %s, %s, %s must say what this worker is",
+	return fmt.Errorf("%s: one of %s, %s, %s, %s must say what this worker is; or name its class on the command line: --worker-class CLASS",
 		d.Path, routerKey, transportKey, applicationKey, workerKey)
 }
 

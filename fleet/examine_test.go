@@ -73,7 +73,7 @@ func TestExamine(t *testing.T) {
 		"all errors at once, and nothing that may follow from them": {
 			[]string{"a.yaml", "router_clas: simple\n", "sms.yaml", transport, "join.yaml", route("one") + "nonsense: 1\n", "one.yaml", app},
 			[]string{
-				"a.yaml: one of router_class, transport_class, application_class, worker_class must say what this worker is",
+				"a.yaml: one of router_class, transport_class, application_class, worker_class must say what this worker is; or name its class on the command line: --worker-class CLASS",
 				`join.yaml:5: unknown key "nonsense"`,
 			},
 		},

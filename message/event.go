@@ -93,7 +93,7 @@ func DecodeEvent(body []byte) (*Event, error) {
 	e := new(Event)
 	members, err := decode(body, &eventSchema, e)
 	if err == nil {
-		err = e.check()
+		err = e.check(members)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading event: %w", err)
@@ -102,21 +102,23 @@ func DecodeEvent(body []byte) (*Event, error) {
 	return e, nil
 }
 
-// check holds an event to what its type wants.
-func (e *Event) check() error {
+// check holds an event to what its type wants. As for Vumi, an ack's identifier
+// and a nack's reason may be empty, but neither missing nor null.
+func (e *Event) check(members []member) error {
 	switch e.Type {
 	case Ack:
-		if e.SentMessageID == "" {
-			return fmt.Errorf("sent_message_id is missing from an ack")
-		}
+		return wanted(members, "sent_message_id")
 	case Nack:
-		if e.NackReason == "" {
-			return fmt.Errorf("nack_reason is missing from a nack")
-		}
+		return wanted(members, "nack_reason")
 	case DeliveryReport:
 		return e.DeliveryStatus.check()
-	default:
-		return fmt.Errorf("event_type is %.40q, not ack, nack or delivery_report", string(e.Type))
+	}
+	return fmt.Errorf("event_type is %.40q, not ack, nack or delivery_report", string(e.Type))
+}
+
+func wanted(members []member, key string) error {
+	if i := find(members, key); i < 0 || members[i].raw == "null" {
+		return fmt.Errorf("%s is missing", key)
 	}
 	return nil
 }

@@ -192,6 +192,32 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// What Vumi takes from an ack or a nack is taken, and passed on as it came.
+func TestEventsThatVumiTakes(t *testing.T) {
+	m := mustDecode(t, []byte(sample))
+	ack, nack := string(NewAck(m, "x").Encode()), string(NewNack(m, "x").Encode())
+	for value, want := range map[string]string{`""`: "", `7`: "7", `1.50`: "1.50", `true`: "true"} {
+		for _, body := range []string{
+			strings.Replace(ack, `"sent_message_id": "x"`, `"sent_message_id": `+value, 1),
+			strings.Replace(nack, `"nack_reason": "x"`, `"nack_reason": `+value, 1),
+		} {
+			e, err := DecodeEvent([]byte(body))
+			if err != nil {
+				t.Errorf("%s: %v", body, err)
+				continue
+			}
+			if got := e.SentMessageID + e.NackReason; got != want || string(e.Encode()) != body {
+				t.Errorf("%s is read as %q and passed on as %s", body, got, e.Encode())
+			}
+		}
+	}
+	for _, body := range []string{strings.Replace(nack, `"nack_reason": "x"`, `"nack_reason": null`, 1), strings.Replace(nack, `"nack_reason": "x", `, "", 1)} {
+		if _, err := DecodeEvent([]byte(body)); err == nil {
+			t.Errorf("%s was accepted", body)
+		}
+	}
+}
+
 func TestFailureAndStatus(t *testing.T) {
 	f, err := DecodeFailure(NewFailure(mustDecode(t, []byte(sample)), FailurePermanent, "no route").Encode())
 	if err != nil || f.Message.ID != "m1" || f.Code != FailurePermanent || f.Reason != "no route" {

@@ -47,7 +47,7 @@ func fill(members []member, s *schema, r record) error {
 
 func fillMember(m member, s *schema, r record) error {
 	if p := r.text(m.key); p != nil {
-		return fillText(m.raw, p)
+		return fillText(m, p)
 	}
 	if p := r.object(m.key); p != nil {
 		read, err := readObject(m.raw)
@@ -65,14 +65,20 @@ func fillMember(m member, s *schema, r record) error {
 	return nil
 }
 
-func fillText(raw string, p *string) error {
-	if raw == "null" {
+// fillText reads a text. Vumi wants no string of what the outside says of an
+// outbound message; other values come as their JSON.
+func fillText(m member, p *string) error {
+	if m.raw == "null" {
 		*p = ""
 		return nil
 	}
-	text, ok := unquote(raw)
-	if !ok {
-		return fmt.Errorf("is %s, not a string or null", shape(raw))
+	text, ok := unquote(m.raw)
+	switch {
+	case ok:
+	case m.key == "sent_message_id" || m.key == "nack_reason":
+		text = m.raw
+	default:
+		return fmt.Errorf("is %s, not a string or null", shape(m.raw))
 	}
 	*p = text
 	return nil
@@ -174,7 +180,7 @@ func appendKey(out []byte, key string) []byte {
 
 func appendMember(out []byte, m member, r record) []byte {
 	if p := r.text(m.key); p != nil {
-		if sameText(m.raw, *p) {
+		if sameText(m, *p) {
 			return append(out, m.raw...)
 		}
 		return appendText(out, *p)
@@ -190,9 +196,9 @@ func appendMember(out []byte, m member, r record) []byte {
 	return append(out, m.raw...)
 }
 
-func sameText(raw, text string) bool {
+func sameText(m member, text string) bool {
 	was := ""
-	return fillText(raw, &was) == nil && was == text
+	return fillText(m, &was) == nil && was == text
 }
 
 func appendText(out []byte, text string) []byte {
