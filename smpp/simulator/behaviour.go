@@ -54,7 +54,7 @@ type Answers struct {
 	LateBy        Spread      `yaml:"late_by"`        // 1m unless set
 	Early         Probability `yaml:"early"`          // rate of answers to the next request, before it was made
 	Duplicated    Probability `yaml:"duplicated"`     // rate of answers that come twice
-	WrongSequence Probability `yaml:"wrong_sequence"` // rate of answers with a sequence_number nobody used
+	WrongSequence Probability `yaml:"wrong_sequence"` // rate of answers with a sequence_number that was never used
 	Nack          Probability `yaml:"nack"`           // rate of generic_nack in place of the answer
 	EmptyID       Probability `yaml:"empty_id"`       // rate of granting answers without message_id
 	Congestion    *uint8      `yaml:"congestion"`     // congestion_state, 0 to 100, for peers of SMPP 5.0
@@ -79,7 +79,7 @@ type Receipts struct {
 	EarlyBy      Spread      `yaml:"early_by"`     // how much before; 50ms unless set
 	Duplicated   Probability `yaml:"duplicated"`   // rate of receipts that come twice
 	Lost         Probability `yaml:"lost"`         // rate of receipts that never come
-	Unmatched    Probability `yaml:"unmatched"`    // rate of receipts with an id nobody got, besides the right one
+	Unmatched    Probability `yaml:"unmatched"`    // rate of receipts with an id that was never given, besides the right one
 	ViaDataSM    bool        `yaml:"via_data_sm"`  // in data_sm instead of deliver_sm
 	ESMClass     *uint8      `yaml:"esm_class"`    // instead of 4, and 32 for intermediate ones
 	NoReference  bool        `yaml:"no_reference"` // without the submit's user_message_reference
@@ -115,7 +115,7 @@ type Links struct {
 	Oversized      Probability `yaml:"oversized"`       // rate of PDUs longer than any reader should take
 	UnknownCommand Probability `yaml:"unknown_command"` // rate of requests of a command there is none of
 	Malformed      Probability `yaml:"malformed"`       // rate of deliver_sm whose fields do not fit
-	UnknownTLVs    bool        `yaml:"unknown_tlvs"`    // answers and deliveries carry parameters nobody knows
+	UnknownTLVs    bool        `yaml:"unknown_tlvs"`    // answers and deliveries carry unknown parameters
 }
 
 // Delivery is how deliver_sm are sent: receipts and mobile-originated messages.

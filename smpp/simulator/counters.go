@@ -48,7 +48,7 @@ type Counters struct {
 type BindCounters struct {
 	Number         int    `json:"number"` // from 1
 	SystemID       string `json:"system_id"`
-	Bind           string `json:"bind"` // bind_transceiver; empty when nobody was bound
+	Bind           string `json:"bind"` // bind_transceiver; empty before a bind
 	Open           bool   `json:"open"`
 	Submits        uint64 `json:"submits"`
 	PerSecond      int    `json:"per_second"`

@@ -11,7 +11,7 @@ import (
 const (
 	defaultRetries = 3
 	defaultPause   = time.Second
-	// maxQueue is how much is kept for an account that nobody is bound for.
+	// maxQueue is how much is kept for an account without a bind that receives.
 	maxQueue = 1_000_000
 )
 

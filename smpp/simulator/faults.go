@@ -10,7 +10,7 @@ import (
 // unknownID is a command SMPP has none of.
 const unknownID pdu.CommandID = 0x00000999
 
-// unknownTLVs are parameters nobody knows, one of a vendor's (§5.3.1).
+// unknownTLVs are unknown parameters, one of a vendor's (§5.3.1).
 func unknownTLVs() pdu.TLVs {
 	return pdu.TLVs{{Tag: 0x1500, Value: []byte("vendor")}, {Tag: 0x3FFF, Value: nil}}
 }

@@ -18,7 +18,7 @@ const (
 	defaultLength = 400
 )
 
-// Generate is traffic from phones, made while somebody is bound to receive it.
+// Generate is traffic from phones, made while a client is bound to receive it.
 type Generate struct {
 	Rate    float64     `yaml:"rate"`     // messages a second; 0: none
 	Count   int         `yaml:"count"`    // messages in all; 0: no end

@@ -16,7 +16,7 @@ var (
 	_ session.Interceptor = handler{}
 )
 
-// Opened gives the connection its number and its dice.
+// Opened gives the connection its number and its random source.
 func (h handler) Opened(s *session.Session) {
 	h.mu.Lock()
 	h.connects++

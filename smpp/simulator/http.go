@@ -131,8 +131,8 @@ func (s *site) deliver(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	switch err := s.smsc.Deliver(ctx, m); {
 	case errors.Is(err, context.DeadlineExceeded):
-		http.Error(w, "not answered yet; it is kept while nobody is bound", http.StatusAccepted)
-	case errors.Is(err, ErrNobody):
+		http.Error(w, "not answered yet; it is kept until a client binds", http.StatusAccepted)
+	case errors.Is(err, ErrNoReceiver):
 		http.Error(w, err.Error(), http.StatusNotFound)
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadGateway)

@@ -32,11 +32,12 @@ type Incoming struct {
 	TLVs pdu.TLVs `json:"-" yaml:"-"` // added to each segment
 }
 
-// ErrNobody is the error for a message to no account, or to one of several.
-var ErrNobody = errors.New("nobody of this system_id has bound yet; where several have, one must be named")
+// ErrNoReceiver is the error for a message when no account has bound, or several
+// have and none is named.
+var ErrNoReceiver = errors.New("no client of this system_id has bound yet; where several have, one must be named")
 
 // Deliver gives a message to an account, in segments when it is long, and waits
-// until each is answered or given up. While nobody is bound to receive, the
+// until each is answered or given up. While no client is bound to receive, the
 // message waits. The error says which command_status it was refused with, if it
 // was.
 func (v *SMSC) Deliver(ctx context.Context, m Incoming) error {
@@ -100,8 +101,8 @@ func outcomeOf(s pdu.Status, err error) error {
 	return err
 }
 
-// receiver is the account of a name, or the only one somebody is bound for, or
-// the only one.
+// receiver returns the account of a name, or the only one with a bind that
+// receives, or the only one.
 func (v *SMSC) receiver(name string) (*account, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -122,11 +123,11 @@ func (v *SMSC) receiver(name string) (*account, error) {
 	case len(all) == 1:
 		return all[0], nil
 	}
-	return nil, ErrNobody
+	return nil, ErrNoReceiver
 }
 
-// write writes a message as deliver_sm or data_sm, with a reference number and
-// dice of its own.
+// write writes a message as deliver_sm or data_sm, with a reference number and a
+// random source of its own.
 func (v *SMSC) write(m Incoming) ([]pdu.Body, error) {
 	reference := v.nextReference()
 	return m.bodies(uint16(reference), rand.New(rand.NewPCG(v.settings.Seed, 1<<32+reference)))

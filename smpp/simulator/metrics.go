@@ -7,7 +7,7 @@ const namespace = "switchboard_smsc_"
 // collector shows the counters to Prometheus.
 type collector struct{ smsc *SMSC }
 
-// Describe says nothing: the metrics are made as they are asked for.
+// Describe sends nothing: the metrics are made when they are collected.
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect writes the counters.

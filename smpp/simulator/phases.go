@@ -7,7 +7,7 @@ import (
 // phase lays the behaviours anew whenever a phase begins or ends.
 func (v *SMSC) phase() {
 	for {
-		d, ok := v.lay()
+		d, ok := v.applyPhases()
 		if !ok {
 			return
 		}
@@ -19,9 +19,9 @@ func (v *SMSC) phase() {
 	}
 }
 
-// lay puts the levels of behaviour over each other for every account, and says
-// when to do it again.
-func (v *SMSC) lay() (next time.Duration, ok bool) {
+// applyPhases gives each account the behaviour that holds now, and returns how long
+// it holds.
+func (v *SMSC) applyPhases() (next time.Duration, ok bool) {
 	now := time.Since(v.started)
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"switchboard/smpp/pdu"
 )
 
-// plan is all that was drawn for one message, when it came.
+// plan is all that was drawn at random for one message when it came.
 type plan struct {
 	status        pdu.Status
 	delay         time.Duration // of the answer
@@ -110,7 +110,7 @@ func wanted(r pdu.RegisteredDelivery, o Outcome) bool {
 	return false
 }
 
-// rule is the first that fits a message.
+// rule returns the first that matches a message.
 func (b Behaviour) rule(m *pdu.Message, dests []pdu.Address) *Rule {
 	if len(b.Rules) == 0 {
 		return nil

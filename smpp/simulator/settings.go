@@ -50,7 +50,7 @@ type Settings struct {
 	Hook func(s *session.Session, p *pdu.PDU) (taken bool) `yaml:"-"`
 }
 
-// Account is somebody who may bind.
+// Account is a client that may bind.
 type Account struct {
 	SystemID  string         `yaml:"system_id"`
 	Password  options.Secret `yaml:"password"`  // empty: any
@@ -58,7 +58,7 @@ type Account struct {
 	Behaviour Behaviour      `yaml:"behaviour"` // over that of all accounts
 }
 
-// Phase changes the behaviour for a time. Phases that overlap are laid one over
+// Phase changes the behaviour for a time. Phases that overlap are applied one over
 // the other, the later in the list on top.
 type Phase struct {
 	After     options.Duration `yaml:"after"`     // from the start

@@ -56,7 +56,7 @@ func Start(settings Settings) (*SMSC, error) {
 	for _, a := range settings.Accounts {
 		v.accounts[a.SystemID] = newAccount(v, a)
 	}
-	v.lay()
+	v.applyPhases()
 	if err := v.serveHTTP(); err != nil {
 		v.schedule.close()
 		return nil, errors.Join(err, l.Close(), ledger.close())
@@ -126,7 +126,7 @@ func (v *SMSC) SetBehaviour(b Behaviour) {
 	v.mu.Lock()
 	v.base = b
 	v.mu.Unlock()
-	v.lay()
+	v.applyPhases()
 }
 
 // Sessions returns the connections there are, to drop, unbind or write to.
@@ -150,7 +150,7 @@ func (v *SMSC) account(systemID string) *account {
 	}
 	v.mu.Unlock()
 	if unknown {
-		v.lay()
+		v.applyPhases()
 	}
 	return a
 }

@@ -14,7 +14,7 @@ const (
 	maxPrompts = 16
 )
 
-// USSD is how phones use interactive sessions, while somebody is bound to
+// USSD is how phones use interactive sessions, while a client is bound to
 // receive them: they dial, answer each text with the next of the inputs, and
 // hang up when there is no other.
 type USSD struct {

@@ -41,7 +41,7 @@ func decode(doc *options.Document) (s Settings, err error) {
 	return s, nil
 }
 
-// Validate says what in the settings cannot be.
+// Validate checks the settings.
 func (s Settings) Validate() error {
 	errs := []error{oneOf(s.Version, nil, "version", "3.3", "3.4", "5.0")}
 	if (s.Certificate == "") != (s.Key == "") {
