@@ -57,6 +57,16 @@ func (f *processFlags) add(cmd *cobra.Command) {
 	}
 }
 
+// nameOf is an address for people, without its password, and says where nobody
+// chose it.
+func nameOf(address, variable, otherwise string) string {
+	text := redact.Text(address)
+	if address == otherwise && os.Getenv(variable) == "" {
+		text += " (" + variable + " is not set)"
+	}
+	return text
+}
+
 func env(name, otherwise string) string {
 	if value := os.Getenv(name); value != "" {
 		return value
@@ -134,6 +144,7 @@ func (p *process) openBroker(f *processFlags, name string) (err error) {
 	if p.Broker, err = fleet.OpenBroker(f.amqpURL, name, p.Logger, p.Registry); err != nil {
 		return misused(err)
 	}
+	p.BrokerName = nameOf(f.amqpURL, "AMQP_URL", defaultAMQP)
 	p.close = append(p.close, func() error { return fleet.CloseBroker(p.Broker) })
 	p.Depths, err = queues.Management(f.management, f.amqpURL)
 	return err
@@ -144,7 +155,7 @@ func (p *process) openState(ctx context.Context, f *processFlags) error {
 	if err != nil {
 		return misused(err)
 	}
-	p.State = state
+	p.State, p.StateName = state, nameOf(f.databaseURL, "DATABASE_URL", defaultDatabase)
 	p.Record, _ = state.(store.Database)
 	p.close = append(p.close, state.Close)
 	return nil

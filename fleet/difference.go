@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"switchboard/dispatcher"
 	"switchboard/worker"
@@ -13,29 +14,30 @@ import (
 // difference is what is to be done to get from the workers that run to those
 // that should.
 type difference struct {
-	swap, restart map[*running]*Definition
+	swap, restart map[*instance]*Definition
 	start         []*Definition
-	stop          []*running
+	stop          []*instance
 }
 
-func compare(crew []*running, defs []*Definition) difference {
-	diff := difference{swap: map[*running]*Definition{}, restart: map[*running]*Definition{}}
+func (p *Process) compare(defs []*Definition) difference {
+	diff := difference{swap: map[*instance]*Definition{}, restart: map[*instance]*Definition{}}
 	wanted := map[string]*Definition{}
 	for _, d := range defs {
 		wanted[filepath.Clean(d.Path)] = d
 	}
-	for _, r := range crew {
-		path := filepath.Clean(r.def.Path)
+	for _, i := range p.instances() {
+		present := p.definition(i)
+		path := filepath.Clean(present.Path)
 		d := wanted[path]
 		delete(wanted, path)
 		switch {
 		case d == nil:
-			diff.stop = append(diff.stop, r)
-		case d.doc.Hash() == r.def.doc.Hash() && !r.ended():
-		case r.def.swappable(d) && !r.ended():
-			diff.swap[r] = d
+			diff.stop = append(diff.stop, i)
+		case d.doc.Hash() == present.doc.Hash() && !i.ended():
+		case present.swappable(d) && !i.ended():
+			diff.swap[i] = d
 		default:
-			diff.restart[r] = d
+			diff.restart[i] = d
 		}
 	}
 	for _, d := range defs {
@@ -44,15 +46,6 @@ func compare(crew []*running, defs []*Definition) difference {
 		}
 	}
 	return diff
-}
-
-func (r *running) ended() bool {
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // swappable says whether a running worker can go over to next without a stop.
@@ -65,92 +58,83 @@ func (d *Definition) swappable(next *Definition) bool {
 // starts what must start last.
 func (p *Process) apply(ctx context.Context, diff difference, ended chan<- struct{}) (Changes, error) {
 	var changes Changes
-	leave := diff.stop
-	for _, r := range diff.stop {
-		changes.Stopped = append(changes.Stopped, r.def.Name)
+	leave, start := diff.stop, diff.start
+	for _, i := range diff.stop {
+		changes.Stopped = append(changes.Stopped, p.definition(i).Name)
 	}
-	start := diff.start
 	for _, d := range diff.start {
 		changes.Started = append(changes.Started, d.Name)
 	}
-	for r, d := range diff.restart {
-		leave, start = append(leave, r), append(start, d)
+	for i, d := range diff.restart {
+		leave, start = append(leave, i), append(start, d)
 		changes.Restarted = append(changes.Restarted, d.Name)
 	}
-	p.dismiss(leave)
+	p.stop(leave)
 	var errs []error
-	for r, d := range diff.swap {
-		if err := p.swap(ctx, r, d); err != nil {
+	for i, d := range diff.swap {
+		if err := p.swap(ctx, i, d); err != nil {
 			errs = append(errs, fmt.Errorf("%s: reloading dispatcher %s: %w", d.Path, d.Name, err))
 			continue
 		}
 		changes.Swapped = append(changes.Swapped, d.Name)
 	}
 	for _, d := range start {
-		r := hire(d)
-		r.patient = true
-		p.start(ctx, r, ended)
+		i := newInstance(d)
+		i.reloaded = true
+		p.start(ctx, i, ended)
 	}
 	return changes, errors.Join(errs...)
 }
 
-// dismiss stops workers, all at once, and forgets them.
-func (p *Process) dismiss(leave []*running) {
-	for _, r := range leave {
-		r.cancel()
+// stop stops workers, all at once, and forgets them.
+func (p *Process) stop(leave []*instance) {
+	for _, i := range leave {
+		i.cancel()
 	}
-	gone := map[*running]bool{}
-	for _, r := range leave {
-		<-r.done
-		gone[r] = true
-		if r.err != nil {
-			p.Logger.Error("a worker did not stop cleanly", "worker", r.def.Name, "error", r.err)
+	for _, i := range leave {
+		<-i.done
+		if i.err != nil {
+			p.Logger.Error("a worker did not stop cleanly", "worker", p.definition(i).Name, "error", i.err)
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	left := p.workers[:0:0]
-	for _, r := range p.workers {
-		if !gone[r] {
-			left = append(left, r)
-		}
-	}
-	p.workers = left
+	p.workers = slices.DeleteFunc(p.workers, func(i *instance) bool { return slices.Contains(leave, i) })
 }
 
-// swap takes a dispatcher over to its new definition. One that is down at the
-// moment takes it when it starts again.
-func (p *Process) swap(ctx context.Context, r *running, d *Definition) error {
+// swap gives a dispatcher its new definition. One that is down at the moment takes
+// it when it starts again.
+func (p *Process) swap(ctx context.Context, i *instance, d *Definition) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
 	for {
-		present := p.present(r)
+		present := p.present(i)
 		if running, is := present.(*dispatcher.Dispatcher); is {
 			err := running.Reload(ctx, worker.NewStack(d.layers...), d.Options, d.Router)
 			if err != nil && !errors.Is(err, dispatcher.ErrNotRunning) {
 				return err
 			}
 		}
-		if p.redefine(r, present, d) {
+		if p.redefine(i, present, d) {
 			return nil
 		}
 	}
 }
 
-func (p *Process) present(r *running) worker.Worker {
+func (p *Process) present(i *instance) worker.Worker {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return r.worker
+	return i.worker
 }
 
 // redefine is false when the worker has started again meanwhile, by its old
 // definition.
-func (p *Process) redefine(r *running, present worker.Worker, d *Definition) bool {
+func (p *Process) redefine(i *instance, present worker.Worker, d *Definition) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.worker != present {
+	if i.worker != present {
 		return false
 	}
-	r.def = d
+	i.def = d
 	return true
 }

@@ -3,18 +3,15 @@ package fleet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/broker"
-	"switchboard/internal/backoff"
-	"switchboard/message"
+	"switchboard/broker/memory"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -33,53 +30,33 @@ type Process struct {
 	// again by Reload; nil where they come from elsewhere.
 	Paths []string
 
+	// BrokerName and StateName say which broker and which state store these are,
+	// without passwords.
+	BrokerName, StateName string
+
 	metrics *worker.Metrics
 	config  *configMetrics
-	mu      sync.Mutex
-	workers []*running
-	loaded  loaded
-	asked   chan request
+
+	mu       sync.Mutex
+	workers  []*instance
+	stopping bool // Run's context has ended
+	loaded   loaded
+	asked    chan request
 }
 
-// running is a worker of the process and how it fares.
-type running struct {
-	cancel context.CancelFunc
-	done   chan struct{} // closed when it has ended for good
-	err    error         // why, once done is closed
-	// patient: it was started by a reload, and must not take the others down
-	// with it.
-	patient bool
-	queues  atomic.Int64 // being consumed
-
-	// Guarded by Process.mu.
-	def      *Definition
-	worker   worker.Worker // of the present attempt
-	since    time.Time
-	restarts int
-	up       bool
-	lastErr  error
-}
-
-// How long a worker that failed waits before it starts again.
-const (
-	restartDelayMin = time.Second
-	restartDelayMax = time.Minute
-	// restartReset is how long a worker must have run for its delay to begin
-	// anew.
-	restartReset = 5 * time.Minute
-)
-
-// Run runs the workers until ctx ends. One that fails starts again after a
-// while, and the others go on; an error that no restart can mend (a port in
-// use, a queue with other arguments) stops them all and is returned.
+// Run runs the workers until ctx ends. One that fails starts again after a while,
+// and the others go on; an error that no restart can mend (a port in use, a queue
+// with other arguments) stops them all and is returned.
 func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 	p.metrics = worker.NewMetrics(p.Registry)
 	p.registerInfo(defs)
+	p.logStart(defs)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	defer context.AfterFunc(ctx, p.logStop)()
 	ended := make(chan struct{}, 1)
 	for _, def := range defs {
-		p.start(ctx, hire(def), ended)
+		p.start(ctx, newInstance(def), ended)
 	}
 	for p.living() > 0 {
 		select {
@@ -96,20 +73,61 @@ func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 	return p.failure()
 }
 
-func hire(def *Definition) *running {
-	return &running{def: def, since: time.Now(), done: make(chan struct{})}
+// logStart says what the process stands on, and what it will forget.
+func (p *Process) logStart(defs []*Definition) {
+	p.Logger.Info("starting", "version", p.Version, "workers", len(defs), "broker", p.BrokerName, "state", p.StateName)
+	durable := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "switchboard_state_durable", Help: "Whether what workers remember outlives the process: 1 or 0.",
+	})
+	p.Registry.MustRegister(durable)
+	if p.Record != nil {
+		durable.Set(1)
+	}
+	if warning := p.stateWarning(); warning != "" {
+		p.Logger.Warn(warning)
+	}
+}
+
+// stateWarning warns where workers remember what a restart forgets. A process
+// with a broker of its own forgets its queues as well.
+func (p *Process) stateWarning() string {
+	if _, embedded := p.Broker.(*memory.Broker); embedded || p.Record != nil {
+		return ""
+	}
+	return "there is no database: delivery reports, duplicates, sessions and opt-outs that workers remember are forgotten " +
+		"when this process ends, and its replicas do not share them; set DATABASE_URL"
+}
+
+// logStop notes that the process stops, at once: /readyz says so from now on.
+func (p *Process) logStop() {
+	p.mu.Lock()
+	p.stopping = true
+	p.mu.Unlock()
+	p.Logger.Info("stopping: nothing more is received, what is in flight is finished", "in_flight", p.held())
+}
+
+// held is how many bodies the workers hold.
+func (p *Process) held() (n int64) {
+	for _, i := range p.instances() {
+		for _, held := range i.monitor.Held() {
+			n += held
+		}
+	}
+	return n
 }
 
 // start runs a worker; a token is in ended when it has ended for good.
-func (p *Process) start(ctx context.Context, r *running, ended chan<- struct{}) {
-	ctx, r.cancel = context.WithCancel(ctx)
+func (p *Process) start(ctx context.Context, i *instance, ended chan<- struct{}) {
+	ctx, i.cancel = context.WithCancel(ctx)
+	i.monitor = worker.NewMonitor(i.def.Name, p.metrics)
 	p.mu.Lock()
-	p.workers = append(p.workers, r)
+	p.workers = append(p.workers, i)
 	p.mu.Unlock()
 	go func() {
-		defer r.cancel()
-		r.err = p.supervise(ctx, r)
-		close(r.done)
+		defer i.cancel()
+		i.err = p.supervise(ctx, i)
+		i.monitor.Close()
+		close(i.done)
 		select {
 		case ended <- struct{}{}:
 		default:
@@ -119,10 +137,8 @@ func (p *Process) start(ctx context.Context, r *running, ended chan<- struct{}) 
 
 // living counts the workers that have not ended for good.
 func (p *Process) living() (n int) {
-	for _, r := range p.crew() {
-		select {
-		case <-r.done:
-		default:
+	for _, i := range p.instances() {
+		if !i.ended() {
 			n++
 		}
 	}
@@ -132,121 +148,37 @@ func (p *Process) living() (n int) {
 // failure joins the errors of the workers that have ended for good.
 func (p *Process) failure() error {
 	var errs []error
-	for _, r := range p.crew() {
-		select {
-		case <-r.done:
-			errs = append(errs, r.err)
-		default:
+	for _, i := range p.instances() {
+		if i.ended() {
+			errs = append(errs, i.err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// await waits until all workers have stopped.
 func (p *Process) await() error {
-	for _, r := range p.crew() {
-		<-r.done
+	began := time.Now()
+	for _, i := range p.instances() {
+		<-i.done
 	}
-	return p.failure()
+	err := p.failure()
+	if err != nil {
+		p.Logger.Error("stopped", "took", time.Since(began), "error", err)
+	} else {
+		p.Logger.Info("stopped", "took", time.Since(began))
+	}
+	return err
 }
 
-func (p *Process) crew() []*running {
+func (p *Process) instances() []*instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.workers)
 }
 
-func (p *Process) supervise(ctx context.Context, r *running) error {
-	restart := backoff.Backoff{Min: restartDelayMin, Max: restartDelayMax}
-	for {
-		began := time.Now()
-		def := p.definition(r)
-		err := p.runOnce(ctx, r, def)
-		p.note(r, err)
-		switch {
-		case err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled):
-			return nil // told to stop, maybe before it was all there
-		case ctx.Err() != nil || hopeless(err) && !r.patient:
-			return fmt.Errorf("worker %s (%s): %w", def.Name, def.Path, err)
-		case time.Since(began) > restartReset:
-			restart.Reset()
-		}
-		wait := restart.Next()
-		p.Logger.Error("worker failed; starting it again", "worker", def.Name, "file", def.Path, "error", err, "in", wait)
-		if !backoff.Sleep(ctx, wait) {
-			return nil
-		}
-		if err := p.renew(r); err != nil {
-			return err
-		}
-	}
-}
-
-func (p *Process) definition(r *running) *Definition {
+func (p *Process) definition(i *instance) *Definition {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return r.def
-}
-
-// renew makes the definition anew for another attempt: a plugin that failed is
-// not used again.
-func (p *Process) renew(r *running) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	def, err := p.Classes.Define(r.def.doc)
-	if err != nil {
-		return err
-	}
-	r.def = def
-	return nil
-}
-
-// hopeless: starting again would fail the same way.
-func hopeless(err error) bool {
-	return message.IsPermanent(err) || errors.Is(err, broker.ErrQueueMismatch) || errors.Is(err, broker.ErrClosed)
-}
-
-func (p *Process) runOnce(ctx context.Context, r *running, def *Definition) error {
-	registerer, unregister := worker.NewRegisterer(p.Registry, def.Name)
-	defer unregister()
-	env := worker.Dependencies{
-		Name: def.Name, Kind: def.Kind, Broker: attended{p.Broker, &r.queues}, State: p.State, Record: p.Record, Depths: p.Depths, Metrics: p.metrics,
-		Logger:     p.Logger.With("worker", def.Name),
-		Stack:      worker.NewStack(def.layers...),
-		Registerer: registerer,
-	}
-	w, err := def.build(env)
-	if err != nil {
-		return err
-	}
-	for _, warning := range def.Warnings {
-		p.Logger.Warn(warning)
-	}
-	p.Logger.Info("worker starts", "worker", def.Name, "kind", def.Kind, "class", def.Class, "file", def.Path)
-	if !p.install(r, def, w) {
-		return p.runOnce(ctx, r, p.definition(r))
-	}
-	return worker.Protect(func() error { return w.Run(ctx) })
-}
-
-// install makes w the running worker; false when a reload has replaced the
-// definition it was made of meanwhile.
-func (p *Process) install(r *running, def *Definition, w worker.Worker) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if r.def != def {
-		return false
-	}
-	r.worker, r.up, r.since = w, true, time.Now()
-	return true
-}
-
-// note notes that a worker is down, and why.
-func (p *Process) note(r *running, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil {
-		r.restarts++
-		r.lastErr = err
-	}
-	r.up = false
+	return i.def
 }

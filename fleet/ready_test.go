@@ -1,11 +1,16 @@
 package fleet_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"switchboard/fleet"
 )
 
 // A worker that still waits for something takes no messages, and must not be
@@ -19,5 +24,68 @@ func TestNotReadyBeforeItConsumes(t *testing.T) {
 		time.Sleep(time.Minute) // of the test's own clock
 		synctest.Wait()
 		s.expect("/readyz", "ready\n")
+	})
+}
+
+// A link that is down shows everywhere, with the reason, since when and what
+// waits for it, and does not hold up a stop.
+func TestLinkThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := newSite(t, "cut.yaml", "transport_class: line\ntransport_name: sms\ncut: true\n")
+		s.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		s.BrokerName, s.StateName = "amqp://rabbit:5672", "memory:"
+		s.startOnMemory()
+		synctest.Wait()
+		s.send("sms.outbound")
+		time.Sleep(time.Minute) // of the test's own clock
+		if code, text := s.ask(http.MethodGet, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "link wire is down since") {
+			t.Errorf("/readyz answered %d %s", code, text)
+		}
+		s.expect("/status", "cut: link wire is down since 2000-01-01 00:00:00 UTC (1m0s): connection refused")
+		s.expect("/metrics", `switchboard_dependency_up{dependency="wire",kind="link",worker="cut"} 0`, "switchboard_state_durable 0")
+		for _, ask := range [][]string{{"/status?format=json"}, {"/status", "Accept", "application/json"}} {
+			var status fleet.Status
+			_, text := s.ask(http.MethodGet, ask[0], ask[1:]...)
+			if err := json.Unmarshal([]byte(text), &status); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			w := status.Workers[0]
+			if status.Broker.Name != "amqp://rabbit:5672" || w.Link() != "down" || w.Held["sms.outbound"] != 1 || w.Dependencies[0].Reason != "connection refused" {
+				t.Errorf("says %+v", status)
+			}
+		}
+		began := time.Now()
+		s.stop()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		for _, want := range []string{"starting version", "broker=amqp://rabbit:5672", "msg=\"stopping: nothing more is received", "in_flight=1", "msg=stopped"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log lacks %s:\n%s", want, log.String())
+			}
+		}
+	})
+}
+
+// A process is not ready from the moment it is told to stop, whatever its workers
+// still have to finish.
+func TestNotReadyWhileStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, "slow.yaml", "transport_class: line\ntransport_name: sms\nslow: 5\n")
+		s.startOnMemory()
+		synctest.Wait()
+		s.expect("/readyz", "ready\n")
+		stopped := make(chan struct{})
+		go func() {
+			s.stop()
+			close(stopped)
+		}()
+		synctest.Wait()
+		if code, text := s.ask(http.MethodGet, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "stopping") {
+			t.Errorf("/readyz answered %d %s", code, text)
+		}
+		s.expect("/status", "STOPPING")
+		<-stopped
 	})
 }

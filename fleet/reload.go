@@ -30,7 +30,7 @@ type loaded struct {
 
 // Changes are what a reload did, by the workers' names.
 type Changes struct {
-	Swapped   []string `json:"swapped,omitempty"`   // dispatchers that went over without a stop
+	Swapped   []string `json:"swapped,omitempty"`   // dispatchers reloaded without a stop
 	Restarted []string `json:"restarted,omitempty"` // workers stopped and started again
 	Started   []string `json:"started,omitempty"`
 	Stopped   []string `json:"stopped,omitempty"`
@@ -78,9 +78,9 @@ func (p *Process) requests() chan request {
 //
 //   - The files are read when they have not changed for half a second, checked
 //     as a whole, and refused as a whole: an error changes nothing.
-//   - A dispatcher goes over to its new routes without a stop, unless an option
-//     every worker has changed; any other worker whose file changed is stopped,
-//     finishing what it has in hand, and started with the new file.
+//   - A dispatcher takes its new routes without a stop, unless an option every
+//     worker has changed; any other worker whose file changed is stopped,
+//     finishing what is in flight, and started with the new file.
 //   - Workers whose files are new are started, those whose files are gone
 //     stopped; the rest is left alone.
 func (p *Process) Reload(ctx context.Context) (Changes, error) { return p.ask(ctx, false) }
@@ -118,7 +118,7 @@ func (p *Process) reload(ctx context.Context, r request, ended chan<- struct{}) 
 		p.reportReload(print, Changes{}, err, errors.Is(err, errUnsettled))
 		return outcome{err: err}
 	}
-	changes, err := p.apply(ctx, compare(p.crew(), defs), ended)
+	changes, err := p.apply(ctx, p.compare(defs), ended)
 	p.reportReload(print, changes, err, true)
 	return outcome{changes, err}
 }
@@ -155,8 +155,8 @@ func (p *Process) reportReload(print string, changes Changes, err error, again b
 		p.Logger.Info("configuration reloaded", "changes", changes.String())
 	}
 	var defs []*Definition
-	for _, r := range p.workers {
-		defs = append(defs, r.def)
+	for _, i := range p.workers {
+		defs = append(defs, i.def)
 	}
 	p.config.show(defs)
 }

@@ -4,9 +4,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"switchboard/internal/testutil"
 )
 
 func route(app string) string {
@@ -221,5 +224,23 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A worker that starts again while a reload is being carried out is looked at by
+// both at once; the race detector tells.
+func TestRestartDuringReload(t *testing.T) {
+	slow := "transport_class: line\ntransport_name: slow\nslow: 3\n"
+	files := []string{"flaky.yaml", "transport_class: line\ntransport_name: flaky\nflaky: true\n", "slow.yaml", slow}
+	s := newSite(t, files...)
+	s.startOnMemory()
+	defer s.stop()
+	testutil.Eventually(t, "the flaky worker starts again", func() bool {
+		_, text := s.ask(http.MethodGet, "/status")
+		return strings.Contains(text, "flaky failed last with")
+	})
+	s.write("slow.yaml", slow+"# edited\n")
+	if changes := s.reload(); changes.String() != "restarted slow" {
+		t.Errorf("did %s", changes)
 	}
 }

@@ -50,17 +50,32 @@ func (q *quiet) Receive(context.Context, *message.Message) ([]*message.Message, 
 type wire struct {
 	Port   int  `yaml:"port"`
 	Broken bool `yaml:"broken"` // it fails as if its port were in use
+	Flaky  bool `yaml:"flaky"`  // it fails at once, and again
+	Slow   int  `yaml:"slow"`   // seconds that a stop takes
+	Cut    bool `yaml:"cut"`    // its link is down
 }
 
-func (w *wire) Run(ctx context.Context, _ transports.Publisher) error {
+func (w *wire) Run(ctx context.Context, out transports.Publisher) error {
 	if w.Broken {
 		return message.Permanent(errors.New("the port is in use"))
 	}
+	if w.Flaky {
+		return errors.New("not today")
+	}
+	if w.Cut {
+		_ = out.Status(ctx, message.NewStatus("wire", message.Down, "refused", "connection refused"))
+	}
 	<-ctx.Done()
+	time.Sleep(time.Duration(w.Slow) * time.Second)
 	return nil
 }
 
-func (w *wire) Send(context.Context, *message.Message) (string, error) { return "", nil }
+func (w *wire) Send(ctx context.Context, _ *message.Message) (string, error) {
+	if w.Cut {
+		<-ctx.Done()
+	}
+	return "", ctx.Err()
+}
 
 func (w *wire) Listens() []string { return []string{fmt.Sprintf("127.0.0.1:%d", w.Port)} }
 

@@ -236,5 +236,6 @@ func (l line) publish(ctx context.Context, e *message.Envelope) error {
 }
 
 func (l line) Status(ctx context.Context, s *message.Status) error {
+	l.f.core.Monitor.Report(worker.DependsOnLink, s.Component, s.Health, s.Text)
 	return l.f.core.PublishBody(ctx, l.f.options.TransportName+".status.status", s.Encode())
 }

@@ -14,24 +14,26 @@ import (
 	"switchboard/message"
 )
 
-// Delivery is an envelope in hand. It stays in its queue until Done.
+// Delivery is an envelope that was received from its queue and stays there until
+// it is settled.
 type Delivery struct {
 	*message.Envelope
-	core     *Runtime
-	ctx      context.Context
-	source   Subscription
-	delivery *broker.Delivery
-	began    time.Time
+	runtime      *Runtime
+	ctx          context.Context
+	subscription Subscription
+	inFlight     func(by int64)
+	delivery     *broker.Delivery
+	began        time.Time
 }
 
-// Redelivered says that the item, or what it follows from, was in somebody's
-// hand before, and the work may have been done.
-func (it *Delivery) Redelivered() bool {
-	return it.delivery.Redelivered || it.Attempts() > 0 || it.Envelope != nil && message.Again(it.Routing())
+// Redelivered says that this may be a second copy: it, or what it follows from,
+// was received before, and the work may have been done.
+func (d *Delivery) Redelivered() bool {
+	return d.delivery.Redelivered || d.Attempts() > 0 || d.Envelope != nil && message.Again(d.Routing())
 }
 
-// Attempts is how often handling the item has failed so far.
-func (it *Delivery) Attempts() int { return attempts(it.delivery) }
+// Attempts is how often handling the delivery has failed so far.
+func (d *Delivery) Attempts() int { return attempts(d.delivery) }
 
 func attempts(d *broker.Delivery) int {
 	n, _ := strconv.Atoi(d.Headers[HeaderAttempts])
@@ -49,12 +51,12 @@ const (
 	HeaderKey         = "switchboard-key"          // the routing key it came with
 )
 
-// Why a body lies in the dead letters.
+// Why a body is a dead letter.
 const (
 	ReasonInvalid   = "invalid"   // it is no message of its flow
 	ReasonPermanent = "permanent" // the plugin said that trying again cannot help
 	ReasonExhausted = "exhausted" // it failed as often as max_attempts allows
-	ReasonPanic     = "panic"     // the plugin panicked over it
+	ReasonPanic     = "panic"     // the plugin panicked
 )
 
 // maxErrorHeader bounds the error text that travels with a body.
@@ -82,30 +84,30 @@ func Protect(call func() error) (err error) {
 	return call()
 }
 
-// Settle lets go of the item as the outcome says: nil and message.Discard are
-// done with, message.Refuse too once the sender has been told; message.Permanent
-// and a panic are set aside, a lost broker puts it back, and any other error is
-// tried again later. It may be called from any goroutine, once, and does not
-// block.
-func (it *Delivery) Settle(err error) {
-	switch reason, dead := it.verdict(err); {
+// Settle ends the delivery as the outcome says: nil and message.Discard
+// acknowledge it, message.Reject too once the sender has been told;
+// message.Permanent and a panic dead-letter it; a lost broker requeues it; any
+// other error has it tried again later. It may be called from any goroutine, once,
+// and does not block.
+func (d *Delivery) Settle(err error) {
+	switch reason, dead := d.deadReason(err); {
 	case dead:
-		go it.deadLetterAfterTelling(reason, err)
+		go d.deadLetter(reason, err)
 	case err == nil:
-		it.finish("ok")
-		it.delivery.Ack()
+		d.finish("ok")
+		d.delivery.Ack()
 	case isDiscard(err):
-		it.discard(err)
+		d.discard(err)
 	case notOurFault(err):
-		it.finish("requeued")
-		it.delivery.Requeue()
+		d.finish("requeued")
+		d.delivery.Requeue()
 	default:
-		go it.retryLater(err)
+		go d.retryLater(err)
 	}
 }
 
-// verdict says whether err sends the item to the dead letters, and why.
-func (it *Delivery) verdict(err error) (reason string, dead bool) {
+// deadReason says whether err makes the delivery a dead letter, and why.
+func (d *Delivery) deadReason(err error) (reason string, dead bool) {
 	var invalid invalidError
 	var panicked *PanicError
 	switch {
@@ -114,14 +116,14 @@ func (it *Delivery) verdict(err error) (reason string, dead bool) {
 	case errors.As(err, &invalid):
 		return ReasonInvalid, true
 	case errors.As(err, &panicked):
-		it.core.Logger.Error("plugin panicked", "queue", it.delivery.Queue,
+		d.runtime.Logger.Error("plugin panicked", "queue", d.delivery.Queue,
 			"panic", panicked.Value, "stack", string(panicked.Stack))
 		return ReasonPanic, true
 	case message.IsPermanent(err):
 		return ReasonPermanent, true
 	case notOurFault(err):
 		return "", false
-	case it.Attempts()+1 >= it.core.Settings.MaxAttempts:
+	case d.Attempts()+1 >= d.runtime.Settings.MaxAttempts:
 		return ReasonExhausted, true
 	}
 	return "", false
@@ -132,111 +134,108 @@ func isDiscard(err error) bool {
 	return discard
 }
 
-// notOurFault: the broker went, or the worker stops; the message is as good as
-// it was.
+// notOurFault: the broker went, or the worker stops; nothing is wrong with the
+// message.
 func notOurFault(err error) bool {
 	return errors.Is(err, broker.ErrLost) || errors.Is(err, broker.ErrClosed) || errors.Is(err, context.Canceled)
 }
 
-func (it *Delivery) deadLetterAfterTelling(reason string, cause error) {
-	err := it.tellFailure(cause)
+func (d *Delivery) deadLetter(reason string, cause error) {
+	err := d.tell(d.subscription.OnFailure, cause)
 	if err == nil {
-		err = it.deadLetter(reason, cause)
+		err = d.runtime.DeadLetter(d.ctx, d.delivery, reason, cause)
 	}
 	if err != nil {
-		it.core.Logger.Warn("setting a message aside failed; it returns to its queue",
-			"queue", it.delivery.Queue, "error", err)
-		it.requeueSlowly()
+		d.runtime.Logger.Warn("dead-lettering a message failed; it returns to its queue",
+			"queue", d.delivery.Queue, "error", err)
+		d.requeueSlowly()
 		return
 	}
-	it.log(slog.LevelWarn, "set aside in "+it.delivery.Queue+broker.DeadSuffix, cause)
-	it.finish("dead")
-	it.delivery.Ack()
+	d.log(slog.LevelWarn, "dead-lettered in "+d.delivery.Queue+broker.DeadSuffix, cause)
+	d.finish("dead")
+	d.delivery.Ack()
 }
 
-// discard lets go of an item on purpose, once those know who are to be told.
-func (it *Delivery) discard(err error) {
-	tell, what := it.source.OnDiscard, "let go on purpose"
+// discard acknowledges a delivery that is dropped on purpose, once those know who
+// are to be told.
+func (d *Delivery) discard(err error) {
+	tell, what := d.subscription.OnDiscard, "dropped"
 	if message.IsRejection(err) {
-		what = "refused"
-		if it.source.OnFailure != nil {
-			tell = it.source.OnFailure
+		what = "rejected"
+		if d.subscription.OnFailure != nil {
+			tell = d.subscription.OnFailure
 		}
 	}
-	if tell == nil || it.Envelope == nil {
-		it.discarded(what, err)
+	if tell == nil || d.Envelope == nil {
+		d.discarded(what, err)
 		return
 	}
 	go func() {
 		reason, _ := message.DiscardReason(err)
-		if failed := Protect(func() error { return tell(it.ctx, it, errors.New(reason)) }); failed != nil {
-			it.core.Logger.Warn("telling why a message was "+what+" failed; it returns to its queue",
-				"queue", it.delivery.Queue, "error", failed)
-			it.requeueSlowly()
+		if failed := d.tell(tell, errors.New(reason)); failed != nil {
+			d.runtime.Logger.Warn("telling why a message was "+what+" failed; it returns to its queue",
+				"queue", d.delivery.Queue, "error", failed)
+			d.requeueSlowly()
 			return
 		}
-		it.discarded(what, err)
+		d.discarded(what, err)
 	}()
 }
 
-func (it *Delivery) discarded(what string, err error) {
+func (d *Delivery) discarded(what string, err error) {
 	level := slog.LevelInfo
-	if it.Envelope != nil && it.Envelope.Event != nil {
+	if d.Envelope != nil && d.Event != nil {
 		level = slog.LevelDebug // a broadcast to a million has a million that nobody waits for
 	}
-	it.log(level, what, err)
-	it.finish("discarded")
-	it.delivery.Ack()
+	d.log(level, what, err)
+	d.finish("discarded")
+	d.delivery.Ack()
 }
 
-func (it *Delivery) tellFailure(cause error) error {
-	if it.source.OnFailure == nil || it.Envelope == nil {
+func (d *Delivery) tell(whom func(context.Context, *Delivery, error) error, cause error) error {
+	if whom == nil || d.Envelope == nil {
 		return nil
 	}
-	return Protect(func() error { return it.source.OnFailure(it.ctx, it, cause) })
-}
-
-func (it *Delivery) deadLetter(reason string, cause error) error {
-	return it.core.DeadLetter(it.ctx, it.delivery, reason, cause)
+	return Protect(func() error { return whom(d.ctx, d, cause) })
 }
 
 // DeadLetter copies a delivery to the dead letters of its queue, with the reason and
-// the error that brought it there; Ack it when DeadLetter has returned nil.
-func (c *Runtime) DeadLetter(ctx context.Context, d *broker.Delivery, reason string, cause error) error {
+// the error; Ack it when DeadLetter has returned nil.
+func (r *Runtime) DeadLetter(ctx context.Context, d *broker.Delivery, reason string, cause error) error {
 	queue := d.Queue + broker.DeadSuffix
-	if err := c.Broker.Declare(ctx, broker.Queue{Name: queue, Type: c.Settings.QueueType}); err != nil {
+	if err := r.Broker.Declare(ctx, broker.Queue{Name: queue, Type: r.Settings.QueueType}); err != nil {
 		return fmt.Errorf("declaring %s: %w", queue, err)
 	}
-	headers := c.failureHeaders(d, cause)
+	headers := r.failureHeaders(d, cause)
 	headers[HeaderReason] = reason
-	return c.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.Body, Headers: headers})
+	return r.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.Body, Headers: headers})
 }
 
-func (it *Delivery) retryLater(cause error) {
-	delay := it.core.Settings.retryDelay(it.Attempts(), cause)
-	err := it.core.Broker.Publish(it.ctx, broker.Publication{
-		Queue: it.delivery.Queue, Body: it.delivery.Body, Headers: it.core.failureHeaders(it.delivery, cause), Delay: delay,
+func (d *Delivery) retryLater(cause error) {
+	delay := d.runtime.Settings.retryDelay(d.Attempts(), cause)
+	err := d.runtime.Broker.Publish(d.ctx, broker.Publication{
+		Queue: d.delivery.Queue, Body: d.delivery.Body, Headers: d.runtime.failureHeaders(d.delivery, cause), Delay: delay,
 	})
 	if err != nil {
-		it.requeueSlowly()
+		d.requeueSlowly()
 		return
 	}
-	it.log(slog.LevelWarn, "failed; trying again in "+delay.String(), cause)
-	it.finish("retried")
-	it.delivery.Ack()
+	d.log(slog.LevelWarn, "failed; trying again in "+delay.String(), cause)
+	d.finish("retried")
+	d.delivery.Ack()
 }
 
-// requeueDelay keeps a body that can neither be handled nor put anywhere else
-// from going round and round at full speed.
+// requeueDelay keeps a body that can neither be handled nor published anywhere
+// from coming back at full speed.
 const requeueDelay = time.Second
 
-func (it *Delivery) requeueSlowly() {
+func (d *Delivery) requeueSlowly() {
 	select {
-	case <-it.ctx.Done():
+	case <-d.ctx.Done():
 	case <-time.After(requeueDelay):
 	}
-	it.finish("requeued")
-	it.delivery.Requeue()
+	d.finish("requeued")
+	d.delivery.Requeue()
 }
 
 // retryDelay is 1, 3, 9, … s, or what the error asks for, with up to a fifth
@@ -259,7 +258,7 @@ func (s *Settings) backOff(attempts int) time.Duration {
 	return delay
 }
 
-func (c *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers {
+func (r *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers {
 	now := time.Now().UTC().Format(time.RFC3339)
 	first := d.Headers[HeaderFirstFailed]
 	if first == "" {
@@ -275,20 +274,19 @@ func (c *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers
 	}
 	return broker.Headers{
 		HeaderError: text, HeaderAttempts: strconv.Itoa(attempts(d) + 1), HeaderFirstFailed: first,
-		HeaderLastFailed: now, HeaderWorker: c.Name, HeaderKey: key,
+		HeaderLastFailed: now, HeaderWorker: r.Name, HeaderKey: key,
 	}
 }
 
-func (it *Delivery) finish(outcome string) {
-	m := it.core.Metrics
-	m.inFlight(it.core.Name, it.source.Connector, it.source.Flow, -1)
-	m.handled(it.core.Name, it.source.Connector, it.source.Flow, outcome, time.Since(it.began))
+func (d *Delivery) finish(outcome string) {
+	d.inFlight(-1)
+	d.runtime.Metrics.handled(d.runtime.Name, d.subscription.Connector, d.subscription.Flow, outcome, time.Since(d.began))
 }
 
-func (it *Delivery) log(level slog.Level, what string, cause error) {
+func (d *Delivery) log(level slog.Level, what string, cause error) {
 	id := ""
-	if it.Envelope != nil {
-		id = it.ID()
+	if d.Envelope != nil {
+		id = d.ID()
 	}
-	it.core.Logger.Log(it.ctx, level, what, "queue", it.delivery.Queue, "message_id", id, "error", cause)
+	d.runtime.Logger.Log(d.ctx, level, what, "queue", d.delivery.Queue, "message_id", id, "error", cause)
 }

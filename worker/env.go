@@ -25,6 +25,7 @@ type Dependencies struct {
 	Depths  Depths         // nil where nobody tells
 	Logger  *slog.Logger
 	Metrics *Metrics
+	Monitor *Monitor // nil where nobody looks
 	Stack   Stack
 	// Registerer takes further metrics and labels them with the worker
 	// (NewRegisterer); nil where nobody reads them.
@@ -82,6 +83,9 @@ type Env struct {
 	// Registerer takes the plugin's own metrics and labels them with the worker
 	// (a middleware's with its name too). They go when the worker stops.
 	Registerer prometheus.Registerer
+	// Monitor shows to operators how things are that the plugin depends on. A
+	// transport's statuses are reported to it already.
+	Monitor *Monitor
 
 	shared store.State
 }
@@ -89,7 +93,7 @@ type Env struct {
 // Env is the environment of this worker's plugin.
 func (d Dependencies) Env() Env {
 	env := Env{
-		Name: d.Name, Kind: d.Kind, Now: d.Now, People: d.Record, Logger: d.Logger, Registerer: d.Registerer,
+		Name: d.Name, Kind: d.Kind, Now: d.Now, People: d.Record, Logger: d.Logger, Registerer: d.Registerer, Monitor: d.Monitor,
 		State: scopedState(d.State, "plugin/"+d.Name+"/"), shared: d.State,
 	}
 	if d.Health != nil {

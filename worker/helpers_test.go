@@ -22,6 +22,7 @@ type bench struct {
 	t      *testing.T
 	broker *memory.Broker
 	core   *worker.Runtime
+	ends   error // what Serve is to return
 }
 
 // inBubble runs a test with a bench under synthetic time.
@@ -63,8 +64,8 @@ func (b *bench) serveSource(source worker.Subscription) (stop func()) {
 	return func() {
 		b.t.Helper()
 		cancel()
-		if err := <-done; err != nil {
-			b.t.Errorf("Serve: %v", err)
+		if err := <-done; !errors.Is(err, b.ends) {
+			b.t.Errorf("Serve: %v, want %v", err, b.ends)
 		}
 	}
 }

@@ -18,6 +18,7 @@ type Metrics struct {
 	publishes *prometheus.CounterVec
 	handling  *prometheus.HistogramVec
 	inFlights *prometheus.GaugeVec
+	up        *prometheus.GaugeVec
 }
 
 // NewMetrics registers the workers' metrics.
@@ -33,29 +34,52 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"worker", "connector", "flow", "outcome"}),
 		handling: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "switchboard_handling_seconds",
-			Help:    "Time from taking a message from its queue to letting go of it.",
+			Help:    "Time from receiving a message or event to settling it.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"worker", "connector", "flow"}),
 		inFlights: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "switchboard_in_flight",
-			Help: "Messages and events in hand: taken from their queue and not yet let go of.",
+			Help: "Messages and events received and not yet settled.",
 		}, []string{"worker", "connector", "flow"}),
 	}
+	m.up = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "switchboard_dependency_up",
+		Help: "Whether what a worker depends on is there, by kind (link, state, database) and name: 1, or 0 where it is down.",
+	}, []string{"worker", "kind", "dependency"})
 	m.recorded = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "switchboard_recorded_total",
-		Help: "Bodies written into the record, by worker and outcome (ok, rejected).",
+		Help: "Bodies recorded, by worker and outcome (ok, rejected).",
 	}, []string{"worker", "outcome"})
 	m.recording = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "switchboard_recording_seconds",
-		Help: "Time to write one batch into the record.",
+		Help: "Time to record one batch.",
 	}, []string{"worker"})
-	reg.MustRegister(m.recorded, m.recording, m.messages, m.publishes, m.handling, m.inFlights)
+	reg.MustRegister(m.recorded, m.recording, m.messages, m.publishes, m.handling, m.inFlights, m.up)
 	return m
 }
 
-func (m *Metrics) inFlight(worker, connector string, flow message.Flow, by float64) {
+// inFlight is the gauge of a subscription.
+func (m *Metrics) inFlight(worker, connector string, flow message.Flow) prometheus.Gauge {
+	if m == nil {
+		return prometheus.NewGauge(prometheus.GaugeOpts{})
+	}
+	return m.inFlights.WithLabelValues(worker, connector, string(flow))
+}
+
+func (m *Metrics) dependency(worker, kind, name string, health message.Health) {
+	if m == nil {
+		return
+	}
+	up := 1.0
+	if health == message.Down {
+		up = 0
+	}
+	m.up.WithLabelValues(worker, kind, name).Set(up)
+}
+
+func (m *Metrics) forget(worker, kind, name string) {
 	if m != nil {
-		m.inFlights.WithLabelValues(worker, connector, string(flow)).Add(by)
+		m.up.DeleteLabelValues(worker, kind, name)
 	}
 }
 

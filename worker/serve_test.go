@@ -108,6 +108,7 @@ func all[V any](from <-chan V) iter.Seq[V] {
 func TestStopTimeoutGivesBack(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.StopTimeout = seconds(7)
+		b.ends = worker.ErrStopTimeout
 		began := make(chan time.Time, 1)
 		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
 			func(ctx context.Context, item *worker.Delivery) error {
@@ -123,6 +124,7 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 			t.Errorf("the handler's context ended after %s", waited)
 		}
 		b.settled("after the stop", 1, 0)
+		b.ends = nil
 		again := false
 		stop = b.serve(func(_ context.Context, item *worker.Delivery) {
 			again = item.Redelivered()
@@ -140,6 +142,7 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 func TestStopDoesNotWaitForEver(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.StopTimeout = seconds(1)
+		b.ends = worker.ErrStopTimeout
 		deaf := make(chan struct{})
 		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
 			func(context.Context, *worker.Delivery) error { <-deaf; return nil }), nil)
@@ -178,6 +181,33 @@ func TestLostConnectionRedelivers(t *testing.T) {
 		close(redelivered)
 		if got := slices.Collect(all(redelivered)); fmt.Sprint(got) != "[false true]" {
 			t.Errorf("handled with redelivered %v", got)
+		}
+	})
+}
+
+// A stop does not wait for a link that is down: what waits for it returns to its
+// queue at once, and that is no error.
+func TestStopDoesNotWaitForALinkThatIsDown(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Monitor = worker.NewMonitor("w", nil)
+		b.core.Monitor.Report(worker.DependsOnLink, "smpp", message.Down, "connection refused")
+		stop := b.serve(b.core.Lanes((*worker.Delivery).ID, func(ctx context.Context, _ *worker.Delivery) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}), nil)
+		b.publish(3, nil)
+		synctest.Wait()
+		if held := b.core.Monitor.Held(); held["sms.inbound"] != 3 {
+			t.Errorf("holds %v", held)
+		}
+		stopping := time.Now()
+		stop()
+		if took := time.Since(stopping); took > time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		b.settled("after the stop", 3, 0)
+		if held := b.core.Monitor.Held(); len(held) != 0 {
+			t.Errorf("holds %v", held)
 		}
 	})
 }

@@ -1,0 +1,23 @@
+package fleet
+
+import (
+	"context"
+	"sync/atomic"
+
+	"switchboard/broker"
+)
+
+// countingBroker is the broker as one worker sees it. It counts the queues the
+// worker consumes: a worker that waits for something else first, its database
+// say, is running but not ready.
+type countingBroker struct {
+	broker.Broker
+	queues *atomic.Int64
+}
+
+// Consume implements broker.Consumer.
+func (b countingBroker) Consume(ctx context.Context, q broker.Queue, prefetch int, handle func(*broker.Delivery)) error {
+	b.queues.Add(1)
+	defer b.queues.Add(-1)
+	return b.Broker.Consume(ctx, q, prefetch, handle)
+}

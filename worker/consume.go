@@ -1,0 +1,195 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/message"
+)
+
+// Subscription is a flow of a connector that a frame consumes.
+type Subscription struct {
+	Connector string
+	Flow      message.Flow
+	// Handle is called with one delivery at a time, in the queue's order. It may
+	// block, which holds the queue back, and must see to it that every delivery is
+	// settled sooner or later.
+	Handle func(ctx context.Context, d *Delivery)
+	// Prefetch is the frame's choice of how many deliveries are in flight at once,
+	// where the settings leave it open.
+	Prefetch int
+	// OnFailure, where set, is called before a delivery is dead-lettered, to tell
+	// whoever should know. When it fails the delivery returns to its queue.
+	OnFailure func(ctx context.Context, d *Delivery, reason error) error
+	// OnDiscard, where set, is likewise called before a delivery is dropped on
+	// purpose (message.Discard, and message.Reject without OnFailure).
+	OnDiscard func(ctx context.Context, d *Delivery, reason error) error
+}
+
+func (s Subscription) queue(t broker.QueueType) broker.Queue {
+	key := message.Key(s.Connector, s.Flow)
+	return broker.Queue{Name: key, Keys: []string{key}, Type: t}
+}
+
+// Serve consumes subscriptions until ctx ends, then waits for what is in flight,
+// at most StopTimeout. Handlers get a context that lives that long.
+func (r *Runtime) Serve(ctx context.Context, subscriptions ...Subscription) error {
+	g := r.Consumers(ctx)
+	for _, s := range subscriptions {
+		g.Start(s)
+	}
+	return g.Wait()
+}
+
+// ConsumerGroup are subscriptions being consumed; they may change while it runs.
+type ConsumerGroup struct {
+	runtime *Runtime
+	fetch   context.Context // ends when nothing more is to be received
+	work    context.Context // ends when what is in flight must be given up
+	group   sync.WaitGroup
+	mu      sync.Mutex
+	errs    []error
+	fail    context.CancelCauseFunc
+	giveUp  context.CancelFunc
+}
+
+// Consumers makes a group that consumes until ctx ends.
+func (r *Runtime) Consumers(ctx context.Context) *ConsumerGroup {
+	g := &ConsumerGroup{runtime: r}
+	g.fetch, g.fail = context.WithCancelCause(ctx)
+	g.work, g.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	return g
+}
+
+// Start consumes one more subscription; stop receives nothing more from it and
+// waits until what is in flight is settled.
+func (g *ConsumerGroup) Start(s Subscription) (stop func()) {
+	ctx, cancel := context.WithCancel(g.fetch)
+	done := make(chan struct{})
+	g.group.Go(func() {
+		defer close(done)
+		defer cancel()
+		if err := g.consume(ctx, s); err != nil {
+			g.mu.Lock()
+			g.errs = append(g.errs, err)
+			g.mu.Unlock()
+			g.fail(err)
+		}
+	})
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
+	queue := s.queue(g.runtime.Settings.QueueType)
+	prefetch := cmp.Or(g.runtime.Settings.Prefetch, s.Prefetch, defaultPrefetch)
+	inFlight := g.runtime.inFlight(s)
+	err := g.runtime.Broker.Consume(ctx, queue, prefetch, func(d *broker.Delivery) {
+		g.runtime.receive(g.work, s, inFlight, d)
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("consuming %s: %w", queue.Name, err)
+	}
+	return nil
+}
+
+// inFlight counts the deliveries of a subscription that are not settled.
+func (r *Runtime) inFlight(s Subscription) func(by int64) {
+	held := r.Monitor.holding(message.Key(s.Connector, s.Flow))
+	gauge := r.Metrics.inFlight(r.Name, s.Connector, s.Flow)
+	return func(by int64) {
+		held.Add(by)
+		gauge.Add(float64(by))
+	}
+}
+
+// receive decodes a delivery for its subscription, or dead-letters what is no
+// envelope.
+func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight func(int64), from *broker.Delivery) {
+	inFlight(1)
+	d := &Delivery{runtime: r, ctx: ctx, subscription: s, inFlight: inFlight, delivery: from, began: time.Now()}
+	envelope, err := message.DecodeEnvelope(s.Flow, s.Connector, from.Body)
+	if err != nil {
+		d.Settle(invalidError{err})
+		return
+	}
+	d.Envelope = envelope
+	if d.Redelivered() {
+		envelope.Routing().Set(message.AgainKey, true) // for all that follows from it
+	}
+	s.Handle(ctx, d)
+}
+
+// Done is closed when nothing more is received: the group's context has ended, or
+// a subscription has failed.
+func (g *ConsumerGroup) Done() <-chan struct{} { return g.fetch.Done() }
+
+const (
+	// giveUpTimeout is how long handlers whose context ended may take to notice.
+	giveUpTimeout = 2 * time.Second
+	// stopInterval is how often a stop looks whether waiting is of any use.
+	stopInterval = 100 * time.Millisecond
+)
+
+// Wait blocks until the group's context ends and all that is in flight is
+// settled, at most StopTimeout later. What is left then returns to its queue, and
+// the error is ErrStopTimeout. A link that is down is not waited for: that is no
+// error.
+func (g *ConsumerGroup) Wait() error {
+	defer g.giveUp()
+	<-g.fetch.Done()
+	settled := make(chan struct{})
+	go func() {
+		g.group.Wait()
+		close(settled)
+	}()
+	given := g.awaitSettled(settled)
+	if given != nil {
+		g.runtime.Logger.Warn("stopping without what is in flight; it returns to its queue",
+			"reason", given, "in_flight", g.runtime.Monitor.Held())
+		g.giveUp()
+		select {
+		case <-settled:
+		case <-time.After(giveUpTimeout):
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if errors.Is(given, ErrStopTimeout) {
+		g.errs = append(g.errs, given)
+	}
+	return errors.Join(g.errs...)
+}
+
+// ErrStopTimeout says that a stop gave up what was in flight: it returned to its
+// queue, and what was done with it may be done again.
+var ErrStopTimeout = errors.New("stop_timeout was over before all that was in flight was settled")
+
+var errLinkDown = errors.New("the link is down")
+
+// awaitSettled says why it waits no longer; nil when all is settled.
+func (g *ConsumerGroup) awaitSettled(settled <-chan struct{}) error {
+	over := time.NewTimer(g.runtime.Settings.StopTimeout.Std())
+	defer over.Stop()
+	look := time.NewTicker(stopInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-settled:
+			return nil
+		case <-over.C:
+			return ErrStopTimeout
+		case <-look.C:
+			if g.runtime.Monitor.Down(DependsOnLink) {
+				return errLinkDown
+			}
+		}
+	}
+}

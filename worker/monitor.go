@@ -1,0 +1,203 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+)
+
+// Monitor is what a worker reports of itself: how the things are that it depends
+// on, and how many bodies it holds. A nil *Monitor keeps nothing.
+type Monitor struct {
+	worker  string
+	metrics *Metrics
+
+	mu           sync.Mutex
+	dependencies []Dependency
+	held         map[string]*atomic.Int64 // by queue
+}
+
+// Dependency is something a worker cannot work without, and how it is.
+type Dependency struct {
+	Kind   string         `json:"kind"` // one of the Depends constants
+	Name   string         `json:"name"` // which of its kind: a component of the transport
+	Health message.Health `json:"health"`
+	Reason string         `json:"reason,omitempty"`
+	Since  time.Time      `json:"since"` // when it became so
+}
+
+// What workers depend on. The broker is the whole process's.
+const (
+	DependsOnLink     = "link"     // a transport's connection to the outside
+	DependsOnState    = "state"    // the state store
+	DependsOnDatabase = "database" // the record
+)
+
+// NewMonitor makes the monitor of a worker.
+func NewMonitor(worker string, metrics *Metrics) *Monitor {
+	return &Monitor{worker: worker, metrics: metrics, held: map[string]*atomic.Int64{}}
+}
+
+// Report says how something is that the worker depends on. Reason is a sentence
+// for an operator; it may change without a change of health.
+func (m *Monitor) Report(kind, name string, health message.Health, reason string) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.dependencies, func(d Dependency) bool { return d.Kind == kind && d.Name == name })
+	if i < 0 {
+		i = len(m.dependencies)
+		m.dependencies = append(m.dependencies, Dependency{Kind: kind, Name: name})
+	}
+	d := &m.dependencies[i]
+	if d.Health != health {
+		d.Health, d.Since = health, time.Now()
+		m.metrics.dependency(m.worker, kind, name, health)
+	}
+	d.Reason = reason
+}
+
+// Dependencies are all that were reported, by kind and name.
+func (m *Monitor) Dependencies() []Dependency {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := slices.Clone(m.dependencies)
+	slices.SortFunc(all, func(a, b Dependency) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+// Down says whether everything of a kind that was reported is down.
+func (m *Monitor) Down(kind string) bool {
+	any := false
+	for _, d := range m.Dependencies() {
+		if d.Kind == kind {
+			if d.Health != message.Down {
+				return false
+			}
+			any = true
+		}
+	}
+	return any
+}
+
+// Held is how many bodies the worker holds of each queue: received and not yet
+// settled.
+func (m *Monitor) Held() map[string]int64 {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	held := map[string]int64{}
+	for queue, n := range m.held {
+		if n := n.Load(); n != 0 {
+			held[queue] = n
+		}
+	}
+	return held
+}
+
+// holding is the count of a queue.
+func (m *Monitor) holding(queue string) *atomic.Int64 {
+	if m == nil {
+		return new(atomic.Int64)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held[queue] == nil {
+		m.held[queue] = new(atomic.Int64)
+	}
+	return m.held[queue]
+}
+
+// Close takes the worker's gauges away.
+func (m *Monitor) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.dependencies {
+		m.metrics.forget(m.worker, d.Kind, d.Name)
+	}
+}
+
+// MonitoredState reports to the monitor whether a state store answers.
+func MonitoredState(state store.State, m *Monitor) store.State {
+	if state == nil {
+		return nil
+	}
+	return &monitored{state: state, monitor: m}
+}
+
+type monitored struct {
+	state   store.State
+	monitor *Monitor
+	health  atomic.Int32 // what was reported last: healthUnknown, …
+}
+
+const (
+	healthUnknown = iota
+	healthOK
+	healthDown
+)
+
+// note reports what an answer of the store says of it.
+func (s *monitored) note(err error) {
+	switch {
+	case err == nil:
+		if s.health.Load() != healthOK && s.health.Swap(healthOK) != healthOK {
+			s.monitor.Report(DependsOnState, "store", message.OK, "")
+		}
+	case !errors.Is(err, context.Canceled):
+		s.health.Store(healthDown)
+		s.monitor.Report(DependsOnState, "store", message.Down, err.Error())
+	}
+}
+
+func (s *monitored) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	found, err := s.state.Get(ctx, keys...)
+	s.note(err)
+	return found, err
+}
+
+func (s *monitored) Set(ctx context.Context, entries ...store.Entry) error {
+	err := s.state.Set(ctx, entries...)
+	s.note(err)
+	return err
+}
+
+func (s *monitored) Add(ctx context.Context, e store.Entry) (value string, added bool, err error) {
+	value, added, err = s.state.Add(ctx, e)
+	s.note(err)
+	return value, added, err
+}
+
+func (s *monitored) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error) {
+	n, err := s.state.Increment(ctx, key, by, ttl)
+	s.note(err)
+	return n, err
+}
+
+func (s *monitored) Delete(ctx context.Context, keys ...string) error {
+	err := s.state.Delete(ctx, keys...)
+	s.note(err)
+	return err
+}
+
+func (s *monitored) Range(ctx context.Context, from, to string, limit int) ([]store.Entry, error) {
+	found, err := s.state.Range(ctx, from, to, limit)
+	s.note(err)
+	return found, err
+}
