@@ -49,8 +49,21 @@ func TestUnreachableHasItsOwnExitCode(t *testing.T) {
 	root := Root("test", fleet.Classes{})
 	root.SetArgs([]string{"messages", "--database-url", "postgres://" + address + "/x?connect_timeout=5"})
 	root.SetOut(io.Discard)
-	if err := root.ExecuteContext(t.Context()); exitCode(err) != exitUnreachable {
+	if err := root.ExecuteContext(t.Context()); exitCode(err) != exitUnreachable || strings.Count(err.Error(), "refused") != 1 {
 		t.Errorf("a database that is away: %v", err)
+	}
+}
+
+// A database that cannot be written says so.
+func TestUnwritableDirectory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root := Root("test", fleet.Classes{})
+	root.SetArgs([]string{"migrate", "--database-url", "sqlite:" + filepath.Join(path, "record.db")})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "its directory must be writable: not a directory") {
+		t.Errorf("got %v", err)
 	}
 }
 

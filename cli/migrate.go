@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,13 +50,18 @@ func (f *databaseFlag) opened(ctx context.Context, open opener) (store.Database,
 }
 
 // unreachable says what to do about a database that does not answer. What the
-// driver says of each address it tried becomes one line.
+// driver says of each address that it tried becomes one line, and is said once.
 func unreachable(err error) error {
 	if errors.Is(err, store.ErrSchemaOlder) || errors.Is(err, store.ErrSchemaNewer) {
 		return misused(err)
 	}
-	lines := strings.Join(strings.Fields(err.Error()), " ")
-	return operate.Unreachable{Err: fmt.Errorf("%s; look at DATABASE_URL and whether the database is up", lines)}
+	var lines []string
+	for line := range strings.Lines(err.Error()) { // an address that was tried twice fails twice
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return operate.Unreachable{Err: fmt.Errorf("%s; look at DATABASE_URL and whether the database is up", strings.Join(lines, " "))}
 }
 
 func migrateCommand() *cobra.Command {

@@ -18,6 +18,7 @@ import (
 	"switchboard/fleet"
 	"switchboard/internal/listen"
 	"switchboard/internal/redact"
+	"switchboard/operate/processes"
 	"switchboard/operate/queues"
 	"switchboard/store"
 )
@@ -48,7 +49,7 @@ func (f *processFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.management, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
 		"RabbitMQ's management, http://host:15672: the audit of persistence workers counts what is in flight (RABBITMQ_MANAGEMENT_URL)")
 	flags.StringVar(&f.httpAddress, "http", os.Getenv("SWITCHBOARD_HTTP"),
-		"where to serve /metrics, /healthz, /readyz and /status (SWITCHBOARD_HTTP); a free port from localhost:8080 on when empty")
+		"where to serve /metrics, /healthz, /readyz and /status (SWITCHBOARD_HTTP); a free port of localhost from 7780 on when empty")
 	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ too")
 	flags.StringVar(&f.logLevel, "log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error (LOG_LEVEL)")
 	// Defaults may hold passwords: they are never shown in the help.
@@ -161,12 +162,6 @@ func (p *process) openState(ctx context.Context, f *processFlags) error {
 	return nil
 }
 
-// The ports tried when --http names none.
-const (
-	firstPort = 8080
-	lastPort  = 8099
-)
-
 func (p *process) serveHTTP(f *processFlags) error {
 	listener, err := openPort(f.httpAddress)
 	if err != nil {
@@ -188,12 +183,12 @@ func openPort(address string) (net.Listener, error) {
 		}
 		return listener, nil
 	}
-	for port := firstPort; port <= lastPort; port++ {
+	for port := processes.FirstPort; port <= processes.LastPort; port++ {
 		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			return listener, nil
 		}
 	}
-	return nil, fmt.Errorf("every port from %d to %d is in use; name an address with --http", firstPort, lastPort)
+	return nil, fmt.Errorf("every port from %d to %d is in use; name an address with --http", processes.FirstPort, processes.LastPort)
 }
 
 // Close closes everything in the reverse of the order it was opened in.

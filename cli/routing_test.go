@@ -256,3 +256,24 @@ func useCaseClasses() fleet.Classes {
 	c.Applications["guess"] = fleet.Class[applications.Application]{New: func() applications.Application { return guess.New() }}
 	return c
 }
+
+// What a shell's * names besides is passed over; nothing else is.
+func TestPatternsNameOtherFilesToo(t *testing.T) {
+	dir := routingFleet(t, "one", "", "tests: [{message: {transport: line}, expect: {to: one}}]")
+	readme := filepath.Join(dir, "README.md")
+	if err := os.WriteFile(readme, []byte("# Not YAML: [\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"test", "check"} {
+		if out, code, err := invoke(t, "", append([]string{command}, files...)...); code != exitOK {
+			t.Errorf("%s: %d, %v\n%s", command, code, err, out)
+		}
+		if _, code, _ := invoke(t, "", command, readme); code != exitMisused {
+			t.Errorf("%s of a README alone: %d", command, code)
+		}
+	}
+}

@@ -77,7 +77,10 @@ func Files(paths ...string) ([]string, error) {
 			return nil, fmt.Errorf("reading configuration: %w", err)
 		}
 		if !info.IsDir() {
-			files = append(files, path)
+			// A shell's * names a directory's README and routing tests, too.
+			if len(paths) == 1 || !strings.HasSuffix(path, ".md") && !strings.HasSuffix(path, TestSuffix) {
+				files = append(files, path)
+			}
 			continue
 		}
 		found, err := filesIn(path)

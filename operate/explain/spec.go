@@ -143,7 +143,7 @@ func SpecFiles(paths ...string) ([]string, error) {
 		case err != nil:
 			return nil, fmt.Errorf("looking for routing tests: %w", err)
 		case !info.IsDir() && !strings.HasSuffix(path, fleet.TestSuffix):
-			return nil, fmt.Errorf("%s: routing tests are in files that end in %s", path, fleet.TestSuffix)
+			continue // a shell's * names other files, too
 		case !info.IsDir():
 			files = append(files, path)
 			continue
@@ -156,6 +156,9 @@ func SpecFiles(paths ...string) ([]string, error) {
 			return nil, fmt.Errorf("%s: there is no file that ends in %s in this directory", path, fleet.TestSuffix)
 		}
 		files = append(files, found...)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: routing tests are in files that end in %s", strings.Join(paths, " "), fleet.TestSuffix)
 	}
 	slices.Sort(files)
 	return slices.Compact(files), nil

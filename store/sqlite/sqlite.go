@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -69,9 +71,20 @@ func openPool(ctx context.Context, path string, conns int) (*sql.DB, error) {
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns) // a memory database ends with its last connection
 	if err := pool.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening SQLite file %s: %w", path, err), pool.Close())
+		return nil, errors.Join(fmt.Errorf("opening SQLite file %s: %w%s", path, err, unwritable(path)), pool.Close())
 	}
 	return pool, nil
+}
+
+// unwritable says why the file's directory cannot be written, where it cannot. SQLite
+// makes files beside its own, and says no more than that it cannot open them.
+func unwritable(path string) string {
+	probe, err := os.CreateTemp(filepath.Dir(path), ".switchboard-*")
+	if err != nil {
+		return fmt.Sprintf("; its directory must be writable: %v", errors.Unwrap(err))
+	}
+	_, _ = probe.Close(), os.Remove(probe.Name())
+	return ""
 }
 
 // dsn: WAL lets readers read while one writes. Writing transactions begin immediate, because
