@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"switchboard/message"
 	"switchboard/smpp/pdu"
 	"switchboard/transports/smpp/binds"
@@ -55,8 +57,10 @@ type sending struct {
 	leaving  bool        // no more time
 	results  chan result // the submits'
 	failure  error       // the first, or one that is for good
-	noting   sync.WaitGroup
 	recorded sync.WaitGroup
+
+	recording  errgroup.Group // of accepted parts
+	unrecorded error          // why the only part could not be
 }
 
 // submit is one part of a sending.
@@ -212,7 +216,7 @@ func (s *sending) settle(ctx context.Context, r result) (settled bool, err error
 		return s.unanswered(r.of, r.Unanswered)
 	case r.Status == pdu.StatusOK:
 		*part = submissions.Outcome{Accepted: true, ID: r.ID}
-		s.note(ctx, r.of.part)
+		s.accepted(ctx, r.of.part, r.ID)
 		return true, nil
 	case r.Status.Throttling() && s.mayGoOn() && s.wait(r.of):
 		return false, nil
@@ -291,51 +295,38 @@ func (s *sending) leave(ctx context.Context, cause error) {
 	}
 }
 
-// fresh are the parts that were submitted in this try: the others may have had
-// their final receipt.
-func (s *sending) fresh() []submissions.Outcome {
-	parts := make([]submissions.Outcome, s.Parts)
-	for i, one := range s.submits {
-		if one != nil {
-			parts[i] = s.parts[i]
-		}
+// accepted records that the SMSC has a part. With several parts that does not hold
+// up the others.
+func (s *sending) accepted(ctx context.Context, p submissions.Part, id string) {
+	p.Message = s.Message
+	ctx = context.WithoutCancel(ctx) // what the SMSC has must be remembered also when there is no time
+	record := func() error {
+		return guard(s.logger, "recording a submit", func() error { return s.submissions.Accepted(ctx, p, id) })
 	}
-	return parts
-}
-
-// note records that the SMSC has one of several parts.
-func (s *sending) note(ctx context.Context, p submissions.Part) {
 	if s.Parts == 1 {
+		s.unrecorded = record()
 		return
 	}
-	o := &s.parts[p.N-1]
-	s.noting.Add(1)
-	s.submissions.Note(ctx, submissions.Part{Message: s.Message, N: p.N}, o.ID, func(noted bool) {
-		o.Noted = noted
-		s.noting.Done()
-	})
+	s.recording.Go(record)
 }
 
-// record remembers the ids of accepted parts, for their receipts, and what a
-// further try must know. It returns the message's outcome.
+// record waits until what the SMSC has is recorded, and records what a further try
+// must know. It returns the message's outcome.
 func (s *sending) record(ctx context.Context) error {
-	s.noting.Wait()
-	failure, dead := s.failure, message.IsPermanent(s.failure)
-	ctx = context.WithoutCancel(ctx) // what the SMSC has must be remembered also when there is no time
-	if err := s.submissions.Accepted(ctx, s.Message, s.fresh(), dead); err != nil {
+	if err := errors.Join(s.unrecorded, s.recording.Wait()); err != nil {
 		return err
 	}
-	unknown := errors.Is(failure, errUnknown)
-	if failure == nil || dead || !unknown && s.Parts == 1 {
-		return failure
+	ctx = context.WithoutCancel(ctx)
+	switch {
+	case message.IsPermanent(s.failure):
+		return errors.Join(s.failure, s.submissions.Failed(ctx, s.Message, s.parts))
+	case errors.Is(s.failure, errUnknown):
+		if err := s.submissions.Unanswered(ctx, s.Message, s.parts); err != nil {
+			return err
+		}
+		return message.RetryAfter(s.nextLook(0), s.failure) // a late answer or a receipt may have come by then
 	}
-	if err := s.submissions.Unanswered(ctx, s.Message, s.parts); err != nil {
-		return err
-	}
-	if unknown { // a late answer or a receipt may have come by the next try
-		return message.RetryAfter(s.nextLook(0), failure)
-	}
-	return failure
+	return s.failure
 }
 
 func statusError(s pdu.Status) error {

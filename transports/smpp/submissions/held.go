@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -117,8 +118,11 @@ func (s *Store) retryHeld(ctx context.Context, key string, r Receipt) (matched b
 	return true, s.settleHeld(ctx, key, *m, r)
 }
 
+// settleHeld reports a held receipt, unless whoever else saw that its message has
+// come does, and forgets it.
 func (s *Store) settleHeld(ctx context.Context, key string, m match, r Receipt) error {
-	if err := s.report(ctx, m, r); err != nil {
+	what := key + "/" + strconv.FormatInt(r.Held.UnixNano(), 10)
+	if _, err := s.once(what, func() error { return s.report(ctx, m, r) }); err != nil {
 		s.held.add(key, r)
 		return err
 	}

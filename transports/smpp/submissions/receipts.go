@@ -218,22 +218,36 @@ func (s *Store) report(ctx context.Context, m match, r Receipt) error {
 	if !r.Status.Final() {
 		what += "/" + r.Raw
 	}
+	did, err := false, error(nil)
+	if m.Final == "" {
+		did, err = s.once(what, func() error { return s.reportNow(ctx, m, r) })
+	}
+	if err != nil {
+		return err
+	}
 	outcome := "repeated"
-	_, err, _ := s.reports.Do(what, func() (any, error) {
-		if m.Final != "" || s.reported.Contains(what) {
+	if did {
+		outcome = "matched"
+	}
+	s.CountReceipt(outcome)
+	return nil
+}
+
+// once does work, unless it was done for the same key; while it is being done, the
+// outcome is waited for.
+func (s *Store) once(key string, work func() error) (did bool, err error) {
+	_, err, _ = s.reports.Do(key, func() (any, error) {
+		if s.reported.Contains(key) {
 			return nil, nil
 		}
-		if err := s.reportNow(ctx, m, r); err != nil {
-			return nil, err
+		did = true
+		err := work()
+		if err == nil {
+			s.reported.Add(key, struct{}{})
 		}
-		s.reported.Add(what, struct{}{})
-		outcome = "matched"
-		return nil, nil
+		return nil, err
 	})
-	if err == nil {
-		s.CountReceipt(outcome)
-	}
-	return err
+	return did, err
 }
 
 func (s *Store) reportNow(ctx context.Context, m match, r Receipt) error {

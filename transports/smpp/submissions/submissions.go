@@ -27,7 +27,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -90,7 +89,6 @@ type Outcome struct {
 	Refused         string    `json:"refused,omitempty"` // why, for good
 	Unanswered      time.Time `json:"since,omitzero"`    // when it was found so
 	ConcatReference uint16    `json:"concat,omitempty"`  // of the message, in the try this is from
-	Noted           bool      `json:"-"`                 // its id is recorded already
 }
 
 // submission is a row: a part, and what is known of it.
@@ -275,79 +273,61 @@ func (s *Store) outcomeEntry(p Part, o Outcome) store.Entry {
 	return entry(s.partKey(p), o, s.OutcomeTTL)
 }
 
-// Note records, without waiting, that the SMSC has one of several parts, and its
-// id: the others may take long, and its receipt, and whoever takes the message up
-// again, must find it. done is called once, with whether the id is recorded.
-func (s *Store) Note(ctx context.Context, p Part, id string, done func(noted bool)) {
-	entries := []store.Entry{s.outcomeEntry(p, Outcome{Accepted: true, ID: id})}
-	key := s.idKey(id)
-	unique := id != "" && !s.duplicates.isShared(key)
-	if unique {
-		entries = append(entries, s.idEntry(key, submission{Part: p}))
-	}
-	err := s.State.SetAsync(context.WithoutCancel(ctx), func(err error) { done(unique && err == nil) }, entries...)
-	if err != nil {
-		done(false)
-	}
-}
-
-// Accepted records the ids of the parts that the SMSC accepted, and then takes
-// the receipts that came before them: a receipt looks for its id, is held, and
-// looks again, so that one of both sides sees the other. failed says that the
-// message has failed for good.
-func (s *Store) Accepted(ctx context.Context, m *Message, parts []Outcome, failed bool) error {
+// Accepted records that the SMSC has a part, and its id, and then reports the
+// receipts that came before: a receipt looks for its id, is held, and looks again,
+// so that one of both sides sees the other.
+func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
+	row, key := submission{Part: p}, s.idKey(id)
+	named := id != "" && !s.duplicates.isOverused(key)
 	var entries []store.Entry
-	var waiting []string
-	type givenID struct {
-		key string
-		row submission
+	if p.Parts > 1 { // the others may take long, and the message be taken up again meanwhile
+		entries = append(entries, s.outcomeEntry(p, Outcome{Accepted: true, ID: id}))
 	}
-	var given []givenID
-	for i, o := range parts {
-		if !o.Accepted {
-			continue
-		}
-		row, key := submission{Part: Part{m, i + 1}, Failed: failed}, s.idKey(o.ID)
-		if o.ID == "" || s.duplicates.isOverused(key) {
-			entries = append(entries, s.withoutID(row)...)
-			continue
-		}
-		given = append(given, givenID{key, row})
-		if !s.duplicates.isShared(key) && (failed || !o.Noted) { // a receipt may have come to what is noted
-			entries = append(entries, s.idEntry(key, row))
-		}
-		if !failed {
-			entries = append(entries, s.firstQuery(m, o.ID)...)
-		}
-		spellings := s.ids.inReceipts(o.ID)
-		waiting = slices.Grow(waiting, len(spellings))
-		for _, spelling := range spellings {
-			waiting = append(waiting, s.Prefix+"held/"+spelling)
-		}
+	switch {
+	case !named:
+		entries = append(entries, s.withoutID(row)...)
+	case !s.duplicates.isShared(key):
+		entries = append(entries, s.idEntry(key, row))
 	}
-	if err := s.set(ctx, m.ID, entries...); err != nil || len(given) == 0 {
+	if named {
+		entries = append(entries, s.firstQuery(p.Message, id)...)
+	}
+	if err := s.set(ctx, p.ID, entries...); err != nil || !named {
 		return err
 	}
-	for _, g := range given {
-		if s.duplicates.isShared(g.key) { // also if it was given to another meanwhile
-			if err := s.share(ctx, g.key, g.row); err != nil {
-				return err
-			}
+	if s.duplicates.isShared(key) { // also if it was given to another meanwhile
+		if err := s.share(ctx, key, row); err != nil {
+			return err
 		}
 	}
-	found, err := s.State.Get(ctx, waiting...)
-	if err != nil {
-		s.Logger.Warn("looking for early receipts failed; they are looked at again", "message_id", m.ID, "error", err)
-		return nil
+	spellings := s.ids.inReceipts(id)
+	held := make([]string, len(spellings))
+	for i, spelling := range spellings {
+		held[i] = s.Prefix + "held/" + spelling
 	}
+	found, err := s.State.Get(ctx, held...)
 	for key := range found {
 		if r, ok := read[Receipt](s, found, key); ok {
-			if _, err := s.retryHeld(ctx, key, r); err != nil {
-				s.Logger.Warn("reporting an early receipt failed; it stays held", "message_id", m.ID, "error", err)
-			}
+			_, failed := s.retryHeld(ctx, key, r)
+			err = errors.Join(err, failed)
 		}
 	}
+	if err != nil {
+		s.Logger.Warn("reporting an early receipt failed; it is looked at again", "message_id", p.ID, "error", err)
+	}
 	return nil
+}
+
+// Failed records that a message has failed for good, though the SMSC accepted
+// some of its parts: nobody waits for their receipts.
+func (s *Store) Failed(ctx context.Context, m *Message, parts []Outcome) error {
+	var entries []store.Entry
+	for i, o := range parts {
+		if key := s.idKey(o.ID); o.Accepted && o.ID != "" && !s.duplicates.isShared(key) {
+			entries = append(entries, s.idEntry(key, submission{Part: Part{m, i + 1}, Failed: true}))
+		}
+	}
+	return s.set(ctx, m.ID, entries...)
 }
 
 func (s *Store) idEntry(key string, row submission) store.Entry { return entry(key, row, s.IDTTL) }
@@ -362,17 +342,13 @@ func (s *Store) withoutID(row submission) []store.Entry {
 	return []store.Entry{entry(s.referenceKey(row.To, row.Reference()), row, s.IDTTL)}
 }
 
-// Unanswered records what a further try at a message must know, and by what the
-// receipts of unanswered parts find them.
+// Unanswered records which parts went unanswered, and by what their receipts find
+// them.
 func (s *Store) Unanswered(ctx context.Context, m *Message, parts []Outcome) error {
 	var entries []store.Entry
 	for i, o := range parts {
-		p := Part{m, i + 1}
-		if o.Accepted || !o.Unanswered.IsZero() {
-			entries = append(entries, s.outcomeEntry(p, o))
-		}
-		if !o.Unanswered.IsZero() {
-			entries = append(entries, s.unansweredEntries(p)...)
+		if p := (Part{m, i + 1}); !o.Unanswered.IsZero() {
+			entries = append(append(entries, s.outcomeEntry(p, o)), s.unansweredEntries(p)...)
 		}
 	}
 	return s.set(ctx, m.ID, entries...)
@@ -398,9 +374,7 @@ func (s *Store) AcceptedLate(ctx context.Context, p Part, id, mistaken string) e
 	}
 	// Where a receipt has told the id already, its final status must not be lost.
 	if o, _ := read[Outcome](s, found, s.partKey(p)); !o.Accepted || o.ID != id {
-		parts := make([]Outcome, p.Parts)
-		parts[p.N-1] = Outcome{Accepted: true, ID: id}
-		if err := s.Accepted(ctx, p.Message, parts, false); err != nil {
+		if err := s.Accepted(ctx, p, id); err != nil {
 			return err
 		}
 	}

@@ -62,9 +62,7 @@ func of(id string) Part {
 // accepted records that the SMSC gave an id to a part.
 func (b *bundle) accepted(p Part, id string) {
 	b.Helper()
-	parts := make([]Outcome, p.Parts)
-	parts[p.N-1] = Outcome{Accepted: true, ID: id}
-	if err := b.Accepted(b.Context(), p.Message, parts, false); err != nil {
+	if err := b.Accepted(b.Context(), p, id); err != nil {
 		b.Fatal(err)
 	}
 }
