@@ -282,3 +282,25 @@ func TestSendWaitsForTheBind(t *testing.T) {
 		t.Errorf("submitted %d, want the one that waited", len(list))
 	}
 }
+
+// Answers that are on their way when the SMSC unbinds are waited for: a submit
+// without a receipt could not be found out about otherwise.
+func TestAnswersAfterTheSMSCUnbinds(t *testing.T) {
+	const submits = 5
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Answers: &simulator.Answers{Delay: simulator.Fixed(100 * time.Millisecond)}, Receipts: noReceipts(),
+		Links: &simulator.Links{UnbindAfter: submits},
+	}}, func(o *Transport) { o.Window, o.RegisteredDelivery, o.UnknownPolicy = submits, false, unknownFail }).bound()
+	var group sync.WaitGroup
+	for range submits {
+		group.Go(func() {
+			if id, err := b.Send(within(b), outgoing("hello")); err != nil || id == "" {
+				b.Errorf("got %q, %v", id, err)
+			}
+		})
+	}
+	group.Wait()
+	if n := b.smsc.Counters().Received["submit_sm"]; n != submits {
+		t.Errorf("%d submits, want %d", n, submits)
+	}
+}

@@ -182,6 +182,9 @@ type Outgoing struct {
 	// left out on binds whose SMSC does not say in its answer that it speaks 3.4
 	// or later, or has refused it.
 	UserMessageReference bool `yaml:"user_message_reference"`
+	// RefusedTLVs are the optional parameters that no message may go out with, by
+	// name or number. Example: [privacy_indicator, 0x1400].
+	RefusedTLVs options.Names `yaml:"refused_tlvs"`
 	// DisableAck publishes no acks.
 	DisableAck bool `yaml:"disable_ack"`
 }

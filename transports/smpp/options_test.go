@@ -173,6 +173,7 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		"host: x\nquery_tps: 0":                                       "query_tps",
 		"host: x\nmt_tsp: 10":                                         `did you mean "mt_tps"`,
 		"host: x\nnational_languages: [klingon]":                      "klingon",
+		"host: x\nrefused_tlvs: [shoe_size]":                          "shoe_size",
 		"host: x\nreceipt_timezone: Mars/Phobos":                      "receipt_timezone",
 		"host: x\nmax_reconnect_delay: 0.1":                           "max_reconnect_delay",
 		"host: x\ntls_cert_file: a.pem":                               "tls_key_file",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 
 	"switchboard/message"
 	"switchboard/smpp"
@@ -88,6 +89,12 @@ func (r *planner) baseSubmit(m *message.Message, w *smpp.Metadata) (s pdu.Messag
 	}
 	if !r.hasParameters() && len(w.TLVs) > 0 {
 		return s, errors.New("SMPP 3.3 has no optional parameters (tlvs)")
+	}
+	refused, _ := smpp.ParseTags(o.RefusedTLVs) // checked
+	for _, t := range w.TLVs {
+		if slices.Contains(refused, t.Tag) {
+			return s, fmt.Errorf("the parameter %s is refused (refused_tlvs)", t.Tag.Key())
+		}
 	}
 	w.Apply(&s)
 	if o.isUSSD(m) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/transports/transporttest"
@@ -187,6 +188,35 @@ func TestForeignMetadata(t *testing.T) {
 	wish(m, "priority", 2)
 	if list, err := planned(t, m); err != nil || list[0].Priority != 2 {
 		t.Errorf("%+v, %v; want SMPP's own wish", list, err)
+	}
+}
+
+// Parameters and types of number that a message asks for go into every segment,
+// unless the operator refuses them.
+func TestParametersOfAMessage(t *testing.T) {
+	m := outgoing(strings.Repeat("hello ", 30))
+	m.TransportMetadata.Set(smpp.SubmitKey, map[string]any{
+		"source_addr_ton": 3, "source_addr_npi": 8, "dest_addr_ton": 2,
+		"tlvs": []any{map[string]any{"tag": "0x1400", "text": "1101"}, map[string]any{"tag": "destination_port", "value": "1f90"}},
+	})
+	list, err := planned(t, m)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d segments, %v", len(list), err)
+	}
+	for _, s := range list {
+		vendor, _ := s.TLVs.Get(0x1400)
+		port, _ := s.TLVs.Uint(pdu.TagDestinationPort)
+		if string(vendor) != "1101" || port != 8080 || s.Source.TON != 3 || s.Source.NPI != 8 || s.Dest.TON != 2 {
+			t.Errorf("a segment is %+v", s.Message)
+		}
+	}
+	_, err = planned(t, m, func(o *Transport) { o.RefusedTLVs = options.Names{"0x1400"} })
+	if err == nil || !strings.Contains(err.Error(), "0x1400") {
+		t.Errorf("a refused parameter: %v", err)
+	}
+	_, err = planned(t, m, func(o *Transport) { o.InterfaceVersion, o.BindMode = version(pdu.Version33), modeTransmitter })
+	if err == nil || !strings.Contains(err.Error(), "parameters") {
+		t.Errorf("with SMPP 3.3: %v", err)
 	}
 }
 

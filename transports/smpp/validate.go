@@ -57,11 +57,13 @@ func (o *Options) validateTexts() error {
 		_, err := gsm.ParseCoding(o.SubmitSMEncoding)
 		errs = append(errs, field(err, "submit_sm_encoding"))
 	}
+	_, err := smpp.ParseTags(o.RefusedTLVs)
+	errs = append(errs, field(err, "refused_tlvs"))
 	for _, name := range o.NationalLanguages {
 		_, err := gsm.ParseLanguage(name)
 		errs = append(errs, field(err, "national_languages", name))
 	}
-	_, err := o.codingOverrides()
+	_, err = o.codingOverrides()
 	ways := 0
 	for _, chosen := range [...]bool{o.SendLongMessages, o.SendMultipartSAR, o.SendMultipartUDH} {
 		if chosen {
