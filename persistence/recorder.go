@@ -23,8 +23,6 @@ const (
 	maxInFlightBytes = 4 << 20 // of bodies that are read and not settled; one body may exceed it
 	maxBatchBytes    = 1 << 20 // of a batch; its last body may exceed it
 	firstPrefetch    = 32
-	// maxBodyBytes is the size that other workers take; larger bodies are dead-lettered.
-	maxBodyBytes = 1 << 20
 )
 
 // received is a delivery and what it says.
@@ -130,9 +128,8 @@ func (r *recorder) settle(d *broker.Delivery, ack bool) {
 }
 
 func (r *recorder) decode(ctx context.Context, d *broker.Delivery, decoded chan<- received) {
-	if n := len(d.Body); n > maxBodyBytes {
-		cause := fmt.Errorf("the body has %d bytes, more than %d", n, maxBodyBytes)
-		r.settle(d, r.deadLetter(ctx, d, worker.ReasonInvalid, cause))
+	if err := r.core.Settings.CheckSize(d.Body); err != nil {
+		r.settle(d, r.deadLetter(ctx, d, worker.ReasonInvalid, err))
 		return
 	}
 	envelope, err := read(d)

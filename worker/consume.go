@@ -115,6 +115,10 @@ func (r *Runtime) inFlight(s Subscription) func(by int64) {
 func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight func(int64), from *broker.Delivery) {
 	inFlight(1)
 	d := &Delivery{runtime: r, ctx: ctx, subscription: s, inFlight: inFlight, delivery: from, began: time.Now()}
+	if err := r.Settings.CheckSize(from.Body); err != nil {
+		d.Settle(invalidError{err})
+		return
+	}
 	envelope, err := message.DecodeEnvelope(s.Flow, s.Connector, from.Body)
 	if err != nil {
 		d.Settle(invalidError{err})

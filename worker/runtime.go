@@ -44,7 +44,11 @@ func (r *Runtime) Publish(ctx context.Context, e *message.Envelope) error {
 }
 
 func (r *Runtime) publish(ctx context.Context, e *message.Envelope) error {
-	err := r.Broker.Publish(ctx, broker.Publication{Key: e.Key(), Body: e.Encode()})
+	body := e.Encode()
+	err := r.Settings.CheckSize(body)
+	if err == nil {
+		err = r.Broker.Publish(ctx, broker.Publication{Key: e.Key(), Body: body})
+	}
 	r.Metrics.published(r.Name, e, err)
 	return describePublish(e, err)
 }
@@ -52,10 +56,16 @@ func (r *Runtime) publish(ctx context.Context, e *message.Envelope) error {
 // PublishAsync publishes past the middleware and without waiting: done is called
 // with the outcome.
 func (r *Runtime) PublishAsync(ctx context.Context, e *message.Envelope, done func(error)) {
-	r.Broker.PublishAsync(ctx, broker.Publication{Key: e.Key(), Body: e.Encode()}, func(err error) {
+	body := e.Encode()
+	published := func(err error) {
 		r.Metrics.published(r.Name, e, err)
 		done(describePublish(e, err))
-	})
+	}
+	if err := r.Settings.CheckSize(body); err != nil {
+		published(err)
+		return
+	}
+	r.Broker.PublishAsync(ctx, broker.Publication{Key: e.Key(), Body: body}, published)
 }
 
 // PublishBack gives an envelope to the consumer of this connector's flow and to
@@ -65,7 +75,11 @@ func (r *Runtime) PublishBack(ctx context.Context, e *message.Envelope) error {
 	if err := r.Declare(ctx, e.Connector, e.Flow); err != nil {
 		return err
 	}
-	return describePublish(e, r.Broker.Publish(ctx, broker.Publication{Queue: e.Key(), Body: e.Encode()}))
+	body := e.Encode()
+	if err := r.Settings.CheckSize(body); err != nil {
+		return describePublish(e, err)
+	}
+	return describePublish(e, r.Broker.Publish(ctx, broker.Publication{Queue: e.Key(), Body: body}))
 }
 
 // PublishBody publishes a body that is no envelope (a failure, a status, a

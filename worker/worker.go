@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/message"
 	"switchboard/options"
 )
 
@@ -35,6 +36,9 @@ type Settings struct {
 	// it to the worker: 20, as a rule; a dispatcher shares 500 out among its
 	// queues, at least 10 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
+	// MaxBodyBytes is the largest body that is taken from a queue or published. A
+	// larger one becomes a dead letter whose error says its size.
+	MaxBodyBytes int `yaml:"max_body_bytes"`
 	// StopTimeout is how long a stop waits for what is in hand.
 	StopTimeout options.Duration `yaml:"stop_timeout"`
 	// QueueType is what queues are made: classic or quorum. All workers of a fleet
@@ -69,6 +73,8 @@ func (Settings) IgnoredKeys() map[string]string {
 // The defaults: retries at 1, 3, 9, … s, at most 1 h apart, for about four hours.
 const (
 	defaultPrefetch    = 20
+	defaultMaxBody     = 1 << 20
+	leastMaxBody       = 1 << 10 // an envelope without a word in it has about half
 	defaultStopTimeout = 20 * time.Second
 	defaultAttempts    = 12
 	defaultRetryDelay  = time.Second
@@ -80,6 +86,7 @@ const (
 // DefaultSettings are the settings of a worker whose file names none.
 func DefaultSettings() Settings {
 	return Settings{
+		MaxBodyBytes:      defaultMaxBody,
 		StopTimeout:       options.Duration(defaultStopTimeout),
 		QueueType:         broker.Classic,
 		MaxAttempts:       defaultAttempts,
@@ -94,6 +101,8 @@ func (s *Settings) Validate() error {
 	switch {
 	case s.Prefetch < 0 || s.Prefetch > maxPrefetch:
 		return options.Fieldf("amqp_prefetch_count", "must be between 1 and %d, or 0 for the worker's own choice", maxPrefetch)
+	case s.MaxBodyBytes < leastMaxBody:
+		return options.Fieldf("max_body_bytes", "must be at least %d", leastMaxBody)
 	case s.QueueType != broker.Classic && s.QueueType != broker.Quorum:
 		return options.Fieldf("queue_type", "is %q; write classic or quorum", s.QueueType)
 	case s.MaxAttempts < 1:
@@ -104,6 +113,14 @@ func (s *Settings) Validate() error {
 		return options.Fieldf("retry_delay_factor", "must be at least 1")
 	case s.StopTimeout < 0:
 		return options.Fieldf("stop_timeout", "must not be negative")
+	}
+	return nil
+}
+
+// CheckSize returns an error marked message.Permanent for a body over MaxBodyBytes.
+func (s *Settings) CheckSize(body []byte) error {
+	if len(body) > s.MaxBodyBytes {
+		return message.Permanent(fmt.Errorf("the body has %d bytes, and max_body_bytes is %d", len(body), s.MaxBodyBytes))
 	}
 	return nil
 }
