@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -178,9 +179,9 @@ func (d *Dispatcher) subscribe(to subscription, names Names) worker.Subscription
 	}
 	switch to.flow {
 	case message.Outbound:
-		s.OnFailure = d.nack
+		s.OnFailure, s.OnDiscard = d.refuse, d.recordDiscardedOutbound
 	case message.Inbound:
-		s.OnDiscard = d.recordDiscard
+		s.OnFailure, s.OnDiscard = d.recordFailure, d.recordDiscard
 	}
 	return s
 }
@@ -203,6 +204,11 @@ func (d *Dispatcher) declare(ctx context.Context, names Names) error {
 	return nil
 }
 
+// refuse tells the application, and the record, that its message goes nowhere.
+func (d *Dispatcher) refuse(ctx context.Context, delivery *worker.Delivery, reason error) error {
+	return errors.Join(d.nack(ctx, delivery, reason), d.recordRefused(ctx, delivery, reason.Error()))
+}
+
 // nack tells the application that its message goes nowhere.
 func (d *Dispatcher) nack(ctx context.Context, delivery *worker.Delivery, reason error) error {
 	if delivery.Message == nil {
@@ -217,12 +223,34 @@ func (d *Dispatcher) nack(ctx context.Context, delivery *worker.Delivery, reason
 	return d.present().runtime.Publish(ctx, &message.Envelope{Flow: message.EventFlow, Connector: from, Event: nack})
 }
 
-// recordDiscard tells the record that nobody will answer an inbound message, and
-// why.
+// recordDiscard tells the record that an inbound message was dropped, and why.
 func (d *Dispatcher) recordDiscard(ctx context.Context, delivery *worker.Delivery, reason error) error {
-	r := message.Receipt{
-		MessageID: delivery.ID(), Outcome: message.ReceiptProcessed, Reason: "dropped: " + reason.Error(),
-		Timestamp: message.FormatTime(time.Now()), Routing: delivery.Message.RoutingMetadata,
+	return d.record(ctx, delivery, message.Receipt{Outcome: message.ReceiptProcessed, Reason: "dropped: " + reason.Error()})
+}
+
+// recordFailure tells the record that an inbound message is dead-lettered, and why.
+func (d *Dispatcher) recordFailure(ctx context.Context, delivery *worker.Delivery, reason error) error {
+	return d.record(ctx, delivery, message.Receipt{Outcome: message.ReceiptErrored, Reason: reason.Error()})
+}
+
+func (d *Dispatcher) recordDiscardedOutbound(ctx context.Context, delivery *worker.Delivery, reason error) error {
+	return d.recordRefused(ctx, delivery, "dropped: "+reason.Error())
+}
+
+// recordRefused tells the record of an outbound message that reaches no transport.
+func (d *Dispatcher) recordRefused(ctx context.Context, delivery *worker.Delivery, reason string) error {
+	r := message.Receipt{Outcome: message.ReceiptRefused, Reason: reason, Application: delivery.Connector}
+	if delivery.Message != nil {
+		r.Message = delivery.Message.Encode()
 	}
+	return d.record(ctx, delivery, r)
+}
+
+func (d *Dispatcher) record(ctx context.Context, delivery *worker.Delivery, r message.Receipt) error {
+	if delivery.Message == nil {
+		return nil
+	}
+	r.MessageID, r.Routing = delivery.ID(), delivery.Message.RoutingMetadata
+	r.Timestamp = message.FormatTime(time.Now())
 	return d.runtime.PublishBody(ctx, message.ReceiptKey(delivery.Connector), r.Encode())
 }

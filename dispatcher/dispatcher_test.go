@@ -247,6 +247,48 @@ func TestUnroutableOutboundIsNacked(t *testing.T) {
 	})
 }
 
+// The record learns of messages that a dispatcher neither routes nor hands over.
+func TestReceiptsOfDeadEnds(t *testing.T) {
+	router := routerFunc(func(a dispatcher.Arrival) ([]dispatcher.Target, error) {
+		switch a.Message.Content {
+		case "drop":
+			return nil, message.Discard("not wanted")
+		case "refuse":
+			return nil, message.Reject("opted out")
+		}
+		return nil, message.Permanent(errors.New("no route"))
+	})
+	for _, c := range []struct{ key, content, receipts, outcome, reason string }{
+		{"sms.inbound", "dead", "sms.receipt", message.ReceiptErrored, "no route"},
+		{"sms.inbound", "drop", "sms.receipt", message.ReceiptProcessed, "dropped: not wanted"},
+		{"sms.inbound", "refuse", "sms.receipt", message.ReceiptProcessed, "dropped: opted out"},
+		{"app.outbound", "dead", "app.receipt", message.ReceiptRefused, "no route"},
+		{"app.outbound", "drop", "app.receipt", message.ReceiptRefused, "dropped: not wanted"},
+		{"app.outbound", "refuse", "app.receipt", message.ReceiptRefused, "opted out"},
+	} {
+		t.Run(c.key+" "+c.content, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, router)
+				defer b.stop()
+				if err := b.broker.Declare(t.Context(), broker.Queue{Name: "record", Keys: []string{c.receipts}}); err != nil {
+					t.Fatal(err)
+				}
+				m := inbound("1")
+				m.Content = c.content
+				b.publish(c.key, m.Encode())
+				r, err := message.DecodeReceipt(b.one("record").Body)
+				if err != nil || r.MessageID != "1" || r.Outcome != c.outcome || r.Reason != c.reason {
+					t.Errorf("receipt: %+v, %v", r, err)
+				}
+				refused := c.outcome == message.ReceiptRefused
+				if refused != (len(r.Message) > 0) || refused && r.Application != "app" {
+					t.Errorf("of application %q with message %s", r.Application, r.Message)
+				}
+			})
+		})
+	}
+}
+
 // What fails for the moment is tried again, later and later, and set aside when
 // it has failed often enough.
 func TestRetries(t *testing.T) {

@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -210,10 +211,27 @@ func readReceipt(e store.Envelope, body []byte) (store.Envelope, error) {
 	if err != nil {
 		return store.Envelope{}, fmt.Errorf("timestamp %w", err)
 	}
+	if receipt.Outcome == message.ReceiptRefused {
+		return readRefused(&receipt)
+	}
 	return store.Envelope{Body: e.Body, Application: receipt.Application, Receipt: &store.Receipt{
 		MessageID: receipt.MessageID, Application: receipt.Application,
 		Outcome: store.Outcome(receipt.Outcome), Reason: receipt.Reason, Timestamp: at,
 	}}, nil
+}
+
+// noTransport stands for the transport of a refused message that names none.
+const noTransport = "none"
+
+// readRefused is the outbound message that a dispatcher refused.
+func readRefused(receipt *message.Receipt) (store.Envelope, error) {
+	e, err := readMessage(store.Envelope{Body: receipt.Message}, store.Outbound, receipt.Message)
+	if err != nil {
+		return e, err
+	}
+	e.Backend, e.Application = cmp.Or(e.Message.TransportName, noTransport), receipt.Application
+	e.Refused = cmp.Or(receipt.Reason, "refused without a reason")
+	return e, nil
 }
 
 // How long a batch waits for a database that is out of reach.

@@ -134,6 +134,27 @@ func badBodies(b *bench) {
 	}
 }
 
+// What a dispatcher refused is on no transport's connector: its receipt has the message.
+func refused(b *bench) {
+	b.start(b.worker(), b.db)
+	for _, transport := range []string{b.sms, "pigeon" + b.id, ""} {
+		m := message.New()
+		m.To, m.TransportName, m.Content = "+27831234567", transport, "stop"
+		r := message.Receipt{
+			MessageID: m.ID, Application: b.app, Outcome: message.ReceiptRefused, Reason: "no route",
+			Timestamp: message.FormatTime(time.Now()), Message: m.Encode(),
+		}
+		b.publish(message.ReceiptKey(b.app), r.Encode())
+		found := b.awaitState(m, store.StatusError)
+		if found.Reason != "no route" || found.Application != b.app || found.Address != m.To || found.Text != "stop" {
+			b.Errorf("recorded: %+v", found)
+		}
+		if transport != "" && found.Backend != transport || transport == "" && found.Backend != "none" {
+			b.Errorf("recorded on transport %q, want %q", found.Backend, transport)
+		}
+	}
+}
+
 // Text that no database takes as it is: NUL, and bytes that are no UTF-8
 // between the quotes of good JSON. All of it is recorded, escaped, in every kind
 // of body, and nothing is dead-lettered.

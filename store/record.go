@@ -15,6 +15,10 @@ type Envelope struct {
 	Event     *message.Event   // an ack, a nack or a delivery report
 	Receipt   *Receipt         // an application's receipt of an inbound message
 
+	// Refused is why an outbound Message was not handed over to a transport; empty when it
+	// was.
+	Refused string
+
 	// Backend is the transport of the connector it passed. It is empty for receipts, and
 	// may be empty for events, which then are about every transmission of their message.
 	Backend     string

@@ -38,14 +38,16 @@ type Progress int
 
 // The progress of an outbound transmission.
 const (
-	Queued      Progress = 0  // stored, not on its transport's queue yet
-	Cancelled   Progress = 1  // by its broadcast, or an opt-out, before it was handed over
-	HandedOver  Progress = 2  // on its transport's queue
-	Pending     Progress = 12 // a delivery report: pending
-	Refused     Progress = 3  // nack
-	Sent        Progress = 4  // ack
-	Undelivered Progress = 5  // a delivery report: failed
-	Delivered   Progress = 6  // a delivery report: delivered
+	Queued    Progress = 0 // stored, not on its transport's queue yet
+	Cancelled Progress = 1 // by its broadcast, or an opt-out, before it was handed over
+	// NotHandedOver is refused by a dispatcher, or deleted before it reached a transport.
+	NotHandedOver Progress = 13
+	HandedOver    Progress = 2  // on its transport's queue
+	Pending       Progress = 12 // a delivery report: pending
+	Refused       Progress = 3  // nack
+	Sent          Progress = 4  // ack
+	Undelivered   Progress = 5  // a delivery report: failed
+	Delivered     Progress = 6  // a delivery report: delivered
 )
 
 // The progress of an inbound transmission.
@@ -72,7 +74,8 @@ type Stage struct {
 var stages = [...]Stage{
 	{Progress: Queued, Direction: Outbound, Status: StatusQueued, Name: "queued", Cause: "stored by a broadcast"},
 	{Progress: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled, or opted out", After: []Progress{Queued}},
-	{Progress: HandedOver, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Progress{Queued}},
+	{Progress: NotHandedOver, Direction: Outbound, Status: StatusError, Name: "not handed over", Cause: "refused by a dispatcher"},
+	{Progress: HandedOver, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Progress{Queued, NotHandedOver}},
 	{Progress: Pending, Direction: Outbound, Status: StatusSent, Name: "pending", Cause: "delivery report pending", After: []Progress{HandedOver}},
 	{Progress: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Progress{HandedOver, Pending}, Retry: []Progress{Queued}},
 	{Progress: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack", After: []Progress{HandedOver, Pending, Refused}},

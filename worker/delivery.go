@@ -162,7 +162,7 @@ func (d *Delivery) discard(err error) {
 	tell, what := d.subscription.OnDiscard, "dropped"
 	if message.IsRejection(err) {
 		what = "rejected"
-		if d.subscription.OnFailure != nil {
+		if d.subscription.OnFailure != nil && (d.subscription.Flow == message.Outbound || tell == nil) {
 			tell = d.subscription.OnFailure
 		}
 	}

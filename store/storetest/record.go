@@ -33,6 +33,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"one event_id for all":                  sharedEventIDs,
 		"bad envelopes alone are rejected":      badEnvelopes,
 		"any text is kept":                      anyText,
+		"refused by a dispatcher":               notHandedOver,
 		"ids of any length":                     longIDs,
 		"outbound states":                       outboundStates,
 		"inbound states":                        inboundStates,
@@ -250,6 +251,27 @@ func badEnvelopes(t *testing.T, db Ledger) {
 	}
 	if got := list(t, db, store.Filter{}); len(got) != 2 {
 		t.Errorf("written: %+v", got)
+	}
+}
+
+// notHandedOver: what a dispatcher refused is E with the reason, until it is handed over
+// after all, in any order.
+func notHandedOver(t *testing.T, db Ledger) {
+	refused := func(id string) store.Envelope {
+		e := outbound(id, "", at(0))
+		e.Refused = "opted out"
+		return e
+	}
+	record(t, db, refused("never"), refused("replayed"))
+	if r := find(t, db, "never"); r.Status != store.StatusError || r.Reason != "opted out" || r.Progress != "not handed over" {
+		t.Errorf("refused: %+v", r)
+	}
+	record(t, db, outbound("replayed", "", at(0)), outbound("first", "", at(0)))
+	record(t, db, refused("first"), refused("never"))
+	for id, want := range map[string]store.Status{"replayed": store.StatusPassing, "first": store.StatusPassing, "never": store.StatusError} {
+		if r := find(t, db, id); r.Status != want {
+			t.Errorf("%s: %+v, want %s", id, r, want)
+		}
 	}
 }
 

@@ -156,6 +156,9 @@ func (it *item) fromMessage(e *store.Envelope, now time.Time) error {
 		a.wireID = wireID{id, store.Outbound}
 		attempt := store.Attempt(m)
 		a.AttemptProgress = store.AttemptProgress{Attempt: max(1, attempt), Progress: store.HandedOver}
+		if e.Refused != "" {
+			a.Progress, a.reason = store.NotHandedOver, store.Printable(e.Refused)
+		}
 		if attempt > 0 {
 			it.handed = a.asUpdate()
 		}

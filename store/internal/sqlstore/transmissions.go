@@ -303,6 +303,6 @@ func (w *update) matches(t *transmission) bool {
 func (a *arrival) asUpdate() *update {
 	return &update{
 		wireID: a.wireID, event: "", backend: a.transmission.backend, month: a.month,
-		fact: a.Progress, attempt: a.Attempt, at: a.date, prov: a.provider, app: a.app,
+		fact: a.Progress, attempt: a.Attempt, at: a.date, prov: a.provider, app: a.app, reason: a.reason,
 	}
 }
