@@ -81,7 +81,9 @@ func (w *Writer) Release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.held = false
-	w.signal()
+	if len(w.pending) > 0 {
+		w.signal()
+	}
 }
 
 // Pending returns how many bytes are not yet given to the connection.

@@ -73,7 +73,7 @@ func (s *Session) send(body pdu.Body, windowed bool, timeout time.Duration, done
 	if err != nil {
 		return err
 	}
-	if err := s.append((&pdu.PDU{Sequence: sequence, Body: body}).AppendTo); err != nil {
+	if err := s.written(s.out.Append((&pdu.PDU{Sequence: sequence, Body: body}).AppendTo)); err != nil {
 		if s.requests.take(sequence) != nil {
 			return err
 		}

@@ -132,7 +132,7 @@ func (s *Session) Write(p *pdu.PDU) error {
 	if s.stopped() {
 		return ErrClosed
 	}
-	return s.append(p.AppendTo)
+	return s.written(s.out.Append(p.AppendTo))
 }
 
 // WriteRaw sends octets that need be no PDU, for simulators and tests.
@@ -140,17 +140,12 @@ func (s *Session) WriteRaw(b []byte) error {
 	if s.stopped() {
 		return ErrClosed
 	}
-	return s.append(func(pending []byte) ([]byte, error) { return append(pending, b...), nil })
+	_, err := s.out.Write(b)
+	return s.written(err)
 }
 
-func (s *Session) append(add func(pending []byte) ([]byte, error)) error {
-	stuck := false
-	err := s.out.Append(func(pending []byte) (b []byte, err error) {
-		b, err = add(pending)
-		stuck = len(b) > maxPending
-		return b, err
-	})
-	if stuck {
+func (s *Session) written(err error) error {
+	if err == nil && s.out.Pending() > maxPending {
 		s.Abort(ErrStuck)
 		err = ErrStuck
 	}
