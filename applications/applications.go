@@ -1,6 +1,6 @@
-// Package applications is the frame around every application: it hands inbound
-// messages to the application and publishes its replies, and lets go of a
-// message only when the broker has every reply.
+// Package applications is the frame around every application. It has the
+// application answer inbound messages, publishes the replies, and acknowledges a
+// message when the broker has all of them.
 package applications
 
 import (
@@ -15,21 +15,22 @@ type Application interface {
 	// Receive takes a message and returns the replies (message.Reply), which go
 	// out in their order. Messages from one person come one after the other.
 	//
-	//   - message.Permanent: the message is set aside in the dead letters.
+	//   - message.Permanent: the message is dead-lettered.
 	//   - Any other error: it is tried again later.
-	//   - A message may come twice; its replies then have the same IDs, and no
-	//     transport of this fleet sends them twice.
+	//   - A message may come twice when a process dies while it is handled. Its
+	//     replies then have the same IDs, and no transport of this fleet sends
+	//     them twice.
 	Receive(ctx context.Context, m *message.Message) (replies []*message.Message, err error)
 }
 
-// SessionEnder is the optional ability to hear that a session ended. Without it
-// a session's close is let go: there is nobody left to answer.
+// SessionEnder is the optional ability to learn that a session ended. Without it
+// a session's close is ignored: there is nobody left to answer.
 type SessionEnder interface {
 	EndSession(ctx context.Context, m *message.Message) error
 }
 
-// EventReceiver is the optional ability to hear what became of messages. Without
-// it events are let go.
+// EventReceiver is the optional ability to learn what became of messages. Without
+// it events are ignored.
 type EventReceiver interface {
 	ReceiveEvent(ctx context.Context, e *message.Event) error
 }
@@ -51,6 +52,13 @@ type Sender interface {
 	Send(ctx context.Context, m *message.Message) error
 }
 
-// Env are what an application may use; it asks for them by a method
-// Provision(context.Context, Env) error.
+// Deduplicator is the optional ability of an application to recognise a second
+// copy of a message or event by itself, or to handle it twice without harm. The
+// frame does not remember what it handled then.
+type Deduplicator interface {
+	Deduplicates() bool
+}
+
+// Env is what an application may use; its documentation tells the life of an
+// application.
 type Env = worker.Env

@@ -18,7 +18,13 @@ type Options struct {
 	// TransportName is the connector the application attaches to: one of a
 	// dispatcher's exposed_names, or a transport's own name.
 	TransportName string `yaml:"transport_name"`
+	// RememberHandled is how long a message or event that was handled is
+	// remembered, so that a second copy of it is not handled again. 0 remembers
+	// nothing.
+	RememberHandled options.Duration `yaml:"remember_handled"`
 }
+
+const defaultRememberHandled = 24 * time.Hour
 
 // IgnoredKeys are those of Vumi's applications.
 func (Options) IgnoredKeys() map[string]string {
@@ -26,7 +32,9 @@ func (Options) IgnoredKeys() map[string]string {
 }
 
 // DefaultOptions are the options of an application whose file names none.
-func DefaultOptions() Options { return Options{Settings: worker.DefaultSettings()} }
+func DefaultOptions() Options {
+	return Options{Settings: worker.DefaultSettings(), RememberHandled: options.Duration(defaultRememberHandled)}
+}
 
 // Validate checks the options.
 func (o *Options) Validate() error {
@@ -34,118 +42,151 @@ func (o *Options) Validate() error {
 	if err := worker.CheckConnector(o.TransportName); err != nil {
 		errs = append(errs, options.Field(err, "transport_name"))
 	}
+	if o.RememberHandled < 0 {
+		errs = append(errs, options.Fieldf("remember_handled", "must not be negative"))
+	}
 	return errors.Join(errs...)
 }
 
 // Frame is the worker around an application.
 type Frame struct {
-	core    worker.Runtime
+	runtime worker.Runtime
 	options Options
 	app     Application
+	handled *worker.Handled // while it runs
 }
 
 // New makes the worker around an application.
 func New(env worker.Dependencies, opts Options, app Application) *Frame {
-	return &Frame{core: worker.Runtime{Dependencies: env, Settings: opts.Settings}, options: opts, app: app}
+	return &Frame{runtime: worker.Runtime{Dependencies: env, Settings: opts.Settings}, options: opts, app: app}
 }
 
 // Run answers messages until ctx ends.
 func (f *Frame) Run(ctx context.Context) error {
-	defer f.core.Close(f.app)
-	if err := f.core.Provision(ctx, f.app, f.core.Env()); err != nil {
+	defer f.runtime.Close(f.app)
+	if err := f.runtime.Provision(ctx, f.app, f.runtime.Env()); err != nil {
 		return fmt.Errorf("starting application: %w", err)
 	}
-	if err := f.core.Declare(ctx, f.options.TransportName, message.Outbound); err != nil {
+	if err := f.runtime.Declare(ctx, f.options.TransportName, message.Outbound); err != nil {
 		return err
 	}
+	f.handled = f.runtime.NewHandled("handled/"+f.options.TransportName+"/", f.rememberFor())
+	defer f.handled.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	failed := f.speak(ctx, stop)
+	ended := f.runPlugin(ctx, stop)
 	inFlight := 0
 	if w, can := f.app.(Windowed); can {
 		inFlight = w.InFlight()
 	}
-	err := f.core.Serve(ctx,
+	err := f.runtime.Serve(ctx,
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.Inbound,
-			Handle:    f.core.Lanes(func(it *worker.Delivery) string { return it.Message.From }, f.receive),
+			Handle:    f.runtime.Lanes(func(d *worker.Delivery) string { return d.Message.From }, f.receive),
 			Prefetch:  inFlight,
-			OnFailure: f.failed,
-			OnDiscard: f.letGo,
+			OnFailure: f.recordFailure,
+			OnDiscard: f.recordDiscard,
 		},
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.EventFlow,
-			Handle:   f.core.Lanes(func(it *worker.Delivery) string { return it.Event.MessageID }, f.receiveEvent),
+			Handle:   f.runtime.Lanes(func(d *worker.Delivery) string { return d.Event.MessageID }, f.receiveEvent),
 			Prefetch: inFlight,
 		})
 	stop()
-	return errors.Join(err, <-failed)
+	return errors.Join(err, <-ended)
 }
 
-// speak runs an application that speaks first beside its queues.
-func (f *Frame) speak(ctx context.Context, stop func()) <-chan error {
-	failed := make(chan error, 1)
-	speaker, speaks := f.app.(Runner)
-	if !speaks {
-		close(failed)
-		return failed
+func (f *Frame) rememberFor() time.Duration {
+	if d, can := f.app.(Deduplicator); can && d.Deduplicates() {
+		return 0
+	}
+	return f.options.RememberHandled.Std()
+}
+
+// runPlugin runs an application that speaks first beside its queues.
+func (f *Frame) runPlugin(ctx context.Context, stop func()) <-chan error {
+	ended := make(chan error, 1)
+	runner, runs := f.app.(Runner)
+	if !runs {
+		close(ended)
+		return ended
 	}
 	go func() {
 		defer stop()
-		err := worker.Protect(func() error { return speaker.Run(ctx, sender{f}) })
+		err := worker.Protect(func() error { return runner.Run(ctx, sender{f}) })
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
-		failed <- err
+		ended <- err
 	}()
-	return failed
+	return ended
 }
 
-func (f *Frame) receive(ctx context.Context, item *worker.Delivery) error {
-	m := item.Message
+func (f *Frame) receive(ctx context.Context, d *worker.Delivery) error {
+	m := d.Message
 	m.NameReplies(f.options.TransportName)
-	if m.SessionEvent == message.SessionClose {
-		return f.endSession(ctx, m)
-	}
-	replies, err := f.app.Receive(ctx, m)
+	rejections, handled, err := f.handled.Recall(ctx, d, m.ID)
 	if err != nil {
 		return err
 	}
-	var refused []string
+	if !handled {
+		if rejections, err = f.answer(ctx, m); err != nil {
+			return err
+		}
+		f.handled.Remember(ctx, d, m.ID, rejections)
+	}
+	return f.receipt(ctx, m, message.ReceiptProcessed, rejections)
+}
+
+// answer has the application answer a message, and says which replies middleware
+// rejected.
+func (f *Frame) answer(ctx context.Context, m *message.Message) (rejections string, err error) {
+	if m.SessionEvent == message.SessionClose {
+		if ender, wants := f.app.(SessionEnder); wants {
+			return "", ender.EndSession(ctx, m)
+		}
+		return "", nil
+	}
+	replies, err := f.app.Receive(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	var rejected []string
 	for _, reply := range replies {
 		reason, err := f.send(ctx, reply)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if reason != "" {
-			refused = append(refused, "a reply was refused: "+reason)
+			rejected = append(rejected, "a reply was rejected: "+reason)
 		}
 	}
-	return f.receipt(ctx, m, message.ReceiptProcessed, strings.Join(refused, "; "))
+	return strings.Join(rejected, "; "), nil
 }
 
-func (f *Frame) endSession(ctx context.Context, m *message.Message) error {
-	if ender, wants := f.app.(SessionEnder); wants {
-		if err := ender.EndSession(ctx, m); err != nil {
-			return err
-		}
+func (f *Frame) receiveEvent(ctx context.Context, d *worker.Delivery) error {
+	receiver, wants := f.app.(EventReceiver)
+	if !wants {
+		return nil
 	}
-	return f.receipt(ctx, m, message.ReceiptProcessed, "")
-}
-
-func (f *Frame) receiveEvent(ctx context.Context, item *worker.Delivery) error {
-	if receiver, wants := f.app.(EventReceiver); wants {
-		return receiver.ReceiveEvent(ctx, item.Event)
+	key := "event/" + d.Event.ID
+	_, handled, err := f.handled.Recall(ctx, d, key)
+	if err != nil || handled {
+		return err
 	}
+	if err := receiver.ReceiveEvent(ctx, d.Event); err != nil {
+		return err
+	}
+	f.handled.Remember(ctx, d, key, "")
 	return nil
 }
 
-func (f *Frame) failed(ctx context.Context, item *worker.Delivery, reason error) error {
-	return f.receipt(ctx, item.Message, message.ReceiptErrored, reason.Error())
+func (f *Frame) recordFailure(ctx context.Context, d *worker.Delivery, reason error) error {
+	return f.receipt(ctx, d.Message, message.ReceiptErrored, reason.Error())
 }
 
-func (f *Frame) letGo(ctx context.Context, item *worker.Delivery, reason error) error {
-	return f.receipt(ctx, item.Message, message.ReceiptProcessed, "let go on purpose: "+reason.Error())
+func (f *Frame) recordDiscard(ctx context.Context, d *worker.Delivery, reason error) error {
+	return f.receipt(ctx, d.Message, message.ReceiptProcessed, "dropped: "+reason.Error())
 }
 
 // receipt tells the record what became of an inbound message.
@@ -154,7 +195,7 @@ func (f *Frame) receipt(ctx context.Context, m *message.Message, outcome, reason
 		MessageID: m.ID, Application: f.options.TransportName, Outcome: outcome, Reason: reason,
 		Timestamp: message.FormatTime(time.Now()), Routing: m.RoutingMetadata,
 	}
-	return f.core.PublishBody(ctx, message.ReceiptKey(f.options.TransportName), r.Encode())
+	return f.runtime.PublishBody(ctx, message.ReceiptKey(f.options.TransportName), r.Encode())
 }
 
 // sender publishes on the application's connector.
@@ -167,18 +208,18 @@ func (s sender) Send(ctx context.Context, m *message.Message) error {
 	return err
 }
 
-// send publishes a message. What middleware refuses is no error: refused says
+// send publishes a message. What middleware rejects is no error: rejected says
 // why, and so does a nack to the application.
-func (f *Frame) send(ctx context.Context, m *message.Message) (refused string, err error) {
-	err = f.core.Publish(ctx, &message.Envelope{Flow: message.Outbound, Connector: f.options.TransportName, Message: m})
+func (f *Frame) send(ctx context.Context, m *message.Message) (rejected string, err error) {
+	err = f.runtime.Publish(ctx, &message.Envelope{Flow: message.Outbound, Connector: f.options.TransportName, Message: m})
 	reason, discarded := message.DiscardReason(err)
 	switch {
 	case message.IsRejection(err):
-		f.core.Logger.Info("refused", "connector", f.options.TransportName, "message_id", m.ID, "error", err)
+		f.runtime.Logger.Info("rejected", "connector", f.options.TransportName, "message_id", m.ID, "error", err)
 		nack := message.NewNack(m, reason)
-		return reason, f.core.PublishBack(ctx, &message.Envelope{Flow: message.EventFlow, Connector: f.options.TransportName, Event: nack})
+		return reason, f.runtime.PublishBack(ctx, &message.Envelope{Flow: message.EventFlow, Connector: f.options.TransportName, Event: nack})
 	case discarded:
-		return "", nil // middleware let it go on purpose
+		return "", nil // middleware dropped it on purpose
 	}
 	return "", err
 }

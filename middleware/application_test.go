@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"switchboard/applications"
 	"switchboard/broker"
@@ -56,6 +57,8 @@ func TestOptOutOnAnApplication(t *testing.T) {
 			e.Connector = "app"
 			f.send(e)
 		}
+		time.Sleep(time.Second) // of the test's own clock: writes are gathered
+		synctest.Wait()
 		var reasons []string
 		err := b.Browse(t.Context(), "tap.app.receipt", 10, func(d *broker.Delivery) (broker.Verdict, error) {
 			receipt, err := message.DecodeReceipt(d.Body)
@@ -63,7 +66,7 @@ func TestOptOutOnAnApplication(t *testing.T) {
 			return broker.Keep, err
 		})
 		const refused = "+27821234567 has opted out (list default)"
-		if err != nil || strings.Join(reasons, "|") != "processed |processed a reply was refused: "+refused {
+		if err != nil || strings.Join(reasons, "|") != "processed |processed a reply was rejected: "+refused {
 			t.Errorf("receipts: %q, %v", reasons, err)
 		}
 		if len(app.events) != 1 || app.events[0].Type != message.Nack || app.events[0].NackReason != refused {

@@ -12,13 +12,13 @@ import (
 )
 
 // BulkSender is the optional ability of a transport to take one text for many
-// people at once. The frame gathers such messages from those in hand; Send is
+// people at once. The frame gathers such messages from those in flight; Send is
 // called for what answers a message.
 type BulkSender interface {
 	Transport
 	// MaxMany is how many messages SendMany takes at most, above 0.
 	MaxMany() int
-	// SendMany hands messages to the outside that differ in their recipient
+	// SendMany sends messages that differ in their recipient
 	// and ID and have the same content, from_addr, session_event, endpoint and
 	// transport_metadata. It returns what became of each, in their order, with
 	// Send's promises.
@@ -38,8 +38,7 @@ var errResults = errors.New("the transport did not answer for each of the messag
 // its text.
 const gatherWait = 5 * time.Millisecond
 
-// gatherer gathers messages with the same text. It holds no more than is in
-// hand, which the prefetch bounds.
+// gatherer gathers messages with the same text. The prefetch bounds what it holds.
 type gatherer struct {
 	transport BulkSender
 	mu        sync.Mutex

@@ -18,8 +18,8 @@ type Options struct {
 	worker.Settings `yaml:",inline"`
 	// TransportName is the transport's connector.
 	TransportName string `yaml:"transport_name"`
-	// RememberSent is how long a message that was sent is remembered, so that
-	// it is not sent again when it is delivered again.
+	// RememberSent is how long a message that was sent is remembered, so that a
+	// second copy of it is not sent again.
 	RememberSent options.Duration `yaml:"remember_sent"`
 }
 
@@ -49,98 +49,97 @@ func (o *Options) Validate() error {
 
 // Frame is the worker around a transport.
 type Frame struct {
-	core      worker.Runtime
+	runtime   worker.Runtime
 	options   Options
 	transport Transport
-	state     store.State // while it runs
-	bulk      *gatherer   // nil where the transport takes one at a time
-	line      line
+	sent      *worker.Handled // while it runs
+	bulk      *gatherer       // nil where the transport takes one at a time
+	publisher publisher
 	acks      bool
 }
 
 // New makes the worker around a transport.
 func New(env worker.Dependencies, opts Options, t Transport) *Frame {
 	f := &Frame{
-		core: worker.Runtime{Dependencies: env, Settings: opts.Settings}, options: opts, transport: t, acks: true,
+		runtime: worker.Runtime{Dependencies: env, Settings: opts.Settings}, options: opts, transport: t, acks: true,
 		bulk: newGatherer(t),
 	}
 	if a, ok := t.(Acknowledger); ok {
 		f.acks = !a.AcksItself()
 	}
-	f.line = line{f}
+	f.publisher = publisher{f}
 	return f
 }
 
 // Run carries messages until ctx ends or the transport fails.
 func (f *Frame) Run(ctx context.Context) error {
-	defer f.core.Close(f.transport)
-	if err := f.core.Provision(ctx, f.transport, f.core.Env()); err != nil {
+	defer f.runtime.Close(f.transport)
+	if err := f.runtime.Provision(ctx, f.transport, f.runtime.Env()); err != nil {
 		return fmt.Errorf("starting transport: %w", err)
 	}
 	for _, flow := range [...]message.Flow{message.Inbound, message.EventFlow} {
-		if err := f.core.Declare(ctx, f.options.TransportName, flow); err != nil {
+		if err := f.runtime.Declare(ctx, f.options.TransportName, flow); err != nil {
 			return err
 		}
 	}
-	// Many lanes remember at once what they sent: their writes go together.
-	state := store.NewBatcher(f.core.State, store.BatchSettings{})
-	defer func() { _ = state.Close() }() // the lanes have ended, so nothing waits in it
-	f.state = state
+	f.sent = f.runtime.NewHandled("sent/"+f.options.TransportName+"/", f.options.RememberSent.Std())
+	defer f.sent.Close()
 	return f.serve(ctx)
 }
 
-// serve runs the transport beside its outbound queue. The outside is let go
-// last, so that what is in hand can still be sent.
+// serve runs the transport beside its outbound queue. The transport stops last,
+// so that what is in flight can still be sent.
 func (f *Frame) serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	outside, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer hangUp()
-	failed := make(chan error, 1)
+	outside, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
+	ended := make(chan error, 1)
 	go func() {
-		failed <- worker.Protect(func() error { return f.transport.Run(outside, f.line) })
+		ended <- worker.Protect(func() error { return f.transport.Run(outside, f.publisher) })
 		stop()
 	}()
-	err := f.core.Serve(ctx, worker.Subscription{
+	err := f.runtime.Serve(ctx, worker.Subscription{
 		Connector: f.options.TransportName, Flow: message.Outbound,
-		Handle:    f.core.Lanes(func(it *worker.Delivery) string { return it.Message.To }, f.send),
+		Handle:    f.runtime.Lanes(func(d *worker.Delivery) string { return d.Message.To }, f.send),
 		Prefetch:  f.prefetch(),
-		OnFailure: f.fail,
+		OnFailure: f.reportFailure,
 	})
-	hangUp()
-	return errors.Join(err, f.awaitTransport(failed))
+	disconnect()
+	return errors.Join(err, f.awaitTransport(ended))
 }
 
-// hangUpTimeout is how long a transport may take to end its Run.
-const hangUpTimeout = 10 * time.Second
+// disconnectTimeout is how long a transport may take to end its Run.
+const disconnectTimeout = 10 * time.Second
 
-func (f *Frame) awaitTransport(failed <-chan error) error {
+func (f *Frame) awaitTransport(ended <-chan error) error {
 	select {
-	case err := <-failed:
+	case err := <-ended:
 		if err != nil && !errors.Is(err, context.Canceled) {
 			return fmt.Errorf("transport %s: %w", f.options.TransportName, err)
 		}
 		return nil
-	case <-time.After(hangUpTimeout):
-		return fmt.Errorf("transport %s did not stop within %s", f.options.TransportName, hangUpTimeout)
+	case <-time.After(disconnectTimeout):
+		return fmt.Errorf("transport %s did not stop within %s", f.options.TransportName, disconnectTimeout)
 	}
 }
 
-func (f *Frame) send(ctx context.Context, item *worker.Delivery) error {
-	providerID, sent, err := f.alreadySent(ctx, item)
+func (f *Frame) send(ctx context.Context, d *worker.Delivery) error {
+	key := sentKey(d.Message)
+	providerID, sent, err := f.sent.Recall(ctx, d, key)
 	if err != nil {
 		return err
 	}
 	if !sent {
-		if providerID, err = f.hand(ctx, item); err != nil {
+		if providerID, err = f.callTransport(ctx, d); err != nil {
 			return err
 		}
-		f.remember(ctx, item.Message, providerID)
+		f.sent.Remember(ctx, d, key, providerID)
 	}
 	if !f.acks {
 		return nil
 	}
-	return f.line.Event(ctx, message.NewAck(item.Message, providerID))
+	return f.publisher.Event(ctx, message.NewAck(d.Message, providerID))
 }
 
 // prefetch is the transport's choice; 0 is the worker's own.
@@ -154,88 +153,60 @@ func (f *Frame) prefetch() int {
 	return 0
 }
 
-func (f *Frame) hand(ctx context.Context, item *worker.Delivery) (providerID string, err error) {
-	if r, can := f.transport.(Resender); can && item.Redelivered() {
-		return r.SendAgain(ctx, item.Message)
+func (f *Frame) callTransport(ctx context.Context, d *worker.Delivery) (providerID string, err error) {
+	if r, can := f.transport.(Resender); can && d.Redelivered() {
+		return r.SendAgain(ctx, d.Message)
 	}
 	if f.bulk != nil {
-		return f.bulk.send(ctx, item.Message)
+		return f.bulk.send(ctx, d.Message)
 	}
-	return f.transport.Send(ctx, item.Message)
+	return f.transport.Send(ctx, d.Message)
 }
 
-// sentKey is where a message is remembered; each of a broadcast's attempts at it
+// sentKey is what a message is remembered by. Each of a broadcast's attempts at it
 // is sent.
-func (f *Frame) sentKey(m *message.Message) string {
-	key := "sent/" + f.options.TransportName + "/" + m.ID
+func sentKey(m *message.Message) string {
 	if attempt := store.Attempt(m); attempt > 1 {
-		key += "/" + strconv.Itoa(attempt)
+		return m.ID + "/" + strconv.Itoa(attempt)
 	}
-	return key
+	return m.ID
 }
 
-// alreadySent asks whether a message that was handed out before has been sent.
-func (f *Frame) alreadySent(ctx context.Context, item *worker.Delivery) (providerID string, sent bool, err error) {
-	if !item.Redelivered() || f.options.RememberSent == 0 {
-		return "", false, nil
-	}
-	key := f.sentKey(item.Message)
-	found, err := f.state.Get(ctx, key)
-	if err != nil {
-		return "", false, fmt.Errorf("asking whether message %s was sent: %w", item.Message.ID, err)
-	}
-	providerID, sent = found[key]
-	return providerID, sent, nil
-}
-
-// remember is not worth losing a message over: without it the message may be
-// sent twice, if the worker dies before the ack is published.
-func (f *Frame) remember(ctx context.Context, m *message.Message, providerID string) {
-	if f.options.RememberSent == 0 {
-		return
-	}
-	err := f.state.Set(ctx, store.Entry{Key: f.sentKey(m), Value: providerID, TTL: f.options.RememberSent.Std()})
-	if err != nil {
-		f.core.Logger.Warn("remembering a sent message failed; it may be sent twice if it is delivered again",
-			"transport", f.options.TransportName, "message_id", m.ID, "error", err)
-	}
-}
-
-// fail tells the application, and whoever listens for failures, that a message
-// will not be sent.
-func (f *Frame) fail(ctx context.Context, item *worker.Delivery, reason error) error {
-	if err := f.line.Event(ctx, message.NewNack(item.Message, reason.Error())); err != nil {
+// reportFailure tells the application, and whoever listens for failures, that a
+// message will not be sent.
+func (f *Frame) reportFailure(ctx context.Context, d *worker.Delivery, reason error) error {
+	if err := f.publisher.Event(ctx, message.NewNack(d.Message, reason.Error())); err != nil {
 		return err
 	}
-	failure := message.NewFailure(item.Message, message.FailurePermanent, reason.Error())
-	return f.core.PublishBody(ctx, f.options.TransportName+".failures", failure.Encode())
+	failure := message.NewFailure(d.Message, message.FailurePermanent, reason.Error())
+	return f.runtime.PublishBody(ctx, f.options.TransportName+".failures", failure.Encode())
 }
 
-// line is the transport's way into the fleet.
-type line struct{ f *Frame }
+// publisher is the Publisher that the transport gets.
+type publisher struct{ f *Frame }
 
-var _ Publisher = line{}
+var _ Publisher = publisher{}
 
-func (l line) Inbound(ctx context.Context, m *message.Message) error {
-	m.TransportName = l.f.options.TransportName
-	return l.publish(ctx, &message.Envelope{Flow: message.Inbound, Message: m})
+func (p publisher) Inbound(ctx context.Context, m *message.Message) error {
+	m.TransportName = p.f.options.TransportName
+	return p.publish(ctx, &message.Envelope{Flow: message.Inbound, Message: m})
 }
 
-func (l line) Event(ctx context.Context, e *message.Event) error {
-	e.TransportName = l.f.options.TransportName
-	return l.publish(ctx, &message.Envelope{Flow: message.EventFlow, Event: e})
+func (p publisher) Event(ctx context.Context, e *message.Event) error {
+	e.TransportName = p.f.options.TransportName
+	return p.publish(ctx, &message.Envelope{Flow: message.EventFlow, Event: e})
 }
 
-func (l line) publish(ctx context.Context, e *message.Envelope) error {
-	e.Connector = l.f.options.TransportName
-	err := l.f.core.Publish(ctx, e)
+func (p publisher) publish(ctx context.Context, e *message.Envelope) error {
+	e.Connector = p.f.options.TransportName
+	err := p.f.runtime.Publish(ctx, e)
 	if _, discarded := message.DiscardReason(err); discarded {
-		return nil // middleware let it go on purpose
+		return nil // middleware dropped it on purpose
 	}
 	return err
 }
 
-func (l line) Status(ctx context.Context, s *message.Status) error {
-	l.f.core.Monitor.Report(worker.DependsOnLink, s.Component, s.Health, s.Text)
-	return l.f.core.PublishBody(ctx, l.f.options.TransportName+".status.status", s.Encode())
+func (p publisher) Status(ctx context.Context, s *message.Status) error {
+	p.f.runtime.Monitor.Report(worker.DependsOnLink, s.Component, s.Health, s.Text)
+	return p.f.runtime.PublishBody(ctx, p.f.options.TransportName+".status.status", s.Encode())
 }

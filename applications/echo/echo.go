@@ -12,10 +12,17 @@ import (
 // Application echoes. It has no options.
 type Application struct{}
 
-var _ applications.Application = (*Application)(nil)
+var (
+	_ applications.Application  = (*Application)(nil)
+	_ applications.Deduplicator = (*Application)(nil)
+)
 
 // New makes an echo.
 func New() *Application { return &Application{} }
+
+// Deduplicates says that a second copy does no harm: transports recognise the
+// second echo.
+func (*Application) Deduplicates() bool { return true }
 
 const help = "This is an echo: whatever you send comes back."
 

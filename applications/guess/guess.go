@@ -29,11 +29,13 @@ type Application struct {
 	Remember options.Duration `yaml:"remember"`
 
 	state store.State
-	name  string
 	think func(lowest, highest int) int
 }
 
-var _ applications.Application = (*Application)(nil)
+var (
+	_ applications.Application  = (*Application)(nil)
+	_ applications.Deduplicator = (*Application)(nil)
+)
 
 const (
 	defaultHighest  = 100
@@ -69,6 +71,9 @@ func (a *Application) Provision(_ context.Context, env applications.Env) error {
 	a.state = env.State
 	return nil
 }
+
+// Deduplicates says that a game knows its last message.
+func (*Application) Deduplicates() bool { return true }
 
 // Receive makes one move. The same message a second time gets the same answer
 // and is not a second guess.

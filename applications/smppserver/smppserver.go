@@ -34,7 +34,12 @@ var (
 	_ applications.SessionEnder  = (*Application)(nil)
 	_ applications.EventReceiver = (*Application)(nil)
 	_ applications.Windowed      = (*Application)(nil)
+	_ applications.Deduplicator  = (*Application)(nil)
 )
+
+// Deduplicates says that the server remembers which messages and events it queued
+// for its customers.
+func (*Application) Deduplicates() bool { return true }
 
 // New makes a server with its defaults, that nobody may bind to yet.
 func New() *Application {
