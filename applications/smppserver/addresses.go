@@ -3,6 +3,7 @@ package smppserver
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"switchboard/smpp"
@@ -11,61 +12,32 @@ import (
 
 // addresses is a list of addresses as a file has it: an address, the beginning
 // of some with * behind it, or a regular expression between slashes, which must
-// fit the whole address. A leading + counts nowhere.
-type addresses []addressPattern
+// match the complete address. A leading + is ignored.
+type addresses []*regexp.Regexp
 
-type addressPattern struct {
-	exact  string
-	prefix string // when exact is empty
-	whole  *regexp.Regexp
-}
-
-func parseAddresses(list []string) (addresses, error) {
-	var all addresses
+func parseAddresses(list []string) (all addresses, err error) {
 	for _, text := range list {
-		p, err := parseAddress(text)
-		if err != nil {
-			return nil, err
+		pattern := regexp.QuoteMeta(bare(text))
+		if prefix, ok := strings.CutSuffix(text, "*"); ok {
+			pattern = regexp.QuoteMeta(bare(prefix)) + ".*"
 		}
-		all = append(all, p)
+		if inner, ok := strings.CutPrefix(text, "/"); ok && len(inner) > 1 && strings.HasSuffix(inner, "/") {
+			pattern = strings.TrimSuffix(inner, "/")
+		}
+		if pattern == "" {
+			return nil, fmt.Errorf("%q is no address; write one, the beginning of some with * behind it, or /a regular expression/", text)
+		}
+		compiled, err := regexp.Compile(`^(?s:` + pattern + `)$`)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no regular expression: %w", text, err)
+		}
+		all = append(all, compiled)
 	}
 	return all, nil
 }
 
-func parseAddress(text string) (addressPattern, error) {
-	if inner, ok := strings.CutPrefix(text, "/"); ok && len(inner) > 1 && strings.HasSuffix(inner, "/") {
-		whole, err := regexp.Compile(`^(?:` + strings.TrimSuffix(inner, "/") + `)$`)
-		if err != nil {
-			return addressPattern{}, fmt.Errorf("%q is no regular expression: %w", text, err)
-		}
-		return addressPattern{whole: whole}, nil
-	}
-	if prefix, ok := strings.CutSuffix(text, "*"); ok {
-		return addressPattern{prefix: bare(prefix)}, nil
-	}
-	if bare(text) == "" {
-		return addressPattern{}, fmt.Errorf("%q is no address; write one, the beginning of some with * behind it, or /a regular expression/", text)
-	}
-	return addressPattern{exact: bare(text)}, nil
-}
-
 func (a addresses) has(addr string) bool {
-	addr = bare(addr)
-	for _, p := range a {
-		switch {
-		case p.whole != nil:
-			if p.whole.MatchString(addr) {
-				return true
-			}
-		case p.exact != "":
-			if p.exact == addr {
-				return true
-			}
-		case strings.HasPrefix(addr, p.prefix):
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a, func(p *regexp.Regexp) bool { return p.MatchString(bare(addr)) })
 }
 
 func bare(addr string) string { return strings.TrimPrefix(addr, "+") }

@@ -11,6 +11,7 @@ import (
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 )
 
 // takeEvent notes what became of a message, and keeps the receipts that were
@@ -87,35 +88,14 @@ func reported(ev *message.Event) (state pdu.MessageState, last bool) {
 		return pdu.StateEnroute, false
 	}
 	word := strings.ToUpper(ev.TransportMetadata.Text("smpp_delivery_status"))
-	for _, w := range words {
-		if w.state != pdu.StateDelivered && strings.HasPrefix(word, w.begin) {
-			return w.state, true
+	for _, s := range [...]pdu.MessageState{
+		pdu.StateExpired, pdu.StateDeleted, pdu.StateUndeliverable, pdu.StateAccepted, pdu.StateUnknown, pdu.StateRejected,
+	} {
+		if strings.HasPrefix(word, receipt.Word(s)[:5]) { // EXPIRED, EXPIRE, …
+			return s, true
 		}
 	}
 	return pdu.StateUndeliverable, true
-}
-
-// words are those of appendix B, and how the statuses begin that mean them.
-var words = [...]struct {
-	state       pdu.MessageState
-	word, begin string
-}{
-	{pdu.StateDelivered, "DELIVRD", "DELIV"},
-	{pdu.StateExpired, "EXPIRED", "EXPIR"},
-	{pdu.StateDeleted, "DELETED", "DELET"},
-	{pdu.StateUndeliverable, "UNDELIV", "UNDEL"},
-	{pdu.StateAccepted, "ACCEPTD", "ACCEP"},
-	{pdu.StateUnknown, "UNKNOWN", "UNKNOWN"},
-	{pdu.StateRejected, "REJECTD", "REJEC"},
-}
-
-func wordOf(state pdu.MessageState) string {
-	for _, w := range words {
-		if w.state == state {
-			return w.word
-		}
-	}
-	return "ENROUTE"
 }
 
 func errorCode(ev *message.Event) string {
@@ -201,7 +181,7 @@ func (r *record) text(id string) string {
 		code = "000"
 	}
 	return fmt.Sprintf("id:%s sub:001 dlvrd:%03d submit date:%s done date:%s stat:%s err:%s text:",
-		id, delivered, receiptDate(r.Submitted), receiptDate(done), wordOf(r.State), "000"[len(code):]+code)
+		id, delivered, receiptDate(r.Submitted), receiptDate(done), receipt.Word(r.State), "000"[len(code):]+code)
 }
 
 func receiptDate(t time.Time) string { return t.UTC().Format("0601021504") }

@@ -81,3 +81,18 @@ func (m StatusMap) Of(word string) Status {
 
 // OfState returns what a message_state means (SMPP 3.4 §5.2.28).
 func (m StatusMap) OfState(s pdu.MessageState) Status { return m.Of(s.String()) }
+
+// Word returns the stat field's word for a message_state (SMPP 3.4 appendix B).
+func Word(s pdu.MessageState) string {
+	switch s {
+	case pdu.StateDelivered:
+		return "DELIVRD"
+	case pdu.StateUndeliverable:
+		return "UNDELIV"
+	case pdu.StateAccepted:
+		return "ACCEPTD"
+	case pdu.StateRejected:
+		return "REJECTD"
+	}
+	return s.String()
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 )
 
 const (
@@ -30,7 +31,7 @@ func (h handler) report(b *bind, e *entry, p *plan) {
 	}
 	outcome := p.outcome
 	if state, mine := e.end(outcome.state(), outcome.code()); !mine {
-		outcome = Outcome{State: word(state)}
+		outcome = Outcome{State: receipt.Word(state)}
 	}
 	switch {
 	case p.receipt && p.lostReceipt:
@@ -213,23 +214,9 @@ func (o Outcome) code() uint8 {
 // state is the message_state of a receipt's word (appendix B).
 func (o Outcome) state() pdu.MessageState {
 	for s := pdu.StateScheduled; s <= pdu.StateSkipped; s++ {
-		if strings.EqualFold(word(s), o.State) {
+		if strings.EqualFold(receipt.Word(s), o.State) {
 			return s
 		}
 	}
 	return pdu.StateUnknown
-}
-
-func word(s pdu.MessageState) string {
-	switch s {
-	case pdu.StateDelivered:
-		return "DELIVRD"
-	case pdu.StateUndeliverable:
-		return "UNDELIV"
-	case pdu.StateAccepted:
-		return "ACCEPTD"
-	case pdu.StateRejected:
-		return "REJECTD"
-	}
-	return s.String()
 }

@@ -10,6 +10,7 @@ import (
 	"switchboard/options"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 )
 
 // Read reads settings from a YAML file. Unknown keys and impossible values are
@@ -134,7 +135,7 @@ func oneOf(word string, at []string, key string, known ...string) error {
 
 func checkState(name string) error {
 	o := Outcome{State: name}
-	if o.state() == pdu.StateUnknown && !strings.EqualFold(name, word(pdu.StateUnknown)) {
+	if o.state() == pdu.StateUnknown && !strings.EqualFold(name, receipt.Word(pdu.StateUnknown)) {
 		return fmt.Errorf("%q is no state of a receipt: write DELIVRD, EXPIRED, DELETED, UNDELIV, ACCEPTD, UNKNOWN or REJECTD", name)
 	}
 	return nil
