@@ -94,6 +94,8 @@ func exitCode(err error) int {
 	var unknown operate.Unreachable
 	var chosen coded
 	switch {
+	case err == nil:
+		return exitOK
 	case errors.As(err, &chosen):
 		return chosen.code
 	case errors.As(err, &wrong):

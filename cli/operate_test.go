@@ -8,11 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +43,7 @@ func TestOperatorOnMemory(t *testing.T) {
 // onBroker runs every command against real queues.
 func onBroker(t *testing.T, dial dialer) {
 	for name, test := range map[string]func(*desk){
-		"status": testStatus, "clear": testClear, "wait": testWait, "failures": testFailures, "show": testShow,
+		"status": testStatus, "links": testLinks, "clear": testClear, "wait": testWait, "failures": testFailures, "show": testShow,
 		"drop": testDrop, "typos": testTypos, "many": testManyDeadLetters, "tail": testTail, "inject": testInject, "inject strictly": testInjectStrict, "misuse": testMisuse,
 	} {
 		t.Run(name, func(t *testing.T) { test(newDesk(t, dial)) })
@@ -214,7 +218,7 @@ func row(text, name string) string {
 
 func testStatus(d *desk) {
 	in, out := d.transport+".inbound", d.app+".outbound"
-	if got := row(d.mustRun("status", d.dir), in); got != in+" 0 0 0 missing" {
+	if got := row(d.mustRun("status", d.dir), in); got != in+" 0 0 0 0 missing -" {
 		d.Errorf("before the fleet: %s", got)
 	}
 	d.declare()
@@ -233,7 +237,7 @@ func testStatus(d *desk) {
 	if err == nil || !strings.Contains(err.Error(), "1 queue stuck") || !strings.Contains(err.Error(), in) {
 		d.Errorf("stuck: %v", err)
 	}
-	for name, want := range map[string]string{in: in + " 3 0 1 stuck", out: out + " 0 1 0 ok", d.app + ".event": d.app + ".event 0 0 0 no consumer"} {
+	for name, want := range map[string]string{in: in + " 3 0 0 1 stuck -", out: out + " 0 ? 1 0 ok ?", d.app + ".event": d.app + ".event 0 0 0 0 no consumer -"} {
 		if got := row(text, name); got != want {
 			d.Errorf("got %q, want %q", got, want)
 		}
@@ -241,8 +245,80 @@ func testStatus(d *desk) {
 	var all []queues.Status
 	text, _, _ = d.run("status", "--json", in+broker.DeadSuffix, out)
 	d.must(json.Unmarshal([]byte(text), &all))
-	if len(all) != 2 || all[0] != (queues.Status{Queue: in, Messages: 3, Dead: 1, State: queues.Stuck}) || all[1] != (queues.Status{Queue: out, Consumers: 1, State: queues.OK}) {
+	if none := int64(0); len(all) != 2 || !reflect.DeepEqual(all[0], queues.Status{Queue: in, Messages: 3, InFlight: &none, Dead: 1, State: queues.Stuck}) ||
+		!reflect.DeepEqual(all[1], queues.Status{Queue: out, Consumers: 1, State: queues.OK}) {
 		d.Errorf("got %+v", all)
+	}
+	stop()
+	d.must(<-consumed)
+}
+
+// process is a process that says what the test wants of a transport's worker.
+func (d *desk) process() (url string, say func(held int64, health message.Health)) {
+	var status atomic.Pointer[fleet.Status]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(status.Load())
+	}))
+	d.Cleanup(server.Close)
+	say = func(held int64, health message.Health) {
+		status.Store(&fleet.Status{Broker: fleet.BrokerStatus{Connected: true}, Workers: []fleet.WorkerStatus{{
+			Name: "sms", Kind: fleet.KindTransport, Connector: d.transport, Running: true, Held: map[string]int64{d.transport + ".outbound": held},
+			Dependencies: []worker.Dependency{{
+				Kind: worker.DependsOnLink, Name: "bind", Health: health, Reason: "connection refused\x1b[2J", Since: time.Now().Add(-5 * time.Minute),
+			}},
+		}}})
+	}
+	say(0, message.OK)
+	return server.URL, say
+}
+
+// What workers hold and the links they need are part of the answer; where neither can
+// be known, that is said, and a queue is not called empty.
+func testLinks(d *desk) {
+	d.declare()
+	queue := d.transport + ".outbound"
+	ctx, stop := context.WithCancel(d.Context())
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- d.broker.Consume(ctx, broker.Queue{Name: queue}, 1, func(x *broker.Delivery) { x.Ack() })
+	}()
+	d.await("the consumer is there", func() bool {
+		info, err := d.broker.Inspect(d.Context(), queue)
+		return err == nil && info.Consumers == 1
+	})
+	_, _, err := d.run("wait", "--timeout", "20s", queue)
+	if exitCode(err) != exitUnreachable || !strings.Contains(err.Error(), "how much is in flight is not known of "+queue) {
+		d.Errorf("wait without anybody to ask: %v", err)
+	}
+	url, say := d.process()
+	for _, c := range []struct {
+		held   int64
+		health message.Health
+		row    string
+		code   int
+		strict int
+	}{
+		{0, message.OK, " 0 0 1 0 ok ok", exitOK, exitOK},
+		{2, message.Degraded, " 0 2 1 0 ok link bind degraded for 5m0s: connection refused\\x1b[2J", exitOK, exitOK},
+		{0, message.Down, " 0 0 1 0 link down link bind down for 5m0s: connection refused\\x1b[2J", exitOK, exitFailed},
+		{100, message.Down, " 0 100 1 0 held up link bind down for 5m0s: connection refused\\x1b[2J", exitFailed, exitFailed},
+	} {
+		say(c.held, c.health)
+		text, _, err := d.run("status", "--process", url, queue)
+		if got := exitCode(err); row(text, queue) != queue+c.row || got != c.code {
+			d.Errorf("%d %s: exit code %d, %v\n%s", c.held, c.health, got, err, text)
+		}
+		if _, _, err := d.run("status", "--strict", "--process", url, queue); exitCode(err) != c.strict {
+			d.Errorf("%d %s, strictly: %v", c.held, c.health, err)
+		}
+	}
+	if _, _, err := d.run("wait", "--timeout", "10ms", "--process", url, queue); exitCode(err) != exitFailed || !strings.Contains(err.Error(), queue+" (100)") {
+		d.Errorf("wait for what is in flight: %v", err)
+	}
+	say(0, message.OK)
+	d.mustRun("wait", "--timeout", "20s", "--process", url, queue)
+	if _, _, err := d.run("status", "--process", "http://127.0.0.1:1", queue); exitCode(err) != exitUnreachable {
+		d.Errorf("a process that does not answer: %v", err)
 	}
 	stop()
 	d.must(<-consumed)

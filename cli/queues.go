@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"switchboard/broker"
 	"switchboard/fleet"
+	"switchboard/message"
+	"switchboard/operate"
+	"switchboard/operate/processes"
 	"switchboard/operate/queues"
 )
 
@@ -62,8 +66,78 @@ func someTarget(cmd *cobra.Command, args []string) error {
 	return misused(fmt.Errorf("name a fleet's files or directories, or queues: %s configs/production", cmd.CommandPath()))
 }
 
-// onQueues finds the queues the arguments name before it connects.
-func (o *operator) onQueues(ctx context.Context, args []string, do func(b broker.Broker, names []string) error) error {
+// asking is whom `status` and `wait` ask for what workers hold, which AMQP does not say.
+type asking struct {
+	processes  []string
+	management string
+}
+
+func (a *asking) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&a.processes, "process", strings.Fields(os.Getenv("SWITCHBOARD_PROCESSES")),
+		"where a process serves /status, http://host:port; may be repeated (SWITCHBOARD_PROCESSES, separated by spaces); those on this machine when empty")
+	flags.StringVar(&a.management, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
+		"RabbitMQ's management, http://host:15672: it counts what is in flight (RABBITMQ_MANAGEMENT_URL)")
+	flags.Lookup("management-url").DefValue = "" // it may hold a password
+}
+
+// sources asks the processes; what was wrong with some of them is said and no error.
+func (a *asking) sources(cmd *cobra.Command, amqpURL string) (from queues.Sources, silent bool, err error) {
+	if from.Management, err = queues.InFlight(a.management, amqpURL); err != nil {
+		return from, false, err
+	}
+	answers, err := processes.Ask(cmd.Context(), a.processes...)
+	if err != nil {
+		cmd.PrintErrln(printableLines(err.Error()))
+	}
+	from.Processes = answers
+	return from, err != nil, nil
+}
+
+func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
+	o := &operator{classes: classes, dial: dial}
+	var ask asking
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "status FILE|DIR|QUEUE…",
+		Short: "Show what waits in a fleet's queues, who takes it, the dead letters, and whether links are up",
+		Long: `Show what waits in a fleet's queues and what is in flight, who takes it, the dead
+letters, and whether the workers have what they depend on: LINK.
+
+The broker says neither what is in flight nor how links are. The processes are
+asked (--process; those on this machine when none is named), or RabbitMQ's
+management (--management-url). What nobody could say is shown as "?".
+
+The exit code is 1 for what hurts: messages wait and no worker consumes them
+(stuck), or what their worker needs is down (held up), or a worker is down. With
+--strict it is 1 also for a link that is down while nothing waits.`,
+		Args: someTarget,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.onTarget(cmd.Context(), args, func(b broker.Broker, target queues.Target) error {
+				from, silent, err := ask.sources(cmd, o.amqpURL)
+				if err != nil {
+					return err
+				}
+				all, err := target.Look(cmd.Context(), b, from)
+				if err != nil {
+					return err
+				}
+				if err := o.printStatus(cmd, all); err != nil {
+					return err
+				}
+				return statusVerdict(all, queues.Troubles(from.Processes), strict, silent)
+			})
+		},
+	}
+	o.add(cmd)
+	o.addJSON(cmd)
+	ask.add(cmd)
+	cmd.Flags().BoolVar(&strict, "strict", false, "let a link that is down be an error where nothing waits, too")
+	return cmd
+}
+
+// onTarget finds what the arguments name before it connects.
+func (o *operator) onTarget(ctx context.Context, args []string, do func(b broker.Broker, target queues.Target) error) error {
 	target, err := queues.Find(o.classes, args)
 	if err != nil {
 		return err
@@ -72,63 +146,79 @@ func (o *operator) onQueues(ctx context.Context, args []string, do func(b broker
 		if err := target.CheckQueues(ctx, b); err != nil {
 			return err
 		}
-		return do(b, target.Queues())
+		return do(b, target)
 	})
 }
 
-func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
-	o := &operator{classes: classes, dial: dial}
-	cmd := &cobra.Command{
-		Use:   "status FILE|DIR|QUEUE…",
-		Short: "Show what waits in a fleet's queues, who takes it, and the dead letters",
-		Long: "Show what waits in a fleet's queues, who takes it, and the dead letters.\n\n" +
-			"The exit code is 1 when a queue is stuck: messages wait in it and no worker consumes it.",
-		Args: someTarget,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.onQueues(cmd.Context(), args, func(b broker.Broker, names []string) error {
-				return o.showStatus(cmd, b, names)
-			})
-		},
-	}
-	o.add(cmd)
-	o.addJSON(cmd)
-	return cmd
-}
-
-func (o *operator) showStatus(cmd *cobra.Command, b broker.Admin, names []string) error {
-	all, err := queues.Look(cmd.Context(), b, names)
-	if err != nil {
-		return err
-	}
-	if err := o.printStatus(cmd, all); err != nil {
-		return err
-	}
-	return stuck(all)
+// onQueues is onTarget for those who want the queues' names alone.
+func (o *operator) onQueues(ctx context.Context, args []string, do func(b broker.Broker, names []string) error) error {
+	return o.onTarget(ctx, args, func(b broker.Broker, target queues.Target) error { return do(b, target.Queues()) })
 }
 
 func (o *operator) printStatus(cmd *cobra.Command, all []queues.Status) error {
 	if o.asJSON {
 		return printJSON(cmd, all)
 	}
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "QUEUE\tMESSAGES\tCONSUMERS\tDEAD\tSTATE")
+	out := cmd.OutOrStdout()
+	table := newTable(out)
+	_, _ = fmt.Fprintln(table, "QUEUE\tMESSAGES\tIN FLIGHT\tCONSUMERS\tDEAD\tSTATE\tLINK")
 	for _, s := range all {
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\n", s.Queue, s.Messages, s.Consumers, s.Dead, s.State)
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%s\t%s\n", s.Queue, s.Messages, inFlight(s.InFlight), s.Consumers, s.Dead, s.State, linkCell(out, &s))
 	}
 	return table.Flush()
 }
 
-func stuck(all []queues.Status) error {
-	var names []string
-	for _, s := range all {
-		if s.State == queues.Stuck {
-			names = append(names, s.Queue)
+func inFlight(n *int64) string {
+	if n == nil {
+		return "?"
+	}
+	return strconv.FormatInt(*n, 10)
+}
+
+// linkCell says how the links are of those who read a queue; "?" where none of them was
+// asked.
+func linkCell(out io.Writer, s *queues.Status) string {
+	for _, health := range [...]struct {
+		is     message.Health
+		colour string
+	}{{message.Down, red}, {message.Degraded, yellow}} {
+		for _, d := range s.Links {
+			if d.Health == health.is {
+				return paint(out, health.colour, printable(short(queues.Describe(d), errorWidth)))
+			}
 		}
 	}
-	if len(names) == 0 {
-		return nil
+	switch {
+	case len(s.Links) > 0:
+		return "ok"
+	case s.InFlight == nil:
+		return "?"
 	}
-	return fmt.Errorf("%s stuck, with messages and no consumer: %s", plural(len(names), "queue"), strings.Join(names, ", "))
+	return "-"
+}
+
+// statusVerdict is an error for what hurts; silent says that a process was not heard.
+func statusVerdict(all []queues.Status, troubles []string, strict, silent bool) error {
+	var stuck []string
+	var errs []error
+	for _, s := range all {
+		switch down := s.Down(); {
+		case s.State == queues.Stuck:
+			stuck = append(stuck, s.Queue)
+		case s.Hurts(strict):
+			errs = append(errs, fmt.Errorf("%s is %s: %s", s.Queue, s.State, queues.Describe(*down)))
+		}
+	}
+	if len(stuck) > 0 {
+		errs = append(errs, fmt.Errorf("%s stuck, with messages and no consumer: %s", plural(len(stuck), "queue"), strings.Join(stuck, ", ")))
+	}
+	for _, line := range troubles {
+		errs = append(errs, errors.New(line))
+	}
+	if len(errs) == 0 && silent {
+		return operate.Unreachable{Err: errors.New("not every process answered")}
+	}
+	return errors.Join(errs...)
 }
 
 func clearCommand(classes fleet.Classes, dial dialer) *cobra.Command {
@@ -182,23 +272,31 @@ func printCounts(out io.Writer, counts []queues.Count, thing, done string) {
 
 func waitCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	o := &operator{classes: classes, dial: dial}
+	var ask asking
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "wait FILE|DIR|QUEUE…",
-		Short: "Wait until queues are empty",
-		Long: "Wait until nothing waits in the queues of a fleet's files, or in queues by name. What is in flight\n" +
-			"is not seen. The exit code is 1 when that is not so within --timeout.",
+		Short: "Wait until queues are empty and nothing of them is in flight",
+		Long: `Wait until nothing waits in the queues of a fleet's files, or in queues by name, and
+no worker holds anything of them. The exit code is 1 when that is not so within
+--timeout, and 4 when it cannot be known: the broker does not say what is in flight,
+so the processes that read the queues are asked (--process; those on this machine
+when none is named), or RabbitMQ's management (--management-url).`,
 		Args: someTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout < 0 {
 				return misused(errors.New("--timeout must not be negative; 0 is never"))
 			}
-			return o.onQueues(cmd.Context(), args, func(b broker.Broker, names []string) error {
-				return queues.AwaitEmpty(cmd.Context(), b, names, timeout)
+			return o.onTarget(cmd.Context(), args, func(b broker.Broker, target queues.Target) error {
+				return target.AwaitEmpty(cmd.Context(), b, timeout, func(context.Context) (queues.Sources, error) {
+					from, _, err := ask.sources(cmd, o.amqpURL)
+					return from, err
+				})
 			})
 		},
 	}
 	o.add(cmd)
+	ask.add(cmd)
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long: 90s, 5m (0 is never)")
 	return cmd
 }

@@ -1,9 +1,82 @@
 // Package processes asks running processes how their workers are.
 package processes
 
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"switchboard/fleet"
+)
+
 // The ports of localhost on which processes serve /status where nobody names one. No
 // worker's file uses them.
 const (
 	FirstPort = 7780
 	LastPort  = 7879
 )
+
+// Answer is what one process says of itself.
+type Answer struct {
+	URL string `json:"url"`
+	fleet.Status
+}
+
+const (
+	askTimeout = 3 * time.Second
+	maxAnswer  = 16 << 20 // bytes
+)
+
+// Ask asks processes by their URLs (http://host:port). Without any it asks those that
+// it finds on this machine. The error joins what was wrong with each that was named;
+// the answers of the others are valid.
+func Ask(ctx context.Context, urls ...string) ([]Answer, error) {
+	found := len(urls) == 0
+	if found {
+		for port := FirstPort; port <= LastPort; port++ {
+			urls = append(urls, fmt.Sprintf("http://127.0.0.1:%d", port))
+		}
+	}
+	answers, errs := make([]*Answer, len(urls)), make([]error, len(urls))
+	var group sync.WaitGroup
+	for i, url := range urls {
+		group.Go(func() { answers[i], errs[i] = ask(ctx, url) })
+	}
+	group.Wait()
+	var all []Answer
+	for _, answer := range answers {
+		if answer != nil {
+			all = append(all, *answer)
+		}
+	}
+	if found {
+		return all, nil // the other ports are nobody's, or another program's
+	}
+	return all, errors.Join(errs...)
+}
+
+func ask(ctx context.Context, url string) (*Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/status?format=json", nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking process %s: %w", url, err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("asking a process: %w", err) // it names the URL
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer := Answer{URL: url}
+	err = json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&answer.Status)
+	if response.StatusCode != http.StatusOK || err != nil || len(answer.Workers) == 0 {
+		return nil, fmt.Errorf("asking process %s: it answers %s, and not how its workers are", url, response.Status)
+	}
+	return &answer, nil
+}

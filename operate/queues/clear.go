@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/operate"
 )
 
 // Count is a number of messages of one queue.
@@ -55,9 +56,11 @@ func Clear(ctx context.Context, b broker.Admin, queues []string) (cleared []Coun
 // emptyPoll is how often the queues are looked at; brokers announce nothing.
 const emptyPoll = 500 * time.Millisecond
 
-// AwaitEmpty returns once nothing waits in the queues. It gives up after timeout,
-// where that is above 0, with an error that says what is left.
-func AwaitEmpty(ctx context.Context, b broker.Admin, queues []string, timeout time.Duration) error {
+// AwaitEmpty returns once nothing waits in the target's queues and no worker holds
+// anything of them. It gives up after timeout, where that is above 0, with an error
+// that says what is left. Where what is in flight cannot be known, that is an error, and
+// never an empty queue. ask renews whom to ask.
+func (t Target) AwaitEmpty(ctx context.Context, b broker.Admin, timeout time.Duration, ask func(context.Context) (Sources, error)) error {
 	var late <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)
@@ -67,7 +70,7 @@ func AwaitEmpty(ctx context.Context, b broker.Admin, queues []string, timeout ti
 	poll := time.NewTicker(emptyPoll)
 	defer poll.Stop()
 	for {
-		left, err := Waiting(ctx, b, queues)
+		left, err := t.left(ctx, b, ask)
 		if err != nil || len(left) == 0 {
 			return err
 		}
@@ -79,6 +82,35 @@ func AwaitEmpty(ctx context.Context, b broker.Admin, queues []string, timeout ti
 			return ctx.Err()
 		}
 	}
+}
+
+// left counts what waits, and where nothing does, what is in flight.
+func (t Target) left(ctx context.Context, b broker.Admin, ask func(context.Context) (Sources, error)) (left []Count, err error) {
+	if left, err = Waiting(ctx, b, t.Queues()); err != nil || len(left) > 0 {
+		return left, err
+	}
+	from, err := ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := t.Look(ctx, b, from)
+	if err != nil {
+		return nil, err
+	}
+	var unknown []string
+	for _, s := range all {
+		switch n := s.Messages; {
+		case s.InFlight == nil:
+			unknown = append(unknown, s.Queue)
+		case n+int(*s.InFlight) > 0:
+			left = append(left, Count{s.Queue, n + int(*s.InFlight)})
+		}
+	}
+	if len(left) == 0 && len(unknown) > 0 {
+		return nil, operate.Unreachable{Err: fmt.Errorf("nothing waits, but how much is in flight is not known of %s: "+
+			"name all processes that read them (--process URL), or RabbitMQ's management (--management-url)", strings.Join(unknown, ", "))}
+	}
+	return left, nil
 }
 
 func list(counts []Count) string {

@@ -3,43 +3,94 @@ package queues
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"switchboard/broker"
+	"switchboard/fleet"
+	"switchboard/message"
 	"switchboard/operate"
+	"switchboard/operate/processes"
+	"switchboard/persistence"
+	"switchboard/worker"
 )
 
 // Status is what is known of one queue.
 type Status struct {
-	Queue     string `json:"queue"`
-	Messages  int    `json:"messages"`  // waiting; those in flight are not counted
+	Queue    string `json:"queue"`
+	Messages int    `json:"messages"` // waiting
+	// InFlight is how many bodies workers have received and not settled; nil where
+	// nobody could be asked.
+	InFlight  *int64 `json:"in_flight"`
 	Consumers int    `json:"consumers"` // workers' replicas that read it
 	Dead      int    `json:"dead"`      // in its dead letters
-	State     string `json:"state"`
+	// Links are what the workers that read it depend on; nil where none was asked.
+	Links []worker.Dependency `json:"links,omitempty"`
+	State string              `json:"state"`
 }
 
 // The states of a queue.
 const (
-	OK      = "ok"
-	Idle    = "no consumer" // and nothing waits
-	Stuck   = "stuck"       // messages wait and nobody takes them
-	Missing = "missing"     // no worker has declared it yet
+	OK       = "ok"
+	Idle     = "no consumer" // and nothing waits
+	Stuck    = "stuck"       // messages wait and nobody takes them
+	Held     = "held up"     // messages wait or are in flight, and what their worker needs is down
+	LinkDown = "link down"   // and no message is there
+	Missing  = "missing"     // no worker has declared it yet
 )
 
-// Look asks for the status of every queue.
-func Look(ctx context.Context, b broker.Admin, queues []string) ([]Status, error) {
-	all := make([]Status, 0, len(queues))
-	for _, queue := range queues {
+// Hurts says that messages do not move. With strict it also says so of a link that is
+// down while no message is there.
+func (s *Status) Hurts(strict bool) bool {
+	return s.State == Stuck || s.State == Held || strict && s.State == LinkDown
+}
+
+// Down is the first of the links that is down, or nil.
+func (s *Status) Down() *worker.Dependency {
+	for i := range s.Links {
+		if s.Links[i].Health == message.Down {
+			return &s.Links[i]
+		}
+	}
+	return nil
+}
+
+// Sources are whom to ask for what the broker does not say.
+type Sources struct {
+	Processes  []processes.Answer
+	Management func(ctx context.Context) (map[string]int64, error) // bodies in flight, by queue; nil where there is none
+}
+
+// Look asks for the status of every queue of the target.
+func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) ([]Status, error) {
+	var inFlight map[string]int64
+	if from.Management != nil {
+		var err error
+		if inFlight, err = from.Management(ctx); err != nil {
+			return nil, operate.Unreachable{Err: err}
+		}
+	}
+	readers := t.readers(from.Processes)
+	all := make([]Status, 0, len(t.Queues()))
+	for _, queue := range t.Queues() {
 		s, err := look(ctx, b, queue)
 		if err != nil {
 			return nil, err
 		}
+		s.ask(readers[queue])
+		if n, counted := inFlight[queue]; counted {
+			s.InFlight = &n
+		}
+		s.judge()
 		all = append(all, s)
 	}
 	return all, nil
 }
 
 func look(ctx context.Context, b broker.Admin, queue string) (Status, error) {
-	s := Status{Queue: queue, State: OK}
+	s := Status{Queue: queue}
 	info, there, err := inspect(ctx, b, queue)
 	if err != nil {
 		return s, err
@@ -49,15 +100,110 @@ func look(ctx context.Context, b broker.Admin, queue string) (Status, error) {
 		return s, err
 	}
 	s.Messages, s.Consumers, s.Dead = info.Messages, info.Consumers, dead.Messages
-	switch {
-	case !there:
+	if !there {
 		s.State = Missing
-	case s.Consumers == 0 && s.Messages > 0:
-		s.State = Stuck
-	case s.Consumers == 0:
-		s.State = Idle
 	}
 	return s, nil
+}
+
+// ask takes over what the workers say that read the queue. Where the queue has more
+// consumers than these, the others may hold more.
+func (s *Status) ask(readers []fleet.WorkerStatus) {
+	var held int64
+	for _, w := range readers {
+		held += w.Held[s.Queue]
+		s.Links = append(s.Links, w.Dependencies...)
+	}
+	if len(readers) >= s.Consumers {
+		s.InFlight = &held
+	}
+}
+
+func (s *Status) judge() {
+	some := s.Messages > 0 || s.InFlight != nil && *s.InFlight > 0
+	switch {
+	case s.State == Missing:
+	case s.Consumers == 0 && s.Messages > 0:
+		s.State = Stuck
+	case s.Down() != nil && some:
+		s.State = Held
+	case s.Down() != nil:
+		s.State = LinkDown
+	case s.Consumers == 0:
+		s.State = Idle
+	default:
+		s.State = OK
+	}
+}
+
+// readers are the workers of processes by the queues that they read. Which queues a
+// dispatcher or a persistence worker reads only its file says.
+func (t Target) readers(answers []processes.Answer) map[string][]fleet.WorkerStatus {
+	readers := map[string][]fleet.WorkerStatus{}
+	for _, answer := range answers {
+		for _, w := range answer.Workers {
+			for _, queue := range t.readBy(w) {
+				readers[queue] = append(readers[queue], w)
+			}
+		}
+	}
+	return readers
+}
+
+func (t Target) readBy(w fleet.WorkerStatus) (queues []string) {
+	switch w.Kind {
+	case fleet.KindTransport:
+		return []string{message.Key(w.Connector, message.Outbound)}
+	case fleet.KindApplication:
+		return []string{message.Key(w.Connector, message.Inbound), message.Key(w.Connector, message.EventFlow)}
+	}
+	i := slices.IndexFunc(t.Workers, func(d *fleet.Definition) bool { return d.Kind == w.Kind && d.Name == w.Name })
+	if i < 0 {
+		return nil
+	}
+	for _, name := range t.Workers[i].Names.Transports {
+		queues = append(queues, message.Key(name, message.Inbound), message.Key(name, message.EventFlow))
+	}
+	for _, name := range t.Workers[i].Names.Exposed {
+		queues = append(queues, message.Key(name, message.Outbound))
+	}
+	if t.Workers[i].Class == "persistence" {
+		queues = append(queues, persistence.RecordQueue(w.Name), persistence.TaskQueue(w.Name))
+	}
+	return queues
+}
+
+// Troubles are what is wrong with processes and workers, a line each: a worker that is
+// not running, or that needs something else than a link and does not have it.
+func Troubles(answers []processes.Answer) (lines []string) {
+	for _, answer := range answers {
+		if !answer.Broker.Connected {
+			lines = append(lines, fmt.Sprintf("process %s is not connected to the broker: %s", answer.URL, answer.Broker.Error))
+		}
+		for _, w := range answer.Workers {
+			if !w.Running {
+				lines = append(lines, fmt.Sprintf("worker %s of %s is not running: %s", w.Name, answer.URL, w.LastError))
+			}
+			for _, d := range w.Dependencies {
+				if d.Kind != worker.DependsOnLink && d.Health == message.Down {
+					lines = append(lines, fmt.Sprintf("worker %s of %s: %s", w.Name, answer.URL, Describe(d)))
+				}
+			}
+		}
+	}
+	return lines
+}
+
+// Describe says how a thing is that a worker depends on, since when, and why.
+func Describe(d worker.Dependency) string {
+	text := fmt.Sprintf("%s %s %s for %s", d.Kind, d.Name, d.Health, time.Since(d.Since).Round(time.Second))
+	if d.Kind == d.Name || d.Name == "" {
+		text = fmt.Sprintf("%s %s for %s", d.Kind, d.Health, time.Since(d.Since).Round(time.Second))
+	}
+	if d.Reason != "" {
+		text += ": " + strings.ReplaceAll(d.Reason, "\n", " ")
+	}
+	return text
 }
 
 func inspect(ctx context.Context, b broker.Admin, queue string) (info broker.Info, there bool, err error) {

@@ -66,12 +66,22 @@ type queue struct {
 // Depths returns how many bodies each queue of the virtual host holds, by its name, with those
 // in flight. It waits some seconds for queues, or a management plugin, that have just started.
 func (m *Management) Depths(ctx context.Context) (map[string]int64, error) {
+	return m.count(ctx, func(q queue) int64 { return *q.Ready + *q.Unacked })
+}
+
+// InFlight returns how many bodies of each queue are in flight, by its name. It waits as
+// Depths does.
+func (m *Management) InFlight(ctx context.Context) (map[string]int64, error) {
+	return m.count(ctx, func(q queue) int64 { return *q.Unacked })
+}
+
+func (m *Management) count(ctx context.Context, of func(queue) int64) (map[string]int64, error) {
 	for last := time.Now().Add(managementTimeout); ; {
 		var queues []queue
 		if err := m.get(ctx, &queues); err != nil {
 			return nil, fmt.Errorf("asking RabbitMQ's management at %s: %w", m.shown, err)
 		}
-		holds, uncounted := sum(queues)
+		holds, uncounted := sum(queues, of)
 		switch {
 		case uncounted == "":
 			return holds, nil
@@ -84,13 +94,13 @@ func (m *Management) Depths(ctx context.Context) (map[string]int64, error) {
 	}
 }
 
-func sum(queues []queue) (holds map[string]int64, uncounted string) {
+func sum(queues []queue, of func(queue) int64) (holds map[string]int64, uncounted string) {
 	holds = map[string]int64{}
 	for _, q := range queues {
 		if q.Ready == nil || q.Unacked == nil {
 			return nil, q.Name
 		}
-		holds[q.Name] = *q.Ready + *q.Unacked
+		holds[q.Name] = of(q)
 	}
 	return holds, ""
 }
