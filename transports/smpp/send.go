@@ -316,6 +316,9 @@ func (s *sending) record(ctx context.Context) error {
 	if err := errors.Join(s.unrecorded, s.recording.Wait()); err != nil {
 		return err
 	}
+	if s.failure == nil {
+		return nil
+	}
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case message.IsPermanent(s.failure):

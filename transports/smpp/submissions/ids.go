@@ -85,29 +85,36 @@ type sharedID struct {
 	overused bool
 }
 
-func newDuplicateIDs() *duplicateIDs {
-	recent, _ := simplelru.NewLRU[uint64, uint64](maxRecentIDs, nil) // fails for sizes below 1
-	shared, _ := simplelru.NewLRU[string, *sharedID](maxShared, nil)
-	return &duplicateIDs{seed: maphash.MakeSeed(), recent: recent, shared: shared}
+func newDuplicateIDs(recent, shared int) *duplicateIDs {
+	d := &duplicateIDs{seed: maphash.MakeSeed()}
+	d.recent, _ = simplelru.NewLRU[uint64, uint64](recent, nil) // fails for sizes below 1
+	d.shared, _ = simplelru.NewLRU[string, *sharedID](shared, nil)
+	return d
 }
 
 // Given notes that the SMSC gave an id to a part, and says whether another part
 // has it too.
 func (s *Store) Given(p Part, id string) (repeated bool) {
-	return s.duplicates.give(s.idKey(id), p)
+	id = s.ids.stored(id)
+	if repeated = s.duplicates.give(id, p); repeated {
+		s.duplicates.mark(s.Prefix + "id/" + id)
+	}
+	return repeated
 }
 
-func (d *duplicateIDs) give(key string, p Part) (repeated bool) {
-	id, owner := maphash.String(d.seed, key), maphash.String(d.seed, p.ID)+uint64(p.N)
+func (d *duplicateIDs) give(id string, p Part) (repeated bool) {
+	given, owner := maphash.String(d.seed, id), maphash.String(d.seed, p.ID)+uint64(p.N)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before, there := d.recent.Get(id)
-	d.recent.Add(id, owner)
-	if !there || before == owner {
-		return false
-	}
+	before, there := d.recent.Get(given)
+	d.recent.Add(given, owner)
+	return there && before != owner
+}
+
+func (d *duplicateIDs) mark(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.get(key)
-	return true
 }
 
 // get finds or begins what is known of a shared id. The mutex is held.
@@ -120,25 +127,16 @@ func (d *duplicateIDs) get(key string) *sharedID {
 	return shared
 }
 
-func (d *duplicateIDs) isShared(key string) bool {
+// isShared says whether an id was given to several parts, to so many that it is
+// overused, and whether these are recorded.
+func (d *duplicateIDs) isShared(key string) (is, overused, recorded bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.shared.Contains(key)
-}
-
-func (d *duplicateIDs) isOverused(key string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	shared, there := d.shared.Peek(key)
-	return there && shared.overused
-}
-
-// isUnwritten: an id was given to several parts, and they are not recorded yet.
-func (d *duplicateIDs) isUnwritten(key string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	shared, there := d.shared.Peek(key)
-	return there && !shared.overused && len(shared.sharers) == 0
+	shared, is := d.shared.Peek(key)
+	if !is {
+		return false, false, false
+	}
+	return true, shared.overused, len(shared.sharers) > 0
 }
 
 // join adds parts to those that share an id; stored is what the state store has
@@ -173,7 +171,7 @@ func (s *Store) share(ctx context.Context, key string, row submission) error {
 // unshare takes an id away from a part that another answer has given its own.
 func (s *Store) unshare(ctx context.Context, p Part, id string) error {
 	key := s.idKey(id)
-	if id == "" || !s.duplicates.isShared(key) || s.duplicates.isOverused(key) {
+	if shared, overused, _ := s.duplicates.isShared(key); id == "" || !shared || overused {
 		return nil
 	}
 	s.duplicates.mu.Lock()

@@ -110,16 +110,17 @@ func (s *Store) matchByID(found map[string]string, r Receipt, patient bool) *mat
 // m becomes that one. From an SMSC that brings references back, another submit's
 // reference is a reason to be patient: it may have begun to count anew.
 func (s *Store) isAbout(m *match, r Receipt, patient bool) (is bool) {
-	if m.Overused || s.duplicates.isOverused(m.key) {
+	shared, overused, recorded := s.duplicates.isShared(m.key)
+	if m.Overused || overused {
 		return false
 	}
-	m.shared = s.duplicates.isShared(m.key)
+	m.shared = shared
 	if len(m.Sharers) > 0 {
 		m.certain, m.shared = false, true
 		m.submission, is = m.choose(r)
 		return is
 	}
-	if s.duplicates.isUnwritten(m.key) || m.contradicts(r) && (m.shared || s.references.Load() && !patient) {
+	if shared && !recorded || m.contradicts(r) && (m.shared || s.references.Load() && !patient) {
 		return false // it is another's, which is not recorded yet
 	}
 	person := m.isFor(r)

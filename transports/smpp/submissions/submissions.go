@@ -144,7 +144,7 @@ func New(s Settings) *Store {
 	reported, _ := lru.New[string, struct{}](maxReported) // fails for sizes below 1
 	return &Store{
 		Settings: s, ids: &idFormats{detect: s.DetectIDFormat, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
-		duplicates: newDuplicateIDs(), held: newHeldReceipts(), reported: reported,
+		duplicates: newDuplicateIDs(maxRecentIDs, maxShared), held: newHeldReceipts(), reported: reported,
 	}
 }
 
@@ -278,7 +278,8 @@ func (s *Store) outcomeEntry(p Part, o Outcome) store.Entry {
 // so that one of both sides sees the other.
 func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 	row, key := submission{Part: p}, s.idKey(id)
-	named := id != "" && !s.duplicates.isOverused(key)
+	shared, overused, _ := s.duplicates.isShared(key)
+	named := id != "" && !overused
 	var entries []store.Entry
 	if p.Parts > 1 { // the others may take long, and the message be taken up again meanwhile
 		entries = append(entries, s.outcomeEntry(p, Outcome{Accepted: true, ID: id}))
@@ -286,7 +287,7 @@ func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 	switch {
 	case !named:
 		entries = append(entries, s.withoutID(row)...)
-	case !s.duplicates.isShared(key):
+	case !shared:
 		entries = append(entries, s.idEntry(key, row))
 	}
 	if named {
@@ -295,7 +296,7 @@ func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 	if err := s.set(ctx, p.ID, entries...); err != nil || !named {
 		return err
 	}
-	if s.duplicates.isShared(key) { // also if it was given to another meanwhile
+	if shared, _, _ := s.duplicates.isShared(key); shared { // also if it was given to another meanwhile
 		if err := s.share(ctx, key, row); err != nil {
 			return err
 		}
@@ -323,7 +324,8 @@ func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 func (s *Store) Failed(ctx context.Context, m *Message, parts []Outcome) error {
 	var entries []store.Entry
 	for i, o := range parts {
-		if key := s.idKey(o.ID); o.Accepted && o.ID != "" && !s.duplicates.isShared(key) {
+		key := s.idKey(o.ID)
+		if shared, _, _ := s.duplicates.isShared(key); o.Accepted && o.ID != "" && !shared {
 			entries = append(entries, s.idEntry(key, submission{Part: Part{m, i + 1}, Failed: true}))
 		}
 	}

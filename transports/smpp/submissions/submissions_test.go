@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"switchboard/message"
@@ -114,31 +115,35 @@ func TestReferencesOfParts(t *testing.T) {
 
 // What is known of the latest ids does not grow.
 func TestDuplicateIDsAreBounded(t *testing.T) {
-	d := newDuplicateIDs()
+	const most = 1000
+	d := newDuplicateIDs(most, most/10)
 	first, second, third := Part{&Message{ID: "a"}, 1}, Part{&Message{ID: "a"}, 2}, Part{&Message{ID: "c"}, 1}
-	for i := range 2 * maxRecentIDs {
+	for i := range 2 * most {
 		d.give(fmt.Sprint(i), first)
 		if !d.give(fmt.Sprint(i), second) || d.give(fmt.Sprint(i), second) {
 			t.Fatal("a second part with one id is not told, or is told twice")
 		}
+		d.mark(fmt.Sprint(i))
 	}
-	if d.recent.Len() != maxRecentIDs || d.shared.Len() > maxShared {
+	if d.recent.Len() != most || d.shared.Len() > most/10 {
 		t.Errorf("%d ids, %d shared", d.recent.Len(), d.shared.Len())
 	}
-	if !d.give(fmt.Sprint(2*maxRecentIDs-1), third) || d.give("0", third) {
+	if !d.give(fmt.Sprint(2*most-1), third) || d.give("0", third) {
 		t.Error("it is not the latest that are known")
 	}
 }
 
 // Of shared ids that are too many the oldest is forgotten, not all.
 func TestOldestSharedIDIsForgotten(t *testing.T) {
-	d := newDuplicateIDs()
-	for i := range maxShared + 1 {
-		d.give(fmt.Sprint(i), of("one"))
-		d.give(fmt.Sprint(i), of("another"))
+	const most = 10
+	d := newDuplicateIDs(most, most)
+	for i := range most + 1 {
+		d.mark(fmt.Sprint(i))
 	}
-	if d.isShared("0") || !d.isShared("1") || !d.isShared(fmt.Sprint(maxShared)) {
-		t.Error("it is not the oldest alone that is forgotten")
+	for i, want := range map[int]bool{0: false, 1: true, most: true} {
+		if is, _, _ := d.isShared(fmt.Sprint(i)); is != want {
+			t.Errorf("shared id %d is known: %t; want the oldest alone forgotten", i, is)
+		}
 	}
 }
 
@@ -179,7 +184,8 @@ func TestOverusedID(t *testing.T) {
 		b.accepted(p, "0")
 	}
 	list, err := b.sharers(t.Context(), b.idKey("0"))
-	if err != nil || len(list) != 1 || !list[0].Overused || !b.duplicates.isOverused(b.idKey("0")) {
+	_, overused, _ := b.duplicates.isShared(b.idKey("0"))
+	if err != nil || len(list) != 1 || !list[0].Overused || !overused {
 		t.Errorf("the id is that of %+v, %v", list, err)
 	}
 }
@@ -287,35 +293,38 @@ func (s *slow) Get(ctx context.Context, keys ...string) (map[string]string, erro
 // Thousands of held receipts are looked at in a few round trips, and those whose
 // messages have come are reported.
 func TestManyHeldReceipts(t *testing.T) {
-	state := &slow{State: remember(t)}
-	b := start(t, state)
-	const many, known = 1000, 50
-	for i := range many {
-		p := of("")
-		p.To = fmt.Sprintf("2783%07d", i)
-		b.receipt(p, fmt.Sprint(900_000+i), "DELIVRD")
-	}
-	for i := range known {
-		p := of(fmt.Sprint("m", i))
-		p.To = fmt.Sprintf("2783%07d", i)
-		key := b.idKey(fmt.Sprint(900_000 + i))
-		if err := b.State.Set(t.Context(), b.idEntry(key, submission{Part: p})); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		state := &slow{State: remember(t)}
+		b := start(t, state)
+		const many, known = 1000, 50
+		to := func(id string, i int) Part {
+			p := of(id)
+			p.To = fmt.Sprintf("2783%07d", i)
+			return p
 		}
-	}
-	state.pause.Store(int64(20 * time.Millisecond))
-	began := time.Now()
-	b.Sweep(t.Context(), time.Now().Add(2*lookEvery))
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("it took %s", took)
-	}
-	reported := map[string]bool{}
-	for range known {
-		reported[(<-b.events).MessageID] = true
-	}
-	if len(reported) != known || len(b.held.list) != many-known {
-		t.Errorf("%d are reported and %d still held, want %d and %d", len(reported), len(b.held.list), known, many-known)
-	}
+		for i := range many {
+			b.receipt(to("", i), fmt.Sprint(900_000+i), "DELIVRD")
+		}
+		for i := range known {
+			key := b.idKey(fmt.Sprint(900_000 + i))
+			if err := b.State.Set(t.Context(), b.idEntry(key, submission{Part: to(fmt.Sprint("m", i), i)})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state.pause.Store(int64(20 * time.Millisecond))
+		began := time.Now()
+		b.Sweep(t.Context(), time.Now().Add(2*lookEvery))
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %s", took)
+		}
+		reported := map[string]bool{}
+		for range known {
+			reported[(<-b.events).MessageID] = true
+		}
+		if len(reported) != known || len(b.held.list) != many-known {
+			t.Errorf("%d are reported and %d still held, want %d and %d", len(reported), len(b.held.list), known, many-known)
+		}
+	})
 }
 
 // Whoever says it, and in whatever words, one end is one event; another status,
