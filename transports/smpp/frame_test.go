@@ -3,12 +3,15 @@ package smpp
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"switchboard/broker"
 	brokermemory "switchboard/broker/memory"
+	"switchboard/internal/testutil"
 	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/store"
 	"switchboard/transports"
@@ -20,6 +23,7 @@ type fleet struct {
 	testing.TB
 	broker broker.Broker
 	name   string
+	watch  *worker.Monitor
 	events chan *message.Event
 	stop   func()
 }
@@ -32,10 +36,10 @@ func employ(t testing.TB, tr *Transport, state store.State) *fleet {
 
 func employAt(t testing.TB, tr *Transport, state store.State, at broker.Broker) *fleet {
 	t.Helper()
-	f := &fleet{TB: t, broker: at, name: tr.TransportName, events: make(chan *message.Event, 1<<16)}
+	f := &fleet{TB: t, broker: at, name: tr.TransportName, watch: worker.NewMonitor("smpp", nil), events: make(chan *message.Event, 1<<16)}
 	o := transports.DefaultOptions()
 	o.TransportName, o.RetryInitialDelay = tr.TransportName, quick
-	w := transports.New(worker.Dependencies{Name: "smpp", Kind: worker.KindTransport, Broker: f.broker, State: state, Logger: logger(t)}, o, tr)
+	w := transports.New(worker.Dependencies{Name: "smpp", Kind: worker.KindTransport, Broker: f.broker, State: state, Logger: logger(t), Monitor: f.watch}, o, tr)
 	ctx, cancel := context.WithCancel(context.Background())
 	worked, listened := make(chan error, 1), make(chan error, 1)
 	go func() { worked <- w.Run(ctx) }()
@@ -87,6 +91,30 @@ func (f *fleet) next() *message.Event {
 		f.Fatal("no event came")
 	}
 	return nil
+}
+
+// A stop does not wait for a bind that is down; what waited for it stays in its
+// queue, and operators are told why.
+func TestStopWhileTheBindIsDown(t *testing.T) {
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusInvPaswd)}}})
+	state := remember(t)
+	f := employ(t, connected(t, v.Addr(), state, nil), state)
+	for range 20 {
+		f.publish(outgoing("hello"))
+	}
+	testutil.Eventually(t, "the messages wait for the bind", func() bool { return f.watch.Held()["smpp_transport.outbound"] == 20 })
+	testutil.Eventually(t, "the bind is refused", func() bool {
+		all := f.watch.Dependencies()
+		return len(all) == 1 && all[0].Health == message.Down && strings.Contains(all[0].Reason, "ESME_RINVPASWD") && !all[0].Since.IsZero()
+	})
+	began := time.Now()
+	f.stop()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the stop took %s, want little of stop_timeout", took)
+	}
+	if len(f.events) > 0 {
+		t.Errorf("an event of a message that was not submitted: %s", (<-f.events).Encode())
+	}
 }
 
 func TestFrameAcksAndReports(t *testing.T) {

@@ -48,6 +48,22 @@ func TestStatusesTellTheStory(t *testing.T) {
 	}
 }
 
+// An operator who looks before the first bind sees that there is none.
+func TestBoundIsZeroFromTheStart(t *testing.T) {
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusSysErr)}}})
+	b.awaitStatus("bind_refused")
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "switchboard_smpp_bound" && family.GetMetric()[0].GetGauge().GetValue() == 0 {
+			return
+		}
+	}
+	t.Error("there is no switchboard_smpp_bound, or it is not 0")
+}
+
 // A refused bind is told in words, tried again with growing pauses, and works
 // when it is granted.
 func TestRefusedBind(t *testing.T) {

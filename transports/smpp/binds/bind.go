@@ -48,8 +48,9 @@ func (b *bind) connect(kind pdu.CommandID) {
 // run keeps the bind until ctx ends.
 func (b *bind) run(ctx context.Context) {
 	delay := backoff.Backoff{Min: b.settings.MinDelay, Max: b.settings.MaxDelay}
+	text := b.name + " is binding"
 	for ctx.Err() == nil {
-		b.settings.Status(b.without(), "binding", b.name+" is binding")
+		b.settings.Status(b.without(), "binding", text)
 		lasted, err := b.attempt(ctx)
 		if ctx.Err() != nil {
 			return
@@ -59,6 +60,7 @@ func (b *bind) run(ctx context.Context) {
 		}
 		wait := delay.Next()
 		b.failed(err, wait)
+		text = b.name + " is binding again; " + err.Error()
 		backoff.Sleep(ctx, wait)
 	}
 }
