@@ -178,9 +178,11 @@ func (f *failures) dropCommand() *cobra.Command {
 
 func (f *failures) drop(cmd *cobra.Command, b broker.Broker, names []string) error {
 	if f.yes {
-		return f.each(cmd, names, "deleted", func(ctx context.Context, queue string) (int, error) {
-			return deadletter.Drop(ctx, b, queue, f.filter)
+		deletions := queues.NewDeletions(b, "dropped from the dead letters by an operator")
+		err := f.each(cmd, names, "deleted", func(ctx context.Context, queue string) (int, error) {
+			return deadletter.Drop(ctx, b, queue, f.filter, func(l deadletter.DeadLetter) { deletions.Record(ctx, queue, l.Body) })
 		})
+		return errors.Join(err, deletions.Wait())
 	}
 	found, more, err := f.find(cmd.Context(), b, names, 0)
 	if err != nil {

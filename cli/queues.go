@@ -254,7 +254,7 @@ func refuseToClear(ctx context.Context, b broker.Admin, names []string) error {
 		plural(queues.Sum(waiting), "message"), plural(len(names), "queue")))
 }
 
-func clearQueues(ctx context.Context, out io.Writer, b broker.Admin, names []string) error {
+func clearQueues(ctx context.Context, out io.Writer, b broker.Broker, names []string) error {
 	cleared, err := queues.Clear(ctx, b, names)
 	printCounts(out, cleared, "message", "deleted")
 	return err

@@ -211,7 +211,7 @@ func readReceipt(e store.Envelope, body []byte) (store.Envelope, error) {
 	if err != nil {
 		return store.Envelope{}, fmt.Errorf("timestamp %w", err)
 	}
-	if receipt.Outcome == message.ReceiptRefused {
+	if receipt.Outcome == message.ReceiptRefused { // else the outcomes are the store's
 		return readRefused(&receipt)
 	}
 	return store.Envelope{Body: e.Body, Application: receipt.Application, Receipt: &store.Receipt{

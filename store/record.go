@@ -34,12 +34,14 @@ type Outcome string
 const (
 	OutcomeProcessed Outcome = "processed" // handled, and the broker confirmed the replies
 	OutcomeErrored   Outcome = "errored"   // given up
+	OutcomeDeleted   Outcome = "deleted"   // an outbound message: deleted by an operator
 )
 
-// Receipt is an application's report on an inbound message.
+// Receipt is an application's report on an inbound message, or an operator's deletion of an
+// outbound one.
 type Receipt struct {
 	ID          string // of the receipt, so that it counts once; empty derives one from the other fields
-	MessageID   string // the inbound message
+	MessageID   string // the message
 	Application string // exposed name
 	Outcome     Outcome
 	Reason      string // of OutcomeErrored; of OutcomeProcessed, why replies were refused, if any

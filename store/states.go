@@ -45,6 +45,7 @@ const (
 	HandedOver    Progress = 2  // on its transport's queue
 	Pending       Progress = 12 // a delivery report: pending
 	Refused       Progress = 3  // nack
+	Deleted       Progress = 14 // deleted by an operator
 	Sent          Progress = 4  // ack
 	Undelivered   Progress = 5  // a delivery report: failed
 	Delivered     Progress = 6  // a delivery report: delivered
@@ -76,6 +77,7 @@ var stages = [...]Stage{
 	{Progress: Cancelled, Direction: Outbound, Status: StatusError, Name: "cancelled", Cause: "broadcast cancelled, or opted out", After: []Progress{Queued}},
 	{Progress: NotHandedOver, Direction: Outbound, Status: StatusError, Name: "not handed over", Cause: "refused by a dispatcher"},
 	{Progress: HandedOver, Direction: Outbound, Status: StatusPassing, Name: "handed over", Cause: "on the transport's outbound queue", After: []Progress{Queued, NotHandedOver}},
+	{Progress: Deleted, Direction: Outbound, Status: StatusError, Name: "deleted", Cause: "deleted by an operator", After: []Progress{HandedOver}},
 	{Progress: Pending, Direction: Outbound, Status: StatusSent, Name: "pending", Cause: "delivery report pending", After: []Progress{HandedOver}},
 	{Progress: Refused, Direction: Outbound, Status: StatusError, Name: "refused", Cause: "nack", After: []Progress{HandedOver, Pending}, Retry: []Progress{Queued}},
 	{Progress: Sent, Direction: Outbound, Status: StatusSent, Name: "sent", Cause: "ack", After: []Progress{HandedOver, Pending, Refused}},
@@ -111,6 +113,9 @@ func (f Progress) stage() Stage {
 
 // Compare orders the progress of a direction: negative when f is less than o.
 func (f Progress) Compare(o Progress) int { return cmp.Compare(f.rank(), o.rank()) }
+
+// Retried reports whether a broadcast tries a transmission again that became f.
+func (f Progress) Retried() bool { return len(f.stage().Retry) > 0 }
 
 // Known reports whether this program knows f; a newer one may store others.
 func (f Progress) Known() bool { return f.rank() >= 0 }

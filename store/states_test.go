@@ -50,7 +50,7 @@ func TestStagesAreOrderedAndComplete(t *testing.T) {
 func TestStoredNumbers(t *testing.T) {
 	want := map[int]string{
 		0: "queued", 1: "cancelled", 2: "handed over", 3: "refused", 4: "sent", 5: "undelivered", 6: "delivered",
-		8: "received", 9: "replied", 10: "errored", 11: "processed", 12: "pending", 13: "not handed over",
+		8: "received", 9: "replied", 10: "errored", 11: "processed", 12: "pending", 13: "not handed over", 14: "deleted",
 	}
 	got := map[int]string{}
 	for _, s := range store.Stages() {

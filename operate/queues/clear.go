@@ -39,10 +39,13 @@ func Sum(counts []Count) (n int) {
 	return n
 }
 
-// Clear deletes what waits in queues, and counts it for each queue that had any.
-func Clear(ctx context.Context, b broker.Admin, queues []string) (cleared []Count, err error) {
+// Clear deletes what waits in queues, and counts it for each queue that had any. It tells the
+// record, for which the messages end there.
+func Clear(ctx context.Context, b broker.Broker, queues []string) (cleared []Count, err error) {
+	deletions := NewDeletions(b, "cleared from the queue by an operator")
+	defer func() { err = errors.Join(err, deletions.Wait()) }()
 	for _, queue := range queues {
-		n, err := b.Purge(ctx, queue)
+		n, err := clearQueue(ctx, b, queue, deletions)
 		if err != nil && !errors.Is(err, broker.ErrNoQueue) {
 			return cleared, err
 		}
@@ -51,6 +54,22 @@ func Clear(ctx context.Context, b broker.Admin, queues []string) (cleared []Coun
 		}
 	}
 	return cleared, nil
+}
+
+func clearQueue(ctx context.Context, b broker.Broker, queue string, deletions *Deletions) (n int, err error) {
+	if !passesMessages(queue) {
+		return b.Purge(ctx, queue)
+	}
+	info, err := b.Inspect(ctx, queue)
+	if err != nil || info.Messages == 0 {
+		return 0, err
+	}
+	err = b.Browse(ctx, queue, info.Messages, func(d *broker.Delivery) (broker.Verdict, error) {
+		deletions.Record(ctx, queue, d.Body)
+		n++
+		return broker.Remove, nil
+	})
+	return n, err
 }
 
 // emptyPoll is how often the queues are looked at; brokers announce nothing.

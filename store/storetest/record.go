@@ -34,6 +34,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"bad envelopes alone are rejected":      badEnvelopes,
 		"any text is kept":                      anyText,
 		"refused by a dispatcher":               notHandedOver,
+		"deleted by an operator":                deleted,
 		"ids of any length":                     longIDs,
 		"outbound states":                       outboundStates,
 		"inbound states":                        inboundStates,
@@ -272,6 +273,28 @@ func notHandedOver(t *testing.T, db Ledger) {
 		if r := find(t, db, id); r.Status != want {
 			t.Errorf("%s: %+v, want %s", id, r, want)
 		}
+	}
+}
+
+// deleted: what an operator deletes from a transport's queue is E, and not tried again; what
+// was answered before, or is after all, is not.
+func deleted(t *testing.T, db Ledger) {
+	gone := func(id string) store.Envelope {
+		return store.Envelope{Receipt: &store.Receipt{MessageID: id, Outcome: store.OutcomeDeleted, Reason: "cleared", Timestamp: at(5)}}
+	}
+	record(t, db, outbound("waits", "", at(0)), outbound("refused", "", at(0)), nack("refused", "no such number", at(1)),
+		outbound("late", "", at(0)), gone("waits"), gone("refused"), gone("late"), gone("waits"))
+	record(t, db, ack("late", at(6)))
+	for id, want := range map[string]string{"waits": "E cleared", "refused": "E no such number", "late": "S "} {
+		if r := find(t, db, id); string(r.Status)+" "+r.Reason != want {
+			t.Errorf("%s: %+v, want %s", id, r, want)
+		}
+	}
+	made := create(t, db, store.Broadcast{Text: "x", RetryAfter: time.Nanosecond}, recipients(1))
+	deliver(t, db, func(h *store.Handover) []store.Envelope { return []store.Envelope{gone(h.ID)} })
+	dueNow(t, db)
+	if i := info(t, db, made.ID); i.State != store.BroadcastDone || i.Error != 1 {
+		t.Errorf("the broadcast whose message was deleted: %+v", i)
 	}
 }
 

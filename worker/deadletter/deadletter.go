@@ -140,10 +140,15 @@ func Retry(ctx context.Context, b broker.Broker, queue string, f Filter) (n int,
 	})
 }
 
-// Drop deletes the dead letters of a queue that f chooses and returns how many. A
-// PartialError says that some were not seen.
-func Drop(ctx context.Context, b broker.Admin, queue string, f Filter) (n int, err error) {
-	return remove(ctx, b, queue, f, func(DeadLetter) error { return nil })
+// Drop deletes the dead letters of a queue that f chooses and returns how many. It calls
+// dropped, which may be nil, for each. A PartialError says that some were not seen.
+func Drop(ctx context.Context, b broker.Admin, queue string, f Filter, dropped func(DeadLetter)) (n int, err error) {
+	return remove(ctx, b, queue, f, func(l DeadLetter) error {
+		if dropped != nil {
+			dropped(l)
+		}
+		return nil
+	})
 }
 
 // remove removes what f chooses once before has succeeded.

@@ -232,7 +232,7 @@ func testRetrySome(b *bench) {
 func testDrop(b *bench) {
 	b.deadLetter("a", "b", "c")
 	b.expect(0, "a", "b", "c")
-	n, err := deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{Error: "number c"})
+	n, err := deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{Error: "number c"}, nil)
 	if err != nil || n != 1 {
 		b.Fatalf("%d, %v", n, err)
 	}
@@ -244,7 +244,7 @@ func testNothing(b *bench) {
 	b.expect(1)
 	for _, act := range []func() (int, error){
 		func() (int, error) { return deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{}) },
-		func() (int, error) { return deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{}) },
+		func() (int, error) { return deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{}, nil) },
 	} {
 		if n, err := act(); n != 0 || err != nil {
 			b.Errorf("%d, %v", n, err)
@@ -316,7 +316,7 @@ func testRightAfter(b *bench) {
 	if err != nil && !errors.Is(err, broker.ErrLost) {
 		b.Fatal(err)
 	}
-	if n, err := deadletter.Drop(b.ctx, b.connect(), b.queue, deadletter.Filter{}); n != all || err != nil {
+	if n, err := deadletter.Drop(b.ctx, b.connect(), b.queue, deadletter.Filter{}, nil); n != all || err != nil {
 		b.Errorf("dropped %d of %d, %v", n, all, err)
 	}
 }
@@ -331,7 +331,7 @@ func testEqual(b *bench) {
 	if len(list) != 3 || list[1].ID != list[0].ID+"-2" || list[2].ID != list[0].ID+"-3" {
 		b.Fatalf("got %+v", list)
 	}
-	if n, err := deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{IDs: []string{list[1].ID}}); n != 1 || err != nil {
+	if n, err := deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{IDs: []string{list[1].ID}}, nil); n != 1 || err != nil {
 		b.Errorf("dropped %d, %v", n, err)
 	}
 }
@@ -346,7 +346,7 @@ func (w without) Browse(ctx context.Context, queue string, limit int, visit func
 func testPartial(b *bench) {
 	b.deadLetter("a", "b", "c")
 	b.expect(0, "a", "b", "c")
-	n, err := deadletter.Drop(b.ctx, without{b.broker}, b.queue, deadletter.Filter{})
+	n, err := deadletter.Drop(b.ctx, without{b.broker}, b.queue, deadletter.Filter{}, nil)
 	var partial *deadletter.PartialError
 	if n != 2 || !errors.As(err, &partial) || partial.Seen != 2 || partial.All != 3 {
 		b.Errorf("dropped %d: %v", n, err)

@@ -91,7 +91,7 @@ func (db *DB) startRetry(ctx context.Context, tx *sql.Tx, c *claim, now time.Tim
 		return err
 	}
 	for _, t := range known {
-		if t.Progress.Status() == store.StatusError && t.Progress != store.Cancelled {
+		if t.Progress.Retried() {
 			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, fact: store.Queued, attempt: t.Attempt + 1, at: now}}
 		}
 	}

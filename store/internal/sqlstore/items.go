@@ -281,8 +281,12 @@ func (it *item) fromReceipt(e *store.Envelope, now time.Time) error {
 	case store.OutcomeErrored:
 		ev.reason = reasonOr(r.Reason, "the application failed without a reason")
 		it.addUpdate(store.Errored)
+	case store.OutcomeDeleted:
+		ev.direction = store.Outbound
+		ev.reason = reasonOr(r.Reason, "deleted without a reason")
+		it.addUpdate(store.Deleted)
 	default:
-		return fmt.Errorf("receipt's outcome is %.40q, not processed or errored", string(r.Outcome))
+		return fmt.Errorf("receipt's outcome is %.40q, not processed, errored or deleted", string(r.Outcome))
 	}
 	return nil
 }

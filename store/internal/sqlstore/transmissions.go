@@ -231,7 +231,7 @@ func (b *batch) applyTo(known []*transmission) (changed []*transmission) {
 			changed = append(changed, t)
 			b.changed(t, was.Progress.Status())
 		}
-		if t.broadcast != 0 && t.AttemptProgress != was && t.Progress.Status() == store.StatusError && t.Progress != store.Cancelled {
+		if t.broadcast != 0 && t.AttemptProgress != was && t.Progress.Retried() {
 			b.retries = append(b.retries, t)
 		}
 	}
