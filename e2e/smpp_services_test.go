@@ -259,16 +259,20 @@ func (f *countries) checkAudit() {
 	f.t.Logf("audit:\n%s", out)
 }
 
-// check sees that an SMSC never got more than its rate, and says how often it
-// got what it had already.
+// closerPercent is how much more than mt_tps a second of the SMSC's may see on a
+// machine that is busy with a whole fleet.
+const closerPercent = 8
+
+// check sees that an SMSC got no more than its rate, but for what the way there
+// brings closer together (docs/decisions, mt_tps), and says how often it got what
+// it had already.
 func (c *country) check(tps int) {
 	c.t.Helper()
 	count, err := c.smsc.count()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	// One more may be the simulator's own delay; see docs/simulator.md.
-	if count.PeakPerSecond > tps+1 {
+	if most := tps + tps*closerPercent/100 + 1; count.PeakPerSecond > most {
 		c.t.Errorf("%s got %d submits in one second; mt_tps is %d", c.name, count.PeakPerSecond, tps)
 	}
 	c.smsc.stop()
