@@ -54,6 +54,7 @@ and 2 when the question cannot be answered.`,
 }
 
 func compareFiles(cmd *cobra.Command, classes fleet.Classes, old, fresh, sample string) (explain.Difference, error) {
+	classes.WithoutSecrets = true
 	before, err := classes.Load(old)
 	if err != nil {
 		return explain.Difference{}, err

@@ -25,6 +25,7 @@ lines between them labelled with their connectors. What is not connected is red.
   switchboard graph --format dot configs/production | dot -Tpdf -o fleet.pdf`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			classes.WithoutSecrets = true
 			defs, err := classes.Load(args...)
 			if err != nil {
 				return misused(err)

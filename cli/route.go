@@ -89,6 +89,7 @@ func (q *questionFlags) ask(cmd *cobra.Command, classes fleet.Classes, paths []s
 			return explain.Answer{}, fmt.Errorf("--at is %q; write a time with its zone: 2026-11-21T22:30:00+02:00", q.at)
 		}
 	}
+	classes.WithoutSecrets = true
 	defs, err := classes.Load(paths...)
 	if err != nil {
 		return explain.Answer{}, err

@@ -18,6 +18,7 @@ import (
 	"switchboard/operate"
 	"switchboard/operate/explain"
 	"switchboard/operate/graph"
+	"switchboard/operate/queues"
 	"switchboard/routers"
 	"switchboard/routers/rules"
 	"switchboard/transports"
@@ -275,5 +276,25 @@ func TestPatternsNameOtherFilesToo(t *testing.T) {
 		if _, code, _ := invoke(t, "", command, readme); code != exitMisused {
 			t.Errorf("%s of a README alone: %d", command, code)
 		}
+	}
+}
+
+// What a worker needs to run, the commands that only look at its file do not.
+func TestLookingNeedsNoSecrets(t *testing.T) {
+	dir := routingFleet(t, "one", "", "tests: [{message: {transport: line}, expect: {to: one}}]")
+	line := filepath.Join(dir, "line.yaml")
+	if err := os.WriteFile(line, []byte("transport_class: telnet\ntransport_name: line\ntelnet_port: ${SWITCHBOARD_TEST_NO_SUCH_PORT}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"test", dir}, {"route", "--transport", "line", dir}, {"graph", dir}} {
+		if out, code, err := invoke(t, "", args...); code != exitOK {
+			t.Errorf("%v: %d, %v\n%s", args, code, err, out)
+		}
+	}
+	if target, err := queues.Find(routingClasses(), []string{dir}); err != nil || len(target.Queues()) != 9 {
+		t.Errorf("queues: %v, %v", target.Queues(), err)
+	}
+	if out, code, _ := invoke(t, "", "check", dir); code != exitMisused || !strings.Contains(out, "SWITCHBOARD_TEST_NO_SUCH_PORT is not set") {
+		t.Errorf("check: %d\n%s", code, out)
 	}
 }

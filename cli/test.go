@@ -58,6 +58,7 @@ type testReport struct {
 }
 
 func runTests(cmd *cobra.Command, classes fleet.Classes, paths []string) ([]testReport, error) {
+	classes.WithoutSecrets = true
 	files, err := explain.SpecFiles(paths...)
 	if err != nil {
 		return nil, err

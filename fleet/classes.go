@@ -45,6 +45,9 @@ type Classes struct {
 	Middleware   map[string]Class[worker.Middleware]
 	// Default is the class of files that name none, by its short name or Vumi's.
 	Default string
+	// WithoutSecrets loads files whose workers are not to run here: secrets and
+	// variables that this process does not have are no errors.
+	WithoutSecrets bool
 }
 
 // The keys that say what a worker's file is.

@@ -23,7 +23,7 @@ func (c Classes) Load(paths ...string) ([]*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.load(files, options.Read)
+	return c.load(files, c.reader())
 }
 
 // LoadFS is Load for a directory of a file system, such as an embedded one.
@@ -41,9 +41,16 @@ func (c Classes) LoadFS(files fs.FS, dir string) ([]*Definition, error) {
 	})
 }
 
+func (c Classes) reader() func(string) (*options.Document, error) {
+	if c.WithoutSecrets {
+		return options.Inspect
+	}
+	return options.Read
+}
+
 // define reads and defines the worker of one file.
 func (c Classes) define(path string) (*Definition, error) {
-	doc, err := options.Read(path)
+	doc, err := c.reader()(path)
 	if err != nil {
 		return nil, err
 	}

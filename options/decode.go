@@ -18,7 +18,7 @@ import (
 const (
 	maxErrors = 20
 	maxDepth  = 100
-	maxNodes  = 2_000_000 // aliases counted each time they are used
+	maxNodes  = 1_000_000 // aliases counted each time they are used
 )
 
 // decoder decodes YAML nodes over Go values. Each error names the file, the line

@@ -26,11 +26,7 @@ type scalars struct {
 }
 
 func decodeScalars(text string, inspect bool) (s scalars, err error) {
-	parse := Parse
-	if inspect {
-		parse = Inspect
-	}
-	d, err := parse("w.yaml", []byte(text), env)
+	d, err := parse(&Document{Path: "w.yaml", inspected: inspect}, []byte(text), env)
 	if err != nil {
 		return s, err
 	}
@@ -111,7 +107,7 @@ func TestErrorsNameKeyAndLine(t *testing.T) {
 
 // A large file full of errors is answered at once, with the first of them.
 func TestErrorsAreBounded(t *testing.T) {
-	const n = 100_000
+	const n = 50_000
 	var unknown, wrong, twice strings.Builder
 	wrong.WriteString("map:\n")
 	twice.WriteString("map:\n")
@@ -162,6 +158,13 @@ func TestInspectNeedsNoSecrets(t *testing.T) {
 	s, err := decodeScalars(text, true)
 	if err != nil || s.Text != "a ${NOPE}" || s.Whole != 0 {
 		t.Errorf("got %+v, %v", s, err)
+	}
+	d, err := parse(&Document{Path: "w.yaml", inspected: true}, []byte(text), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Locate(joined{Fieldf("whole", "must be above 0"), Fieldf("text", "is wrong")}); err != nil {
+		t.Errorf("a value that is not known is wrong: %v", err)
 	}
 	if _, err := decodeScalars(text, false); err == nil {
 		t.Error("a worker that runs got by without its secrets")

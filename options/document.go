@@ -50,11 +50,15 @@ func Parse(path string, text []byte, env func(string) (string, bool)) (*Document
 	return parse(&Document{Path: path}, text, env)
 }
 
-// Inspect is Parse for a file whose worker is not to run here: it reads no
-// secret's file, and a variable that is not set is no error; values that are
-// made of it keep their defaults, and texts their ${NAME}.
-func Inspect(path string, text []byte, env func(string) (string, bool)) (*Document, error) {
-	return parse(&Document{Path: path, inspected: true}, text, env)
+// Inspect is Read for a file whose worker is not to run here: it reads no secret's
+// file, and a variable that is not set is no error. Values that are made of it keep
+// their defaults, and texts their ${NAME}; Locate drops errors about them.
+func Inspect(path string) (*Document, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	return parse(&Document{Path: path, inspected: true}, text, os.LookupEnv)
 }
 
 func parse(d *Document, text []byte, env func(string) (string, bool)) (*Document, error) {

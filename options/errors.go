@@ -32,7 +32,7 @@ func (e *FieldError) Unwrap() error { return e.Err }
 type errorList []error
 
 func (l *errorList) add(err error) {
-	if !l.full() {
+	if err != nil && !l.full() {
 		*l = append(*l, err)
 	}
 }
@@ -67,27 +67,33 @@ func (d *Document) Locate(err error, prefix ...string) error {
 	if errors.As(err, &field) {
 		keys = slices.Concat(prefix, field.Keys)
 	}
-	return fmt.Errorf("%s: %w", d.Position(keys...), err)
+	at, value := d.find(keys)
+	if d.unresolved[value] {
+		return nil // it is wrong because it is not known
+	}
+	return fmt.Errorf("%s: %w", d.position(at), err)
 }
 
 // Position is "file:line" of the deepest of keys that is there.
 func (d *Document) Position(keys ...string) string {
-	if len(keys) == 0 {
-		return d.Path
+	at, _ := d.find(keys)
+	return d.position(at)
+}
+
+// find is the deepest of keys that is there, and its value.
+func (d *Document) find(keys []string) (at, value *yaml.Node) {
+	if len(keys) == 0 || d.entry(keys[0]) == nil {
+		return nil, nil
 	}
-	e := d.entry(keys[0])
-	if e == nil {
-		return d.Path
-	}
-	at, node := e.key, resolve(e.value)
+	at, value = d.entry(keys[0]).key, resolve(d.entry(keys[0]).value)
 	for _, key := range keys[1:] {
-		next, value := child(node, key)
+		next, below := child(value, key)
 		if next == nil {
 			break
 		}
-		at, node = next, resolve(value)
+		at, value = next, resolve(below)
 	}
-	return d.position(at)
+	return at, value
 }
 
 // child finds a key of a mapping, an item of a list by number, or an item of a

@@ -33,6 +33,7 @@ func Find(classes fleet.Classes, args []string) (t Target, err error) {
 	paths, names := split(args)
 	t.Names = names
 	if len(paths) > 0 {
+		classes.WithoutSecrets = true
 		t.Workers, err = classes.Load(paths...)
 	}
 	return t, operate.Misused(err)
