@@ -157,3 +157,47 @@ func TestMSISDNChoices(t *testing.T) {
 		t.Errorf("fail: %v", err)
 	}
 }
+
+// One number in six spellings is one person to all who compare numbers.
+func TestOneNumberIsOneNumber(t *testing.T) {
+	spellings := []string{"+27821234567", "27821234567", "0821234567", "0027821234567", "082 123 4567", "+27 (82) 123-4567"}
+	to := func(address string) *message.Envelope {
+		return envelope(message.Outbound, func(m *message.Message) { m.To = address })
+	}
+	from := func(address string) *message.Envelope {
+		return envelope(message.Inbound, func(m *message.Message) { m.From = address })
+	}
+	for _, first := range spellings {
+		for _, second := range spellings {
+			stop := mustLoad(t, middleware.NewOptOut(), "country: za")
+			bind(t, stop, worker.KindDispatcher)
+			asked := from(first)
+			asked.Message.Content = "STOP"
+			if err := pass(t, stop, asked); err != nil {
+				t.Fatal(err)
+			}
+			if err := pass(t, stop, to(second)); !message.IsRejection(err) {
+				t.Errorf("STOP from %s, and a message to %s: %v", first, second, err)
+			}
+			limit := mustLoad(t, middleware.NewRateLimit(), "{limit: 1, country: ZA}")
+			bind(t, limit, worker.KindDispatcher)
+			if err := pass(t, limit, to(first)); err != nil {
+				t.Fatal(err)
+			}
+			if err := pass(t, limit, to(second)); err == nil {
+				t.Errorf("%s and %s are two people to rate_limit", first, second)
+			}
+			twice := mustLoad(t, middleware.NewDedupe(), "country: ZA")
+			bind(t, twice, worker.KindDispatcher)
+			if err := pass(t, twice, from(first)); err != nil {
+				t.Fatal(err)
+			}
+			if err := pass(t, twice, from(second)); err == nil {
+				t.Errorf("%s and %s are two people to dedupe", first, second)
+			}
+		}
+	}
+	refused(t, middleware.NewOptOut, map[string]string{"no country": "country: Zululand"})
+	refused(t, middleware.NewDedupe, map[string]string{"no country": "country: Zululand"})
+	refused(t, middleware.NewRateLimit, map[string]string{"no country": "{limit: 1, country: Zululand}"})
+}

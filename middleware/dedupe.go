@@ -6,16 +6,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"switchboard/internal/msisdn"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
 
-// Dedupe lets go of inbound messages that came before: an SMSC that was not
-// answered in time, or an aggregator that tries again, sends a message twice.
+// Dedupe drops inbound messages that came before: an SMSC that was not answered in
+// time, or an aggregator that tries again, sends a message twice.
 // Two messages are one when they have the same from_addr, to_addr and content
 // within the window, or the same provider's identifier. What people say within
 // sessions (USSD, chat) is compared by identifier only: a menu is answered with
@@ -29,13 +31,18 @@ type Dedupe struct {
 	// Window is how long messages of the same content count as one; 0 switches
 	// comparing by content off.
 	Window options.Duration `yaml:"window"`
+	// Country is whose national numbers these are: with ZA, 0821234567 and
+	// +27821234567 are the same address. Without it only the spellings of
+	// international numbers are known.
+	Country string `yaml:"country"`
 	// MetadataKey is the member of transport_metadata that holds the provider's
 	// own identifier; empty switches comparing by it off.
 	MetadataKey string `yaml:"metadata_key"`
 	// MetadataWindow is how long an identifier is remembered.
 	MetadataWindow options.Duration `yaml:"metadata_window"`
 
-	state store.State
+	state   store.State
+	numbers *msisdn.Numbers
 }
 
 var _ worker.Middleware = (*Dedupe)(nil)
@@ -61,7 +68,8 @@ func (d *Dedupe) Validate() error {
 	case d.Window == 0 && d.MetadataKey == "":
 		return options.Fieldf("window", "is 0 and metadata_key is empty; nothing is left to compare")
 	}
-	return nil
+	d.numbers = msisdn.NewNumbers(strings.ToUpper(d.Country))
+	return checkCountry(&d.Country)
 }
 
 // Provision takes the middleware's state.
@@ -91,7 +99,8 @@ func (d *Dedupe) check(ctx context.Context, m *message.Message) error {
 		return d.first(ctx, m, "the provider's identifier", d.MetadataWindow.Std(), "id", m.TransportName, id)
 	}
 	if d.Window > 0 && m.SessionEvent == message.SessionNone && m.Content != "" {
-		return d.first(ctx, m, "addresses and content", d.Window.Std(), "text", m.TransportName, m.From, m.To, m.Content)
+		return d.first(ctx, m, "addresses and content", d.Window.Std(), "text",
+			m.TransportName, d.numbers.Normal(m.From), d.numbers.Normal(m.To), m.Content)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nyaruka/phonenumbers"
 
+	"switchboard/internal/msisdn"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/worker"
@@ -33,8 +34,7 @@ type MSISDN struct {
 	Flows options.Names `yaml:"flows"`
 	// Unparsable says what becomes of a message whose address is no valid
 	// telephone number: keep it as it is, discard the message, or fail, which
-	// sets it aside in the dead letters. Either way a nack tells the application
-	// of an outbound one.
+	// dead-letters it. Either way a nack tells the application of an outbound one.
 	Unparsable string `yaml:"unparsable"`
 }
 
@@ -58,9 +58,8 @@ func NewMSISDN() *MSISDN {
 
 // Validate checks the options.
 func (m *MSISDN) Validate() error {
-	m.Country = strings.ToUpper(m.Country)
-	if m.Country != "" && !phonenumbers.GetSupportedRegions()[m.Country] {
-		return options.Fieldf("country", "is %q, which is no country; write two letters as in ISO 3166: ZA", m.Country)
+	if err := checkCountry(&m.Country); err != nil {
+		return err
 	}
 	if m.Format == formatNational && m.Country == "" {
 		return options.Fieldf("country", "is missing; format national needs it")
@@ -71,6 +70,16 @@ func (m *MSISDN) Validate() error {
 		someOf("addresses", m.Addresses, addressPerson, addressOwn),
 		someOf("flows", m.Flows, string(message.Inbound), string(message.Outbound)),
 	)
+}
+
+// checkCountry checks a country option and writes it in capitals.
+func checkCountry(country *string) error {
+	upper, err := msisdn.Country(*country)
+	if err != nil {
+		return options.Field(err, "country")
+	}
+	*country = upper
+	return nil
 }
 
 func oneOf(key, value string, known ...string) error {
@@ -120,7 +129,7 @@ func (m *MSISDN) normalize(address *string) error {
 	if *address == "" {
 		return nil
 	}
-	number := m.parse(*address)
+	number := msisdn.Parse(*address, m.Country)
 	if number != nil {
 		*address = m.format(number)
 		return nil
@@ -130,30 +139,6 @@ func (m *MSISDN) normalize(address *string) error {
 		return message.Reject(fmt.Sprintf("%q is no telephone number", *address))
 	case unparsableFail:
 		return message.Permanent(fmt.Errorf("%q is no telephone number", *address))
-	}
-	return nil
-}
-
-// maxNumber bounds what is looked at: fifteen digits and what people put
-// between them.
-const maxNumber = 40
-
-// parse is nil for what is no valid number: short codes and names too.
-func (m *MSISDN) parse(address string) *phonenumbers.PhoneNumber {
-	if len(address) > maxNumber || strings.Trim(address, "+0123456789 ()-./") != "" {
-		return nil
-	}
-	tries := []string{address}
-	if digits, found := strings.CutPrefix(address, "00"); found {
-		tries = []string{"+" + digits, address}
-	} else if !strings.HasPrefix(address, "+") {
-		tries = append(tries, "+"+address)
-	}
-	for _, try := range tries {
-		number, err := phonenumbers.Parse(try, m.Country)
-		if err == nil && phonenumbers.IsValidNumber(number) {
-			return number
-		}
 	}
 	return nil
 }

@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"strings"
 
+	"switchboard/internal/msisdn"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
 )
 
-// OptOut keeps the list of people who asked not to be written to. Somebody who
-// sends STOP is put on it, START or UNSTOP takes him off again; either message
-// goes on to the application, so that it can answer and knows. An outbound
-// message to somebody on the list is let go, and its application gets a nack
-// that says why.
+// OptOut keeps the list of people who asked not to be written to. STOP puts its
+// sender on the list, START or UNSTOP takes them off again; either message goes on
+// to the application, so that it can answer and knows. An outbound message to
+// somebody on the list is dropped, and its application gets a nack that says why.
 //
 // The list is in the state store, for ever, shared by every worker that names
 // the same list. Broadcasts, which pass no dispatcher, know no lists: where there
@@ -31,16 +31,21 @@ type OptOut struct {
 	StartKeywords options.Names `yaml:"start_keywords"`
 	// List is the list's name.
 	List string `yaml:"list"`
-	// PerAddress keeps a list for each of our own addresses: STOP to one short
-	// code leaves the others their say.
+	// PerAddress keeps a list for each of our own addresses: STOP to one short code
+	// says nothing about the others.
 	PerAddress bool `yaml:"per_address"`
+	// Country is whose national numbers these are: with ZA, 0821234567 and
+	// +27821234567 are one person. Without it only the spellings of international
+	// numbers are known.
+	Country string `yaml:"country"`
 	// Confirm lets the reply to the STOP itself pass, so that the application
 	// can say that it understood.
 	Confirm bool `yaml:"confirm"`
 
-	state  store.State
-	people store.People    // nil where there is no record, and so no broadcasts
-	words  map[string]bool // keyword → it stops
+	state   store.State
+	people  store.People // nil where there is no record, and so no broadcasts
+	numbers *msisdn.Numbers
+	words   map[string]bool // keyword → it stops
 }
 
 var _ worker.Middleware = (*OptOut)(nil)
@@ -58,6 +63,10 @@ func (o *OptOut) Validate() error {
 	if o.List == "" || strings.Contains(o.List, "/") {
 		return options.Fieldf("list", "must be a name without a slash")
 	}
+	if err := checkCountry(&o.Country); err != nil {
+		return err
+	}
+	o.numbers = msisdn.NewNumbers(o.Country)
 	o.words = map[string]bool{}
 	return errors.Join(o.learn("stop_keywords", o.StopKeywords, true), o.learn("start_keywords", o.StartKeywords, false))
 }
@@ -107,9 +116,9 @@ func (o *OptOut) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
 
 func (o *OptOut) key(e *message.Envelope) string {
 	if o.PerAddress {
-		return bare(ours(e)) + "/" + bare(e.Person())
+		return o.numbers.Normal(ours(e)) + "/" + o.numbers.Normal(e.Person())
 	}
-	return bare(e.Person())
+	return o.numbers.Normal(e.Person())
 }
 
 // listen remembers with the person the message that said STOP: its reply may
@@ -130,13 +139,13 @@ func (o *OptOut) listen(ctx context.Context, e *message.Envelope) (err error) {
 	return o.record(ctx, e, stops)
 }
 
-// record says in the record whether a person wants broadcasts. A list may spell
-// a number with its plus or without.
+// record says in the record whether a person wants broadcasts, however the list
+// of one spells the number.
 func (o *OptOut) record(ctx context.Context, e *message.Envelope, stops bool) error {
 	if o.people == nil || e.Message.TransportName == "" {
 		return nil
 	}
-	for _, identity := range spellings(e.Person()) {
+	for _, identity := range o.numbers.Spellings(e.Person()) {
 		err := o.people.OptOut(ctx, store.Address{Backend: e.Message.TransportName, Identity: identity}, stops)
 		if err != nil {
 			return fmt.Errorf("recording who wants broadcasts: %w", err)

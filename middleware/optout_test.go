@@ -82,7 +82,7 @@ func TestOptOutEndsBroadcasts(t *testing.T) {
 			if err := db.Migrate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			o := optOut{t, mustLoad(t, middleware.NewOptOut(), ""), kind}
+			o := optOut{t, mustLoad(t, middleware.NewOptOut(), "country: ZA"), kind}
 			env := worker.Dependencies{Name: "w", Kind: kind, State: db, Record: db, Logger: slog.New(slog.DiscardHandler)}.Env()
 			if err := o.Provision(t.Context(), env); err != nil {
 				t.Fatal(err)
@@ -91,11 +91,12 @@ func TestOptOutEndsBroadcasts(t *testing.T) {
 			for _, c := range []struct {
 				says string
 				gets int64
-			}{{"STOP", 0}, {"START", 2}, {"stop", 0}} {
+			}{{"STOP", 0}, {"START", 3}, {"stop", 0}} {
 				o.says(c.says)
 				made, err := db.Create(t.Context(), store.Broadcast{Text: "x"}, func(yield func(store.Recipient, error) bool) {
 					_ = yield(store.Recipient{Address: store.Address{Backend: "sms", Identity: "+27821234567"}}, nil) &&
-						yield(store.Recipient{Address: store.Address{Backend: "sms", Identity: "27821234567"}}, nil)
+						yield(store.Recipient{Address: store.Address{Backend: "sms", Identity: "27821234567"}}, nil) &&
+						yield(store.Recipient{Address: store.Address{Backend: "sms", Identity: "0821234567"}}, nil)
 				})
 				if c.gets == 0 && !errors.Is(err, store.ErrNoRecipients) || c.gets > 0 && err != nil || made.Total != c.gets {
 					t.Errorf("after %s: %+v, %v", c.says, made, err)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"switchboard/internal/msisdn"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/store"
@@ -28,9 +29,13 @@ type RateLimit struct {
 	Flows options.Names `yaml:"flows"`
 	// Exempt are addresses without a limit.
 	Exempt options.Names `yaml:"exempt"`
+	// Country is whose national numbers these are: with ZA, 0821234567 and
+	// +27821234567 are one person. Without it only the spellings of international
+	// numbers are known.
+	Country string `yaml:"country"`
 	// OverLimit says what becomes of a message above the limit: retry waits
 	// until there is a token (each wait is one of the worker's max_attempts;
-	// later messages may overtake it), discard lets it go with a reason, and
+	// later messages may overtake it), discard drops it with a reason, and
 	// the application of an outbound message gets a nack.
 	OverLimit string `yaml:"over_limit"`
 	// Shared counts in the state store, for all replicas together, limit
@@ -41,6 +46,7 @@ type RateLimit struct {
 
 	state   store.State
 	now     func() time.Time
+	numbers *msisdn.Numbers
 	exempt  map[string]bool
 	buckets buckets
 }
@@ -78,9 +84,13 @@ func (r *RateLimit) Validate() error {
 	case r.Per.Std() < time.Millisecond:
 		return options.Fieldf("per", "must be at least 1ms")
 	}
+	if err := checkCountry(&r.Country); err != nil {
+		return err
+	}
+	r.numbers = msisdn.NewNumbers(r.Country)
 	r.exempt = map[string]bool{}
 	for _, address := range r.Exempt {
-		r.exempt[bare(address)] = true
+		r.exempt[r.numbers.Normal(address)] = true
 	}
 	burst := r.Burst
 	if burst == 0 {
@@ -113,7 +123,7 @@ func (r *RateLimit) Wrap(flow message.Flow, next worker.Handler) worker.Handler 
 }
 
 func (r *RateLimit) count(ctx context.Context, e *message.Envelope) error {
-	person := bare(e.Person())
+	person := r.numbers.Normal(e.Person())
 	if person == "" || r.exempt[person] {
 		return nil
 	}
