@@ -20,13 +20,19 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%s\n%v", block[1], err)
 		}
 	}
-	source, err := os.ReadFile("metrics.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, found := range regexp.MustCompile(`(?:gauge|counter)\("(\w+)"`).FindAllStringSubmatch(string(source), -1) {
-		if !strings.Contains(page, "switchboard_smpp_"+found[1]) {
-			t.Errorf("docs/smpp.md does not name switchboard_smpp_%s", found[1])
+	for _, file := range []string{"metrics.go", "binds/metrics.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		metrics := regexp.MustCompile(`set\.(?:Gauge|Counter|Histogram)\("(\w+)"`).FindAllStringSubmatch(string(source), -1)
+		if len(metrics) < 5 {
+			t.Errorf("%s has %d metrics", file, len(metrics))
+		}
+		for _, found := range metrics {
+			if !strings.Contains(page, "`switchboard_smpp_"+found[1]+"`") {
+				t.Errorf("docs/smpp.md does not name switchboard_smpp_%s", found[1])
+			}
 		}
 	}
 }

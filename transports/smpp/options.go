@@ -99,8 +99,8 @@ type Identity struct {
 type Link struct {
 	// BindTimeout is how long connecting and binding may take. Default 30s.
 	BindTimeout options.Duration `yaml:"smpp_bind_timeout"`
-	// EnquireLinkInterval is how often the SMSC is asked whether it is there;
-	// after twice as long without a word from it the link is dropped. Default
+	// EnquireLinkInterval is after how long a silence the SMSC is asked whether it
+	// is there; after as long again without a word the link is dropped. Default
 	// 55s. With 0 it is never asked.
 	EnquireLinkInterval options.Duration `yaml:"smpp_enquire_link_interval"`
 	// InitialReconnectDelay is the wait after a connection is lost or refused;
@@ -117,8 +117,8 @@ type Link struct {
 type Traffic struct {
 	// Window is how many submit_sm may be unanswered on each bind. Default 10.
 	Window int `yaml:"window"`
-	// MTTPS is how many segments each bind may submit in any one second; 0 is
-	// no bound.
+	// MTTPS is how many segments each bind may send in any one second of our
+	// clock; 0 is no limit.
 	MTTPS int `yaml:"mt_tps"`
 	// ThrottleDelay is the pause after the SMSC said ESME_RTHROTTLED or
 	// ESME_RMSGQFUL; the rate is lowered too. Default 100ms.
@@ -195,7 +195,7 @@ type Incoming struct {
 	// SMSC, where it does not keep to the specification. Example: {0: latin1}.
 	DataCodingOverrides map[string]string `yaml:"data_coding_overrides"`
 	// AllowEmptyMessages takes people's messages without a text, as content "".
-	// Default false: the SMSC is told ESME_RX_P_APPN, and the message is let go,
+	// Default false: the SMSC is told ESME_RX_P_APPN, and the message is dropped,
 	// as Vumi does. Steps of a USSD session are always taken.
 	AllowEmptyMessages bool `yaml:"allow_empty_messages"`
 	// ReassemblyTTL is how long the parts of a long message wait for each other;
