@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,18 +128,17 @@ func TestPendingDeliversAreBounded(t *testing.T) {
 	}
 }
 
-// confirmingLine has each report at once, and is long about confirming the first.
+// confirmingLine has each report at once, and is long about confirming it.
 type confirmingLine struct {
 	*transporttest.Line
 	begun, confirm chan struct{}
-	reports        atomic.Int32
 }
 
 func (l *confirmingLine) Event(ctx context.Context, e *message.Event) error {
-	if err := l.Line.Event(ctx, e); err != nil || l.reports.Add(1) > 1 {
+	if err := l.Line.Event(ctx, e); err != nil {
 		return err
 	}
-	close(l.begun)
+	l.begun <- struct{}{}
 	select {
 	case <-l.confirm:
 		return nil
@@ -149,32 +147,49 @@ func (l *confirmingLine) Event(ctx context.Context, e *message.Event) error {
 	}
 }
 
-// A receipt that comes again on the next bind, because the connection was lost
-// while it was being published, is published once.
-func TestReceiptComesAgainOnTheNextBind(t *testing.T) {
-	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts(), Delivery: &simulator.Delivery{Retries: -1}}})
-	line := &confirmingLine{Line: transporttest.NewLine(), begun: make(chan struct{}), confirm: make(chan struct{})}
+// Receipts that come again on the next bind, because the connection was lost while
+// they were being published, are published once.
+func TestReceiptsComeAgainOnTheNextBind(t *testing.T) {
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts(), Delivery: &simulator.Delivery{Retries: -1, Window: 100}}})
+	const many = 20
+	line := &confirmingLine{Line: transporttest.NewLine(), begun: make(chan struct{}, 10*many), confirm: make(chan struct{})}
 	tr := connected(t, v.Addr(), remember(t), nil)
 	transporttest.Start(t, tr, line)
 	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
-	m := outgoing("hello")
-	b.send(m)
-	lost := make(chan error, 1)
-	go func() { lost <- b.tryReceipt(v.Submitted()[0], "DELIVRD") }()
-	<-line.begun
+	for _, err := range b.sendMany(many) {
+		t.Fatal(err)
+	}
+	deliver := func() <-chan error {
+		told := make(chan error, many)
+		for _, r := range v.Submitted() {
+			go func() { told <- b.tryReceipt(r, "DELIVRD") }()
+		}
+		return told
+	}
+	lost := deliver()
+	for range many {
+		<-line.begun
+	}
 	v.Sessions()[0].Abort(errors.New("the connection is reset"))
-	if err := <-lost; err == nil {
-		t.Error("the SMSC is told what came of the receipt")
+	for range many {
+		if err := <-lost; err == nil {
+			t.Error("the SMSC is told what came of a receipt")
+		}
 	}
 	b.until("it is bound again", func() bool { return v.Counters().Binds == 2 })
-	again := make(chan error, 1)
-	go func() { again <- b.tryReceipt(v.Submitted()[0], "DELIVRD") }()
+	again := deliver()
 	close(line.confirm)
-	if err := <-again; err != nil {
-		t.Error(err)
+	for range many {
+		if err := <-again; err != nil {
+			t.Error(err)
+		}
 	}
-	if e := line.NextEvent(t); e.MessageID != m.ID {
-		t.Errorf("event = %s", e.Encode())
+	reported := map[string]bool{}
+	for range many {
+		reported[line.NextEvent(t).MessageID] = true
+	}
+	if len(reported) != many {
+		t.Errorf("%d messages are reported, want %d", len(reported), many)
 	}
 	b.noOtherEvent()
 }

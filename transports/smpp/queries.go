@@ -96,7 +96,12 @@ func (q *querier) queryDue(ctx context.Context) (more bool, err error) {
 	group.SetLimit(queriesAtOnce)
 	for _, one := range now {
 		group.Go(func() error {
-			return guard(q.logger, "asking about a message", func() error { return q.query(each, one) })
+			err := guard(q.logger, "asking about a message", func() error { return q.query(each, one) })
+			if err == nil || errors.Is(err, errNoQueries) || each.Err() != nil {
+				return err
+			}
+			q.logger.Warn("asking about a message failed; trying again", "smsc_message_id", one.ID, "error", err)
+			return nil // the others go on
 		})
 	}
 	later := due[len(now):]

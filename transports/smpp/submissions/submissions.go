@@ -403,7 +403,10 @@ func (s *Store) Answered(ctx context.Context, p Part, o Outcome) error {
 	} else {
 		err = s.set(ctx, p.ID, s.outcomeEntry(p, o))
 	}
-	return errors.Join(err, s.forgetUnanswered(ctx, p))
+	if err != nil {
+		return err
+	}
+	return s.forgetUnanswered(ctx, p)
 }
 
 // forgetUnanswered deletes by what a receipt finds an unanswered part. A row for
