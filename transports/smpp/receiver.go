@@ -47,10 +47,10 @@ func (r *receiver) accept(p *pdu.PDU, m *pdu.Message) func(context.Context) erro
 // one. It returns when the broker has what came of it.
 func (r *receiver) deliver(ctx context.Context, m *pdu.Message, id string) error {
 	if found, is := r.readReceipt(m); is {
-		r.metrics.took("receipt")
+		r.metrics.delivered.WithLabelValues("receipt").Inc()
 		return r.takeReceipt(ctx, found)
 	}
-	r.metrics.took("message")
+	r.metrics.delivered.WithLabelValues("message").Inc()
 	p := smpp.PartOf(m)
 	if p.Multipart() {
 		_, err := r.parts.Add(ctx, m.Source.Addr+"\x00"+m.Dest.Addr, &pdu.DeliverSM{Message: *m}, nil)

@@ -88,7 +88,7 @@ func (r *run) bindSettings(m *metrics) binds.Settings {
 		DeliverWindow: o.DeliverWindow, DeliverTimeout: o.DeliverTimeout.Std(),
 		Deliver:       func(p *pdu.PDU, m *pdu.Message) func(context.Context) error { return r.receiver.accept(p, m) },
 		Status:        r.statuses.tell,
-		ProtocolError: m.protocolError, Metrics: m.bindMetrics(), Logger: r.logger,
+		ProtocolError: m.protocolError, Metrics: m.binds, Logger: r.logger,
 	}
 	if o.EnquireLinkInterval == 0 {
 		s.Session.EnquireInterval = -1

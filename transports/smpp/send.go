@@ -246,7 +246,7 @@ func (s *sending) wait(one *submit) bool {
 // unanswered does what unknown_policy says.
 func (s *sending) unanswered(one *submit, why error) (settled bool, err error) {
 	err = fmt.Errorf("%w: %w", errUnknown, why)
-	s.metrics.unknown()
+	s.metrics.unknown.Inc()
 	switch {
 	case s.options.UnknownPolicy == unknownFail:
 		return true, message.Permanent(err)
@@ -281,7 +281,7 @@ func (s *sending) leave(ctx context.Context, cause error) {
 			waiting = one.part
 			continue
 		}
-		s.metrics.unknown()
+		s.metrics.unknown.Inc()
 		s.parts[one.part.N-1].Unanswered, unknown = time.Now(), one.part
 	}
 	switch {
