@@ -38,7 +38,7 @@ func (h handler) Bind(s *session.Session, p *pdu.Bind) session.Grant {
 	b := &bind{customer: c, session: s}
 	b.use()
 	s.Tag = b
-	return session.Grant{Limits: session.Limits{Window: c.DeliverWindow}}
+	return session.Grant{Window: c.DeliverWindow}
 }
 
 func (h handler) admit(s *session.Session, p *pdu.Bind) (c *customer, status pdu.Status, reason string) {

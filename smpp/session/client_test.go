@@ -63,7 +63,7 @@ func (p *peer) answer(request *pdu.PDU, body pdu.Body) {
 // Both sides of one session: a client and a server.
 func TestClientAndServer(t *testing.T) {
 	near, far := newGateway(), newGateway()
-	far.limits.Window = 1
+	far.window = 1
 	v := far.serve(t, session.Settings{SystemID: "smsc", Version: pdu.Version50})
 	s, err := client(near, session.Settings{}).Dial(t.Context(), v.Addr().String(), nil)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // Whoever connects cannot fill the log with what is no PDU, and does not keep it
 // from telling of a customer's.
-func TestNoFloodOfComplaints(t *testing.T) {
+func TestNoFloodOfLogRecords(t *testing.T) {
 	g := newGateway()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func TestNoFloodOfComplaints(t *testing.T) {
 	take(t, g.closed)
 	v.Shutdown(t.Context())
 	if n := strings.Count(log.String(), "unreadable"); n != 2 {
-		t.Errorf("the log has %d complaints, want one of strangers and one of the customer:\n%s", n, log.String())
+		t.Errorf("the log has %d records, want one of unbound peers and one of the customer:\n%s", n, log.String())
 	}
 }
 

@@ -18,7 +18,7 @@ const patience = 10 * time.Second
 
 // gateway is a Handler that hands everything to the test.
 type gateway struct {
-	limits   session.Limits
+	window   int
 	bound    chan *session.Session
 	requests chan *pdu.PDU
 	closed   chan error
@@ -32,7 +32,7 @@ func (g *gateway) Bind(_ *session.Session, b *pdu.Bind) session.Grant {
 	if b.Password != "secret" {
 		return session.Grant{Status: pdu.StatusInvPaswd}
 	}
-	return session.Grant{Limits: g.limits}
+	return session.Grant{Window: g.window}
 }
 func (g *gateway) Bound(s *session.Session)                { g.bound <- s }
 func (g *gateway) Request(_ *session.Session, p *pdu.PDU)  { g.requests <- p }

@@ -173,20 +173,11 @@ func (s *Session) serveClient(p *pdu.PDU) {
 // admit says whether an ESME may make a request now.
 func (s *Session) admit(c pdu.CommandID) pdu.Status {
 	peer := s.Peer()
-	submits := c == pdu.CmdSubmitSM || c == pdu.CmdSubmitMulti || c == pdu.CmdDataSM
 	switch {
-	case !peer.bound(), !peer.Transmits() && !fromReceiver(c):
+	case !peer.bound(), !peer.Transmits() && c != pdu.CmdDataSM: // §2.3, table 2-1: data_sm goes both ways
 		return pdu.StatusInvBndSts
 	case c == pdu.CmdDeliverSM, c == pdu.CmdAlertNotification, c == pdu.CmdOutbind:
 		return pdu.StatusInvCmdID
-	case s.limit > 0 && s.unanswered.Load() >= s.limit:
-		return pdu.StatusThrottled
-	case submits && s.rate != nil && !s.rate.Allow():
-		return pdu.StatusThrottled
 	}
 	return pdu.StatusOK
 }
-
-// fromReceiver reports whether a bind_receiver session may make the request
-// (§2.3, table 2-1: data_sm goes both ways, to and from every bind).
-func fromReceiver(c pdu.CommandID) bool { return c == pdu.CmdDataSM }

@@ -164,7 +164,7 @@ func (s *Session) accept(p *pdu.PDU, b *pdu.Bind) error {
 		_ = s.Write(answer)
 		return ErrRefused
 	}
-	s.grant(b, grant.Limits)
+	s.grant(b, grant.Window)
 	body := answer.Body.(*pdu.BindResp)
 	body.SystemID = s.settings.SystemID
 	if b.InterfaceVersion >= pdu.Version34 {
@@ -177,9 +177,8 @@ func (s *Session) accept(p *pdu.PDU, b *pdu.Bind) error {
 	return nil
 }
 
-func (s *Session) grant(b *pdu.Bind, l Limits) {
-	s.rate, s.limit = l.limiter(), int64(l.Unanswered)
-	s.setWindow(l.Window)
+func (s *Session) grant(b *pdu.Bind, window int) {
+	s.setWindow(window)
 	version := min(b.InterfaceVersion, s.settings.Version)
 	s.peer.Store(&Peer{
 		Bind: b.ID, SystemID: b.SystemID, SystemType: b.SystemType,

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
-	"golang.org/x/time/rate"
 
 	"switchboard/internal/coalesce"
 	"switchboard/smpp/pdu"
@@ -52,9 +51,7 @@ type Session struct {
 
 	requests   requests
 	peer       atomic.Pointer[Peer]
-	rate       *rate.Limiter // nil without a limit
 	unanswered atomic.Int64
-	limit      int64 // of unanswered, 0 without
 
 	opened   time.Time
 	heard    atomic.Int64 // when anything came, in Unix nanoseconds
@@ -119,8 +116,8 @@ func (s *Session) Answer(p *pdu.PDU) error {
 	return s.Write(p)
 }
 
-// Forgo says that a request will never be answered: it no longer counts against
-// Limits.Unanswered.
+// Forgo says that a request will never be answered: it no longer counts as
+// unanswered.
 func (s *Session) Forgo() { s.unanswered.Add(-1) }
 
 // Unanswered returns how many of the peer's requests wait for Answer or Forgo.

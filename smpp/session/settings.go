@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"switchboard/smpp/pdu"
 )
 
@@ -58,9 +56,9 @@ type Settings struct {
 	// LateAnswers passes answers that come after ErrTimeout to their request's
 	// done, which is then called a second time.
 	LateAnswers bool
-	// OnMalformed is told of every PDU that cannot be read.
+	// OnMalformed gets every PDU that cannot be read.
 	OnMalformed func(s *Session, e *pdu.Error)
-	// OnStray is told of every PDU the peer should not have sent: an answer that
+	// OnStray gets every PDU the peer should not have sent: an answer that
 	// no request waits for, a request this side does not serve. When it returns
 	// true the log does not tell.
 	OnStray func(s *Session, p *pdu.PDU) (expected bool)
@@ -95,25 +93,10 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
-// Limits are what one session may do.
-type Limits struct {
-	Window     int     // requests of ours in flight; DefaultWindow unless set
-	Unanswered int     // requests of the peer's in flight, more get ESME_RTHROTTLED; 0: any number
-	TPS        float64 // messages the peer may submit a second, more get ESME_RTHROTTLED; 0: any number
-	Burst      int     // messages above TPS in one go; at least 1
-}
-
-func (l Limits) limiter() *rate.Limiter {
-	if l.TPS <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(l.TPS), max(l.Burst, 1))
-}
-
 // Grant is the answer to a bind.
 type Grant struct {
 	Status pdu.Status // pdu.StatusOK grants it; the connection is closed otherwise
-	Limits Limits
+	Window int        // requests of ours in flight; DefaultWindow unless set
 }
 
 // Handler is what either side does with what its peers ask.

@@ -11,7 +11,7 @@ import (
 
 func TestWindow(t *testing.T) {
 	g := newGateway()
-	g.limits.Window = 2
+	g.window = 2
 	p := dial(t, g.serve(t, session.Settings{}))
 	p.bind(pdu.CmdBindTransceiver)
 	s := take(t, g.bound)
@@ -71,7 +71,7 @@ func TestUnansweredRequests(t *testing.T) {
 
 func TestWhatCannotBeEncodedFailsAlone(t *testing.T) {
 	g := newGateway()
-	g.limits.Window = 1
+	g.window = 1
 	p := dial(t, g.serve(t, session.Settings{}))
 	p.bind(pdu.CmdBindTransceiver)
 	s := take(t, g.bound)
@@ -83,28 +83,4 @@ func TestWhatCannotBeEncodedFailsAlone(t *testing.T) {
 		t.Errorf("the next one: %v", err)
 	}
 	p.expect(pdu.CmdDeliverSM, pdu.StatusOK)
-}
-
-func TestLimits(t *testing.T) {
-	g := newGateway()
-	g.limits = session.Limits{Unanswered: 2, TPS: 0.001, Burst: 3}
-	p := dial(t, g.serve(t, session.Settings{}))
-	p.bind(pdu.CmdBindTransceiver)
-	s := take(t, g.bound)
-	for i := range uint32(3) {
-		p.send(10+i, new(pdu.SubmitSM))
-	}
-	if got := p.expect(pdu.CmdSubmitSMResp, pdu.StatusThrottled); got.Sequence != 12 {
-		t.Errorf("%s was throttled, want the third", got)
-	}
-	for range 2 {
-		if err := s.Answer(take(t, g.requests).Respond(pdu.StatusOK)); err != nil {
-			t.Fatal(err)
-		}
-		p.expect(pdu.CmdSubmitSMResp, pdu.StatusOK)
-	}
-	p.send(20, new(pdu.SubmitSM)) // the last of the burst
-	take(t, g.requests)
-	p.send(21, new(pdu.SubmitSM))
-	p.expect(pdu.CmdSubmitSMResp, pdu.StatusThrottled)
 }

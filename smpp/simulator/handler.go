@@ -70,7 +70,7 @@ func (h handler) Bind(s *session.Session, p *pdu.Bind) session.Grant {
 	if status != pdu.StatusOK {
 		return session.Grant{Status: status}
 	}
-	return session.Grant{Limits: session.Limits{Window: b.account.behaviour.Load().Delivery.Window}}
+	return session.Grant{Window: b.account.behaviour.Load().Delivery.Window}
 }
 
 func (h handler) admit(b *bind, p *pdu.Bind) pdu.Status {

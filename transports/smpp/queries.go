@@ -188,7 +188,7 @@ func (q *querier) ask(ctx context.Context, body []byte) (r binds.Result, err err
 }
 
 // receiptOf is the receipt that the SMSC might have sent. In answers, ACCEPTED is
-// what SMSCs say of messages that are underway.
+// what SMSCs say of messages that are on their way.
 func (q *querier) receiptOf(answer *pdu.QuerySMResp) submissions.Receipt {
 	r := submissions.Receipt{Status: q.statuses.OfState(answer.State), Raw: answer.State.String()}
 	if answer.State == pdu.StateAccepted {
