@@ -174,7 +174,7 @@ func (f routerFunc) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher
 	return f(a)
 }
 
-// What cannot be routed is set aside with its reason, and what comes behind it
+// What cannot be routed is dead-lettered with its reason, and what comes behind it
 // is routed meanwhile.
 func TestSetAside(t *testing.T) {
 	moody := routerFunc(func(a dispatcher.Arrival) ([]dispatcher.Target, error) {
@@ -231,7 +231,7 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
-// An outbound message that goes nowhere is set aside, and its application told.
+// An outbound message that goes nowhere is dead-lettered, and its application told.
 func TestUnroutableOutboundIsNacked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, simple())
@@ -289,7 +289,7 @@ func TestReceiptsOfDeadEnds(t *testing.T) {
 	}
 }
 
-// What fails for the moment is tried again, later and later, and set aside when
+// What fails for the moment is tried again, later and later, and dead-lettered when
 // it has failed often enough.
 func TestRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -132,7 +132,7 @@ func TestAKilledTransportIsPassedOver(t *testing.T) {
 }
 
 // What is no status event does not stop those behind it.
-func TestSpoiltStatusIsLetGo(t *testing.T) {
+func TestMalformedStatusIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := replicas(t, 1)
 		defer b.stop()

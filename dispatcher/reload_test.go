@@ -222,7 +222,7 @@ func TestReloadAfterTheEnd(t *testing.T) {
 	})
 }
 
-// Events come home over a reload: by the stamp and by what the old
+// Events find their way back over a reload: by their return path and by what the old
 // configuration remembered.
 func TestEventsComeHomeOverAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestEventsComeHomeOverAReload(t *testing.T) {
 		r.publish("sms.event", message.NewAck(sent, "x").Encode())
 		r.publish("sms.event", foreignAck(sent))
 		if n := len(r.bodies("writer.event")); n != 2 {
-			t.Errorf("%d of 2 events came home", n)
+			t.Errorf("%d of 2 events came back", n)
 		}
 	})
 }

@@ -70,7 +70,7 @@ func TestWithoutMemoryNoApplicationIsGuessed(t *testing.T) {
 }
 
 // The application's endpoint comes back with the event, whatever the message
-// had on its way, by stamp and by memory.
+// had on its way, by return path and by memory.
 func TestEventComesHomeToItsEndpoint(t *testing.T) {
 	out := inbound("1")
 	out.SetEndpoint("billing")
@@ -98,7 +98,7 @@ func TestEventComesHomeToItsEndpoint(t *testing.T) {
 }
 
 // What the router itself answers has no application; its events go nowhere.
-func TestEventsOfTheRoutersOwnMessagesAreLetGo(t *testing.T) {
+func TestEventsOfTheRoutersOwnMessagesAreDropped(t *testing.T) {
 	answer := routerFunc(func(a dispatcher.Arrival) ([]dispatcher.Target, error) {
 		if a.Flow == message.EventFlow {
 			return dispatcher.To("app"), nil
@@ -121,7 +121,7 @@ func TestEventsOfTheRoutersOwnMessagesAreLetGo(t *testing.T) {
 	})
 }
 
-// Stamped events and those that need memory keep their queue's order, and so do
+// Events with a return path and those that need memory keep their queue's order, and so do
 // the messages that are remembered.
 func TestMemoryKeepsTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestMemoryKeepsTheOrder(t *testing.T) {
 		synctest.Wait()
 		events := b.bodies("app.event")
 		if len(events) != n {
-			t.Fatalf("%d of %d events came home", len(events), n)
+			t.Fatalf("%d of %d events came back", len(events), n)
 		}
 		for i, d := range events {
 			if e := decodeEvent(t, d); e.MessageID != fmt.Sprint(i) {

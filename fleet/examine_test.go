@@ -68,7 +68,7 @@ func TestExamine(t *testing.T) {
 				"sms.yaml", transport, "one.yaml", app, "xmpp.yaml", "transport_class: line\ntransport_name: xmpp\n",
 				"join.yaml", "router_class: simple\ntransport_names: [sms, xmpp]\nexposed_names: one\nroute_mappings:\n  sms: one\n",
 			},
-			[]string{"join.yaml:4: warning: route_mappings: has no xmpp; what comes from there is set aside"},
+			[]string{"join.yaml:4: warning: route_mappings: has no xmpp; what comes from there is dead-lettered"},
 		},
 		"all errors at once, and nothing that may follow from them": {
 			[]string{"a.yaml", "router_clas: simple\n", "sms.yaml", transport, "join.yaml", route("one") + "nonsense: 1\n", "one.yaml", app},

@@ -7,7 +7,7 @@ import (
 )
 
 // The error a plugin returns is the outcome: nil is done, Permanent is never
-// again, Discard is let go on purpose, and any other error is tried again.
+// again, Discard is dropped on purpose, and any other error is tried again.
 
 type permanentError struct{ error }
 
@@ -59,7 +59,7 @@ type discardError struct {
 
 func (e discardError) Error() string { return fmt.Sprintf("discarded: %s", e.reason) }
 
-// Discard lets go of a message on purpose; reason is counted and logged.
+// Discard drops a message on purpose; reason is counted and logged.
 func Discard(reason string) error { return discardError{reason: reason} }
 
 // Reject is Discard for a message whose sender must know: an outbound message's

@@ -9,10 +9,10 @@ import (
 const (
 	// PathKey holds where an outbound message came from, one name for each
 	// dispatcher it passed, the nearest to the application first. Transports
-	// put it into the message's events, which find home by it.
+	// put it into the message's events, which find their way back by it.
 	PathKey = "switchboard_path"
 	// Nowhere stands in it for what no application sent: a dispatcher's own
-	// reply, a broadcast. Its events have no home.
+	// reply, a broadcast. Its events go to no application.
 	Nowhere = "!"
 	// AgainKey is true where somebody on the way handled the envelope a second
 	// time, so that another copy of it may exist. Whoever acts on the outside

@@ -157,7 +157,7 @@ func encodeBody(members []member, s *schema, r record) []byte {
 	return append(out, '}')
 }
 
-// room is what a body may grow by on its way: a stamp, a rewritten address.
+// room is what a body may grow by on its way: a return path, a rewritten address.
 const room = 256
 
 func sizeOf(members []member) int {

@@ -35,7 +35,7 @@ func TestFromAddrMultiplex(t *testing.T) {
 	}
 	back, err := r.Return(t.Context(), event("smpp", "smpp"), "muxed")
 	if err != nil || back.Connector != "muxed" || back.Envelope.TransportName() != "muxed" {
-		t.Errorf("an event came home as %+v, %v", back, err)
+		t.Errorf("an event came back as %+v, %v", back, err)
 	}
 }
 

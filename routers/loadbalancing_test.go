@@ -128,7 +128,7 @@ func TestLoadBalancingWithSeveralApplications(t *testing.T) {
 	})
 	back, err := r.Return(t.Context(), event("t1", "t1"), "log")
 	if err != nil || back.Connector != "log" || back.Envelope.TransportName() != "log" {
-		t.Errorf("an event came home as %+v, %v", back, err)
+		t.Errorf("an event came back as %+v, %v", back, err)
 	}
 }
 

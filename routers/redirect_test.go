@@ -28,7 +28,7 @@ redirect_outbound: {app: smpp, other: xmpp}
 	}
 	back, err := r.Return(t.Context(), event("xmpp", "xmpp"), "other")
 	if err != nil || back.Connector != "other" || back.Envelope.TransportName() != "other" {
-		t.Errorf("an event came home as %+v, %v", back, err)
+		t.Errorf("an event came back as %+v, %v", back, err)
 	}
 }
 

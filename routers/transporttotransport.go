@@ -11,7 +11,7 @@ import (
 
 // TransportToTransport joins transports to each other: Vumi's
 // TransportToTransportRouter. What comes in by one goes out by others, as it
-// is. Transports cannot take events, which are let go on purpose.
+// is. Transports cannot take events, which are dropped.
 type TransportToTransport struct {
 	// RouteMappings says by which transports the inbound messages of a transport
 	// go out: one name or a list of them. Required. Example:

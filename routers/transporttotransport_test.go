@@ -21,7 +21,7 @@ route_mappings:
 	})
 	_, err := r.Route(t.Context(), event("smpp", "smpp"))
 	if reason, let := message.DiscardReason(err); !let || reason == "" {
-		t.Errorf("an event was not let go on purpose: %v", err)
+		t.Errorf("an event was not dropped on purpose: %v", err)
 	}
 }
 

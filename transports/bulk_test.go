@@ -131,7 +131,7 @@ func sendAll(t *testing.T, p *post, messages []*message.Message) map[string]*mes
 	return got
 }
 
-func letter(to, text string) *message.Message {
+func outboundTo(to, text string) *message.Message {
 	m := message.New()
 	m.ID, m.To, m.From, m.Content = to, to, "12345", text
 	return m
@@ -141,10 +141,10 @@ func TestManyAtOnce(t *testing.T) {
 	p := &post{many: 10}
 	var messages []*message.Message
 	for i := range 95 {
-		messages = append(messages, letter(fmt.Sprint("good", i), "hello"))
+		messages = append(messages, outboundTo(fmt.Sprint("good", i), "hello"))
 	}
-	messages = append(messages, letter("bad1", "hello"), letter("busy1", "hello"), letter("other", "another text"))
-	reply := letter("reply", "hello")
+	messages = append(messages, outboundTo("bad1", "hello"), outboundTo("busy1", "hello"), outboundTo("other", "another text"))
+	reply := outboundTo("reply", "hello")
 	reply.InReplyTo = "question"
 	events := sendAll(t, p, append(messages, reply))
 	for id, e := range events {
@@ -181,7 +181,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestManyAtOnceWithoutAnswers(t *testing.T) {
 	for _, text := range []string{"short", "panic"} {
 		p := &post{many: 3}
-		for id, e := range sendAll(t, p, []*message.Message{letter("a", text), letter("b", text), letter("c", text)}) {
+		for id, e := range sendAll(t, p, []*message.Message{outboundTo("a", text), outboundTo("b", text), outboundTo("c", text)}) {
 			if e.Type != message.Nack {
 				t.Errorf("%s: %s: %s", text, id, e.Type)
 			}

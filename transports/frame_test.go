@@ -81,7 +81,7 @@ func outbound(content string) *message.Message {
 	return m
 }
 
-// An ack carries the outside's identifier and the stamp that leads it home.
+// An ack carries the outside's identifier and the message's return path.
 func TestAck(t *testing.T) {
 	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
 		m := outbound("hello")

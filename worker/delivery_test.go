@@ -64,7 +64,7 @@ func TestRefusalTellsItsReasonAlone(t *testing.T) {
 	})
 }
 
-// When whoever should know cannot be told, the item is not let go of.
+// When whoever should know cannot be told, the delivery is not acknowledged.
 func TestUntoldItemsComeAgain(t *testing.T) {
 	for name, outcome := range map[string]error{"refused": message.Reject("no"), "permanent": message.Permanent(errors.New("no"))} {
 		t.Run(name, func(t *testing.T) {
@@ -99,12 +99,12 @@ func TestRetriesEndInTheDeadLetters(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.MaxAttempts = 4
 		var tries []time.Time
-		stop := b.serve(func(_ context.Context, item *worker.Delivery) {
-			if item.Attempts() != len(tries) || item.Redelivered() != (len(tries) > 0) {
-				t.Errorf("try %d: %d attempts, redelivered %v", len(tries), item.Attempts(), item.Redelivered())
+		stop := b.serve(func(_ context.Context, d *worker.Delivery) {
+			if d.Attempts() != len(tries) || d.Redelivered() != (len(tries) > 0) {
+				t.Errorf("try %d: %d attempts, redelivered %v", len(tries), d.Attempts(), d.Redelivered())
 			}
 			tries = append(tries, time.Now())
-			item.Settle(errors.New("the outside is away"))
+			d.Settle(errors.New("the outside is away"))
 		}, nil)
 		began := time.Now()
 		b.publish(1, nil)
@@ -136,13 +136,13 @@ func TestRetriesEndInTheDeadLetters(t *testing.T) {
 func TestRetryAfterIsNotBefore(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var tries []time.Time
-		stop := b.serve(func(_ context.Context, item *worker.Delivery) {
+		stop := b.serve(func(_ context.Context, d *worker.Delivery) {
 			tries = append(tries, time.Now())
 			if len(tries) == 1 {
-				item.Settle(fmt.Errorf("sending: %w", message.RetryAfter(10*time.Minute, errors.New("throttled"))))
+				d.Settle(fmt.Errorf("sending: %w", message.RetryAfter(10*time.Minute, errors.New("throttled"))))
 				return
 			}
-			item.Settle(nil)
+			d.Settle(nil)
 		}, nil)
 		b.publish(1, nil)
 		time.Sleep(2 * time.Hour)
@@ -158,12 +158,12 @@ func TestRetryAfterIsNotBefore(t *testing.T) {
 func TestPanicsAreIsolated(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var handled []string
-		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.Message.From },
-			func(_ context.Context, item *worker.Delivery) error {
-				if item.Message.Content == "bomb" {
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.Message.From },
+			func(_ context.Context, d *worker.Delivery) error {
+				if d.Message.Content == "bomb" {
 					panic("boom")
 				}
-				handled = append(handled, item.ID())
+				handled = append(handled, d.ID())
 				return nil
 			}), nil)
 		b.publish(5, func(i int, m *message.Message) {
@@ -219,7 +219,7 @@ func TestInvalidBodies(t *testing.T) {
 	bad := []string{"", "not json", "[]", `{"message_type":"user_message"}`, `{"message_type":"event","message_id":"1"}`, "\xff\xfe", `{"message_id":`}
 	inBubble(t, func(b *bench) {
 		n, told := 0, 0
-		stop := b.serve(func(_ context.Context, item *worker.Delivery) { n++; item.Settle(nil) },
+		stop := b.serve(func(_ context.Context, d *worker.Delivery) { n++; d.Settle(nil) },
 			func(context.Context, *worker.Delivery, error) error { told++; return nil })
 		for _, body := range bad {
 			b.publishBody([]byte(body))

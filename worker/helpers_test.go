@@ -45,8 +45,8 @@ func newCore(b broker.Broker, state *statememory.State) *worker.Runtime {
 }
 
 type (
-	handler = func(ctx context.Context, item *worker.Delivery)
-	failed  = func(ctx context.Context, item *worker.Delivery, reason error) error
+	handler = func(ctx context.Context, d *worker.Delivery)
+	failed  = func(ctx context.Context, d *worker.Delivery, reason error) error
 )
 
 // serve consumes until stop, which waits for the end.
@@ -70,9 +70,9 @@ func (b *bench) serveSource(source worker.Subscription) (stop func()) {
 	}
 }
 
-// answer handles every item with one outcome.
+// answer handles every delivery with one outcome.
 func answer(err error) handler {
-	return func(_ context.Context, item *worker.Delivery) { item.Settle(err) }
+	return func(_ context.Context, d *worker.Delivery) { d.Settle(err) }
 }
 
 // publish puts n messages into sms.inbound, named 0, 1, 2, …

@@ -11,9 +11,9 @@ import (
 	"switchboard/worker"
 )
 
-// A message that is let go of is told of. The events of a broadcast, which no
+// A message that is dropped is logged. The events of a broadcast, which no
 // application waits for, would fill the log.
-func TestLogTellsOfMessagesLetGoNotOfEvents(t *testing.T) {
+func TestLogTellsOfMessagesDroppedNotOfEvents(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var log bytes.Buffer
 		b.core.Logger = slog.New(slog.NewTextHandler(&log, nil))

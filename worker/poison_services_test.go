@@ -72,14 +72,14 @@ func poisonFlood(b *testing.B, rate int, poison bool) {
 	var took []time.Duration
 	handled := make(chan time.Duration, 2*poisonRate*60)
 	source := worker.Subscription{Connector: name, Flow: message.Inbound, Prefetch: 200}
-	source.Handle = func(ctx context.Context, item *worker.Delivery) {
-		if item.Message.Content == "poison" {
-			item.Settle(message.Permanent(errors.New("poison")))
+	source.Handle = func(ctx context.Context, d *worker.Delivery) {
+		if d.Message.Content == "poison" {
+			d.Settle(message.Permanent(errors.New("poison")))
 			return
 		}
-		sent, _ := time.Parse(time.RFC3339Nano, item.Message.Content)
-		core.Broker.PublishAsync(ctx, broker.Publication{Key: out.Keys[0], Body: []byte(item.ID())}, func(err error) {
-			item.Settle(err)
+		sent, _ := time.Parse(time.RFC3339Nano, d.Message.Content)
+		core.Broker.PublishAsync(ctx, broker.Publication{Key: out.Keys[0], Body: []byte(d.ID())}, func(err error) {
+			d.Settle(err)
 			handled <- time.Since(sent)
 		})
 	}

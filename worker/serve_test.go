@@ -20,12 +20,12 @@ func TestLanesKeepOrderAndDoNotWait(t *testing.T) {
 		b.core.Settings.Prefetch = people * each
 		blocked := make(chan struct{})
 		handled := make(chan *worker.Delivery, people*each)
-		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.Message.From },
-			func(_ context.Context, item *worker.Delivery) error {
-				if item.Message.From == "0" {
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.Message.From },
+			func(_ context.Context, d *worker.Delivery) error {
+				if d.Message.From == "0" {
 					<-blocked
 				}
-				handled <- item
+				handled <- d
 				return nil
 			}), nil)
 		b.publish(people*each, func(i int, m *message.Message) { m.From = fmt.Sprint(i % people) })
@@ -37,18 +37,18 @@ func TestLanesKeepOrderAndDoNotWait(t *testing.T) {
 		synctest.Wait()
 		close(handled)
 		next := map[string]int{}
-		for item := range handled {
-			from := item.Message.From
+		for d := range handled {
+			from := d.Message.From
 			want := next[from]*people + int(from[0]-'0')
-			if next[from]++; item.ID() != fmt.Sprint(want) {
-				t.Fatalf("person %s: got %s, want %d", from, item.ID(), want)
+			if next[from]++; d.ID() != fmt.Sprint(want) {
+				t.Fatalf("person %s: got %s, want %d", from, d.ID(), want)
 			}
 		}
 		stop()
 	})
 }
 
-// A stop waits for what is in hand, takes nothing new, and leaves the rest to
+// A stop waits for what is in flight, receives nothing new, and leaves the rest to
 // the next worker.
 func TestStopFinishesWhatIsInHand(t *testing.T) {
 	inBubble(t, func(b *bench) {
@@ -56,9 +56,9 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 		release := make(chan struct{})
 		var second []string
 		taken := make(chan string, 8)
-		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
-			func(_ context.Context, item *worker.Delivery) error {
-				taken <- item.ID()
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.ID() },
+			func(_ context.Context, d *worker.Delivery) error {
+				taken <- d.ID()
 				<-release
 				return nil
 			}), nil)
@@ -69,18 +69,18 @@ func TestStopFinishesWhatIsInHand(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		select {
 		case <-stopped:
-			t.Fatal("it stopped with messages in hand")
+			t.Fatal("it stopped with messages in flight")
 		default:
 		}
 		close(release)
 		<-stopped
 		b.settled("after the stop", 5, 0)
-		stop = b.serve(func(_ context.Context, item *worker.Delivery) {
-			if item.Redelivered() {
-				t.Errorf("message %s was handed out before", item.ID())
+		stop = b.serve(func(_ context.Context, d *worker.Delivery) {
+			if d.Redelivered() {
+				t.Errorf("message %s was handed out before", d.ID())
 			}
-			second = append(second, item.ID())
-			item.Settle(nil)
+			second = append(second, d.ID())
+			d.Settle(nil)
 		}, nil)
 		synctest.Wait()
 		stop()
@@ -110,8 +110,8 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 		b.core.Settings.StopTimeout = seconds(7)
 		b.ends = worker.ErrStopTimeout
 		began := make(chan time.Time, 1)
-		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
-			func(ctx context.Context, item *worker.Delivery) error {
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.ID() },
+			func(ctx context.Context, d *worker.Delivery) error {
 				<-ctx.Done()
 				began <- time.Now()
 				return ctx.Err()
@@ -126,9 +126,9 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 		b.settled("after the stop", 1, 0)
 		b.ends = nil
 		again := false
-		stop = b.serve(func(_ context.Context, item *worker.Delivery) {
-			again = item.Redelivered()
-			item.Settle(nil)
+		stop = b.serve(func(_ context.Context, d *worker.Delivery) {
+			again = d.Redelivered()
+			d.Settle(nil)
 		}, nil)
 		synctest.Wait()
 		stop()
@@ -144,7 +144,7 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 		b.core.Settings.StopTimeout = seconds(1)
 		b.ends = worker.ErrStopTimeout
 		deaf := make(chan struct{})
-		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() },
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.ID() },
 			func(context.Context, *worker.Delivery) error { <-deaf; return nil }), nil)
 		b.publish(1, nil)
 		synctest.Wait()
@@ -157,16 +157,16 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	})
 }
 
-// A lost connection gives back what is in hand; the late outcome of the first
+// A lost connection requeues what is in flight; the late outcome of the first
 // handling changes nothing.
 func TestLostConnectionRedelivers(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		release := make(chan struct{})
 		redelivered := make(chan bool, 3)
-		stop := b.serve(b.core.Lanes(func(it *worker.Delivery) string { return it.ID() + fmt.Sprint(it.Redelivered()) },
-			func(_ context.Context, item *worker.Delivery) error {
-				redelivered <- item.Redelivered()
-				if !item.Redelivered() {
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.ID() + fmt.Sprint(d.Redelivered()) },
+			func(_ context.Context, d *worker.Delivery) error {
+				redelivered <- d.Redelivered()
+				if !d.Redelivered() {
 					<-release
 				}
 				return nil

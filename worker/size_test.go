@@ -18,11 +18,11 @@ func TestBodiesHaveALimit(t *testing.T) {
 		large := message.New()
 		large.ID, large.Content = "large", strings.Repeat("x", 2000)
 		published := make(chan error, 2)
-		stop := b.serve(func(ctx context.Context, item *worker.Delivery) {
+		stop := b.serve(func(ctx context.Context, d *worker.Delivery) {
 			reply := message.Envelope{Connector: "sms", Flow: message.Outbound, Message: large}
 			published <- b.core.Publish(ctx, &reply)
 			b.core.PublishAsync(ctx, &reply, func(err error) { published <- err })
-			item.Settle(nil)
+			d.Settle(nil)
 		}, nil)
 		b.publish(1, nil)
 		if err := b.broker.Publish(t.Context(), broker.Publication{Key: "sms.inbound", Body: large.Encode()}); err != nil {

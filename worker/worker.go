@@ -32,20 +32,21 @@ type Listener interface {
 type Settings struct {
 	// Name is the worker's name; the file's own when empty.
 	Name string `yaml:"worker_name"`
-	// Prefetch is how many messages are in hand at once, of each queue. 0 leaves
+	// Prefetch is how many messages are in flight at once, of each queue. 0 leaves
 	// it to the worker: 20, as a rule; a dispatcher shares 500 out among its
 	// queues, at least 10 for each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// MaxBodyBytes is the largest body that is taken from a queue or published. A
 	// larger one becomes a dead letter whose error says its size.
 	MaxBodyBytes int `yaml:"max_body_bytes"`
-	// StopTimeout is how long a stop waits for what is in hand.
+	// StopTimeout is how long a stop waits for what is in flight; then it returns to
+	// its queue and the process exits with an error.
 	StopTimeout options.Duration `yaml:"stop_timeout"`
 	// QueueType is what queues are made: classic or quorum. All workers of a fleet
 	// must agree.
 	QueueType broker.QueueType `yaml:"queue_type"`
-	// MaxAttempts is how often handling a message is tried before it is set
-	// aside in the dead letters.
+	// MaxAttempts is how often handling a message is tried before it is
+	// dead-lettered.
 	MaxAttempts int `yaml:"max_attempts"`
 	// RetryInitialDelay is the wait before the second attempt.
 	RetryInitialDelay options.Duration `yaml:"retry_initial_delay"`

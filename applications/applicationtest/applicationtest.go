@@ -67,7 +67,7 @@ func Configure(app applications.Application, yaml string) error {
 }
 
 // Start runs the application until the test ends, attached to Connector. A
-// message that fails is set aside at once, not tried again.
+// message that fails is dead-lettered at once, not tried again.
 func Start(t testing.TB, app applications.Application) *Worker {
 	t.Helper()
 	w := &Worker{t: t, broker: memory.New(memory.Settings{}), seen: make(chan seen, seenBuffer)}

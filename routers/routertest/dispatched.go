@@ -72,9 +72,9 @@ func (d *running) take(queue string) (bodies []*broker.Delivery) {
 	return bodies
 }
 
-// setsAside: what has no way lies in the dead letters as it came, with a reason
+// deadLetters: what has no way lies in the dead letters as it came, with a reason
 // an operator can read; the application that sent it gets a nack.
-func (s Subject) setsAside(t *testing.T) {
+func (s Subject) deadLetters(t *testing.T) {
 	s.inBubble(t, func(t *testing.T, d *running) {
 		for _, a := range s.Astray {
 			body := a.Encode()
@@ -84,7 +84,7 @@ func (s Subject) setsAside(t *testing.T) {
 				t.Fatalf("%s from %s: %d bodies in the dead letters", &a, a.Connector, len(dead))
 			}
 			if dead[0].Headers[worker.HeaderReason] != worker.ReasonPermanent || dead[0].Headers[worker.HeaderError] == "" {
-				t.Errorf("%s from %s was set aside without a reason: %v", &a, a.Connector, dead[0].Headers)
+				t.Errorf("%s from %s was dead-lettered without a reason: %v", &a, a.Connector, dead[0].Headers)
 			}
 			if a.Flow != message.Outbound {
 				continue
@@ -97,10 +97,10 @@ func (s Subject) setsAside(t *testing.T) {
 	})
 }
 
-// bringsEventsHome: an event goes to the application that sent the message and
+// returnsEvents: an event goes to the application that sent the message and
 // to no other, of replies and of messages it began with, whether the transport
-// is ours, which keeps the stamp, or a foreign one, which drops it.
-func (s Subject) bringsEventsHome(t *testing.T) {
+// is ours, which keeps the return path, or a foreign one, which drops it.
+func (s Subject) returnsEvents(t *testing.T) {
 	s.inBubble(t, func(t *testing.T, d *running) {
 		for _, application := range s.Names.Exposed {
 			d.publish(application, message.Outbound, s.Outbound(application).Encode())

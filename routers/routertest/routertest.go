@@ -55,13 +55,13 @@ func Run(t *testing.T, s Subject) {
 	t.Run("routes inbound", s.routesInbound)
 	t.Run("refuses what has no way", s.refusesAstray)
 	t.Run("serves several queues at once", s.servesSeveral)
-	t.Run("sets aside what has no way", s.setsAside)
+	t.Run("dead-letters what has no route", s.deadLetters)
 	if s.Outbound == nil {
 		return
 	}
 	t.Run("routes outbound", s.routesOutbound)
 	t.Run("takes replies back", s.takesRepliesBack)
-	t.Run("brings events home", s.bringsEventsHome)
+	t.Run("returns events to their senders", s.returnsEvents)
 }
 
 // Message is a message between a person and a short code.

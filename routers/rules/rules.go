@@ -24,7 +24,7 @@ type Router struct {
 	// Rules are tried in their order. Required.
 	Rules []Rule `yaml:"rules"`
 	// Default is what happens to messages no rule sends anywhere; it takes what
-	// a rule takes, but when, name and continue. Default: they are set aside.
+	// a rule takes, but when, name and continue. Default: they are dead-lettered.
 	// Example: `{to: helpdesk}`.
 	Default *Rule `yaml:"default"`
 	// Timezone is the zone of during() where it names none. Default `UTC`.

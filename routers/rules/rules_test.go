@@ -337,7 +337,7 @@ rules:
 	nack := ack()
 	nack.Event = message.NewNack(in("hi").Message, "no")
 	if _, err := r.Return(t.Context(), nack, "jokes"); err == nil || message.IsPermanent(err) {
-		t.Errorf("got %v, want it let go", err)
+		t.Errorf("got %v, want it dropped", err)
 	}
 	plain := mustLoad(t, `rules: [{set: {transport_name: nobody}, to: app}]`)
 	if target, err := plain.Return(t.Context(), ack(), "jokes"); err != nil || target.Envelope != nil {

@@ -116,7 +116,7 @@ func bubble(phone int, flow message.Flow, text string) string {
 }
 
 // echo answers what comes on the line until the test ends.
-func echo(t *testing.T, tr *Transport, line *echoLine) {
+func echo(t *testing.T, tr *Transport, line *echoPublisher) {
 	t.Helper()
 	line.answer = func(m *message.Message) {
 		var options []message.ReplyOption
@@ -129,15 +129,15 @@ func echo(t *testing.T, tr *Transport, line *echoLine) {
 	}
 }
 
-// echoLine answers beside the line, as a fleet does.
-type echoLine struct {
-	*transporttest.Line
+// echoPublisher answers beside the line, as a fleet does.
+type echoPublisher struct {
+	*transporttest.Publisher
 	answer  func(*message.Message)
 	answers sync.WaitGroup
 }
 
-func (l *echoLine) Inbound(ctx context.Context, m *message.Message) error {
-	if err := l.Line.Inbound(ctx, m); err != nil {
+func (l *echoPublisher) Inbound(ctx context.Context, m *message.Message) error {
+	if err := l.Publisher.Inbound(ctx, m); err != nil {
 		return err
 	}
 	if m.SessionEvent != message.SessionClose {
@@ -148,7 +148,7 @@ func (l *echoLine) Inbound(ctx context.Context, m *message.Message) error {
 }
 
 func TestPhonesInTheBrowser(t *testing.T) {
-	tr, line := New(), &echoLine{Line: transporttest.NewLine()}
+	tr, line := New(), &echoPublisher{Publisher: transporttest.NewPublisher()}
 	tr.TransportName, tr.WebHost, tr.WebPort = "phone", "127.0.0.1", 0
 	echo(t, tr, line)
 	t.Cleanup(line.answers.Wait)
@@ -209,7 +209,7 @@ func TestPhonesInTheBrowser(t *testing.T) {
 }
 
 // survivesARestart: the page comes back by itself and gets what it missed.
-func (b *browser) survivesARestart(tr *Transport, line *echoLine, stop func()) {
+func (b *browser) survivesARestart(tr *Transport, line *echoPublisher, stop func()) {
 	b.t.Helper()
 	addr, err := tr.Addr(b.ctx)
 	if err != nil {

@@ -45,7 +45,7 @@ type history struct {
 
 func newHistory() *history { return &history{run: message.NewID()[:8], changed: make(chan struct{})} }
 
-// add appends an entry and lets go of the oldest ones there is no room for.
+// add appends an entry and drops the oldest ones there is no room for.
 func (h *history) add(e entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

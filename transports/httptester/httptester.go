@@ -99,8 +99,8 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	}
 	defer t.port.Forget()
 	t.logger.Info("serving phones", "url", "http://"+listener.Addr().String()+t.path())
-	work, letGo := context.WithCancel(context.WithoutCancel(ctx))
-	defer letGo()
+	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
 	server := listen.HTTPServer(newSite(t, line, ctx.Done()))
 	server.BaseContext = func(net.Listener) context.Context { return work }
 	server.ErrorLog = slog.NewLogLogger(t.logger.Handler(), slog.LevelDebug)
@@ -109,7 +109,7 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		shutDown(server, &silent, letGo)
+		shutDown(server, &silent, giveUp)
 	})
 	err = server.Serve(listen.Limited(listener))
 	if stop() { // it was not ctx that ended it
@@ -122,14 +122,14 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 
 // shutDown ends the streams of events and waits for what is on its way to the
 // broker.
-func shutDown(server *http.Server, silent *newcomers, letGo func()) {
+func shutDown(server *http.Server, silent *newcomers, giveUp func()) {
 	patience, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	silent.close()
 	if server.Shutdown(patience) == nil {
 		return
 	}
-	letGo()
+	giveUp()
 	_ = server.Close()
 }
 

@@ -21,9 +21,9 @@ import (
 
 // start runs a transport on a free port until the test ends and returns its
 // page's address.
-func start(t *testing.T, opts ...func(*Transport)) (tr *Transport, line *transporttest.Line, page string) {
+func start(t *testing.T, opts ...func(*Transport)) (tr *Transport, line *transporttest.Publisher, page string) {
 	t.Helper()
-	tr, line = New(), transporttest.NewLine()
+	tr, line = New(), transporttest.NewPublisher()
 	tr.TransportName, tr.WebHost, tr.WebPort = "phone", "127.0.0.1", 0
 	for _, option := range opts {
 		option(tr)
@@ -350,7 +350,7 @@ func TestHistoryIsBounded(t *testing.T) {
 }
 
 func TestStoppingEndsTheStreamsAndIsQuick(t *testing.T) {
-	tr, line := New(), transporttest.NewLine()
+	tr, line := New(), transporttest.NewPublisher()
 	tr.WebHost, tr.WebPort = "127.0.0.1", 0
 	stop := transporttest.Start(t, tr, line)
 	page := pageOf(t, tr)

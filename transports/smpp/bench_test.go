@@ -29,7 +29,7 @@ func benchmarkSend(b *testing.B, window int, rtt time.Duration) {
 	state := memory.New()
 	defer func() { _ = state.Close() }()
 	tr := connected(b, v.Addr(), state, nil, func(t *Transport) { t.Window = window })
-	transporttest.Start(b, tr, transporttest.NewLine())
+	transporttest.Start(b, tr, transporttest.NewPublisher())
 	if err := v.WaitBound(b.Context(), 1); err != nil {
 		b.Fatal(err)
 	}

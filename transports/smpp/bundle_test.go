@@ -27,7 +27,7 @@ type bundle struct {
 	*testing.T
 	*Transport
 	smsc     *simulator.SMSC
-	line     *transporttest.Line
+	line     *transporttest.Publisher
 	state    store.State
 	registry *prometheus.Registry
 	stop     func()
@@ -81,7 +81,7 @@ func remember(t testing.TB) *memory.State {
 // start runs a transport against an SMSC with these settings.
 func start(t *testing.T, settings simulator.Settings, opts ...func(*Transport)) *bundle {
 	t.Helper()
-	b := &bundle{T: t, smsc: simulate(t, settings), line: transporttest.NewLine(), state: remember(t), registry: prometheus.NewRegistry()}
+	b := &bundle{T: t, smsc: simulate(t, settings), line: transporttest.NewPublisher(), state: remember(t), registry: prometheus.NewRegistry()}
 	b.Transport = connected(t, b.smsc.Addr(), b.state, b.registry, opts...)
 	b.stop = transporttest.Start(t, b.Transport, b.line)
 	return b

@@ -59,7 +59,7 @@ func TestGroupIsNotedOnTheSecondTry(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Delivery: &simulator.Delivery{Retries: -1}}})
 	state := &stumbling{State: remember(t)}
 	tr := connected(t, v.Addr(), state, nil, func(o *Transport) { o.ReassemblyTTL = quick })
-	line := transporttest.NewLine()
+	line := transporttest.NewPublisher()
 	transporttest.Start(t, tr, line)
 	b := (&bundle{T: t, Transport: tr, smsc: v, line: line}).bound()
 	state.failing.Store(1)
@@ -147,7 +147,7 @@ func TestLastPartIsLookedUpOnce(t *testing.T) {
 	v := simulate(t, simulator.Settings{})
 	state := &reads{State: remember(t)}
 	tr := connected(t, v.Addr(), state, nil)
-	line := transporttest.NewLine()
+	line := transporttest.NewPublisher()
 	transporttest.Start(t, tr, line)
 	b := (&bundle{T: t, Transport: tr, smsc: v, line: line}).bound()
 	b.segments(3, map[int]string{1: "a", 2: "b"}, 1, 2)
@@ -164,12 +164,12 @@ func TestOneReplicaGivesUp(t *testing.T) {
 	v := simulate(t, simulator.Settings{})
 	state := remember(t)
 	one := connected(t, v.Addr(), state, nil)
-	line := transporttest.NewLine()
+	line := transporttest.NewPublisher()
 	transporttest.Start(t, one, line)
 	b := (&bundle{T: t, Transport: one, smsc: v, line: line}).bound()
 	b.segments(2, map[int]string{1: "one "}, 1)
 	other := connected(t, "127.0.0.1:1", state, nil)
-	otherLine := transporttest.NewLine()
+	otherLine := transporttest.NewPublisher()
 	transporttest.Start(t, other, otherLine)
 	first, err := one.running(within(t))
 	if err != nil {

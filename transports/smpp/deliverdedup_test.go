@@ -128,14 +128,14 @@ func TestPendingDeliversAreBounded(t *testing.T) {
 	}
 }
 
-// confirmingLine has each report at once, and is long about confirming it.
-type confirmingLine struct {
-	*transporttest.Line
+// confirmingPublisher has each report at once, and is long about confirming it.
+type confirmingPublisher struct {
+	*transporttest.Publisher
 	begun, confirm chan struct{}
 }
 
-func (l *confirmingLine) Event(ctx context.Context, e *message.Event) error {
-	if err := l.Line.Event(ctx, e); err != nil {
+func (l *confirmingPublisher) Event(ctx context.Context, e *message.Event) error {
+	if err := l.Publisher.Event(ctx, e); err != nil {
 		return err
 	}
 	l.begun <- struct{}{}
@@ -152,10 +152,10 @@ func (l *confirmingLine) Event(ctx context.Context, e *message.Event) error {
 func TestReceiptsComeAgainOnTheNextBind(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts(), Delivery: &simulator.Delivery{Retries: -1, Window: 100}}})
 	const many = 20
-	line := &confirmingLine{Line: transporttest.NewLine(), begun: make(chan struct{}, 10*many), confirm: make(chan struct{})}
+	line := &confirmingPublisher{Publisher: transporttest.NewPublisher(), begun: make(chan struct{}, 10*many), confirm: make(chan struct{})}
 	tr := connected(t, v.Addr(), remember(t), nil)
 	transporttest.Start(t, tr, line)
-	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
+	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Publisher}
 	for _, err := range b.sendMany(many) {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 // lameLine refuses the next reports.
 type lameLine struct {
-	*transporttest.Line
+	*transporttest.Publisher
 	refuse atomic.Int32
 }
 
@@ -25,32 +25,32 @@ func (l *lameLine) Event(ctx context.Context, e *message.Event) error {
 	if l.refuse.Add(-1) >= 0 {
 		return errors.New("the broker is away")
 	}
-	return l.Line.Event(ctx, e)
+	return l.Publisher.Event(ctx, e)
 }
 
-// busyLine is long about its next report.
-type busyLine struct {
-	*transporttest.Line
+// busyPublisher is long about its next report.
+type busyPublisher struct {
+	*transporttest.Publisher
 	begun, finish chan struct{}
 	reports       atomic.Int32
 }
 
-func (l *busyLine) Event(ctx context.Context, e *message.Event) error {
+func (l *busyPublisher) Event(ctx context.Context, e *message.Event) error {
 	if l.reports.Add(1) == 1 {
 		close(l.begun)
 		<-l.finish
 	}
-	return l.Line.Event(ctx, e)
+	return l.Publisher.Event(ctx, e)
 }
 
 // A receipt that comes again while it is being reported, as one that was held
 // and whose id has just come, is reported once.
 func TestReceiptTakenTwiceAtOnce(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
-	line := &busyLine{Line: transporttest.NewLine(), begun: make(chan struct{}), finish: make(chan struct{})}
+	line := &busyPublisher{Publisher: transporttest.NewPublisher(), begun: make(chan struct{}), finish: make(chan struct{})}
 	tr := connected(t, v.Addr(), remember(t), nil)
 	transporttest.Start(t, tr, line)
-	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
+	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Publisher}
 	m := outgoing("hello")
 	h := submissions.Receipt{ID: b.send(m), Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From}
 	e, err := b.running(within(t))
@@ -75,10 +75,10 @@ func TestReceiptTakenTwiceAtOnce(t *testing.T) {
 // away for its first receipt.
 func TestFailedPartsAreReportedLater(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts(), Delivery: &simulator.Delivery{Retries: -1}}})
-	line := &lameLine{Line: transporttest.NewLine()}
+	line := &lameLine{Publisher: transporttest.NewPublisher()}
 	tr := connected(t, v.Addr(), remember(t), nil)
 	transporttest.Start(t, tr, line)
-	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Line}
+	b := &bundle{T: t, Transport: tr, smsc: v, line: line.Publisher}
 	m := outgoing(strings.Repeat("0123456789", 20))
 	b.send(m)
 	line.refuse.Store(1)

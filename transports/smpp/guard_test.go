@@ -51,7 +51,7 @@ func TestPanicCostsTheConnection(t *testing.T) {
 			if err := tr.Provision(t.Context(), transports.Env{State: remember(t), Logger: slog.New(handler)}); err != nil {
 				t.Fatal(err)
 			}
-			b := &bundle{T: t, Transport: tr, smsc: v, line: transporttest.NewLine()}
+			b := &bundle{T: t, Transport: tr, smsc: v, line: transporttest.NewPublisher()}
 			transporttest.Start(t, tr, b.line)
 			ended := make(chan error, 1)
 			ctx := within(t)

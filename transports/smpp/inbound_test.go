@@ -84,8 +84,8 @@ func TestPartsAcrossRestarts(t *testing.T) {
 	v := simulate(t, simulator.Settings{})
 	state := remember(t)
 	text := strings.Repeat("0123456789", 40)
-	one := func(order []int) *transporttest.Line {
-		line := transporttest.NewLine()
+	one := func(order []int) *transporttest.Publisher {
+		line := transporttest.NewPublisher()
 		stop := transporttest.Start(t, connected(t, v.Addr(), state, nil), line)
 		defer stop()
 		b := &bundle{T: t, smsc: v}
@@ -159,13 +159,13 @@ func TestIncompleteMessageIsReceived(t *testing.T) {
 	v := simulate(t, simulator.Settings{})
 	state := remember(t)
 	short := func(o *Transport) { o.ReassemblyTTL = quick }
-	stop := transporttest.Start(t, connected(t, v.Addr(), state, nil, short), transporttest.NewLine())
+	stop := transporttest.Start(t, connected(t, v.Addr(), state, nil, short), transporttest.NewPublisher())
 	b := &bundle{T: t, smsc: v}
 	b.bound()
 	text := strings.Repeat("0123456789", 40)
 	b.sendParts(text, []int{0, 2})
 	stop()
-	line := transporttest.NewLine()
+	line := transporttest.NewPublisher()
 	transporttest.Start(t, connected(t, v.Addr(), state, nil, short), line)
 	m := line.Next(t)
 	meta := m.TransportMetadata.Object(smpp.DeliverKey)

@@ -104,7 +104,7 @@ func TestEveryRefusalOfABind(t *testing.T) {
 			t.Parallel()
 			v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Binds: &simulator.Binds{Refuse: simulator.Status(status), First: tries}}})
 			tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.InitialReconnectDelay = options.Duration(first) })
-			b := &bundle{T: t, smsc: v, line: transporttest.NewLine()}
+			b := &bundle{T: t, smsc: v, line: transporttest.NewPublisher()}
 			began := time.Now()
 			transporttest.Start(t, tr, b.line)
 			for range tries {

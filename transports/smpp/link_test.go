@@ -118,7 +118,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 	address := l.Addr().String()
 	_ = l.Close()
-	b := &bundle{T: t, line: transporttest.NewLine()}
+	b := &bundle{T: t, line: transporttest.NewPublisher()}
 	transporttest.Start(t, connected(t, address, remember(t), nil), b.line)
 	b.awaitStatus("connection_refused")
 }
@@ -210,7 +210,7 @@ func TestTwoTransportsOneRegistry(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	for _, name := range []string{"one", "two"} {
 		tr := connected(t, v.Addr(), remember(t), reg, func(o *Transport) { o.TransportName = name })
-		transporttest.Start(t, tr, transporttest.NewLine())
+		transporttest.Start(t, tr, transporttest.NewPublisher())
 		if _, err := tr.Send(within(t), outgoing("hello")); err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +249,7 @@ func TestPasswordIsNeverShown(t *testing.T) {
 	if err := tr.Provision(t.Context(), transports.Env{State: remember(t), Logger: logger}); err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{T: t, line: transporttest.NewLine()}
+	b := &bundle{T: t, line: transporttest.NewPublisher()}
 	stop := transporttest.Start(t, tr, b.line)
 	if s := b.awaitStatus("bind_refused"); strings.Contains(string(s.Encode()), "hunter2") {
 		t.Errorf("status = %s", s.Encode())
@@ -269,7 +269,7 @@ func TestAReceiptsTextIsNotLogged(t *testing.T) {
 	if err := tr.Provision(t.Context(), transports.Env{State: remember(t), Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{T: t, Transport: tr, smsc: v, line: transporttest.NewLine()}
+	b := &bundle{T: t, Transport: tr, smsc: v, line: transporttest.NewPublisher()}
 	stop := transporttest.Start(t, tr, b.line)
 	defer stop()
 	b.send(outgoing("hello"))

@@ -79,7 +79,7 @@ func TestOverusedIDs(t *testing.T) {
 		t.Run("id "+id, func(t *testing.T) {
 			state := remember(t)
 			tr := connected(t, constantly(t, id), state, nil, func(o *Transport) { o.ReceiptIDFormat, o.SubmitIDFormat = "verbatim", "verbatim" })
-			line := transporttest.NewLine()
+			line := transporttest.NewPublisher()
 			transporttest.Start(t, tr, line)
 			const many = 80
 			waiting := map[string]bool{}

@@ -107,7 +107,7 @@ func plainly(says uint8) func(p *pdu.PDU) *pdu.PDU {
 // bindTo runs a transport against a peer.
 func bindTo(t *testing.T, v *peer, options ...func(*Transport)) *bundle {
 	t.Helper()
-	b := &bundle{T: t, line: transporttest.NewLine(), state: remember(t)}
+	b := &bundle{T: t, line: transporttest.NewPublisher(), state: remember(t)}
 	b.Transport = connected(t, v.Addr().String(), b.state, nil, options...)
 	b.stop = transporttest.Start(t, b.Transport, b.line)
 	b.awaitStatus("bound")

@@ -16,7 +16,7 @@ import (
 func planned(t *testing.T, m *message.Message, options ...func(*Transport)) (list []*pdu.SubmitSM, err error) {
 	t.Helper()
 	tr := connected(t, "127.0.0.1:1", remember(t), nil, options...)
-	r, err := newRun(tr, transporttest.NewLine())
+	r, err := newRun(tr, transporttest.NewPublisher())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestSARParts(t *testing.T) {
 func TestVersion33HasNoParameters(t *testing.T) {
 	tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) { o.SendLongMessages = true })
 	tr.InterfaceVersion = version(pdu.Version33)
-	r, err := newRun(tr, transporttest.NewLine())
+	r, err := newRun(tr, transporttest.NewPublisher())
 	if err != nil {
 		t.Fatal(err)
 	}

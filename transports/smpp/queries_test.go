@@ -92,13 +92,13 @@ func TestInquiriesSurvive(t *testing.T) {
 			v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: lostReceipts()}})
 			state := open(t)
 			first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.QueryAfter = 10 * quick })
-			stop := transporttest.Start(t, first, transporttest.NewLine())
+			stop := transporttest.Start(t, first, transporttest.NewPublisher())
 			m := outgoing("hello")
 			if _, err := first.Send(within(t), m); err != nil {
 				t.Fatal(err)
 			}
 			stop()
-			line := transporttest.NewLine()
+			line := transporttest.NewPublisher()
 			for range 2 {
 				transporttest.Start(t, connected(t, v.Addr(), state, nil, asking), line)
 			}

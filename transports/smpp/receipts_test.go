@@ -147,13 +147,13 @@ func TestReceiptAfterRestart(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := remember(t)
 	first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = modeTransmitter })
-	stop := transporttest.Start(t, first, transporttest.NewLine())
+	stop := transporttest.Start(t, first, transporttest.NewPublisher())
 	m := outgoing("hello")
 	if _, err := first.Send(within(t), m); err != nil {
 		t.Fatal(err)
 	}
 	stop()
-	line := transporttest.NewLine()
+	line := transporttest.NewPublisher()
 	second := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = modeReceiver })
 	transporttest.Start(t, second, line)
 	b := &bundle{T: t, smsc: v}
@@ -278,7 +278,7 @@ func TestReceiptsThatContradictTheirCoding(t *testing.T) {
 			tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) {
 				o.DataCodingOverrides = map[string]string{"2": "ucs2"}
 			})
-			e, err := newRun(tr, transporttest.NewLine())
+			e, err := newRun(tr, transporttest.NewPublisher())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -295,7 +295,7 @@ func TestReceiptsThatContradictTheirCoding(t *testing.T) {
 // notification is never the end.
 func TestAcceptedState(t *testing.T) {
 	tr := connected(t, "127.0.0.1:1", remember(t), nil)
-	e, err := newRun(tr, transporttest.NewLine())
+	e, err := newRun(tr, transporttest.NewPublisher())
 	if err != nil {
 		t.Fatal(err)
 	}

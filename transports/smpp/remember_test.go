@@ -29,7 +29,7 @@ func (s *fragile) Set(ctx context.Context, entries ...store.Entry) error {
 
 func startFragile(t *testing.T, behaviour simulator.Behaviour, options ...func(*Transport)) (*bundle, *fragile) {
 	state := &fragile{State: remember(t)}
-	b := &bundle{T: t, smsc: simulate(t, simulator.Settings{Behaviour: behaviour}), line: transporttest.NewLine(), state: state}
+	b := &bundle{T: t, smsc: simulate(t, simulator.Settings{Behaviour: behaviour}), line: transporttest.NewPublisher(), state: state}
 	b.Transport = connected(t, b.smsc.Addr(), state, nil, options...)
 	b.stop = transporttest.Start(t, b.Transport, b.line)
 	return b.bound(), state
@@ -93,7 +93,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	b.until("three parts are written down", func() bool { return b.keptOf(m, 4) == 3 })
 
 	next := connected(t, b.smsc.Addr(), b.state, nil)
-	transporttest.Start(t, next, transporttest.NewLine())
+	transporttest.Start(t, next, transporttest.NewPublisher())
 	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
 	if id, err := next.SendAgain(within(t), m); err != nil || id == "" {
 		t.Fatalf("SendAgain = %q, %v", id, err)

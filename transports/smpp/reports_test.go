@@ -40,7 +40,7 @@ func TestAmbiguousIDsFindTheRightPerson(t *testing.T) {
 func TestReplicasReportAlike(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := remember(t)
-	line := transporttest.NewLine()
+	line := transporttest.NewPublisher()
 	var engines []*run
 	m := outgoing(strings.Repeat("0123456789", 20))
 	for i := range 2 {

@@ -90,7 +90,7 @@ func TestStopWithSubmitsWaiting(t *testing.T) {
 // sendingOf is a try at a message whose one submit is in flight.
 func sendingOf(t *testing.T, m *message.Message) *sending {
 	t.Helper()
-	r, err := newRun(connected(t, "127.0.0.1:1", remember(t), nil), transporttest.NewLine())
+	r, err := newRun(connected(t, "127.0.0.1:1", remember(t), nil), transporttest.NewPublisher())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestReceiptIsTwoRoundTrips(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := &trips{State: remember(t)}
 	tr := connected(t, v.Addr(), state, nil)
-	line := transporttest.NewLine()
+	line := transporttest.NewPublisher()
 	transporttest.Start(t, tr, line)
 	b := &bundle{T: t, Transport: tr, smsc: v, line: line}
 	b.send(outgoing("hello"))

@@ -109,7 +109,7 @@ func (t *Transport) hangUpAll() {
 }
 
 // serve is a person's session: new, a message a line, close. It ends soon after
-// ctx; work lasts long enough to finish what is in hand.
+// ctx; work lasts long enough to finish what is in flight.
 func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transports.Publisher) {
 	c := &client{addr: conn.RemoteAddr().String(), conn: conn}
 	defer c.close(work)

@@ -103,14 +103,14 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 		return err
 	}
 	defer t.port.Forget()
-	work, letGo := context.WithCancel(context.WithoutCancel(ctx))
-	defer letGo()
+	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
 	hungUp := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(hungUp)
 		_ = listener.Close()
 		t.hangUpAll()
-		time.AfterFunc(stopGrace, letGo)
+		time.AfterFunc(stopGrace, giveUp)
 	})
 	// The next Run must not have its clients hung up by the end of this one.
 	defer func() {

@@ -29,9 +29,9 @@ func open(opts ...func(*Transport)) *Transport {
 }
 
 // start runs a transport until the test ends.
-func start(t *testing.T, opts ...func(*Transport)) (*Transport, *transporttest.Line) {
+func start(t *testing.T, opts ...func(*Transport)) (*Transport, *transporttest.Publisher) {
 	t.Helper()
-	tr, line := open(opts...), transporttest.NewLine()
+	tr, line := open(opts...), transporttest.NewPublisher()
 	transporttest.Start(t, tr, line)
 	return tr, line
 }
@@ -262,7 +262,7 @@ func TestTooManyPeopleAreTurnedAway(t *testing.T) {
 }
 
 func TestStoppingClosesEverySession(t *testing.T) {
-	tr, line := open(), transporttest.NewLine()
+	tr, line := open(), transporttest.NewPublisher()
 	stop := transporttest.Start(t, tr, line)
 	p := dial(t, tr)
 	line.Next(t)
@@ -314,7 +314,7 @@ func TestAPortInUse(t *testing.T) {
 	defer func() { _ = taken.Close() }()
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	tr := open(func(tr *Transport) { tr.TwistedEndpoint = "tcp:" + port + ":interface=127.0.0.1" })
-	err = tr.Run(t.Context(), transporttest.NewLine())
+	err = tr.Run(t.Context(), transporttest.NewPublisher())
 	if !message.IsPermanent(err) || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(err.Error(), "telnet_port") {
 		t.Errorf("got %v, want a permanent error with the address and what to do", err)
 	}

@@ -57,8 +57,8 @@ func Run(t *testing.T, open func(t *testing.T) *Outside) {
 		t.Run(test.name, func(t *testing.T) {
 			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 			o := open(t)
-			b := &bundle{Outside: o, line: NewLine()}
-			b.stop = Start(t, o.Transport, b.line)
+			b := &bundle{Outside: o, publisher: NewPublisher()}
+			b.stop = Start(t, o.Transport, b.publisher)
 			defer func() { b.stop() }() // runsAgain has another one
 			if o.Leave != nil {
 				defer o.Leave()
@@ -71,8 +71,8 @@ func Run(t *testing.T, open func(t *testing.T) *Outside) {
 // bundle is what each test has.
 type bundle struct {
 	*Outside
-	line *Line
-	stop func()
+	publisher *Publisher
+	stop      func()
 }
 
 func within(t *testing.T) context.Context {
@@ -91,19 +91,19 @@ func (b *bundle) says(t *testing.T, text string) {
 // next is the next message with a text; sessions that begin have none.
 func (b *bundle) next(t *testing.T) *message.Message {
 	t.Helper()
-	m := b.line.Next(t)
+	m := b.publisher.Next(t)
 	for b.Sessions && m.Content == "" {
-		m = b.line.Next(t)
+		m = b.publisher.Next(t)
 	}
 	return m
 }
 
-// asked is the next message with a text that Receive was called with.
+// asked is the next message with a text that Inbound was called with.
 func (b *bundle) asked(t *testing.T) *message.Message {
 	t.Helper()
-	m := b.line.Asked(t)
+	m := b.publisher.Asked(t)
 	for b.Sessions && m.Content == "" {
-		m = b.line.Asked(t)
+		m = b.publisher.Asked(t)
 	}
 	return m
 }
@@ -182,7 +182,7 @@ const settle = 50 * time.Millisecond
 func toldAfterwards(t *testing.T, b *bundle) {
 	b.says(t, "the first")
 	b.asked(t)
-	release := b.line.Hold()
+	release := b.publisher.Hold()
 	defer release()
 	told := make(chan error, 1)
 	ctx := within(t)
@@ -212,7 +212,7 @@ var errRefused = errors.New("the broker refused the body")
 func notTold(t *testing.T, b *bundle) {
 	b.says(t, "the first")
 	b.next(t)
-	b.line.Refuse(errRefused)
+	b.publisher.Refuse(errRefused)
 	if err := b.Say(within(t), "lost"); err == nil && !b.Unacknowledged {
 		t.Error("the outside was told that a message was accepted that the broker does not have")
 	}
@@ -222,10 +222,10 @@ func failureIsNotTheEnd(t *testing.T, b *bundle) {
 	b.says(t, "the first")
 	b.next(t)
 	b.asked(t)
-	b.line.Refuse(errRefused)
+	b.publisher.Refuse(errRefused)
 	_ = b.Say(within(t), "lost")
 	b.asked(t)
-	b.line.Refuse(nil)
+	b.publisher.Refuse(nil)
 	b.says(t, "after it")
 	if m := b.next(t); m.Content != "after it" {
 		t.Errorf("received %q", m.Content)
@@ -281,7 +281,7 @@ func stopsWithoutBroker(t *testing.T, b *bundle) {
 	b.says(t, "the first")
 	b.next(t)
 	b.asked(t)
-	release := b.line.Hold()
+	release := b.publisher.Hold()
 	defer release()
 	told := make(chan error, 1)
 	ctx := within(t)
@@ -295,7 +295,7 @@ func stopsWithoutBroker(t *testing.T, b *bundle) {
 
 func runsAgain(t *testing.T, b *bundle) {
 	b.stop()
-	b.stop = Start(t, b.Transport, b.line)
+	b.stop = Start(t, b.Transport, b.publisher)
 	b.says(t, "hello again")
 	if m := b.next(t); m.Content != "hello again" {
 		t.Errorf("received %q", m.Content)

@@ -10,23 +10,23 @@ import (
 	"switchboard/worker"
 )
 
-// What a dispatcher lets go on purpose has a receipt, for the record.
-func TestWhatIsLetGoHasAReceipt(t *testing.T) {
+// What a dispatcher drops on purpose has a receipt, for the record.
+func TestDiscardedMessagesHaveAReceipt(t *testing.T) {
 	for reason, m := range map[string]worker.Middleware{
 		"it repeats message":       mustLoad(t, middleware.NewDedupe(), ""),
 		"has more than 1 messages": mustLoad(t, middleware.NewRateLimit(), "{limit: 1, flows: inbound, over_limit: discard}"),
 	} {
 		t.Run(reason, func(t *testing.T) {
 			around(t, m, func(f *fleet) {
-				tap := broker.Queue{Name: "tap", Keys: []string{message.ReceiptKey("sms")}}
-				if err := f.broker.Declare(f.t.Context(), tap); err != nil {
+				queue := broker.Queue{Name: "receipts", Keys: []string{message.ReceiptKey("sms")}}
+				if err := f.broker.Declare(f.t.Context(), queue); err != nil {
 					f.t.Fatal(err)
 				}
 				again := envelope(message.Inbound, nil)
 				f.send(envelope(message.Inbound, nil))
 				f.send(again)
 				var receipts []message.Receipt
-				err := f.broker.Browse(f.t.Context(), tap.Name, 10, func(d *broker.Delivery) (broker.Verdict, error) {
+				err := f.broker.Browse(f.t.Context(), queue.Name, 10, func(d *broker.Delivery) (broker.Verdict, error) {
 					r, err := message.DecodeReceipt(d.Body)
 					receipts = append(receipts, r)
 					return broker.Keep, err

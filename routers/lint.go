@@ -41,7 +41,7 @@ func lintUnmapped(m options.Map[options.Names], names dispatcher.Names, option s
 	}
 	for _, name := range names.Transports {
 		if _, mapped := m.Get(name); !mapped {
-			errs = append(errs, options.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), option))
+			errs = append(errs, options.Field(fmt.Errorf("has no %s; what comes from there is dead-lettered", name), option))
 		}
 	}
 	return errors.Join(errs...)
@@ -103,7 +103,7 @@ func (r *RoutingTable) Lint(names dispatcher.Names) error {
 	var errs []error
 	for _, name := range slices.Concat(names.Transports, names.Exposed) {
 		if _, there := r.RoutingTable.Get(name); !there {
-			errs = append(errs, options.Field(fmt.Errorf("has no %s; what comes from there is set aside", name), "routing_table"))
+			errs = append(errs, options.Field(fmt.Errorf("has no %s; what comes from there is dead-lettered", name), "routing_table"))
 		}
 	}
 	return errors.Join(errs...)
