@@ -94,14 +94,14 @@ func remove(b *testing.B, name string) {
 
 func fill(b *testing.B, to broker.Broker, key string, n int) {
 	b.Helper()
-	fates := make(chan error, n)
+	outcomes := make(chan error, n)
 	for i := range n {
 		m := outgoing("hello, this is a message of usual length for a short message")
 		m.To = fmt.Sprintf("2783%07d", i)
-		to.PublishAsync(context.Background(), broker.Publication{Key: key, Body: m.Encode()}, func(err error) { fates <- err })
+		to.PublishAsync(context.Background(), broker.Publication{Key: key, Body: m.Encode()}, func(err error) { outcomes <- err })
 	}
 	for range n {
-		if err := <-fates; err != nil {
+		if err := <-outcomes; err != nil {
 			b.Fatal(err)
 		}
 	}

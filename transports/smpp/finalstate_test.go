@@ -112,7 +112,7 @@ func TestNothingAfterAFailedPart(t *testing.T) {
 	b.noOtherEvent()
 }
 
-// A message that was submitted twice has two ids, and one last word.
+// A message that was submitted twice has two ids, and one final state.
 func TestResentMessageEndsOnce(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Answers: &simulator.Answers{Late: 1, LateBy: simulator.Fixed(4 * quick.Std())}, Receipts: noReceipts(),
@@ -144,7 +144,7 @@ func TestResentMessageEndsOnce(t *testing.T) {
 }
 
 // A message that the SMSC has although it refused it is submitted again; its
-// two receipts, of which one finds it by reference, are one last word.
+// two receipts, of which one finds it by reference, are one final state.
 func TestRefusedMessageEndsOnce(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Nack: 1}, Receipts: noReceipts()}}).bound()
 	m := outgoing("hello")

@@ -7,9 +7,9 @@ import (
 	"switchboard/smpp/simulator"
 )
 
-// The last word that came before its id is not displaced by an earlier one that
+// The final receipt that came before its id is not displaced by an earlier one that
 // came after it.
-func TestHeldLastWordStays(t *testing.T) {
+func TestHeldFinalReceiptStays(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Receipts: noReceipts(), Answers: &simulator.Answers{Delay: simulator.Fixed(5 * quick.Std())},
 	}}).bound()

@@ -115,7 +115,7 @@ func bindTo(t *testing.T, v *peer, options ...func(*Transport)) *bundle {
 }
 
 // An answer counts for what it says, whatever stands behind it.
-func TestSpoiltAnswers(t *testing.T) {
+func TestMalformedAnswers(t *testing.T) {
 	for name, raw := range map[string]func([]byte) []byte{
 		"padded":        func(b []byte) []byte { return lengthened(append(b, 1, 2, 3, 4, 5)) },
 		"half a tag":    func(b []byte) []byte { return lengthened(append(b, 1)) },

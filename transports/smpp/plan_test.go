@@ -120,7 +120,7 @@ func TestVersion33HasNoParameters(t *testing.T) {
 	}
 }
 
-func TestWishes(t *testing.T) {
+func TestSubmitOptions(t *testing.T) {
 	for metadata, want := range map[string]string{
 		`{"flash": true}`:                           "DataCoding:16",
 		`{"priority": 3}`:                           "Priority:3",
@@ -153,8 +153,8 @@ func TestWishes(t *testing.T) {
 	}
 }
 
-// wish asks for something that is meant for SMPP alone.
-func wish(m *message.Message, key string, value any) {
+// askFor asks for something meant for SMPP alone.
+func askFor(m *message.Message, key string, value any) {
 	m.TransportMetadata.Set(smpp.SubmitKey, map[string]any{key: value})
 }
 
@@ -185,9 +185,9 @@ func TestForeignMetadata(t *testing.T) {
 	}
 	m := outgoing("hello")
 	m.TransportMetadata.Set("priority", "high")
-	wish(m, "priority", 2)
+	askFor(m, "priority", 2)
 	if list, err := planned(t, m); err != nil || list[0].Priority != 2 {
-		t.Errorf("%+v, %v; want SMPP's own wish", list, err)
+		t.Errorf("%+v, %v; want what SMPP is asked for", list, err)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestVersion33HasNoRoom(t *testing.T) {
 	}
 	for octets, fits := range map[int]bool{200: true, 255: false} {
 		m := outgoing("")
-		wish(m, "payload", make([]byte, octets))
+		askFor(m, "payload", make([]byte, octets))
 		m.TransportMetadata.Set("udhi", true)
 		list, err := planned(t, m, old)
 		if (err == nil) != fits || fits && (len(list[0].ShortMessage) != octets || len(list[0].TLVs) > 0) {
@@ -261,13 +261,13 @@ func TestWhatCannotBeSent(t *testing.T) {
 		"foreign sender":   {func(m *message.Message) { m.From = "Ştefan" }, "no sender can have"},
 		"no UTF-8":         {func(m *message.Message) { m.Content = "\xff" }, "content"},
 		"too long":         {func(m *message.Message) { m.Content = strings.Repeat("x", 50_000) }, "255"},
-		"bad priority":     {func(m *message.Message) { wish(m, "priority", 4) }, "0 to 3"},
-		"bad validity":     {func(m *message.Message) { wish(m, "validity", "soon") }, "validity"},
-		"bad payload":      {func(m *message.Message) { wish(m, "payload", "!") }, "payload"},
-		"bad type":         {func(m *message.Message) { wish(m, "flash", "yes") }, "transport_metadata"},
-		"after 2099":       {func(m *message.Message) { wish(m, "validity", 3.2e9) }, "two digits"},
-		"unknown wish":     {func(m *message.Message) { wish(m, "colour", "red") }, "colour"},
-		"bad service type": {func(m *message.Message) { wish(m, "service_type", "toolong") }, "service_type"},
+		"bad priority":     {func(m *message.Message) { askFor(m, "priority", 4) }, "0 to 3"},
+		"bad validity":     {func(m *message.Message) { askFor(m, "validity", "soon") }, "validity"},
+		"bad payload":      {func(m *message.Message) { askFor(m, "payload", "!") }, "payload"},
+		"bad type":         {func(m *message.Message) { askFor(m, "flash", "yes") }, "transport_metadata"},
+		"after 2099":       {func(m *message.Message) { askFor(m, "validity", 3.2e9) }, "two digits"},
+		"unknown key":      {func(m *message.Message) { askFor(m, "colour", "red") }, "colour"},
+		"bad service type": {func(m *message.Message) { askFor(m, "service_type", "toolong") }, "service_type"},
 	} {
 		m := outgoing("hello")
 		c.change(m)

@@ -112,7 +112,7 @@ func TestInquiriesSurvive(t *testing.T) {
 	}
 }
 
-// Those of which the last word was said, and those nobody wants to know of, are
+// Those whose final receipt came, and those nobody wants to know of, are
 // not asked about.
 func TestWhatIsKnownIsNotAsked(t *testing.T) {
 	b := start(t, simulator.Settings{}, asking)

@@ -31,7 +31,7 @@ func references(t *testing.T, m *message.Message, opts ...func(*Transport)) (lis
 }
 
 // Every segment has a reference of its own, the same at each try; the message's
-// own wish and the operator's go before.
+// own and the operator's choice go before.
 func TestUserMessageReference(t *testing.T) {
 	long := outgoing(strings.Repeat("x", 400))
 	first := references(t, long)
@@ -52,7 +52,7 @@ func TestUserMessageReference(t *testing.T) {
 	if list := references(t, own); fmt.Sprint(list) != "[4711]" {
 		t.Errorf("references %v, want the message's own", list)
 	}
-	wish(own, "user_message_reference", 1<<16)
+	askFor(own, "user_message_reference", 1<<16)
 	if _, err := planned(t, own); err == nil {
 		t.Error("a reference of 17 bits is taken")
 	}

@@ -35,7 +35,7 @@ func startFragile(t *testing.T, behaviour simulator.Behaviour, options ...func(*
 	return b.bound(), state
 }
 
-// A message is not done with before its id is written down, however long the
+// A message is not done with before its id is recorded, however long the
 // store is away.
 func TestStoreOutage(t *testing.T) {
 	for _, text := range []string{"hello", strings.Repeat("0123456789", 31)} {
@@ -90,7 +90,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: behaviour}).bound()
 	m := outgoing(strings.Repeat("0123456789", 50) + "last")
 	go func() { _, _ = b.Send(within(b), m) }()
-	b.until("three parts are written down", func() bool { return b.keptOf(m, 4) == 3 })
+	b.until("three parts are recorded", func() bool { return b.keptOf(m, 4) == 3 })
 
 	next := connected(t, b.smsc.Addr(), b.state, nil)
 	transporttest.Start(t, next, transporttest.NewPublisher())
@@ -114,7 +114,7 @@ func TestReceiptBeforeTheOtherParts(t *testing.T) {
 		_, err := b.Send(within(b), m)
 		sent <- err
 	}()
-	b.until("a part is written down", func() bool { return b.keptOf(m, 2) == 1 })
+	b.until("a part is recorded", func() bool { return b.keptOf(m, 2) == 1 })
 	first := b.smsc.Submitted()[0]
 	b.receipt(first, "UNDELIV")
 	if e := b.line.NextEvent(t); e.MessageID != m.ID || e.DeliveryStatus != message.Failed {
@@ -126,7 +126,7 @@ func TestReceiptBeforeTheOtherParts(t *testing.T) {
 	}
 	b.receipt(first, "UNDELIV")
 	if n := b.metric("switchboard_smpp_receipts_total", "outcome", "repeated"); n != 1 {
-		t.Errorf("the last word on the first part is forgotten: %v receipts were repeated", n)
+		t.Errorf("the final receipt of the first part is forgotten: %v receipts were repeated", n)
 	}
 }
 
