@@ -32,9 +32,10 @@ type engine struct {
 	loops     sync.WaitGroup // delivery and housekeeping
 	stopLoops context.CancelFunc
 
-	mu       sync.Mutex
-	closed   bool
-	inFlight sync.WaitGroup // requests, events, messages and answers
+	mu     sync.Mutex
+	closed bool
+	busy   int           // requests, events, messages and answers in flight
+	idle   chan struct{} // closed when busy is 0; nil when nothing waits for that
 }
 
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
@@ -122,23 +123,32 @@ func (e *engine) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.closed {
-		e.inFlight.Add(1)
+		e.busy++
 	}
 	return !e.closed
 }
 
-func (e *engine) leave() { e.inFlight.Done() }
+func (e *engine) leave() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.busy--; e.busy == 0 && e.idle != nil {
+		close(e.idle)
+		e.idle = nil
+	}
+}
 
 // settle lets nothing more begin, and waits for what has, or for ctx.
 func (e *engine) settle(ctx context.Context) {
 	e.mu.Lock()
 	e.closed = true
+	if e.busy > 0 && e.idle == nil {
+		e.idle = make(chan struct{})
+	}
+	idle := e.idle
 	e.mu.Unlock()
-	idle := make(chan struct{})
-	go func() {
-		e.inFlight.Wait()
-		close(idle)
-	}()
+	if idle == nil {
+		return
+	}
 	select {
 	case <-idle:
 	case <-ctx.Done():
@@ -148,7 +158,13 @@ func (e *engine) settle(ctx context.Context) {
 // background does what an answer leads to, beside the session it came by. It also
 // begins while stopping: an answer is the end of something.
 func (e *engine) background(do func(context.Context)) {
-	e.inFlight.Go(func() { do(e.life) })
+	e.mu.Lock()
+	e.busy++
+	e.mu.Unlock()
+	go func() {
+		defer e.leave()
+		do(e.life)
+	}()
 }
 
 // refusalLogEvery is how often the log tells of refused binds of one kind.
