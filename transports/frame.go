@@ -2,9 +2,12 @@ package transports
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"switchboard/message"
@@ -139,7 +142,7 @@ func (f *Frame) send(ctx context.Context, d *worker.Delivery) error {
 	if !f.acks {
 		return nil
 	}
-	return f.publisher.Event(ctx, message.NewAck(d.Message, providerID))
+	return f.publisher.Event(ctx, repeatable(message.NewAck(d.Message, providerID), d.Message))
 }
 
 // prefetch is the transport's choice; 0 is the worker's own.
@@ -172,10 +175,19 @@ func sentKey(m *message.Message) string {
 	return m.ID
 }
 
+// repeatable names an event after what it says, so that one outcome is one event
+// however many copies of the message there are: a broker that waits no longer for
+// an acknowledgement (consumer_timeout) makes one each time.
+func repeatable(e *message.Event, m *message.Message) *message.Event {
+	sum := sha256.Sum256([]byte(strings.Join([]string{sentKey(m), string(e.Type), e.SentMessageID, e.NackReason}, "\x00")))
+	e.ID = hex.EncodeToString(sum[:16])
+	return e
+}
+
 // reportFailure tells the application, and whoever listens for failures, that a
 // message will not be sent.
 func (f *Frame) reportFailure(ctx context.Context, d *worker.Delivery, reason error) error {
-	if err := f.publisher.Event(ctx, message.NewNack(d.Message, reason.Error())); err != nil {
+	if err := f.publisher.Event(ctx, repeatable(message.NewNack(d.Message, reason.Error()), d.Message)); err != nil {
 		return err
 	}
 	failure := message.NewFailure(d.Message, message.FailurePermanent, reason.Error())

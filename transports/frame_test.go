@@ -104,14 +104,14 @@ func TestRefusedIsNacked(t *testing.T) {
 }
 
 // A copy of a message, made because somebody on the way handled it twice, is
-// acknowledged again and not sent again.
+// acknowledged again, by the same event, and not sent again.
 func TestCopyIsNotSentAgain(t *testing.T) {
 	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
 		m := outbound("hello")
 		publish(m)
 		m.RoutingMetadata.Set(message.AgainKey, true)
 		publish(m)
-		if found := events(); w.sent.Load() != 1 || len(found) != 2 || found[1].SentMessageID != "outside-"+m.ID {
+		if found := events(); w.sent.Load() != 1 || len(found) != 2 || found[1].SentMessageID != "outside-"+m.ID || found[0].ID != found[1].ID {
 			t.Errorf("sent %d times, events %+v", w.sent.Load(), found)
 		}
 		fresh := outbound("another")
@@ -119,6 +119,20 @@ func TestCopyIsNotSentAgain(t *testing.T) {
 		publish(fresh)
 		if w.sent.Load() != 2 {
 			t.Error("a message that had not been sent was not sent")
+		}
+	})
+}
+
+// However often a message is refused for the same reason, that is one event.
+func TestRefusedTwiceIsOneEvent(t *testing.T) {
+	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+		m := outbound("bad")
+		publish(m)
+		publish(m)
+		other := outbound("bad")
+		publish(other)
+		if found := events(); len(found) != 3 || found[0].ID != found[1].ID || found[0].ID == found[2].ID {
+			t.Errorf("got %+v", found)
 		}
 	})
 }

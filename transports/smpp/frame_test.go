@@ -117,6 +117,34 @@ func TestStopWhileTheBindIsDown(t *testing.T) {
 	}
 }
 
+// Copies of a message that were made while the SMSC was away are submitted once,
+// and acknowledged by one event.
+func TestCopiesMadeWhileTheBindIsDown(t *testing.T) {
+	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{
+		Binds: &simulator.Binds{Refuse: simulator.Status(pdu.StatusSysErr)}, Receipts: noReceipts(),
+	}})
+	state := remember(t)
+	f := employ(t, connected(t, v.Addr(), state, nil), state)
+	defer f.stop()
+	m := outgoing("hello")
+	f.publish(m)
+	m.RoutingMetadata.Set(message.AgainKey, true)
+	for range 4 {
+		f.publish(m)
+	}
+	testutil.Eventually(t, "the copies wait for the bind", func() bool { return f.watch.Held()["smpp_transport.outbound"] == 5 })
+	v.SetBehaviour(simulator.Behaviour{Receipts: noReceipts()})
+	first := f.next()
+	for range 4 {
+		if e := f.next(); e.ID != first.ID || e.Type != message.Ack || e.SentMessageID != first.SentMessageID {
+			t.Errorf("%s after %s", e.Encode(), first.Encode())
+		}
+	}
+	if n := v.Counters().Submits; n != 1 {
+		t.Errorf("%d submits, want one", n)
+	}
+}
+
 func TestFrameAcksAndReports(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Receipts: &simulator.Receipts{Delay: simulator.Fixed(20 * time.Millisecond)},
