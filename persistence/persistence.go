@@ -11,6 +11,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/internal/backoff"
+	"switchboard/internal/msisdn"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/store"
@@ -26,6 +27,11 @@ type Persistence struct {
 	// Exposed are the connectors of the applications whose receipts tell that
 	// inbound messages were processed.
 	Exposed options.Names `yaml:"exposed_names"`
+	// Countries says whose national numbers a transport's are, as in {sms_za: ZA}
+	// (ISO 3166). 0821234567 and +27821234567 are then one person in opt-outs, in a
+	// broadcast's list and in look-ups. Without it the spellings of international numbers
+	// are known alone.
+	Countries options.Map[string] `yaml:"countries"`
 	// RecordBatch is how many bodies are written at once, at most. Default 500.
 	RecordBatch int `yaml:"record_batch"`
 	// RecordWait is how long a batch waits to fill. Default 10ms.
@@ -73,6 +79,15 @@ func (p *Persistence) Validate() error {
 			if err := worker.CheckConnector(name); err != nil {
 				errs = append(errs, options.Field(err, key, name))
 			}
+		}
+	}
+	for _, of := range p.Countries {
+		_, err := msisdn.Country(of.Value)
+		if !slices.Contains(p.Transports, of.Key) {
+			err = fmt.Errorf("is not one of transport_names%s", options.DidYouMean(of.Key, p.Transports))
+		}
+		if err != nil {
+			errs = append(errs, options.Field(err, "countries", of.Key))
 		}
 	}
 	if p.RecordBatch < 1 || p.RecordBatch > maxRecordBatch {
@@ -151,7 +166,7 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 	for {
 		err := r.db.Check(ctx)
 		if err == nil {
-			err = NoteRecorded(ctx, r.db, r.Transports...)
+			err = errors.Join(NoteRecorded(ctx, r.db, r.Transports...), r.setCountries(ctx))
 		}
 		switch {
 		case err == nil:
@@ -169,6 +184,15 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (r *recorder) setCountries(ctx context.Context) error {
+	for _, of := range r.Countries {
+		if err := r.db.SetCountry(ctx, of.Key, of.Value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // watchSchema ends the worker when the database was migrated while it ran: newer programs do

@@ -134,6 +134,29 @@ func badBodies(b *bench) {
 	}
 }
 
+// With its transport's country a national number is the same as the international one.
+func country(b *bench) {
+	p := b.worker()
+	p.Countries = options.Map[string]{{Key: b.sms, Value: "ZA"}}
+	b.start(p, b.db)
+	m := b.inbound("from home")
+	m.From = "0831234567"
+	b.publishMessage(message.Inbound, m)
+	b.awaitState(m, store.StatusQueued)
+	found := 0
+	for _, err := range b.db.Messages(b.Context(), store.Filter{Address: "+27831234567"}) {
+		b.must(err)
+		found++
+	}
+	if found != 1 {
+		b.Errorf("the international number finds %d messages, want 1", found)
+	}
+	p.Countries = options.Map[string]{{Key: b.sms, Value: "Zululand"}, {Key: "nosuch", Value: "ZA"}}
+	if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "Zululand") || !strings.Contains(err.Error(), "nosuch") {
+		b.Errorf("wrong countries: %v", err)
+	}
+}
+
 // What a dispatcher refused is on no transport's connector: its receipt has the message.
 func refused(b *bench) {
 	b.start(b.worker(), b.db)

@@ -28,6 +28,7 @@ func runSuite(t *testing.T, open func(t testing.TB) (broker.Broker, store.Databa
 		"bad bodies are set aside alone":   badBodies,
 		"any text is kept":                 anyText,
 		"let go on purpose":                settle,
+		"a transport's country":            country,
 		"refused by a dispatcher":          refused,
 		"batches close by size":            bySize,
 		"batches close by time":            byTime,

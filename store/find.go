@@ -75,7 +75,7 @@ func (r *Record) Missing() string {
 
 // Filter chooses records; an empty field chooses all.
 type Filter struct {
-	Address     string // the person's, exactly
+	Address     string // the person's, in any spelling of a number
 	Backend     string // transport
 	Application string // exposed name
 	Status      Status

@@ -24,6 +24,10 @@ type People interface {
 	SaveContact(ctx context.Context, c Contact) (int64, error)
 	// ContactOf finds the contact with an address; ErrNotFound when there is none.
 	ContactOf(ctx context.Context, a Address) (*Contact, error)
+	// SetCountry says whose national numbers a backend's addresses are: two letters of ISO
+	// 3166, or none. All spellings of a number are then one address: in the duplicates of a
+	// broadcast's list, in opt-outs and in look-ups.
+	SetCountry(ctx context.Context, backend, country string) error
 	// OptOut sets whether the person at an address refuses broadcasts. It makes a contact
 	// without a name where there is none.
 	OptOut(ctx context.Context, a Address, out bool) error

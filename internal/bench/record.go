@@ -204,7 +204,7 @@ func insertExchange(ctx context.Context, c *pgx.Conn, x exchange) error {
 		if err != nil {
 			return err
 		}
-		_, err = c.Exec(ctx, `INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, fact,
+		_, err = c.Exec(ctx, `INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, progress,
 			attempt, date, updated) VALUES ($1, $2, 1, $3, $1, 1, 'Q', 0, 1, $4, $4)`, m.ID, direction, month, m.Timestamp)
 		if err != nil {
 			return err

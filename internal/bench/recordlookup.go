@@ -88,7 +88,7 @@ func generate(ctx context.Context, l *ledger, rows int) error {
 				updated, open_count, sent_count, done_count, error_count)
 			SELECT md5(i::text), %s, %d, CASE i %% 2 WHEN 0 THEN 'R' ELSE 'D' END, 'balance please', '12345',
 				CASE i %% 2 WHEN 1 THEN md5((i-1)::text) END, repeat('{"x": 1}', 60), %s, %s, 0, 0, 1, 0 %s`, way, month, at, at, series),
-			fmt.Sprintf(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, fact, attempt, reason,
+			fmt.Sprintf(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, progress, attempt, reason,
 				provider_id, application, date, updated)
 			SELECT md5(i::text), %s, 1, %d, md5(i::text), 1 + (i/2) %% %d, CASE WHEN i %% 1000 = 1 THEN 'E' WHEN i %% 2 = 0 THEN 'R' ELSE 'D' END,
 				CASE WHEN i %% 1000 = 1 THEN %d WHEN i %% 2 = 0 THEN %d ELSE %d END, 1, CASE WHEN i %% 1000 = 1 THEN 'no such subscriber' END,

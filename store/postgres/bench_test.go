@@ -120,7 +120,7 @@ func insertSingly(b *testing.B, c *pgx.Conn, n int) {
 			exec(`INSERT INTO message (id, direction, month, status, text, own_address, in_response_to, body, date, updated,
 				open_count, sent_count, done_count, error_count) VALUES ($1, $2, $3, 'Q', $4, '12345', $5, $6, $7, $7, 1, 0, 0, 0)`,
 				m.ID, string(e.Direction), month, m.Content, m.InReplyTo, string(e.Body), m.Timestamp)
-			exec(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, fact, attempt, date, updated)
+			exec(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, progress, attempt, date, updated)
 				VALUES ($1, $2, 1, $3, $1, 1, 'Q', 0, 1, $4, $4)`, m.ID, string(e.Direction), month, m.Timestamp)
 			continue
 		}

@@ -43,7 +43,7 @@ func fill(b testing.TB, c *pgx.Conn, transmissions, people int) {
 	run("ANALYZE")
 }
 
-func fact(f store.Progress) string { return strconv.Itoa(int(f)) }
+func progress(f store.Progress) string { return strconv.Itoa(int(f)) }
 
 // fillMonth makes the partition without its indexes, which are faster built
 // than kept.
@@ -51,7 +51,7 @@ func fillMonth(run func(string, ...any), from, n, people int, when time.Time) {
 	month := when.Year()*100 + int(when.Month())
 	args := []any{from, from + n - 1, month, when, people}
 	const numbers = ` FROM generate_series($1::int, $2::int) n, (SELECT $3::int AS month, $4::timestamptz AS day, $5::int AS people) k`
-	processed, refused, delivered := fact(store.Processed), fact(store.Refused), fact(store.Delivered)
+	processed, refused, delivered := progress(store.Processed), progress(store.Refused), progress(store.Delivered)
 	const id, even, date = "md5(n::text)", "n % 2 = 0", "k.day - (n % 80000) * interval '1 second'"
 	for _, table := range []string{"message", "transmission", "event"} {
 		run(fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %[1]s_%[2]d PARTITION OF %[1]s FOR VALUES IN (%[2]d)`, table, month))
@@ -61,7 +61,7 @@ func fillMonth(run func(string, ...any), from, n, people int, when time.Time) {
 		SELECT `+id+`, CASE WHEN `+even+` THEN 'I' ELSE 'O' END, k.month,
 			CASE WHEN `+even+` THEN 'R' WHEN n % 1001 = 0 THEN 'E' ELSE 'D' END, CASE WHEN n % 1001 = 0 THEN 'no credit' END,
 			'Your balance is R ' || n, '12345', CASE WHEN n % 2 = 1 THEN md5((n - 1)::text) END, `+date+`, `+date+`, 0, 0, 1, 0`+numbers, args...)
-	run(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, fact, attempt, reason,
+	run(`INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, status, progress, attempt, reason,
 			provider_id, application, date, updated)
 		SELECT `+id+`, CASE WHEN `+even+` THEN 'I' ELSE 'O' END, 1 + (n / 2 % k.people) % 2, k.month, `+id+`, 1 + n / 2 % k.people,
 			CASE WHEN `+even+` THEN 'R' WHEN n % 1001 = 0 THEN 'E' ELSE 'D' END, CASE WHEN `+even+` THEN `+processed+` WHEN n % 1001 = 0 THEN `+refused+` ELSE `+delivered+` END,

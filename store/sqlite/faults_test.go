@@ -80,7 +80,7 @@ func TestMigrateFilled(t *testing.T) {
 		"early WHERE event_id = 'ack'": store.Sent, "early WHERE event_id = 'receipt'": store.Processed,
 	} {
 		var got store.Progress
-		if err := raw.QueryRow("SELECT fact FROM " + query).Scan(&got); err != nil || got != want {
+		if err := raw.QueryRow("SELECT progress FROM " + query).Scan(&got); err != nil || got != want {
 			t.Errorf("%s is %s, %v; want %s", query, got, err, want)
 		}
 	}

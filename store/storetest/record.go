@@ -35,6 +35,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"any text is kept":                      anyText,
 		"refused by a dispatcher":               notHandedOver,
 		"deleted by an operator":                deleted,
+		"one number in any spelling":            oneNumber,
 		"ids of any length":                     longIDs,
 		"outbound states":                       outboundStates,
 		"inbound states":                        inboundStates,

@@ -56,7 +56,7 @@ func (db *DB) orphans(ctx context.Context, a *store.Audit, l store.AuditLimits) 
 		e.Type = progress.String()
 		a.Orphans = append(a.Orphans, e)
 		return err
-	}, `SELECT y.event_id, y.id, y.direction, y.fact, y.reason, y.provider_id, b.name, y.application, y.date, y.recorded
+	}, `SELECT y.event_id, y.id, y.direction, y.progress, y.reason, y.provider_id, b.name, y.application, y.date, y.recorded
 		FROM early y LEFT JOIN backend b ON b.id = y.backend_id`+w.sql()+" ORDER BY y.date, y.event_id"+limit(l.MaxStuck), w.args...)
 }
 

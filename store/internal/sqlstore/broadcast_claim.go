@@ -92,7 +92,7 @@ func (db *DB) startRetry(ctx context.Context, tx *sql.Tx, c *claim, now time.Tim
 	}
 	for _, t := range known {
 		if t.Progress.Retried() {
-			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, fact: store.Queued, attempt: t.Attempt + 1, at: now}}
+			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, progress: store.Queued, attempt: t.Attempt + 1, at: now}}
 		}
 	}
 	return b.update(ctx, known)
@@ -112,7 +112,7 @@ func (b *batch) retryIDs(ctx context.Context, c *claim) (ids []wireID, err error
 // have opted out, for whom it cancels the batch.
 func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claim, now time.Time) (list []store.Handover, err error) {
 	w := new(where)
-	w.and("t.direction = 'O' AND t.month = ? AND t.backend_id = ? AND t.fact = ?", c.month, c.backend, int64(store.Queued))
+	w.and("t.direction = 'O' AND t.month = ? AND t.backend_id = ? AND t.progress = ?", c.month, c.backend, int64(store.Queued))
 	if c.retry {
 		w.and("t.id IN (SELECT id FROM broadcast_retry WHERE batch_id = ?)", c.id)
 	} else {
@@ -129,8 +129,7 @@ func (db *DB) handovers(ctx context.Context, tx *sql.Tx, c *claim, now time.Time
 			list = append(list, store.Handover{Record: r, Attempt: r.Attempts, Endpoint: c.endpoint})
 		}
 		return err
-	}, "SELECT "+recordColumns+", coalesce(k.opted_out, false)"+recordTables+" LEFT JOIN contact k ON k.id = c.contact_id"+
-		w.sql()+" ORDER BY t.id", w.args...)
+	}, "SELECT "+recordColumns+", "+optedOut+recordTables+w.sql()+" ORDER BY t.id", w.args...)
 	if err != nil || len(out) == 0 {
 		return list, err
 	}
@@ -160,6 +159,11 @@ func (db *DB) Finish(ctx context.Context, batchID int64, owner string, handed []
 	return nil
 }
 
+// optedOut is an expression: whether the person of connection c has opted out, by any spelling
+// of the address.
+const optedOut = `EXISTS (SELECT 1 FROM connection o JOIN contact k ON k.id = o.contact_id
+	WHERE o.normal = c.normal AND o.backend_id = c.backend_id AND k.opted_out)`
+
 func (db *DB) markHandedOver(ctx context.Context, tx *sql.Tx, handed []store.Handover, now time.Time) error {
 	if len(handed) == 0 {
 		return nil
@@ -169,7 +173,7 @@ func (db *DB) markHandedOver(ctx context.Context, tx *sql.Tx, handed []store.Han
 	for i := range handed {
 		h := &handed[i]
 		w := &update{
-			wireID: wireID{h.ID, store.Outbound}, fact: store.HandedOver, attempt: h.Attempt, at: now, month: monthOf(h.Date),
+			wireID: wireID{h.ID, store.Outbound}, progress: store.HandedOver, attempt: h.Attempt, at: now, month: monthOf(h.Date),
 		}
 		b.updates[w.wireID] = append(b.updates[w.wireID], w)
 		updates = append(updates, w)
@@ -219,7 +223,7 @@ func (db *DB) cancelOptedOut(ctx context.Context, tx *sql.Tx, c *claim, ids []wi
 	}
 	for _, t := range known {
 		if t.backend == c.backend && t.Progress == store.Queued {
-			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, fact: store.Cancelled, reason: reasonOptedOut, at: now}}
+			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, progress: store.Cancelled, reason: reasonOptedOut, at: now}}
 		}
 	}
 	return b.update(ctx, known)

@@ -190,7 +190,7 @@ func (db *DB) cancelPart(ctx context.Context, tx *sql.Tx, broadcast int64) (more
 	}
 	for _, t := range known {
 		if t.Progress == store.Queued {
-			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, fact: store.Cancelled, reason: "broadcast cancelled"}}
+			b.updates[t.wireID] = []*update{{wireID: t.wireID, backend: t.backend, progress: store.Cancelled, reason: "broadcast cancelled"}}
 		}
 	}
 	if err := b.update(ctx, known); err != nil {
@@ -227,7 +227,7 @@ func (b *batch) lockQueued(ctx context.Context, w cancelledPart) (known []*trans
 			known = append(known, t)
 			return err
 		}, "SELECT "+transmissionFields+` FROM transmission t WHERE t.id >= $1 AND t.id <= $2 AND t.direction = 'O' AND t.month = $3
-			AND t.fact = $4 ORDER BY t.id`+b.db.Dialect.ForUpdate("t"), w.first, w.last, w.month, int64(store.Queued))
+			AND t.progress = $4 ORDER BY t.id`+b.db.Dialect.ForUpdate("t"), w.first, w.last, w.month, int64(store.Queued))
 		if err != nil {
 			return nil, err
 		}

@@ -48,6 +48,8 @@ type creator struct {
 	text    template
 	now     time.Time
 	created store.Created
+	// countries are those of the backends, by name.
+	countries map[string]string
 }
 
 // Create implements store.Broadcasts.
@@ -69,6 +71,9 @@ func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq
 	}
 	if err := db.ensureMonths(ctx, []int64{monthOf(c.now)}); err != nil {
 		return c.created, err
+	}
+	if _, c.countries, err = db.countries(ctx, db.Write); err != nil {
+		return c.created, fmt.Errorf("creating broadcast: %w", err)
 	}
 	if c.conn, err = db.Write.Conn(ctx); err != nil {
 		return c.created, fmt.Errorf("creating broadcast: %w", err)
@@ -133,11 +138,11 @@ func (c *creator) drop() {
 // load streams the list into a temporary table and returns its number of lines.
 func (c *creator) load(ctx context.Context, recipients iter.Seq2[store.Recipient, error]) (int64, error) {
 	c.drop()
-	_, err := c.conn.ExecContext(ctx, "CREATE TEMPORARY TABLE broadcast_list (line bigint PRIMARY KEY, backend text, identity text, text text)")
+	_, err := c.conn.ExecContext(ctx, "CREATE TEMPORARY TABLE broadcast_list (line bigint PRIMARY KEY, backend text, identity text, normal text, text text)")
 	if err != nil {
 		return 0, err
 	}
-	n, err := c.db.Dialect.Copy(ctx, c.conn, "broadcast_list", []string{"line", "backend", "identity", "text"}, c.rows(recipients))
+	n, err := c.db.Dialect.Copy(ctx, c.conn, "broadcast_list", []string{"line", "backend", "identity", "normal", "text"}, c.rows(recipients))
 	if err != nil {
 		return 0, err
 	}
@@ -182,8 +187,9 @@ func (c *creator) row(line int64, r *store.Recipient) ([]any, error) {
 	if identity == "" || len(identity) > maxAddress {
 		return nil, fmt.Errorf("address %.40q: 1 to %d bytes are wanted", identity, maxAddress)
 	}
+	normal := c.db.numbers.normal(c.countries[backend], identity)
 	if !c.text.personal() {
-		return []any{line, backend, identity, nil}, nil
+		return []any{line, backend, identity, normal, nil}, nil
 	}
 	text, err := c.text.fill(r.Fields)
 	if err != nil {
@@ -192,7 +198,7 @@ func (c *creator) row(line int64, r *store.Recipient) ([]any, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("the text has %d bytes, more than %d", len(text), maxText)
 	}
-	return []any{line, backend, identity, store.Printable(text)}, nil
+	return []any{line, backend, identity, normal, store.Printable(text)}, nil
 }
 
 // connect inserts the new connections.
@@ -203,8 +209,8 @@ func (c *creator) connect(ctx context.Context, lines int64) error {
 	}
 	for from := int64(0); from < lines; from += listPart {
 		err := c.db.retry(ctx, func() error {
-			_, err := c.db.exec(ctx, c.conn, `INSERT INTO connection (identity, backend_id)
-				SELECT DISTINCT l.identity, b.id FROM broadcast_list l JOIN backend b ON b.name = l.backend
+			_, err := c.db.exec(ctx, c.conn, `INSERT INTO connection (identity, backend_id, normal)
+				SELECT DISTINCT l.identity, b.id, l.normal FROM broadcast_list l JOIN backend b ON b.name = l.backend
 				WHERE l.line > $1 AND l.line <= $2 AND NOT EXISTS
 					(SELECT 1 FROM connection c WHERE c.identity = l.identity AND c.backend_id = b.id)
 				ORDER BY 1, 2 ON CONFLICT DO NOTHING`, from, from+listPart)
@@ -217,18 +223,17 @@ func (c *creator) connect(ctx context.Context, lines int64) error {
 	return nil
 }
 
-// pick removes duplicates and the opted-out, and numbers the rest by backend.
+// pick removes duplicates (one number is one recipient) and the opted-out, and numbers the rest by backend.
 func (c *creator) pick(ctx context.Context, lines int64) error {
 	_, err := c.db.exec(ctx, c.conn, `CREATE TEMPORARY TABLE broadcast_pick AS
 		SELECT p.*, row_number() OVER (ORDER BY p.opted_out, p.backend_id, p.line) AS n,
 			row_number() OVER (PARTITION BY p.opted_out, p.backend_id ORDER BY p.line) AS m
 		FROM (SELECT l.line, l.text, c.id AS connection_id, c.backend_id,
-				CASE WHEN k.opted_out THEN 1 ELSE 0 END AS opted_out
-			FROM (SELECT backend, identity, min(line) AS line FROM broadcast_list GROUP BY backend, identity) f
+				CASE WHEN `+optedOut+` THEN 1 ELSE 0 END AS opted_out
+			FROM (SELECT backend, normal, min(line) AS line FROM broadcast_list GROUP BY backend, normal) f
 			JOIN broadcast_list l ON l.line = f.line
 			JOIN backend b ON b.name = l.backend
-			JOIN connection c ON c.identity = l.identity AND c.backend_id = b.id
-			LEFT JOIN contact k ON k.id = c.contact_id) p`)
+			JOIN connection c ON c.identity = l.identity AND c.backend_id = b.id) p`)
 	if err != nil {
 		return err
 	}
@@ -288,7 +293,7 @@ func (c *creator) storeMessage(ctx context.Context, tx *sql.Tx) error {
 func (c *creator) storeTransmissions(ctx context.Context, tx *sql.Tx) error {
 	at := c.db.Dialect.Time(c.now)
 	_, err := c.db.exec(ctx, tx, `INSERT INTO transmission (id, direction, backend_id, month, message_id, connection_id, broadcast_id,
-			status, fact, attempt, text, date, updated)
+			status, progress, attempt, text, date, updated)
 		SELECT `+c.id("n")+`, 'O', backend_id, $1, $2, connection_id, $3, 'Q', $4, 1, text, $5, $6
 		FROM broadcast_pick WHERE opted_out = 0 ORDER BY n`,
 		monthOf(c.now), c.created.MessageID, c.created.ID, int64(store.Queued), at, at)

@@ -90,6 +90,7 @@ type DB struct {
 	backends    *ids[string]
 	connections *ids[connection]
 	months      months
+	numbers     numbers
 	jobs        sync.WaitGroup
 	stop        context.CancelFunc
 }

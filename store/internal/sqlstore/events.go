@@ -135,7 +135,7 @@ func (b *batch) existingEvents(ctx context.Context, events []*event) (map[eventK
 	return there, nil
 }
 
-const earlyColumns = "event_id, id, direction, backend_id, fact, attempt, date, reason, provider_id, application, recorded"
+const earlyColumns = "event_id, id, direction, backend_id, progress, attempt, date, reason, provider_id, application, recorded"
 
 var earlyTypes = []Type{Text, Text, Text, Int, Int, Int, Time, Text, Text, Text, Time}
 
@@ -147,7 +147,7 @@ func (b *batch) storeEarly(ctx context.Context) error {
 			continue // a message that Retention has just deleted
 		}
 		rows = append(rows, []any{
-			w.event, w.id, string(w.direction), w.backend, int64(w.fact), int64(w.attempt), nullTime(w.at),
+			w.event, w.id, string(w.direction), w.backend, int64(w.progress), int64(w.attempt), nullTime(w.at),
 			null(w.reason), null(w.prov), null(w.app), b.now,
 		})
 	}
@@ -202,13 +202,13 @@ func (db *DB) readEarly(ctx context.Context, q querier, ids []wireID) (updates [
 		err := db.query(ctx, q, func(rows *sql.Rows) error {
 			w := new(update)
 			updates = append(updates, w)
-			err := rows.Scan(&w.event, &w.id, &w.direction, &w.backend, &w.fact, &w.attempt, scanTime{&w.at},
+			err := rows.Scan(&w.event, &w.id, &w.direction, &w.backend, &w.progress, &w.attempt, scanTime{&w.at},
 				scanNull[string]{&w.reason}, scanNull[string]{&w.prov}, scanNull[string]{&w.app})
 			if err != nil {
 				return err
 			}
-			return checkProgress(w.fact)
-		}, with+`SELECT e.event_id, e.id, e.direction, e.backend_id, e.fact, e.attempt, e.date, e.reason, e.provider_id, e.application
+			return checkProgress(w.progress)
+		}, with+`SELECT e.event_id, e.id, e.direction, e.backend_id, e.progress, e.attempt, e.date, e.reason, e.provider_id, e.application
 			FROM r JOIN early e ON e.id = r.id AND e.direction = r.direction`, args...)
 		if err != nil {
 			return nil, fmt.Errorf("reading early events: %w", err)

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,7 +17,7 @@ var _ store.Finder = (*DB)(nil)
 
 const pageSize = 500
 
-const recordColumns = `t.id, t.message_id, t.direction, t.status, t.fact, t.reason, b.name, c.identity, m.own_address,
+const recordColumns = `t.id, t.message_id, t.direction, t.status, t.progress, t.reason, b.name, c.identity, m.own_address,
 	t.application, coalesce(t.text, m.text), m.session_event, m.in_response_to, t.provider_id, t.broadcast_id, t.attempt,
 	t.date, t.updated, t.sent, t.delivered`
 
@@ -26,9 +28,9 @@ const recordTables = ` FROM transmission t
 
 // scanRecord reads recordColumns, and the columns after them into more.
 func scanRecord(rows *sql.Rows, more ...any) (r store.Record, err error) {
-	var fact store.Progress
+	var progress store.Progress
 	err = rows.Scan(append([]any{
-		&r.ID, &r.MessageID, &r.Direction, &r.Status, &fact,
+		&r.ID, &r.MessageID, &r.Direction, &r.Status, &progress,
 		scanNull[string]{&r.Reason},
 		&r.Backend, &r.Address,
 		scanNull[string]{&r.OwnAddress},
@@ -44,7 +46,7 @@ func scanRecord(rows *sql.Rows, more ...any) (r store.Record, err error) {
 		scanTime{&r.Sent},
 		scanTime{&r.Delivered},
 	}, more...)...)
-	r.Progress = fact.String()
+	r.Progress = progress.String()
 	return r, err
 }
 
@@ -121,12 +123,23 @@ func (db *DB) streams(ctx context.Context, f store.Filter) ([]iter.Seq2[store.Re
 const maxConnections = 100
 
 func (db *DB) connectionsOf(ctx context.Context, address string) (ids []int64, err error) {
+	address = store.Printable(address)
+	_, countries, err := db.countries(ctx, db.Read)
+	if err != nil {
+		return nil, fmt.Errorf("looking up address: %w", err)
+	}
+	either, args := []string{"c.identity = $1"}, []any{address}
+	for _, country := range slices.Compact(slices.Sorted(maps.Values(countries))) {
+		args = append(args, db.numbers.normal(country, address), country)
+		either = append(either, "c.normal = "+param(len(args)-1)+" AND b.country = "+param(len(args)))
+	}
 	err = db.query(ctx, db.Read, func(rows *sql.Rows) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)
 		return err
-	}, "SELECT id FROM connection WHERE identity = $1 ORDER BY id LIMIT $2", store.Printable(address), maxConnections)
+	}, "SELECT c.id FROM connection c JOIN backend b ON b.id = c.backend_id WHERE "+strings.Join(either, " OR ")+
+		" ORDER BY c.id"+limit(maxConnections), args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking up address: %w", err)
 	}

@@ -83,16 +83,16 @@ type event struct {
 // update is what an envelope says about a transmission, which may not be stored yet.
 type update struct {
 	wireID
-	event   string // the id in the table early, while its message is not stored
-	backend int64  // 0 is any
-	fact    store.Progress
-	attempt int // 0 is the newest
-	at      time.Time
-	month   int64 // the transmission's; 0 when unknown
-	reason  string
-	prov    string
-	app     string
-	applied bool
+	event    string // the id in the table early, while its message is not stored
+	backend  int64  // 0 is any
+	progress store.Progress
+	attempt  int // 0 is the newest
+	at       time.Time
+	month    int64 // the transmission's; 0 when unknown
+	reason   string
+	prov     string
+	app      string
+	applied  bool
 }
 
 // newItem checks an envelope.
@@ -190,7 +190,7 @@ func body(raw []byte, encode func() []byte) string {
 // replied is the update of the message that a reply answers.
 func (a *arrival) replied() *update {
 	return &update{
-		wireID: wireID{a.replyTo, store.Inbound}, event: short("reply:" + a.id), fact: store.Replied, at: a.date, app: a.app,
+		wireID: wireID{a.replyTo, store.Inbound}, event: short("reply:" + a.id), progress: store.Replied, at: a.date, app: a.app,
 	}
 }
 
@@ -204,7 +204,7 @@ func (it *item) fromEvent(e *store.Envelope, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	fact, reason, err := progressOf(ev)
+	progress, reason, err := progressOf(ev)
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (it *item) fromEvent(e *store.Envelope, now time.Time) error {
 		status: string(ev.DeliveryStatus), reason: reason, provider: short(ev.SentMessageID), app: short(e.Application),
 		date: utc(ev.Timestamp), body: body(e.Body, ev.Encode),
 	}
-	it.addUpdate(fact)
+	it.addUpdate(progress)
 	it.updates[0].attempt = store.AttemptOf(ev)
 	return nil
 }
@@ -292,9 +292,9 @@ func (it *item) fromReceipt(e *store.Envelope, now time.Time) error {
 }
 
 // addUpdate adds the update of the item's event.
-func (it *item) addUpdate(fact store.Progress) {
+func (it *item) addUpdate(progress store.Progress) {
 	ev := it.event
 	it.updates = append(it.updates, &update{
-		wireID: ev.wireID, event: ev.id, fact: fact, at: ev.date, reason: ev.reason, prov: ev.provider, app: ev.app,
+		wireID: ev.wireID, event: ev.id, progress: progress, at: ev.date, reason: ev.reason, prov: ev.provider, app: ev.app,
 	})
 }

@@ -7,13 +7,49 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+
+	"switchboard/internal/msisdn"
 )
 
 type connection struct {
 	backend  int64
 	identity string
+}
+
+// numbers compare the addresses of a country; "" is none.
+type numbers struct {
+	mu        sync.Mutex
+	byCountry map[string]*msisdn.Numbers
+}
+
+// normal is the form in which an address is compared.
+func (n *numbers) normal(country, address string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	of := n.byCountry[country]
+	if of == nil {
+		of = msisdn.NewNumbers(country)
+		if n.byCountry == nil {
+			n.byCountry = map[string]*msisdn.Numbers{}
+		}
+		n.byCountry[country] = of
+	}
+	return of.Normal(address)
+}
+
+// countries returns the countries of backends, which are few, by id and by name.
+func (db *DB) countries(ctx context.Context, q querier) (byID map[int64]string, byName map[string]string, err error) {
+	byID, byName = map[int64]string{}, map[string]string{}
+	return byID, byName, db.query(ctx, q, func(rows *sql.Rows) error {
+		var id int64
+		var name, country string
+		err := rows.Scan(&id, &name, &country)
+		byID[id], byName[name] = country, country
+		return err
+	}, "SELECT id, name, country FROM backend")
 }
 
 // ids finds the ids of names and inserts the new ones. Ids never change, so the newest are
@@ -25,8 +61,10 @@ type ids[K comparable] struct {
 	insert  string
 	find    string // selects the id, then the columns
 	row     func(K) []any
-	scan    func(*sql.Rows) (K, int64, error)
-	clone   func(K) K // a copy for the cache, which must not keep a body alive
+	// complete sets columns of rows that the database is needed for; it may be nil.
+	complete func(ctx context.Context, db *DB, rows [][]any) error
+	scan     func(*sql.Rows) (K, int64, error)
+	clone    func(K) K // a copy for the cache, which must not keep a body alive
 }
 
 const maxCachedIDs = 100_000
@@ -50,13 +88,20 @@ func newBackends() *ids[string] {
 func newConnections() *ids[connection] {
 	cache, _ := lru.New[connection, int64](maxCachedIDs) // fails for a negative size alone
 	return &ids[connection]{
-		cache: cache, columns: "identity, backend_id", types: []Type{Text, Int},
-		insert: `INSERT INTO connection (identity, backend_id) SELECT identity, backend_id FROM r
+		cache: cache, columns: "identity, backend_id, normal", types: []Type{Text, Int, Text},
+		insert: `INSERT INTO connection (identity, backend_id, normal) SELECT identity, backend_id, normal FROM r
 			WHERE NOT EXISTS (SELECT 1 FROM connection c WHERE c.identity = r.identity AND c.backend_id = r.backend_id)
 			ON CONFLICT DO NOTHING`,
 		find: `SELECT c.id, c.identity, c.backend_id FROM r
 			JOIN connection c ON c.identity = r.identity AND c.backend_id = r.backend_id`,
-		row: func(c connection) []any { return []any{c.identity, c.backend} },
+		row: func(c connection) []any { return []any{c.identity, c.backend, ""} },
+		complete: func(ctx context.Context, db *DB, rows [][]any) error {
+			countries, _, err := db.countries(ctx, db.Write)
+			for _, row := range rows {
+				row[2] = db.numbers.normal(countries[row[1].(int64)], row[0].(string))
+			}
+			return err
+		},
 		scan: func(rows *sql.Rows) (c connection, id int64, err error) {
 			err = rows.Scan(&id, &c.identity, &c.backend)
 			return c, id, err
@@ -77,6 +122,11 @@ func (n *ids[K]) of(ctx context.Context, db *DB, wanted []K) (map[K]int64, error
 		id, ok := n.cache.Get(key)
 		if found[key] = id; !ok {
 			missing = append(missing, n.row(key))
+		}
+	}
+	if n.complete != nil && len(missing) > 0 {
+		if err := n.complete(ctx, db, missing); err != nil {
+			return nil, err
 		}
 	}
 	slices.SortFunc(missing, func(a, b []any) int { return cmp.Compare(a[0].(string), b[0].(string)) })

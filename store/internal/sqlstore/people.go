@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
+	"switchboard/internal/msisdn"
 	"switchboard/store"
 )
 
@@ -75,10 +77,16 @@ func (db *DB) saveContact(ctx context.Context, tx *sql.Tx, c *store.Contact) (id
 
 // ContactOf implements store.People.
 func (db *DB) ContactOf(ctx context.Context, a store.Address) (*store.Contact, error) {
+	backend, identity := store.Printable(a.Backend), store.Printable(a.Identity)
+	_, countries, err := db.countries(ctx, db.Read)
+	if err != nil {
+		return nil, fmt.Errorf("contact of %.80q on %.80q: %w", a.Identity, a.Backend, err)
+	}
 	c := new(store.Contact)
-	err := db.row(ctx, db.Read, `SELECT k.id, k.name, k.language, k.opted_out FROM contact k
+	err = db.row(ctx, db.Read, `SELECT k.id, k.name, k.language, k.opted_out FROM contact k
 		JOIN connection c ON c.contact_id = k.id JOIN backend b ON b.id = c.backend_id
-		WHERE c.identity = $1 AND b.name = $2`, store.Printable(a.Identity), store.Printable(a.Backend)).
+		WHERE (c.identity = $1 OR c.normal = $2) AND b.name = $3 ORDER BY c.identity = $4 DESC, c.id LIMIT 1`,
+		identity, db.numbers.normal(countries[backend], identity), backend, identity).
 		Scan(&c.ID, &c.Name, &c.Language, &c.OptedOut)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = store.ErrNotFound
@@ -106,24 +114,81 @@ func (db *DB) OptOut(ctx context.Context, a store.Address, out bool) error {
 		return fmt.Errorf("opting out: %w", err)
 	}
 	err = db.transact(ctx, func(tx *sql.Tx) error {
-		var contact int64
-		err := db.row(ctx, tx, "SELECT contact_id FROM connection WHERE id = $1"+db.Dialect.ForUpdate("connection"), id).
-			Scan(scanNull[int64]{&contact})
+		var contact, backend int64
+		var normal string
+		err := db.row(ctx, tx, "SELECT contact_id, backend_id, normal FROM connection WHERE id = $1"+db.Dialect.ForUpdate("connection"), id).
+			Scan(scanNull[int64]{&contact}, &backend, &normal)
 		if err != nil {
 			return err
 		}
-		if contact != 0 {
-			_, err := db.exec(ctx, tx, "UPDATE contact SET opted_out = $1 WHERE id = $2", out, contact)
-			return err
+		same := "SELECT contact_id FROM connection WHERE backend_id = $1 AND normal = $2 AND contact_id IS NOT NULL"
+		if contact == 0 {
+			if contact, err = db.contactOfSame(ctx, tx, same, backend, normal); err != nil {
+				return err
+			}
+			if _, err = db.exec(ctx, tx, "UPDATE connection SET contact_id = $1 WHERE id = $2", contact, id); err != nil {
+				return err
+			}
 		}
-		if contact, err = db.saveContact(ctx, tx, &store.Contact{OptedOut: out}); err != nil {
-			return err
-		}
-		_, err = db.exec(ctx, tx, "UPDATE connection SET contact_id = $1 WHERE id = $2", contact, id)
+		_, err = db.exec(ctx, tx, "UPDATE contact SET opted_out = $3 WHERE id IN ("+same+")", backend, normal, out)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("opting out: %w", err)
 	}
 	return nil
+}
+
+// contactOfSame is the contact of another spelling of the address, or a new one.
+func (db *DB) contactOfSame(ctx context.Context, tx *sql.Tx, same string, backend int64, normal string) (contact int64, err error) {
+	err = db.row(ctx, tx, same+" ORDER BY id LIMIT 1", backend, normal).Scan(&contact)
+	if errors.Is(err, sql.ErrNoRows) {
+		return db.saveContact(ctx, tx, new(store.Contact))
+	}
+	return contact, err
+}
+
+// SetCountry implements store.People.
+func (db *DB) SetCountry(ctx context.Context, backend, country string) error {
+	country, err := msisdn.Country(country)
+	if err != nil {
+		return fmt.Errorf("the country of backend %.80q %w", backend, err)
+	}
+	name := store.Printable(backend)
+	ids, err := db.backendIDs(ctx, []string{name})
+	if err != nil {
+		return fmt.Errorf("setting a backend's country: %w", err)
+	}
+	id := ids[name]
+	changed, err := db.exec(ctx, db.Write, "UPDATE backend SET country = $1 WHERE id = $2 AND country <> $3", country, id, country)
+	for last := int64(0); err == nil && changed > 0; {
+		last, changed, err = db.normalize(ctx, id, country, last)
+	}
+	if err != nil {
+		return fmt.Errorf("setting a backend's country: %w", err)
+	}
+	return nil
+}
+
+// normalizePart is how many connections normalize changes at once.
+const normalizePart = 5000
+
+// normalize sets the normal form of a backend's connections after the id last, and returns
+// the last one and how many it found.
+func (db *DB) normalize(ctx context.Context, backend int64, country string, last int64) (int64, int64, error) {
+	var part [][]any
+	err := db.query(ctx, db.Write, func(rows *sql.Rows) error {
+		var id int64
+		var identity string
+		err := rows.Scan(&id, &identity)
+		part, last = append(part, []any{id, db.numbers.normal(country, identity)}), id
+		return err
+	}, "SELECT id, identity FROM connection WHERE backend_id = $1 AND id > $2 ORDER BY id"+limit(normalizePart), backend, last)
+	if err != nil || len(part) == 0 {
+		return last, 0, err
+	}
+	return last, int64(len(part)), db.transact(ctx, func(tx *sql.Tx) error {
+		return newBatch(db, tx, time.Time{}).each(ctx, part, "id, normal", []Type{Int, Text},
+			"UPDATE connection AS c SET normal = r.normal FROM r WHERE c.id = r.id")
+	})
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const transmissionColumns = `id, direction, backend_id, month, message_id, connection_id, broadcast_id,
-	status, fact, attempt, reason, provider_id, application, date, updated, sent, delivered`
+	status, progress, attempt, reason, provider_id, application, date, updated, sent, delivered`
 
 var transmissionTypes = []Type{
 	Text, Text, Int, Int, Text, Int, Int,
@@ -192,7 +192,7 @@ func (b *batch) lock(ctx context.Context, ids []wireID, months []int64) (found [
 }
 
 const transmissionFields = `t.id, t.direction, t.backend_id, t.month, t.message_id, t.connection_id, t.broadcast_id,
-	t.fact, t.attempt, t.reason, t.provider_id, t.application, t.date, t.sent, t.delivered`
+	t.progress, t.attempt, t.reason, t.provider_id, t.application, t.date, t.sent, t.delivered`
 
 func scanTransmission(rows *sql.Rows) (*transmission, error) {
 	t := new(transmission)
@@ -238,7 +238,7 @@ func (b *batch) applyTo(known []*transmission) (changed []*transmission) {
 	return changed
 }
 
-const updateColumns = "id, direction, backend_id, month, status, fact, attempt, reason, provider_id, application, updated, sent, delivered"
+const updateColumns = "id, direction, backend_id, month, status, progress, attempt, reason, provider_id, application, updated, sent, delivered"
 
 var updateTypes = []Type{Text, Text, Int, Int, Text, Int, Int, Text, Text, Text, Time, Time, Time}
 
@@ -252,7 +252,7 @@ func (b *batch) updateTransmissions(ctx context.Context, changed []*transmission
 	}
 	for part := range b.db.chunks(rows) {
 		with, args := b.db.with("r", updateColumns, updateTypes, part)
-		_, err := b.db.exec(ctx, b.tx, with+`UPDATE transmission AS t SET status = r.status, fact = r.fact, attempt = r.attempt,
+		_, err := b.db.exec(ctx, b.tx, with+`UPDATE transmission AS t SET status = r.status, progress = r.progress, attempt = r.attempt,
 			reason = r.reason, provider_id = r.provider_id, application = r.application, updated = r.updated,
 			sent = r.sent, delivered = r.delivered
 			FROM r WHERE t.id = r.id AND t.direction = r.direction AND t.backend_id = r.backend_id AND t.month = r.month`, args...)
@@ -266,7 +266,7 @@ func (b *batch) updateTransmissions(ctx context.Context, changed []*transmission
 // apply applies an update. The result of several does not depend on their order.
 func (t *transmission) apply(w *update) (changed bool) {
 	was := *t
-	next := t.Advance(w.attempt, w.fact)
+	next := t.Advance(w.attempt, w.progress)
 	if next.Attempt > t.Attempt {
 		t.provider = "" // the former attempt's, which its events keep
 	}
@@ -274,13 +274,13 @@ func (t *transmission) apply(w *update) (changed bool) {
 	switch {
 	case next.Compare(t.AttemptProgress) > 0:
 		t.AttemptProgress, t.reason = next, ""
-		if next.Progress == w.fact {
+		if next.Progress == w.progress {
 			t.reason = w.reason
 		}
-	case w.fact == t.Progress && !former:
+	case w.progress == t.Progress && !former:
 		t.reason = lesserText(t.reason, w.reason)
 	}
-	switch w.fact {
+	switch w.progress {
 	case store.Pending, store.Sent, store.Undelivered:
 		t.sent = earliest(t.sent, w.at)
 	case store.Delivered:
@@ -303,6 +303,6 @@ func (w *update) matches(t *transmission) bool {
 func (a *arrival) asUpdate() *update {
 	return &update{
 		wireID: a.wireID, event: "", backend: a.transmission.backend, month: a.month,
-		fact: a.Progress, attempt: a.Attempt, at: a.date, prov: a.provider, app: a.app, reason: a.reason,
+		progress: a.Progress, attempt: a.Attempt, at: a.date, prov: a.provider, app: a.app, reason: a.reason,
 	}
 }
