@@ -25,7 +25,7 @@ func TestDocs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		metrics := regexp.MustCompile(`set\.(?:Gauge|Counter|Histogram)\("(\w+)"`).FindAllStringSubmatch(string(source), -1)
+		metrics := regexp.MustCompile(`\b(?:set\.Gauge|set\.Counter|set\.Histogram|counter)\("(\w+)"`).FindAllStringSubmatch(string(source), -1)
 		if len(metrics) < 5 {
 			t.Errorf("%s has %d metrics", file, len(metrics))
 		}
