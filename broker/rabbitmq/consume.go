@@ -17,11 +17,12 @@ import (
 type consumer struct {
 	broker   *Broker
 	spec     broker.Queue
-	prefetch int
+	window   window
 	handle   func(*broker.Delivery)
 	declared bool          // at least once
 	open     atomic.Int64  // unsettled deliveries, also of lost connections
-	settled  chan struct{} // wakes finish
+	bytes    atomic.Int64  // of their bodies
+	settled  chan struct{} // wakes finish and awaitRoom
 }
 
 // consumerTag names the one consumer of a channel.
@@ -38,7 +39,7 @@ func (b *Broker) Consume(ctx context.Context, q broker.Queue, prefetch int, hand
 	if prefetch < 1 || prefetch > math.MaxUint16 {
 		return fmt.Errorf("consuming queue %q: the prefetch must be 1 to %d, not %d: %w", q.Name, math.MaxUint16, prefetch, broker.ErrInvalid)
 	}
-	c := &consumer{broker: b, spec: q, prefetch: prefetch, handle: handle, settled: make(chan struct{}, 1)}
+	c := &consumer{broker: b, spec: q, window: newWindow(prefetch), handle: handle, settled: make(chan struct{}, 1)}
 	if !q.Temporary {
 		b.tracker.begin(c)
 		defer b.tracker.end(c)
@@ -110,24 +111,59 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 		go c.rebind(ctx)
 	}
 	c.declared = true
-	if err := ch.Qos(c.prefetch, 0, false); err != nil {
-		return false, fmt.Errorf("setting the prefetch: %w", err)
-	}
-	deliveries, err := ch.Consume(q.Name, consumerTag, false, false, false, false, nil)
-	if err != nil {
-		return false, fmt.Errorf("starting: %w", explain(err))
-	}
-	c.broker.tracker.mark(c, true)
-	defer c.broker.tracker.mark(c, false)
 	acks := newAcks(ch, c.broker.metrics)
 	if !c.broker.consumers.goFunc(func() { acks.run(c.broker.draining) }) {
 		return false, broker.ErrClosed
 	}
 	defer acks.stop()
-	if some, err = c.deliver(ctx, deliveries, acks); err != nil {
-		return some, whyClosed(closes, err)
+	defer c.broker.tracker.mark(c, false)
+	for {
+		if err := ch.Qos(c.window.size, 0, false); err != nil {
+			return some, fmt.Errorf("setting the prefetch: %w", err)
+		}
+		deliveries, err := ch.Consume(q.Name, consumerTag, false, false, false, false, nil)
+		if err != nil {
+			return some, fmt.Errorf("starting: %w", explain(err))
+		}
+		c.broker.tracker.mark(c, true)
+		resize, err := c.deliver(ctx, deliveries, acks, &some)
+		if err != nil {
+			return some, whyClosed(closes, err)
+		}
+		if !resize {
+			return some, c.cancel(s, ch, deliveries, acks)
+		}
+		if err := ch.Cancel(consumerTag, false); err != nil {
+			return some, fmt.Errorf("resizing the prefetch: %w", err)
+		}
+		for d := range deliveries { // those of the old window, in their order
+			if c.awaitRoom(ctx, s) {
+				c.deliverOne(&d, acks)
+			} else {
+				acks.settle(acks.add(d.DeliveryTag), true)
+			}
+		}
+		if !c.awaitRoom(ctx, s) {
+			return some, c.cancelled(s, acks)
+		}
 	}
-	return some, c.cancel(s, ch, deliveries, acks)
+}
+
+// awaitRoom waits until the handlers hold less than maxUnsettledBytes. It reports false
+// when ctx ends, the connection is lost or the broker closes.
+func (c *consumer) awaitRoom(ctx context.Context, s *session) bool {
+	for c.bytes.Load() >= maxUnsettledBytes {
+		select {
+		case <-c.settled:
+		case <-ctx.Done():
+			return false
+		case <-s.gone:
+			return false
+		case <-c.broker.closing:
+			return false
+		}
+	}
+	return true
 }
 
 // queue returns what to declare: first what was asked for, later what the topology
@@ -153,8 +189,9 @@ func whyClosed(closes <-chan *amqp.Error, err error) error {
 	return err
 }
 
-// deliver calls the handler until ctx ends, or the deliveries do: errQueueGone.
-func (c *consumer) deliver(ctx context.Context, deliveries <-chan amqp.Delivery, acks *acks) (some bool, err error) {
+// deliver calls the handler until the window has changed, ctx ends, or the deliveries
+// do: errQueueGone.
+func (c *consumer) deliver(ctx context.Context, deliveries <-chan amqp.Delivery, acks *acks, some *bool) (resize bool, err error) {
 	for {
 		select {
 		case d, more := <-deliveries:
@@ -162,26 +199,32 @@ func (c *consumer) deliver(ctx context.Context, deliveries <-chan amqp.Delivery,
 				if more {
 					acks.settle(acks.add(d.DeliveryTag), true)
 				}
-				return some, nil
+				return false, nil
 			}
 			if !more {
-				return some, errQueueGone
+				return false, errQueueGone
 			}
-			some = true
-			c.deliverOne(&d, acks)
+			*some = true
+			if c.deliverOne(&d, acks); c.window.add(int(c.open.Load()), int(c.bytes.Load())) {
+				return true, nil
+			}
 		case <-ctx.Done():
-			return some, nil
+			return false, nil
 		case <-c.broker.closing:
-			return some, nil
+			return false, nil
 		}
 	}
 }
 
 func (c *consumer) deliverOne(d *amqp.Delivery, acks *acks) {
 	u := acks.add(d.DeliveryTag)
+	size := int64(len(d.Body))
 	c.open.Add(1)
+	c.bytes.Add(size)
 	c.handle(broker.NewDelivery(convert(c.spec.Name, d), func(requeue bool) {
-		if acks.settle(u, requeue) && c.open.Add(-1) == 0 {
+		if acks.settle(u, requeue) {
+			c.open.Add(-1)
+			c.bytes.Add(-size)
 			select {
 			case c.settled <- struct{}{}:
 			default:
@@ -190,8 +233,7 @@ func (c *consumer) deliverOne(d *amqp.Delivery, acks *acks) {
 	}))
 }
 
-// cancel ends the consumer, requeues what no handler was given, and waits until the
-// rest is settled and RabbitMQ knows.
+// cancel ends the consumer and requeues what no handler was given.
 func (c *consumer) cancel(s *session, ch *amqp.Channel, deliveries <-chan amqp.Delivery, acks *acks) error {
 	if err := ch.Cancel(consumerTag, false); err != nil {
 		return fmt.Errorf("stopping: %w", err)
@@ -199,6 +241,11 @@ func (c *consumer) cancel(s *session, ch *amqp.Channel, deliveries <-chan amqp.D
 	for d := range deliveries {
 		acks.settle(acks.add(d.DeliveryTag), true)
 	}
+	return c.cancelled(s, acks)
+}
+
+// cancelled waits until all is settled and RabbitMQ knows.
+func (c *consumer) cancelled(s *session, acks *acks) error {
 	select {
 	case <-acks.whenIdle():
 		return nil

@@ -1,0 +1,38 @@
+package rabbitmq
+
+import "testing"
+
+func TestWindowGrowsWithSmallBodiesAndShrinksWithLargeOnes(t *testing.T) {
+	w := newWindow(1000)
+	if w.size != firstWindow {
+		t.Fatalf("begins with %d", w.size)
+	}
+	for range 8 * firstWindow {
+		w.add(1, 1000)
+	}
+	if w.size != 999 {
+		t.Errorf("small bodies that are settled at once: %d", w.size)
+	}
+	full := newWindow(200)
+	for bodies := range firstWindow {
+		full.add(bodies+1, 1000*bodies)
+	}
+	if full.size != 200-firstWindow {
+		t.Errorf("small bodies that are not settled: %d", full.size)
+	}
+	for bodies := 1; w.size == 999; bodies++ {
+		w.add(bodies, bodies*100_000)
+	}
+	if w.size*100_000 > maxUnsettledBytes {
+		t.Errorf("bodies of 100 kB: %d", w.size)
+	}
+	for range 100 {
+		w.add(1, 100<<20)
+	}
+	if w.size != 1 {
+		t.Errorf("bodies of 100 MiB: %d", w.size)
+	}
+	if w := newWindow(20); w.size != 20 {
+		t.Errorf("a prefetch of 20 begins with %d", w.size)
+	}
+}
