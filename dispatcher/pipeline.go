@@ -225,7 +225,7 @@ func (p *pipeline) remember(ctx context.Context, batch []routed) {
 		entries = append(entries, r.entries...)
 	}
 	if err := p.d.store(ctx, entries); err != nil && ctx.Err() == nil {
-		p.d.runtime.Logger.Warn("remembering where messages came from failed; their events may not find the way back",
+		p.d.runtime.Monitor.WarnOfState(p.d.runtime.Logger, "remembering where messages came from failed; their events may not find the way back",
 			"messages", len(entries), "error", err)
 	}
 	for _, r := range batch {

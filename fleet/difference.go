@@ -80,7 +80,7 @@ func (p *Process) apply(ctx context.Context, diff difference, ended chan<- struc
 	}
 	for _, d := range start {
 		i := newInstance(d)
-		i.reloaded = true
+		i.alone = true
 		p.start(ctx, i, ended)
 	}
 	return changes, errors.Join(errs...)

@@ -18,11 +18,11 @@ type instance struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended for good
 	err    error         // why, once done is closed
-	// reloaded: it was started by a reload, and must not stop the others when it
+	// alone: a reload has started it, or it ran well, and must not stop the others when it
 	// cannot run.
-	reloaded bool
-	queues   atomic.Int64 // being consumed
-	monitor  *worker.Monitor
+	alone   bool
+	queues  atomic.Int64 // being consumed
+	monitor *worker.Monitor
 
 	// Guarded by Process.mu.
 	def      *Definition
@@ -53,6 +53,9 @@ const (
 	// restartReset is how long a worker must have run for its delay to begin
 	// anew.
 	restartReset = 5 * time.Minute
+	// ranWell is how long a worker must have run for a queue that does not match to be
+	// its own trouble: somebody has declared the queue anew.
+	ranWell = 10 * time.Second
 )
 
 // supervise runs a worker, and starts it again when it fails.
@@ -63,10 +66,11 @@ func (p *Process) supervise(ctx context.Context, i *instance) error {
 		def := p.definition(i)
 		err := p.runOnce(ctx, i, def)
 		p.noteEnd(i, err)
+		i.alone = i.alone || errors.Is(err, broker.ErrQueueMismatch) && time.Since(began) > ranWell
 		switch {
 		case err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled):
 			return nil // told to stop, maybe before it had started
-		case ctx.Err() != nil || isFatal(err) && !i.reloaded:
+		case ctx.Err() != nil || isFatal(err) && !i.alone:
 			return fmt.Errorf("worker %s (%s): %w", def.Name, def.Path, err)
 		case time.Since(began) > restartReset:
 			restart.Reset()

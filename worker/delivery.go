@@ -220,7 +220,12 @@ func (d *Delivery) retryLater(cause error) {
 		d.requeueSlowly()
 		return
 	}
-	d.log(slog.LevelWarn, "failed; trying again in "+delay.String(), cause)
+	var state stateError
+	if errors.As(cause, &state) {
+		d.runtime.Monitor.WarnOfState(d.runtime.Logger, "messages fail without the state store, and are tried again", "queue", d.delivery.Queue, "error", cause)
+	} else {
+		d.log(slog.LevelWarn, "failed; trying again in "+delay.String(), cause)
+	}
 	d.finish("retried")
 	d.delivery.Ack()
 }

@@ -51,7 +51,7 @@ func (h *Handled) Remember(ctx context.Context, d *Delivery, key, value string) 
 		return
 	}
 	if err := h.state.Set(ctx, store.Entry{Key: h.prefix + key, Value: value, TTL: h.ttl}); err != nil {
-		h.runtime.Logger.Warn("remembering what was handled failed; it may be done twice if it is delivered again",
+		h.runtime.Monitor.WarnOfState(h.runtime.Logger, "remembering what was handled failed; it may be done twice if it is delivered again",
 			"message_id", d.ID(), "error", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,8 @@ type Monitor struct {
 	metrics *Metrics
 
 	mu           sync.Mutex
+	stateWarned  time.Time // when WarnOfState last logged
+	stateQuiet   int       // warnings that it left out since
 	dependencies []Dependency
 	held         map[string]*atomic.Int64 // by queue
 }
@@ -94,6 +97,31 @@ func (m *Monitor) Down(kind string) bool {
 	return any
 }
 
+// stateWarnEvery is how often the log tells that the state store fails: it fails for
+// every message.
+const stateWarnEvery = time.Minute
+
+// stateError is a failure of the state store.
+type stateError struct{ error }
+
+func (e stateError) Unwrap() error { return e.error }
+
+// WarnOfState logs a consequence of a failing state store at most once a minute, with
+// how many it left out before.
+func (m *Monitor) WarnOfState(log *slog.Logger, text string, args ...any) {
+	if m != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if time.Since(m.stateWarned) < stateWarnEvery {
+			m.stateQuiet++
+			return
+		}
+		args = append(args, "others_before", m.stateQuiet)
+		m.stateWarned, m.stateQuiet = time.Now(), 0
+	}
+	log.Warn(text, args...)
+}
+
 // Held is how many bodies the worker holds of each queue: received and not yet
 // settled.
 func (m *Monitor) Held() map[string]int64 {
@@ -153,51 +181,45 @@ const (
 	healthDown
 )
 
-// note reports what an answer of the store says of it.
-func (s *monitored) note(err error) {
+// note reports what an answer of the store says of it, and marks an error as its.
+func (s *monitored) note(err error) error {
 	switch {
 	case err == nil:
 		if s.health.Load() != healthOK && s.health.Swap(healthOK) != healthOK {
 			s.monitor.Report(DependsOnState, "store", message.OK, "")
 		}
+		return nil
 	case !errors.Is(err, context.Canceled):
 		s.health.Store(healthDown)
 		s.monitor.Report(DependsOnState, "store", message.Down, err.Error())
 	}
+	return stateError{err}
 }
 
 func (s *monitored) Get(ctx context.Context, keys ...string) (map[string]string, error) {
 	found, err := s.state.Get(ctx, keys...)
-	s.note(err)
-	return found, err
+	return found, s.note(err)
 }
 
 func (s *monitored) Set(ctx context.Context, entries ...store.Entry) error {
-	err := s.state.Set(ctx, entries...)
-	s.note(err)
-	return err
+	return s.note(s.state.Set(ctx, entries...))
 }
 
 func (s *monitored) Add(ctx context.Context, e store.Entry) (value string, added bool, err error) {
 	value, added, err = s.state.Add(ctx, e)
-	s.note(err)
-	return value, added, err
+	return value, added, s.note(err)
 }
 
 func (s *monitored) Increment(ctx context.Context, key string, by int64, ttl time.Duration) (int64, error) {
 	n, err := s.state.Increment(ctx, key, by, ttl)
-	s.note(err)
-	return n, err
+	return n, s.note(err)
 }
 
 func (s *monitored) Delete(ctx context.Context, keys ...string) error {
-	err := s.state.Delete(ctx, keys...)
-	s.note(err)
-	return err
+	return s.note(s.state.Delete(ctx, keys...))
 }
 
 func (s *monitored) Range(ctx context.Context, from, to string, limit int) ([]store.Entry, error) {
 	found, err := s.state.Range(ctx, from, to, limit)
-	s.note(err)
-	return found, err
+	return found, s.note(err)
 }
