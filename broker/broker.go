@@ -173,8 +173,6 @@ type State struct {
 	// last minute, although this process has declared a queue for it: a queue or
 	// binding was deleted. Declaring it again clears it. Empty when there is none.
 	Unroutable string
-	// Unsettled counts the deliveries that the handlers hold, by durable queue.
-	Unsettled map[string]int
 }
 
 // Broker is all of it.

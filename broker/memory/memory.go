@@ -88,12 +88,7 @@ func (b *Broker) Cut() {
 func (b *Broker) State() broker.State {
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
-	st := broker.State{Connected: !b.closing, Reconnects: b.cuts, Unsettled: map[string]int{}}
-	for c := range b.consumers {
-		if !c.spec.Temporary {
-			st.Unsettled[c.spec.Name] += c.open
-		}
-	}
+	st := broker.State{Connected: !b.closing, Reconnects: b.cuts}
 	if b.closing {
 		st.LastError = broker.ErrClosed
 	}

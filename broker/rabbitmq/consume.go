@@ -112,10 +112,14 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	}
 	c.declared = true
 	acks := newAcks(ch, c.broker.metrics)
-	if !c.broker.consumers.goFunc(func() { acks.run(c.broker.draining) }) {
+	sent := make(chan struct{})
+	if !c.broker.consumers.goFunc(func() { defer close(sent); acks.run(c.broker.draining) }) {
 		return false, broker.ErrClosed
 	}
-	defer acks.stop()
+	defer func() { // before the channel is closed
+		acks.stop()
+		<-sent
+	}()
 	defer c.broker.tracker.mark(c, false)
 	for {
 		if err := ch.Qos(c.window.size, 0, false); err != nil {

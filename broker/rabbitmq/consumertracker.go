@@ -37,17 +37,6 @@ func (a *consumerTracker) mark(c *consumer, consuming bool) {
 	}
 }
 
-// unsettled returns how many deliveries the handlers of each queue hold.
-func (a *consumerTracker) unsettled() map[string]int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	held := map[string]int{}
-	for c := range a.consuming {
-		held[c.spec.Name] += int(c.open.Load())
-	}
-	return held
-}
-
 // idle returns the queues of those that do not consume, sorted.
 func (a *consumerTracker) idle() (queues []string) {
 	a.mu.Lock()

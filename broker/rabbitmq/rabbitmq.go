@@ -142,7 +142,6 @@ func (b *Broker) State() broker.State {
 		Reconnects: p.reconnects + c.reconnects,
 		Idle:       b.tracker.idle(),
 		Unroutable: b.publisher.unroutableKey(),
-		Unsettled:  b.tracker.unsettled(),
 	}
 	if st.Blocked == "" {
 		st.Blocked = c.blocked

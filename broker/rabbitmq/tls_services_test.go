@@ -3,36 +3,27 @@
 package rabbitmq_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
 	"switchboard/internal/testutil"
+	"switchboard/internal/tlsfiles"
 )
 
 // TestTLS talks to RabbitMQ through something that speaks TLS in its place and
 // asks for a client's certificate.
 func TestTLS(t *testing.T) {
-	dir := t.TempDir()
-	cert := newCertificate(t, dir)
-	u := amqpsURL(t, cert)
+	cert, key, _ := testutil.SelfSigned(t, "rabbit.test")
+	u := amqpsURL(t, tlsfiles.Files{CA: cert, Cert: cert, Key: key})
 
-	good := rabbitmq.TLS{CAFile: filepath.Join(dir, "cert.pem"), CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"), ServerName: "rabbit.test"}
+	good := rabbitmq.TLS{CAFile: cert, CertFile: cert, KeyFile: key, ServerName: "rabbit.test"}
 	b := openClosed(t, rabbitmq.Settings{URL: u, TLS: good})
 	q := broker.Queue{Name: "rabbitmqtest." + rand.Text()}
 	ctx := testContext(t)
@@ -52,38 +43,14 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func newCertificate(t *testing.T, dir string) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "rabbit.test"}, DNSNames: []string{"rabbit.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	must(t, os.WriteFile(filepath.Join(dir, "cert.pem"), certPEM, 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, "key.pem"), keyPEM, 0o600))
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	must(t, err)
-	return pair
-}
-
 // amqpsURL is where RabbitMQ is reached through TLS.
-func amqpsURL(t *testing.T, cert tls.Certificate) string {
+func amqpsURL(t *testing.T, files tlsfiles.Files) string {
 	u, err := url.Parse(amqpURL(t))
 	must(t, err)
 	target := plainHost(u)
-	pool := x509.NewCertPool()
-	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	conf, err := files.Server()
 	must(t, err)
-	pool.AddCert(leaf)
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", conf)
 	must(t, err)
 	t.Cleanup(func() { ln.Close() })
 	go func() {

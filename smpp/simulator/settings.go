@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"crypto/tls"
 	"io"
 	"log/slog"
 	"time"
@@ -42,7 +41,6 @@ type Settings struct {
 	Behaviour Behaviour `yaml:"behaviour"` // of all accounts
 	Phases    []Phase   `yaml:"phases"`    // how it changes over time
 
-	TLS    *tls.Config  `yaml:"-"` // instead of Certificate and Key
 	Log    io.Writer    `yaml:"-"` // instead of Record
 	Logger *slog.Logger `yaml:"-"` // silent unless set
 	// Hook sees every PDU that comes, before anything else; when it returns true

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"switchboard/internal/tlsfiles"
 	"switchboard/smpp/session"
 )
 
@@ -71,18 +72,14 @@ func openPort(settings *Settings) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for SMPP; `listen` takes another host:port: %w", err)
 	}
-	conf := settings.TLS
-	if conf == nil && settings.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(settings.Certificate, settings.Key)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("reading certificate and key: %w", err), l.Close())
-		}
-		conf = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if settings.Certificate == "" {
+		return l, nil
 	}
-	if conf != nil {
-		l = tls.NewListener(l, conf)
+	conf, err := tlsfiles.Files{Cert: settings.Certificate, Key: settings.Key}.Server()
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
-	return l, nil
+	return tls.NewListener(l, conf), nil
 }
 
 // Addr is the address to bind to, host:port.
