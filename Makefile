@@ -62,6 +62,10 @@ build: ## A static binary, bin/switchboard
 image: ## The container image (IMAGE=name:tag)
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
+.PHONY: image-test
+image-test: ## Build the image and run a fleet from it; needs an engine
+	scripts/image-test
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (20s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \

@@ -58,9 +58,12 @@ func Main(version string, classes fleet.Classes) int {
 	defer stop()
 	context.AfterFunc(ctx, func() { endAfterSignal(stop) })
 	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
-	root := named(name, Root(version, classes))
-	root.SetOut(os.Stdout) // cobra's own choice for Printf is stderr
-	err := root.ExecuteContext(ctx)
+	err := readFileVariables()
+	if err == nil {
+		root := named(name, Root(version, classes))
+		root.SetOut(os.Stdout) // cobra's own choice for Printf is stderr
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return exitOK
 	}
