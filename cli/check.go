@@ -52,7 +52,11 @@ func showFindings(cmd *cobra.Command, findings []fleet.Finding, asJSON bool) err
 		return printJSON(cmd, findings)
 	}
 	for _, f := range findings {
-		_, _ = fmt.Fprintln(cmd.OutOrStdout(), f)
+		colour := yellow
+		if f.Severity == fleet.Error {
+			colour = red
+		}
+		_, _ = fmt.Fprintln(cmd.OutOrStdout(), paint(cmd.OutOrStdout(), colour, f.String()))
 	}
 	return nil
 }

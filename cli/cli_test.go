@@ -148,3 +148,20 @@ func TestASignalEndsEveryCommand(t *testing.T) {
 		t.Errorf("ended with %v, want exit code %d", err, exitInterrupted)
 	}
 }
+
+// The shell completes the values of flags that have few.
+func TestFlagValuesAreCompleted(t *testing.T) {
+	for line, want := range map[string]string{
+		"graph --format ": "mermaid", "status --log": "", "failures list --reason ": "exhausted", "messages --state ": "D",
+		"route --flow ": "outbound", "tail --flow ": "event", "inject --queue-type ": "quorum", "run --log-level ": "warn",
+	} {
+		root := Root("1.0", fleet.Classes{})
+		var out bytes.Buffer
+		root.SetOut(&out)
+		root.SetErr(io.Discard)
+		root.SetArgs(append([]string{"__complete"}, strings.Split(line, " ")...))
+		if err := root.Execute(); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: %v\n%s", line, err, out.String())
+		}
+	}
+}

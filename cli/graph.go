@@ -39,6 +39,8 @@ lines between them labelled with their connectors. What is not connected is red.
 	}
 	cmd.Flags().StringVar(&format, "format", "", "svg, mermaid, dot or json; what the name of --output ends in, or svg")
 	cmd.Flags().StringVar(&theme, "theme", "auto", "of SVG: light, dark, or auto, which is as its reader's screen")
+	complete(cmd, "format", "svg", "mermaid", "dot", "json")
+	complete(cmd, "theme", "auto", "light", "dark")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "the file to write; standard output when empty")
 	return cmd
 }

@@ -56,6 +56,8 @@ error, with its reason. ` + "`switchboard trace ID`" + ` shows every step of one
 	flags.IntVar(&f.filter.Limit, "limit", defaultMessages, "at most so many; 0 is all")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, one message a line")
 	flags.BoolVar(&f.asCSV, "csv", false, "print CSV")
+	complete(cmd, "state", "Q", "R", "P", "S", "D", "E")
+	complete(cmd, "direction", "I", "O")
 	return cmd
 }
 

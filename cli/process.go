@@ -52,6 +52,7 @@ func (f *processFlags) add(cmd *cobra.Command) {
 		"where to serve /metrics, /healthz, /readyz and /status (SWITCHBOARD_HTTP); a free port of localhost from 7780 on when empty")
 	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ too")
 	flags.StringVar(&f.logLevel, "log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error (LOG_LEVEL)")
+	complete(cmd, "log-level", "debug", "info", "warn", "error")
 	// Defaults may hold passwords: they are never shown in the help.
 	for _, name := range []string{"amqp-url", "database-url", "management-url"} {
 		flags.Lookup(name).DefValue = ""

@@ -184,7 +184,7 @@ func linkCell(out io.Writer, s *queues.Status) string {
 	}{{message.Down, red}, {message.Degraded, yellow}} {
 		for _, d := range s.Links {
 			if d.Health == health.is {
-				return paint(out, health.colour, printable(short(queues.Describe(d), errorWidth)))
+				return paint(out, health.colour, printable(short(processes.Describe(d), errorWidth)))
 			}
 		}
 	}
@@ -206,7 +206,7 @@ func statusVerdict(all []queues.Status, troubles []string, strict, silent bool) 
 		case s.State == queues.Stuck:
 			stuck = append(stuck, s.Queue)
 		case s.Hurts(strict):
-			errs = append(errs, fmt.Errorf("%s is %s: %s", s.Queue, s.State, queues.Describe(*down)))
+			errs = append(errs, fmt.Errorf("%s is %s: %s", s.Queue, s.State, processes.Describe(*down)))
 		}
 	}
 	if len(stuck) > 0 {

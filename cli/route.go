@@ -77,6 +77,9 @@ func (q *questionFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&q.Endpoint, "endpoint", "", "the endpoint, where it is not the default one")
 	flags.StringVar(&q.event, "event", "ack", "what an event says: ack, nack or delivery_report")
 	flags.StringVar(&q.at, "at", "", "when, for rules about times: 2026-11-21T22:30:00+02:00; now when empty")
+	complete(cmd, "flow", "inbound", "outbound", "event")
+	complete(cmd, "session", "new", "resume", "close")
+	complete(cmd, "event", "ack", "nack", "delivery_report")
 	flags.StringSliceVar(&q.down, "down", nil, "transports to take to be down")
 }
 

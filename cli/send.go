@@ -5,19 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"switchboard/operate/processes"
 	"switchboard/operate/send"
 	"switchboard/store"
+	"switchboard/worker"
 )
 
 // sending is `switchboard send`.
 type sending struct {
 	databaseFlag
 	request send.Request
+	ask     asking
+	anyway  bool // also where the link is down
 	wait    bool
 	asJSON  bool
 }
@@ -39,7 +44,10 @@ Who is on a list twice gets one message, and who opted out gets none. Lines with
 usable address are named and skipped; with --strict nothing is sent when there is one.
 
 A transport that no persistence worker records is taken for a slip, also on a line of
-the list: nobody would learn what became of its messages. --force sends all the same.`,
+the list: nobody would learn what became of its messages. --force sends all the same.
+
+Where the link of --transport is known to be down (its process is asked), the
+broadcast is stored and paused; --even-if-down hands it over.`,
 		Example: "  switchboard send --transport sms_za --to +27831234567 --text 'Hello'\n" +
 			"  switchboard send --transport sms_za --from-file people.csv --text 'Hi {{name}}' --rate 50 --wait\n" +
 			"  switchboard send --sql \"SELECT msisdn AS address, 'sms_za' AS transport, name FROM members\" --text 'Hi {{name}}'",
@@ -70,6 +78,9 @@ func (s *sending) flags(cmd *cobra.Command) {
 	flags.IntVar(&b.Retries, "retries", store.DefaultRetries, "tries after a failed one")
 	flags.DurationVar(&b.RetryAfter, "retry-after", store.DefaultRetryAfter, "the time between tries")
 	flags.BoolVar(&s.request.Force, "force", false, "send also by a transport that no persistence worker has recorded yet")
+	flags.StringSliceVar(&s.ask.processes, "process", strings.Fields(os.Getenv("SWITCHBOARD_PROCESSES")),
+		"where the transport's process serves /status, to ask whether its link is up; those on this machine when empty (SWITCHBOARD_PROCESSES)")
+	flags.BoolVar(&s.anyway, "even-if-down", false, "hand over although the transport's link is down: the messages wait at the transport")
 	flags.BoolVar(&s.wait, "wait", false, "wait until every message is sent, delivered or given up")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
 }
@@ -98,6 +109,10 @@ func (s *sending) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
+	down := s.linkDown(cmd)
+	if down != nil && s.request.Broadcast.Start.IsZero() {
+		s.request.Broadcast.Start = time.Now().Add(pauseMargin)
+	}
 	bar := newProgress(cmd.ErrOrStderr(), 0)
 	s.request.OnLine = func(bytes int64, lines int) { bar.advance(bytes-bar.done, lines) }
 	s.request.OnBad = bar.namer(cmd.ErrOrStderr(), "bad lines")
@@ -112,10 +127,36 @@ func (s *sending) run(cmd *cobra.Command) error {
 	if !s.asJSON {
 		printCreated(cmd, created, bad, s.request.Broadcast.Start)
 	}
-	if s.wait {
+	switch {
+	case down != nil:
+		err = s.pause(cmd, db, created.ID, down)
+	case s.wait:
 		err = awaitBroadcast(cmd, db, created.ID)
 	}
 	return errors.Join(err, s.summary(cmd, db, created, bad))
+}
+
+// pauseMargin keeps workers from a new broadcast until it is paused.
+const pauseMargin = 10 * time.Second
+
+// linkDown is the link of --transport where it is known to be down.
+func (s *sending) linkDown(cmd *cobra.Command) *worker.Dependency {
+	if s.anyway || s.request.List.Transport == "" {
+		return nil
+	}
+	answers, err := processes.Ask(cmd.Context(), s.ask.processes...)
+	if err != nil {
+		cmd.PrintErrln(printableLines(err.Error()))
+	}
+	return processes.LinkDown(answers, s.request.List.Transport)
+}
+
+func (s *sending) pause(cmd *cobra.Command, db store.Broadcasts, id int64, down *worker.Dependency) error {
+	if err := db.Pause(cmd.Context(), id); err != nil {
+		return err
+	}
+	return fmt.Errorf("broadcast %d waits, paused: transport %s has its %s; `switchboard broadcasts resume %[1]d` lets it go, and --even-if-down does not ask",
+		id, s.request.List.Transport, processes.Describe(*down))
 }
 
 func printCreated(cmd *cobra.Command, c store.Created, bad int, start time.Time) {

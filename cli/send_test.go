@@ -4,17 +4,23 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"switchboard/fleet"
+	"switchboard/message"
 	"switchboard/operate/queues"
 	"switchboard/persistence"
 	"switchboard/store"
 	"switchboard/store/sqlite"
+	"switchboard/worker"
 )
 
 // sender runs commands on a database of the test's own.
@@ -249,5 +255,37 @@ func TestSendNamesWhatSpreadsheetsSpoil(t *testing.T) {
 	s.must("send", "--transport", "sms", "--address-column", "phone", "--from-file", chosen, "--text", "{{address}}")
 	if texts := s.texts(); texts["sms +27830000004"] != "Main Street" {
 		t.Errorf("recorded: %v", texts)
+	}
+}
+
+// Nothing is handed over to a link that is down, unless that is meant.
+func TestSendToALinkThatIsDown(t *testing.T) {
+	s := newSender(t)
+	health := message.Down
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(fleet.Status{Workers: []fleet.WorkerStatus{{
+			Name: "sms", Kind: fleet.KindTransport, Connector: "sms",
+			Dependencies: []worker.Dependency{{Kind: worker.DependsOnLink, Name: "bind", Health: health, Reason: "refused", Since: time.Now()}},
+		}}})
+	}))
+	defer server.Close()
+	send := func(to string, more ...string) (string, error) {
+		out, _, err := s.run(nil, append([]string{"send", "--process", server.URL, "--transport", to, "--to", "+1", "--text", "x"}, more...)...)
+		return out, err
+	}
+	if _, err := send("sms", "--wait"); exitCode(err) != exitFailed || !strings.Contains(err.Error(), "broadcast 1 waits, paused: transport sms has its link bind down") {
+		t.Errorf("a link that is down: %v", err)
+	}
+	if out := s.must("broadcasts", "show", "1"); !strings.Contains(out, "broadcast 1, paused") {
+		t.Errorf("got %s", out)
+	}
+	for _, args := range [][]string{{"other"}, {"sms", "--even-if-down"}} {
+		if out, err := send(args[0], args[1:]...); err != nil || !strings.Contains(out, "1 message stored") {
+			t.Errorf("%v: %v %s", args, err, out)
+		}
+	}
+	health = message.OK
+	if _, err := send("sms"); err != nil {
+		t.Errorf("a link that is up: %v", err)
 	}
 }

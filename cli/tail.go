@@ -40,6 +40,7 @@ func tailCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	t.add(cmd)
 	t.addJSON(cmd)
 	cmd.Flags().StringSliceVar(&t.flows, "flow", []string{"inbound", "outbound", "event"}, "only these flows")
+	complete(cmd, "flow", "inbound", "outbound", "event")
 	cmd.Flags().BoolVar(&t.content, "content", false, "show what people write")
 	return cmd
 }
@@ -124,8 +125,10 @@ func injectCommand(dial dialer) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&i.strict, "strict", false, "stop at the first line that makes no message")
 	flags.StringVar(&i.queueType, "queue-type", string(broker.Classic), "type of the queue where no worker has made it yet: classic or quorum")
+	complete(cmd, "queue-type", string(broker.Classic), string(broker.Quorum))
 	flags.StringVar(&i.transport, "transport-name", "", "Vumi's way to name the transport")
 	flags.StringVar(&i.direction, "direction", string(message.Inbound), "Vumi's way to name the flow; with --transport-name")
+	complete(cmd, "direction", "inbound", "outbound", "event")
 	return cmd
 }
 

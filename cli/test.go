@@ -94,15 +94,15 @@ func printReports(w io.Writer, reports []testReport, verbose bool) {
 			}
 		}
 		if failed > 0 {
-			_, _ = fmt.Fprintf(w, "FAIL\t%s\t%d of %s failed\n", r.File, failed, plural(len(r.Tests), "test"))
+			_, _ = fmt.Fprintf(w, paint(w, red, "FAIL")+"\t%s\t%d of %s failed\n", r.File, failed, plural(len(r.Tests), "test"))
 			continue
 		}
-		_, _ = fmt.Fprintf(w, "ok\t%s\t%s\t%.3fs\n", r.File, plural(len(r.Tests), "test"), r.Seconds)
+		_, _ = fmt.Fprintf(w, paint(w, green, "ok")+"\t%s\t%s\t%.3fs\n", r.File, plural(len(r.Tests), "test"), r.Seconds)
 	}
 }
 
 func printFailure(w io.Writer, t explain.Result) {
-	_, _ = fmt.Fprintf(w, "--- FAIL: %s (%s)\n", t.Name, t.At)
+	_, _ = fmt.Fprintf(w, paint(w, red, "--- FAIL:")+" %s (%s)\n", t.Name, t.At)
 	for _, p := range t.Problems {
 		_, _ = fmt.Fprintf(w, "    %s\n      - want %s\n      + got  %s\n", p.What, p.Want, p.Got)
 	}

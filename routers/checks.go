@@ -3,6 +3,7 @@ package routers
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,13 +42,21 @@ func checkTargets(m options.Map[options.Names], known []string, list, option str
 // on, which keep their transport_name; it is rejected where it looks like a
 // transport that has no key.
 func checkSources(m options.Map[options.Names], names dispatcher.Names, option string) error {
+	known, unmapped := map[string]bool{}, map[string]bool{}
+	for _, t := range names.Transports {
+		known[t], unmapped[t] = true, true
+	}
+	for _, pair := range m {
+		delete(unmapped, pair.Key)
+	}
+	candidates := slices.Sorted(maps.Keys(unmapped))
 	var errs []error
 	for _, pair := range m {
-		if slices.Contains(names.Transports, pair.Key) {
+		if known[pair.Key] {
 			continue
 		}
-		for _, t := range names.Transports {
-			if _, mapped := m.Get(t); !mapped && misspells(pair.Key, t) {
+		for _, t := range candidates {
+			if misspells(pair.Key, t) {
 				errs = append(errs, options.Field(fmt.Errorf("%q is none of transport_names; did you mean %q?", pair.Key, t), option, pair.Key))
 				break
 			}

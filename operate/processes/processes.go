@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"switchboard/fleet"
+	"switchboard/message"
+	"switchboard/worker"
 )
 
 // The ports of localhost on which processes serve /status where nobody names one. No
@@ -79,4 +82,36 @@ func ask(ctx context.Context, url string) (*Answer, error) {
 		return nil, fmt.Errorf("asking process %s: it answers %s, and not how its workers are", url, response.Status)
 	}
 	return &answer, nil
+}
+
+// LinkDown is the link of a transport that is down at every worker that answered; nil
+// where one is up, or nobody knows.
+func LinkDown(answers []Answer, transport string) (down *worker.Dependency) {
+	for _, answer := range answers {
+		for _, w := range answer.Workers {
+			if w.Kind != fleet.KindTransport || w.Connector != transport {
+				continue
+			}
+			i := slices.IndexFunc(w.Dependencies, func(d worker.Dependency) bool {
+				return d.Kind == worker.DependsOnLink && d.Health == message.Down
+			})
+			if i < 0 {
+				return nil
+			}
+			down = &w.Dependencies[i]
+		}
+	}
+	return down
+}
+
+// Describe says how a thing is that a worker depends on, since when, and why.
+func Describe(d worker.Dependency) string {
+	text := fmt.Sprintf("%s %s %s for %s", d.Kind, d.Name, d.Health, time.Since(d.Since).Round(time.Second))
+	if d.Kind == d.Name || d.Name == "" {
+		text = fmt.Sprintf("%s %s for %s", d.Kind, d.Health, time.Since(d.Since).Round(time.Second))
+	}
+	if d.Reason != "" {
+		text += ": " + strings.ReplaceAll(d.Reason, "\n", " ")
+	}
+	return text
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"switchboard/broker"
 	"switchboard/fleet"
@@ -186,24 +184,12 @@ func Troubles(answers []processes.Answer) (lines []string) {
 			}
 			for _, d := range w.Dependencies {
 				if d.Kind != worker.DependsOnLink && d.Health == message.Down {
-					lines = append(lines, fmt.Sprintf("worker %s of %s: %s", w.Name, answer.URL, Describe(d)))
+					lines = append(lines, fmt.Sprintf("worker %s of %s: %s", w.Name, answer.URL, processes.Describe(d)))
 				}
 			}
 		}
 	}
 	return lines
-}
-
-// Describe says how a thing is that a worker depends on, since when, and why.
-func Describe(d worker.Dependency) string {
-	text := fmt.Sprintf("%s %s %s for %s", d.Kind, d.Name, d.Health, time.Since(d.Since).Round(time.Second))
-	if d.Kind == d.Name || d.Name == "" {
-		text = fmt.Sprintf("%s %s for %s", d.Kind, d.Health, time.Since(d.Since).Round(time.Second))
-	}
-	if d.Reason != "" {
-		text += ": " + strings.ReplaceAll(d.Reason, "\n", " ")
-	}
-	return text
 }
 
 func inspect(ctx context.Context, b broker.Admin, queue string) (info broker.Info, there bool, err error) {
