@@ -29,8 +29,8 @@ type outbound struct {
 	with    []store.Entry // stored with what is remembered of the first
 }
 
-// hasMore says that a header carries more than numbers of parts and national
-// tables: ports, say. Such a message goes out as it came, part by part.
+// hasMore reports whether a header has more than part numbers and national tables,
+// such as ports. Such a message goes out as it came, part by part.
 func hasMore(h gsm.Header) bool {
 	return slices.ContainsFunc(h, func(el gsm.Element) bool {
 		switch el.ID {
@@ -41,9 +41,9 @@ func hasMore(h gsm.Header) bool {
 	})
 }
 
-// outgoing is the message for one person, and its text where it has one. What the
-// submit says beside its text is in transport_metadata, under the keys the SMPP
-// transport reads.
+// outgoing returns the message for one destination, and its text. What the submit
+// has beside its text is in transport_metadata, under the keys the SMPP transport
+// reads.
 func (c *customer) outgoing(w *outbound, dest pdu.Address) (m *message.Message, text string) {
 	in := *w.Message
 	in.Dest = dest
@@ -60,24 +60,23 @@ func (c *customer) outgoing(w *outbound, dest pdu.Address) (m *message.Message, 
 	m.HelperMetadata.Set(helperKey, map[string]any{"system_id": c.systemID})
 	meta := smpp.SubmitMetadata(&in)
 	if asked := in.RegisteredDelivery; asked&(pdu.ReceiptSuccess|pdu.ReceiptIntermediate) != 0 {
-		// Which of the receipts the customer gets is sorted out here.
+		// The server decides which receipts the customer gets.
 		all := smpp.Registration(pdu.ReceiptFinal | asked&pdu.ReceiptIntermediate)
 		meta.RegisteredDelivery = &all
 	}
 	m.Content = c.write(&meta, w)
 	parameters := smpp.Metadata{Numbering: meta.Numbering, TLVs: meta.TLVs}
 	meta.Numbering, meta.TLVs = smpp.Numbering{}, nil
-	// Marshalling numbers and texts cannot fail.
-	beside, _ := json.Marshal(meta)
+	beside, _ := json.Marshal(meta) // numbers and texts
 	_ = m.TransportMetadata.UnmarshalJSON(beside)
-	if under, _ := json.Marshal(parameters); len(under) > len("{}") {
-		m.TransportMetadata.Set(smpp.SubmitKey, json.RawMessage(under))
+	if parameters.Numbering != (smpp.Numbering{}) || len(parameters.TLVs) > 0 {
+		m.TransportMetadata.Set(smpp.SubmitKey, parameters)
 	}
 	return m, m.Content
 }
 
-// write returns the text; what is no text, or would not be the same after being
-// read and written again, goes along as octets.
+// write returns the text. Data, and text that its coding cannot read, are in meta as
+// octets.
 func (c *customer) write(meta *smpp.Metadata, w *outbound) string {
 	first := w.parts[0]
 	coding := uint8(first.Message.DataCoding)

@@ -21,7 +21,7 @@ import (
 	"switchboard/smpp/session"
 )
 
-// customer is somebody who may bind, in one run.
+// customer is a customer in one run of the server.
 type customer struct {
 	Customer
 	systemID   string
@@ -97,7 +97,7 @@ func newCustomer(systemID string, conf Customer) (*customer, []error) {
 	return c, errs
 }
 
-// knows compares passwords in a time that tells nothing about them.
+// knows compares passwords in constant time.
 func (c *customer) knows(password string) bool {
 	given, own := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(c.Password.Reveal()))
 	return subtle.ConstantTimeCompare(given[:], own[:]) == 1
@@ -111,7 +111,7 @@ func (c *customer) allowsFrom(addr net.Addr) bool {
 	return err == nil && slices.ContainsFunc(c.networks, func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap()) })
 }
 
-// join counts one more bind, unless there are enough.
+// join counts one more bind; false when there are max_binds.
 func (c *customer) join() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,7 +122,7 @@ func (c *customer) join() bool {
 	return true
 }
 
-// receive makes a bind one that is delivered to.
+// receive adds a bind that deliver_sm go to.
 func (c *customer) receive(b *bind) {
 	c.mu.Lock()
 	c.receivers = append(c.receivers, b)
@@ -143,8 +143,8 @@ func (c *customer) receives() bool {
 	return len(c.receivers) > 0
 }
 
-// send gives a deliver_sm to the next bind that has room in its window; false
-// when none has.
+// send sends a deliver_sm on the next bind with room in its window; false when none
+// has any.
 func (c *customer) send(body *pdu.DeliverSM, done func(*pdu.PDU, error)) bool {
 	c.mu.Lock()
 	receivers, turn := slices.Clone(c.receivers), c.turn
@@ -160,7 +160,7 @@ func (c *customer) send(body *pdu.DeliverSM, done func(*pdu.PDU, error)) bool {
 	return false
 }
 
-// fit leaves out what SMPP 3.3 does not have.
+// fit returns a deliver_sm without parameters for SMPP 3.3.
 func fit(body *pdu.DeliverSM, version uint8) *pdu.DeliverSM {
 	if version >= pdu.Version34 || len(body.TLVs) == 0 {
 		return body

@@ -15,20 +15,18 @@ import (
 	"switchboard/store"
 )
 
-// deliverQueue is what is to be delivered to one customer, in its order. Each
-// deliver_sm is an entry of the state store, under a number that follows the clock,
-// until it is delivered or too old. In memory are all numbers, and the content of
-// the first few.
+// deliverQueue is what is to be delivered to one customer, in order. Each deliver_sm
+// is an entry of the state store until it is delivered or too old, under a number
+// that follows the clock. All numbers and the first contents are also in memory.
 type deliverQueue struct {
 	state    *store.Batcher
 	prefix   string // of the keys
 	max      int
 	ttl      time.Duration
 	onLength func(n int)
-	// uncertainFor is how long the store may take to write what it gave no answer
-	// for.
+	// uncertainFor is how long a write without an answer may still be done.
 	uncertainFor time.Duration
-	// loading is had by who fetches what is stored. mu is not had meanwhile:
+	// loading is held while the stored entries are read; mu is not, because
 	// sessions' readers need it.
 	loading chan struct{}
 
@@ -39,8 +37,8 @@ type deliverQueue struct {
 	wake   chan struct{}
 }
 
-// queued is one deliver_sm in a queue. The queue guards its fields but number and
-// until.
+// queued is one deliver_sm in a queue. mu of the queue guards its fields, but for
+// number and until.
 type queued struct {
 	number    int64
 	until     time.Time
@@ -72,7 +70,7 @@ type storedDeliverSM struct {
 }
 
 const (
-	// inMemory is how many contents are kept in memory too.
+	// inMemory is how many contents are also in memory.
 	inMemory = 100
 	// loadBatch is how many entries are fetched at once.
 	loadBatch = 500
@@ -114,8 +112,7 @@ func decodeDeliverSM(text string) (d deliverSM, until time.Time, err error) {
 	return deliverSM{ID: s.ID, Kind: s.Kind, Body: body}, s.Until, nil
 }
 
-// key has as many digits for every number, so that the order of keys is that of
-// numbers.
+// key returns a key of fixed length, so that keys are in the order of numbers.
 func (q *deliverQueue) key(number int64) string { return fmt.Sprintf("%s%016x", q.prefix, number) }
 
 // fetch returns the first entries with a number of at least from.
@@ -134,7 +131,7 @@ func (q *deliverQueue) look() {
 	}
 }
 
-// load finds what was stored before this process, once.
+// load reads, once, what was stored before this process.
 func (q *deliverQueue) load(ctx context.Context) error {
 	select {
 	case q.loading <- struct{}{}:
@@ -173,7 +170,7 @@ func (q *deliverQueue) load(ctx context.Context) error {
 	return nil
 }
 
-// add stores what is to be delivered, and what else belongs to it, all or nothing.
+// add stores deliver_sm and the extra entries, all or none.
 func (q *deliverQueue) add(ctx context.Context, list []deliverSM, extra ...store.Entry) error {
 	if err := q.load(ctx); err != nil {
 		return err
@@ -198,8 +195,8 @@ func (q *deliverQueue) add(ctx context.Context, list []deliverSM, extra ...store
 		return fmt.Errorf("keeping what a customer is to get: %w", err)
 	}
 	if err != nil {
-		// What brought it may come again, and be found done with. The store is asked
-		// again once it has had time to write.
+		// The store may have the extra entries, so that what comes again is taken for
+		// done. It is asked again when the write must have ended.
 		for _, m := range added {
 			m.content, m.uncertain, m.notBefore = nil, true, time.Now().Add(q.uncertainFor)
 		}
@@ -216,8 +213,7 @@ func (q *deliverQueue) add(ctx context.Context, list []deliverSM, extra ...store
 	return err
 }
 
-// number gives numbers to k deliver_sm, and returns the first, unless there is no
-// room for them.
+// number reserves numbers for k deliver_sm, if there is room, and returns the first.
 func (q *deliverQueue) number(now time.Time, k int) (first int64, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -244,8 +240,8 @@ func (q *deliverQueue) hasRoom(k int) error {
 	return nil
 }
 
-// insert makes what is stored ready to be delivered; mu is held. Others with
-// greater numbers may have been stored sooner.
+// insert adds what is stored; mu is held. Others with greater numbers may have been
+// stored sooner.
 func (q *deliverQueue) insert(list []*queued) {
 	for _, m := range list {
 		i := len(q.list)
@@ -259,8 +255,8 @@ func (q *deliverQueue) insert(list []*queued) {
 	q.look()
 }
 
-// take returns the first that may be delivered now, and marks it; or how long to
-// wait for one, 0 for one that nobody knows of yet.
+// take returns the first that may be delivered now, and marks it as in flight; or
+// how long to wait for one, 0 when there is none to wait for.
 func (q *deliverQueue) take(now time.Time) (m *queued, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -280,8 +276,8 @@ func (q *deliverQueue) take(now time.Time) (m *queued, wait time.Duration) {
 	return nil, wait
 }
 
-// content returns what is queued, nil when the store has it no more. With it, the
-// contents of those behind are fetched.
+// content returns what is queued, nil when the store does not have it any more. It
+// also fetches the contents of those behind.
 func (q *deliverQueue) content(ctx context.Context, m *queued) (*deliverSM, error) {
 	q.mu.Lock()
 	content := m.content
@@ -314,7 +310,8 @@ func (q *deliverQueue) find(m *queued) (i int, found bool) {
 	return slices.BinarySearchFunc(q.list, m.number, func(m *queued, number int64) int { return int(m.number - number) })
 }
 
-// release puts back what was not delivered, to be tried again after a delay.
+// release puts back what was not delivered, to be tried again after a delay. A
+// negative delay wakes nobody.
 func (q *deliverQueue) release(m *queued, delay time.Duration) {
 	q.mu.Lock()
 	m.inFlight = false
@@ -327,7 +324,7 @@ func (q *deliverQueue) release(m *queued, delay time.Duration) {
 	}
 }
 
-// deferred is release of what is to be tried again later and later.
+// deferred is release with a delay that doubles with each try.
 func (q *deliverQueue) deferred(m *queued) {
 	q.mu.Lock()
 	delay := min(firstDelay<<min(m.tries, 10), lastDelay)
@@ -336,7 +333,7 @@ func (q *deliverQueue) deferred(m *queued) {
 	q.release(m, delay)
 }
 
-// remove forgets what is queued, here and in the store.
+// remove deletes what is queued, here and in the store.
 func (q *deliverQueue) remove(ctx context.Context, m *queued) error {
 	q.mu.Lock()
 	if i, found := q.find(m); found {
@@ -348,7 +345,7 @@ func (q *deliverQueue) remove(ctx context.Context, m *queued) error {
 	return q.state.Delete(ctx, q.key(m.number))
 }
 
-// expired marks and returns those that have waited for too long.
+// expired returns those that have waited for too long, and marks them as in flight.
 func (q *deliverQueue) expired(now time.Time) (list []*queued) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -25,7 +25,7 @@ type engine struct {
 	customers map[string]*customer
 	inOrder   []*customer // as in the file
 	servers   []*session.Server
-	refusals  *session.LogLimiter // of binds, by customer and reason
+	refusals  *session.LogLimiter // of binds and submits, by customer and reason
 
 	life      context.Context // ends when nothing may be waited for any more
 	end       context.CancelFunc
@@ -106,7 +106,7 @@ func (e *engine) stop() {
 	group.Wait()
 }
 
-// close ends what an engine has, also one that was never started.
+// close ends an engine, also one that was never started.
 func (e *engine) close() {
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
@@ -155,8 +155,8 @@ func (e *engine) settle(ctx context.Context) {
 	}
 }
 
-// background does what an answer leads to, beside the session it came by. It also
-// begins while stopping: an answer is the end of something.
+// background runs what follows from an answer on a goroutine of its own. It also
+// does while stopping.
 func (e *engine) background(do func(context.Context)) {
 	e.mu.Lock()
 	e.busy++
@@ -167,7 +167,7 @@ func (e *engine) background(do func(context.Context)) {
 	}()
 }
 
-// refusalLogEvery is how often the log tells of refused binds of one kind.
+// refusalLogEvery is how often the log has a refused bind or submit of one kind.
 const refusalLogEvery = 10 * time.Second
 
 // housekeepEvery is how often old things are looked at.
@@ -199,7 +199,7 @@ func (e *engine) giveUpParts(ctx context.Context, now time.Time) {
 	}
 }
 
-// unbindIdle ends the binds that carried nothing for too long.
+// unbindIdle unbinds those that carried no message for idle_timeout.
 func (e *engine) unbindIdle(now time.Time) {
 	limit := e.options.IdleTimeout.Std()
 	if limit <= 0 {
@@ -225,8 +225,7 @@ func (e *engine) unbindIdle(now time.Time) {
 	}
 }
 
-// awaitAnswers waits for the answers to deliver_sm that are on their way, or
-// for ctx.
+// awaitAnswers waits until all deliver_sm are answered, or ctx ends.
 func (e *engine) awaitAnswers(ctx context.Context) {
 	for _, v := range e.servers {
 		for _, s := range v.Sessions() {
@@ -241,5 +240,5 @@ func (e *engine) awaitAnswers(ctx context.Context) {
 	}
 }
 
-// answerPoll is how often a stop looks whether answers have come.
+// answerPoll is how often a stop looks for answers.
 const answerPoll = 5 * time.Millisecond

@@ -15,13 +15,12 @@ import (
 // a hexadecimal number of at most 8 digits; SMPP 3.4 has room for 64 (§5.2.23).
 const shortIDLength = 8
 
-// idBlock is how many short ids a process takes from the store at once. Those
-// it has not given out when it ends are left out.
+// idBlock is how many short ids a process reserves in the store at once. Those
+// it has not used when it ends are skipped.
 const idBlock = 1000
 
-// shortIDs counts message_ids for one customer's clients that hold no longer
-// ones. They come again after 2^32 of them, which is long after the messages
-// are forgotten.
+// shortIDs counts message_ids for clients of one customer that have no room for
+// longer ones. They repeat after 2^32, long after the messages are forgotten.
 type shortIDs struct {
 	state *store.Batcher
 	key   string
@@ -44,7 +43,7 @@ func (s *shortIDs) next(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%08X", uint32(s.last)), nil
 }
 
-// newID is an id for the answer to a submit, as long as its client can hold.
+// newID returns an id for the answer to a submit, as long as its client can hold.
 func (c *customer) newID(ctx context.Context, in *submission) (string, error) {
 	if in.short {
 		return c.ids.next(ctx)
@@ -52,13 +51,13 @@ func (c *customer) newID(ctx context.Context, in *submission) (string, error) {
 	return message.NewID(), nil
 }
 
-// wantsShort says whether a bind's client holds only short ids.
+// wantsShort reports whether a bind's client has room for short ids only.
 func (b *bind) wantsShort() bool {
 	return b.ShortIDs || b.session.Peer().Version < pdu.Version34
 }
 
-// aliasKey leads from the id in an answer to the message, where they differ.
-// Short ids are a customer's own.
+// aliasKey is where the store has the message ID for an answer's id, where they
+// differ. Short ids are unique for a customer only.
 func (e *engine) aliasKey(systemID, id string) string {
 	if len(id) <= shortIDLength {
 		return "part/" + systemID + "/" + strings.ToUpper(id)

@@ -14,9 +14,9 @@ import (
 	"switchboard/store"
 )
 
-// lease is the right to be the one process of a server's name: an entry of the
-// state store that its holder sets anew again and again. Who cannot counts on
-// having lost it before the store can have given it to another.
+// lease makes one process at a time serve a server's customers. It is an entry of
+// the state store that its holder renews. A holder that cannot renew it regards it as
+// lost before the store can give it to another process.
 type lease struct {
 	state  store.State
 	key    string
@@ -31,7 +31,7 @@ type lease struct {
 	keeping sync.WaitGroup
 }
 
-// holder says to people who has a lease; ID is what tells processes apart.
+// holder names the process that has a lease, for the log. ID is unique.
 type holder struct {
 	ID    string    `json:"id"`
 	Host  string    `json:"host"`
@@ -40,14 +40,14 @@ type holder struct {
 }
 
 const (
-	// leaseTTL is how long a server is nobody's after its process was killed.
+	// leaseTTL is how long nobody serves the customers after a process was killed.
 	leaseTTL = 6 * time.Second
-	// leaseEvery is how often the lease is renewed, and asked for by those who
+	// leaseEvery is how often the lease is renewed, and asked for by processes that
 	// stand by.
 	leaseEvery = 1500 * time.Millisecond
 	// leaseTimeout is how long the store may take for a step.
 	leaseTimeout = 3 * time.Second
-	// standbyNote is how often a process that stands by says so.
+	// standbyNote is how often a process that stands by logs it.
 	standbyNote = 10 * time.Minute
 )
 
@@ -87,7 +87,7 @@ func (l *lease) acquire(ctx context.Context) error {
 	}
 }
 
-// try takes the lease, or says who has it.
+// try takes the lease, or returns who has it.
 func (l *lease) try(ctx context.Context) (why string, err error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
@@ -122,8 +122,8 @@ func (l *lease) end() time.Time {
 
 func (l *lease) held() bool { return time.Now().Before(l.end()) }
 
-// begin sees to it that the lease is still held, and keeps it until release.
-// The lease may have run out since acquire: the broker was waited for.
+// begin renews the lease until release. It fails when the lease has run out since
+// acquire, because the broker had to be waited for, and another process has it.
 func (l *lease) begin(ctx context.Context) error {
 	if time.Until(l.end()) < leaseTTL-leaseEvery {
 		if err := l.renew(ctx); err != nil {
@@ -156,8 +156,8 @@ func (l *lease) keep(ctx context.Context) {
 	}
 }
 
-// renew makes the lease last longer. errTaken says that another process has it;
-// any other error, that the store does not answer.
+// renew makes the lease last longer. The error is errTaken when another process has
+// it; any other says that the store does not answer.
 func (l *lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
@@ -183,8 +183,8 @@ func (l *lease) renew(ctx context.Context) error {
 	return nil
 }
 
-// prolong writes over an entry that is surely still ours: the statement is given
-// up before the store can give the lease to another.
+// prolong writes over our entry. It ends before the lease does, so that it cannot
+// write over another process's.
 func (l *lease) prolong(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithDeadline(ctx, l.end())

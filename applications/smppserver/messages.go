@@ -14,10 +14,10 @@ import (
 	"switchboard/store"
 )
 
-// seenTTL is how long a message is known again that the broker delivers twice.
+// seenTTL is how long a message that the broker delivers twice is recognised.
 const seenTTL = time.Hour
 
-// takeMessage keeps a person's message for its customer.
+// takeMessage queues a person's message for its customer.
 func (e *engine) takeMessage(ctx context.Context, m *message.Message) error {
 	c := e.owner(m.To)
 	if c == nil {
@@ -41,7 +41,7 @@ func (e *engine) takeMessage(ctx context.Context, m *message.Message) error {
 	return c.queue.add(ctx, list, store.Entry{Key: seen, Value: c.systemID, TTL: seenTTL})
 }
 
-// owner is the first customer in the file who has an address.
+// owner returns the first customer in the file with an address.
 func (e *engine) owner(addr string) *customer {
 	for _, c := range e.inOrder {
 		if c.owned.has(addr) {
@@ -51,7 +51,7 @@ func (e *engine) owner(addr string) *customer {
 	return nil
 }
 
-// deliverSMs are the deliver_sm a message becomes.
+// deliverSMs returns the deliver_sm for a message.
 func (c *customer) deliverSMs(m *message.Message) (list []deliverSM, err error) {
 	var had smpp.DeliverMetadata
 	_ = m.TransportMetadata.Decode(smpp.DeliverKey, &had) // other transports may use the word
@@ -85,8 +85,8 @@ func (c *customer) deliverSMs(m *message.Message) (list []deliverSM, err error) 
 	return list, err
 }
 
-// sessionParameters say where a USSD message stands in its session, as the
-// transport's SMSC said it, or by what is known of the session.
+// sessionParameters returns the USSD parameters of a message: those of the SMSC
+// it came from, else the ones for its session event.
 func sessionParameters(m *message.Message, had *smpp.DeliverMetadata) pdu.TLVs {
 	operation, err := strconv.ParseUint(had.USSDServiceOp, 16, 8)
 	if err != nil {
@@ -99,7 +99,6 @@ func sessionParameters(m *message.Message, had *smpp.DeliverMetadata) pdu.TLVs {
 	return smpp.USSDParameters(uint8(operation), session, had.UserReference)
 }
 
-// reference tells a long message's parts from another's. A header has room for 8
-// of its bits, so messages are counted: 256 go by before one comes again. Another
-// process begins elsewhere.
+// reference returns the reference of a long message's parts. A header has room for
+// 8 of its bits: it repeats after 256 messages. Each process begins at random.
 func (c *customer) reference() uint16 { return uint16(c.references.Add(1)) }

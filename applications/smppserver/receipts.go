@@ -14,9 +14,8 @@ import (
 	"switchboard/smpp/receipt"
 )
 
-// takeEvent notes what became of a message, and keeps the receipts that were
-// asked for until its customer has them, in one step: an event that comes again
-// is seen to have been there.
+// takeEvent records what became of a message and queues the receipts that were
+// asked for, in one step: an event that comes again changes nothing.
 func (e *engine) takeEvent(ctx context.Context, ev *message.Event) error {
 	r, err := e.record(ctx, ev.MessageID)
 	if err != nil {
@@ -48,8 +47,8 @@ func (e *engine) takeEvent(ctx context.Context, ev *message.Event) error {
 	return c.queue.add(ctx, list, entry)
 }
 
-// learn puts an event into the record; false when it says nothing new. States
-// never go backwards.
+// learn updates the record by an event; false when nothing is new. States never go
+// backwards.
 func (r *record) learn(ev *message.Event, ackIsLast bool) bool {
 	if r.final() {
 		return false
@@ -77,8 +76,8 @@ func (r *record) learn(ev *message.Event, ackIsLast bool) bool {
 	return true
 }
 
-// reported is the state a delivery report stands for; the SMSC's own word, where
-// the transport passes it on, says more than failed.
+// reported returns the state for a delivery report. Where the transport passes the
+// SMSC's own word on, that is more exact than "failed".
 func reported(ev *message.Event) (state pdu.MessageState, last bool) {
 	switch ev.DeliveryStatus {
 	case message.Delivered:
@@ -106,13 +105,13 @@ func errorCode(ev *message.Event) string {
 	return extra.Text("failure_code")
 }
 
-// networkCode is an error code as a number.
+// networkCode returns an error code as a number.
 func networkCode(text string) (uint16, bool) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return uint16(n), err == nil
 }
 
-// wanted says whether a submit asked for a receipt of what the record says now
+// wanted reports whether a submit asked for a receipt of the present state
 // (§5.2.17).
 func (r *record) wanted(d pdu.RegisteredDelivery) bool {
 	if !r.final() {
@@ -129,7 +128,7 @@ func (r *record) wanted(d pdu.RegisteredDelivery) bool {
 	return false
 }
 
-// receipts are those of all the submits a message came in.
+// receipts returns the receipts for all submits of a message.
 func (c *customer) receipts(r *record) (list []deliverSM) {
 	for _, p := range r.Parts {
 		if r.wanted(p.Registered) {
@@ -139,7 +138,7 @@ func (c *customer) receipts(r *record) (list []deliverSM) {
 	return list
 }
 
-// receipt is a receipt by text (appendix B) and by parameters (§5.3.2.12,
+// receipt makes a receipt with text (appendix B) and parameters (§5.3.2.12,
 // §5.3.2.35, §5.3.2.31).
 func (c *customer) receipt(r *record, id string) *pdu.DeliverSM {
 	m := pdu.Message{

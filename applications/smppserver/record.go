@@ -63,7 +63,7 @@ func (e *engine) remember(ctx context.Context, w *outbound, messageID string, r 
 	return nil
 }
 
-// record finds a record; nil when there is none.
+// record returns a record, nil when there is none.
 func (e *engine) record(ctx context.Context, messageID string) (*record, error) {
 	key := e.recordKey(messageID)
 	found, err := e.state.Get(ctx, key)
@@ -80,7 +80,7 @@ func (e *engine) record(ctx context.Context, messageID string) (*record, error) 
 // maxID is the most characters a message_id has (§5.2.23).
 const maxID = 64
 
-// byAnswer finds the record of the id a customer was given.
+// byAnswer returns the record for the id in an answer.
 func (e *engine) byAnswer(ctx context.Context, systemID, id string) (*record, error) {
 	r, err := e.record(ctx, id)
 	if err != nil || r != nil {

@@ -18,8 +18,8 @@ type handler struct{ *engine }
 
 var _ session.Acceptor = handler{}
 
-// Bind lets customers in. To whoever guesses, a wrong name and a wrong password
-// look alike.
+// Bind grants or refuses a bind. An unknown system_id and a wrong password get the
+// same answer, in the same time, so that neither can be guessed alone.
 func (h handler) Bind(s *session.Session, p *pdu.Bind) session.Grant {
 	c, status, reason := h.admit(s, p)
 	if status != pdu.StatusOK {
@@ -68,7 +68,7 @@ func hold(s *session.Session, d time.Duration) {
 	}
 }
 
-// Bound begins to deliver what waits.
+// Bound begins to deliver what is queued.
 func (h handler) Bound(s *session.Session) {
 	b := s.Tag.(*bind)
 	h.metrics.binds.WithLabelValues(b.systemID, s.Peer().Bind.String()).Inc()
@@ -78,7 +78,7 @@ func (h handler) Bound(s *session.Session) {
 	}
 }
 
-// Closed forgets the bind.
+// Closed removes the bind.
 func (h handler) Closed(s *session.Session, reason error) {
 	b, granted := s.Tag.(*bind)
 	if !granted {
@@ -91,7 +91,7 @@ func (h handler) Closed(s *session.Session, reason error) {
 	h.log.Info("a customer's bind is over", "customer", b.systemID, "peer", s.RemoteAddr().String(), "reason", reason)
 }
 
-// Request takes what a customer asks.
+// Request handles a customer's request.
 func (h handler) Request(s *session.Session, p *pdu.PDU) {
 	b := s.Tag.(*bind)
 	switch body := p.Body.(type) {

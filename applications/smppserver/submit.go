@@ -48,8 +48,8 @@ func destinationKey(dests []pdu.Address) string {
 	return b.String()
 }
 
-// submit takes a message, within the customer's window and rate. What goes to
-// one person stays in its order.
+// submit takes a message, within the customer's window and rate. Messages for one
+// destination stay in order.
 func (h handler) submit(b *bind, p *pdu.PDU) {
 	b.use()
 	in := readSubmission(p.Body)
@@ -75,10 +75,10 @@ func (h handler) submit(b *bind, p *pdu.PDU) {
 
 func (h handler) answer(b *bind, p *pdu.PDU) {
 	h.metrics.submits.WithLabelValues(b.systemID, p.Status.String()).Inc()
-	_ = b.session.Answer(p) // who has gone needs none
+	_ = b.session.Answer(p) // a session that is over needs none
 }
 
-// attempt is accept, whose panic is an answer too.
+// attempt is accept as an answer; a panic is ESME_RSYSERR.
 func (h handler) attempt(b *bind, p *pdu.PDU, in *submission) (answer *pdu.PDU) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -91,7 +91,10 @@ func (h handler) attempt(b *bind, p *pdu.PDU, in *submission) (answer *pdu.PDU) 
 	id, err := h.accept(ctx, b.customer, in)
 	if err != nil {
 		status := statusOf(err)
-		h.log.Info("a submit is refused", "customer", b.systemID, "pdu", p.String(), "status", status.String(), "error", err)
+		if others, ok := h.refusals.Allow(b.systemID+": "+status.String(), time.Now()); ok {
+			h.log.Info("a submit is refused", "customer", b.systemID, "pdu", p.String(), "status", status.String(), "error", err,
+				"others_like_it", others)
+		}
 		return p.Respond(status)
 	}
 	answer = p.Respond(pdu.StatusOK)
@@ -111,8 +114,8 @@ type refusal pdu.Status
 
 func (r refusal) Error() string { return pdu.Status(r).Words() }
 
-// statusOf is the command_status an error becomes: the submit's own fault, what
-// no dispatcher takes, or what may go well later.
+// statusOf is the command_status for an error: ESME_RMSGQFUL for one that may not
+// happen again.
 func statusOf(err error) pdu.Status {
 	var own refusal
 	switch {
@@ -143,7 +146,7 @@ func (e *engine) accept(ctx context.Context, c *customer, in *submission) (id st
 	return id, e.publish(ctx, c, &w)
 }
 
-// check says what is wrong with a submit.
+// check returns a refusal for a submit with a wrong field.
 func (c *customer) check(in *submission) error {
 	if in.Source.Addr == "" && c.DefaultSource != "" {
 		in.Source = toSMPP(c.DefaultSource)
@@ -197,7 +200,7 @@ func (c *customer) checkTLVs(tlvs pdu.TLVs) pdu.Status {
 	return pdu.StatusOK
 }
 
-// publish gives a message to the broker, one for each person, and returns
+// publish gives a message to the broker, one for each destination, and returns
 // when it has all.
 func (e *engine) publish(ctx context.Context, c *customer, w *outbound) error {
 	reached := 0

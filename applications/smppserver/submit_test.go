@@ -34,7 +34,7 @@ func TestSubmitReachesTheFleet(t *testing.T) {
 
 // What a submit says beside its text arrives under the keys the SMPP transport
 // reads.
-func TestWishes(t *testing.T) {
+func TestSubmitOptions(t *testing.T) {
 	b := begin(t)
 	c := b.bound(pdu.CmdBindTransmitter)
 	euro, _ := gsm.Encoding{Coding: gsm.UCS2}.Encode("€ 5")

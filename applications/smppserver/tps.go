@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// perSecond lets so many things pass in any one second, and no more.
+// perSecond limits how many things pass in any one second.
 type perSecond struct {
 	mu    sync.Mutex
 	times []time.Time // when the last ones passed; a ring
@@ -14,8 +14,8 @@ type perSecond struct {
 
 func newPerSecond(limit int) *perSecond { return &perSecond{times: make([]time.Time, limit)} }
 
-// allow says whether k more may pass now; all or none of them do. More than
-// the limit in one go count as many as the limit.
+// allow reports whether k more may pass now; all of them do or none. A k above the
+// limit counts as the limit.
 func (s *perSecond) allow(now time.Time, k int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
