@@ -168,6 +168,7 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 		if err == nil {
 			err = errors.Join(NoteRecorded(ctx, r.db, r.Transports...), r.setCountries(ctx))
 		}
+		r.reportDatabase(ctx, err)
 		switch {
 		case err == nil:
 			return nil
@@ -183,6 +184,16 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 		if !backoff.Sleep(ctx, schemaRetry) {
 			return nil
 		}
+	}
+}
+
+// reportDatabase shows to operators whether the database is there.
+func (r *recorder) reportDatabase(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		r.core.Monitor.Report(worker.DependsOnDatabase, "record", message.OK, "")
+	case ctx.Err() == nil:
+		r.core.Monitor.Report(worker.DependsOnDatabase, "record", message.Down, err.Error())
 	}
 }
 
@@ -203,6 +214,7 @@ func (r *recorder) watchSchema(ctx context.Context) error {
 			return nil
 		}
 		err := r.db.Check(ctx)
+		r.reportDatabase(ctx, err)
 		if errors.Is(err, store.ErrSchemaOlder) || errors.Is(err, store.ErrSchemaNewer) {
 			return message.Permanent(fmt.Errorf("the database was migrated while this worker ran: %w", err))
 		}

@@ -249,6 +249,7 @@ func (r *recorder) record(ctx context.Context, bodies []received) {
 	began := time.Now()
 	for delays := (backoff.Backoff{Min: recordRetryMin, Max: recordRetryMax}); ; {
 		rejected, err := r.db.Record(ctx, envelopes)
+		r.reportDatabase(ctx, err)
 		if err == nil {
 			r.settleBatch(ctx, bodies, rejected)
 			r.core.Metrics.Recorded(r.core.Name, len(bodies)-len(rejected), len(rejected), time.Since(began))

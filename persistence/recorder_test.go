@@ -327,8 +327,13 @@ func failing(b *bench) {
 	if n := b.recorded(); n != 0 {
 		b.Errorf("%d messages are recorded already", n)
 	}
+	b.await("it says that the database is down", func() bool { return b.database().Health == message.Down })
+	if reason := b.database().Reason; reason != "the database is away" {
+		b.Errorf("it says %q", reason)
+	}
 	db.breaks(false)
 	b.await("all are written", func() bool { return b.recorded() == 100 })
+	b.await("it says that the database is back", func() bool { return b.database().Health == message.OK })
 	if dead := b.dead(); len(dead) > 0 {
 		b.Errorf("%d are set aside", len(dead))
 	}

@@ -62,6 +62,7 @@ type bench struct {
 	broker   broker.Broker
 	db       store.Database
 	sms, app string
+	monitor  *worker.Monitor // of the worker started last
 }
 
 func (b *bench) worker() *persistence.Persistence {
@@ -79,8 +80,9 @@ func (b *bench) start(p *persistence.Persistence, db store.Database) (stop func(
 	if err := p.Validate(); err != nil {
 		b.Fatal(err)
 	}
+	b.monitor = worker.NewMonitor(p.Name, nil)
 	w, err := p.Worker(worker.Dependencies{
-		Name: p.Name, Kind: worker.KindWorker, Broker: b.broker, State: db, Record: db, Logger: slog.New(slog.DiscardHandler),
+		Monitor: b.monitor, Name: p.Name, Kind: worker.KindWorker, Broker: b.broker, State: db, Record: db, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -100,6 +102,16 @@ func (b *bench) start(p *persistence.Persistence, db store.Database) (stop func(
 		return err == nil && info.Consumers > 0
 	})
 	return stop
+}
+
+// database is what the worker reports of its database.
+func (b *bench) database() worker.Dependency {
+	for _, d := range b.monitor.Dependencies() {
+		if d.Kind == worker.DependsOnDatabase {
+			return d
+		}
+	}
+	return worker.Dependency{}
 }
 
 func (b *bench) deleteQueues() {
