@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -65,7 +66,7 @@ func (c Codings) Text(parts []Part) (string, error) {
 			}
 			run = append(run, p.Part)
 		}
-		some, err := encoding.DecodeParts(run)
+		some, err := decodeRun(encoding, run)
 		text.WriteString(some)
 		if problem == nil {
 			problem = err
@@ -73,6 +74,20 @@ func (c Codings) Text(parts []Part) (string, error) {
 		start += len(run)
 	}
 	return text.String(), problem
+}
+
+// decodeRun decodes parts of one coding. A byte order mark of UCS2 is no text, and
+// says the order of its octets.
+func decodeRun(encoding gsm.Encoding, run []gsm.Part) (string, error) {
+	const byteOrderMark = "\uFEFF"
+	if encoding.Coding == gsm.UCS2 && bytes.HasPrefix(run[0].Payload, []byte{0xFF, 0xFE}) {
+		encoding.Coding = gsm.UCS2LE
+	}
+	text, err := encoding.DecodeParts(run)
+	if encoding.Coding == gsm.UCS2 || encoding.Coding == gsm.UCS2LE {
+		text = strings.ReplaceAll(text, byteOrderMark, "")
+	}
+	return text, err
 }
 
 // Part is a message that may be one of several a longer one came in.

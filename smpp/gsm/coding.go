@@ -20,7 +20,30 @@ const (
 	UCS2                     // UTF-16, big-endian: beyond the BMP by surrogate pairs, as phones do
 	UCS2LE                   // UTF-16, little-endian, which some SMSCs send by mistake
 	UTF8                     // no SMPP coding, but what some SMSCs mean by data_coding 0
-	Octets                   // data, not text
+
+	// What SMSCs of a country mean by a data_coding, by the names of Python.
+	Windows1250
+	Windows1251
+	Windows1252
+	Windows1253
+	Windows1254
+	Windows1255
+	Windows1256
+	Latin2 // ISO 8859-2
+	Greek  // ISO 8859-7
+	Latin5 // ISO 8859-9
+	Latin9 // ISO 8859-15
+	KOI8R
+	KOI8U
+	ShiftJIS
+	ISO2022JP
+	EUCJP
+	EUCKR
+	GBK
+	GB18030
+	Big5
+
+	Octets // data, not text
 )
 
 // codingNames lists, first, the name String returns, then the other names
@@ -36,7 +59,29 @@ func codingNames() [Octets + 1][]string {
 		UCS2:       {"ucs2", "utf16be", "utf16"},
 		UCS2LE:     {"ucs2-le", "ucs2le", "utf16le"},
 		UTF8:       {"utf-8", "utf8", "u8"},
-		Octets:     {"octets", "binary"},
+
+		Windows1250: {"cp1250", "windows1250"},
+		Windows1251: {"cp1251", "windows1251"},
+		Windows1252: {"cp1252", "windows1252"},
+		Windows1253: {"cp1253", "windows1253"},
+		Windows1254: {"cp1254", "windows1254"},
+		Windows1255: {"cp1255", "windows1255"},
+		Windows1256: {"cp1256", "windows1256"},
+		Latin2:      {"iso-8859-2", "iso88592", "latin2", "l2"},
+		Greek:       {"iso-8859-7", "iso88597", "greek"},
+		Latin5:      {"iso-8859-9", "iso88599", "latin5", "l5"},
+		Latin9:      {"iso-8859-15", "iso885915", "latin9", "l9"},
+		KOI8R:       {"koi8-r", "koi8r"},
+		KOI8U:       {"koi8-u", "koi8u"},
+		ShiftJIS:    {"shift_jis", "shiftjis", "sjis", "csshiftjis"},
+		ISO2022JP:   {"iso2022_jp", "iso2022jp", "csiso2022jp"},
+		EUCJP:       {"euc-jp", "eucjp", "ujis"},
+		EUCKR:       {"euc-kr", "euckr", "ksc5601", "korean"},
+		GBK:         {"gbk", "cp936", "gb2312"},
+		GB18030:     {"gb18030"},
+		Big5:        {"big5", "big5tw"},
+
+		Octets: {"octets", "binary"},
 	}
 }
 
@@ -59,7 +104,15 @@ func ParseCoding(name string) (Coding, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("no coding is called %q: there are gsm0338, gsm0338-packed, ascii, latin1, iso-8859-5, iso-8859-8, ucs2, ucs2-le, utf-8 and octets", name)
+	return 0, fmt.Errorf("no coding is called %q: there are %s", name, strings.Join(CodingNames(), ", "))
+}
+
+// CodingNames returns the names of all codings.
+func CodingNames() (list []string) {
+	for _, names := range codingNames() {
+		list = append(list, names[0])
+	}
+	return list
 }
 
 // DataCoding returns the data_coding that says so (SMPP 3.4 §5.2.19). Codings
@@ -72,6 +125,10 @@ func (c Coding) DataCoding() uint8 {
 		return 3
 	case Octets:
 		return 4
+	case ISO2022JP:
+		return 5
+	case ShiftJIS:
+		return 9
 	case Cyrillic:
 		return 6
 	case Hebrew:
@@ -84,8 +141,8 @@ func (c Coding) DataCoding() uint8 {
 
 // FromDataCoding returns the coding a data_coding stands for (SMPP 3.4
 // §5.2.19), also for the values with a message class or a waiting indication
-// (GSM 03.38 §4). Those for which there is no table, Japanese and Korean, and
-// compressed ones are Octets.
+// (GSM 03.38 §4). The Japanese ones are what Vumi takes them for. Compressed ones,
+// and those for which there is no table, are Octets.
 func FromDataCoding(dataCoding uint8) Coding {
 	switch dataCoding {
 	case 0:
@@ -94,6 +151,10 @@ func FromDataCoding(dataCoding uint8) Coding {
 		return ASCII
 	case 3:
 		return Latin1
+	case 5, 10:
+		return ISO2022JP
+	case 9:
+		return ShiftJIS
 	case 6:
 		return Cyrillic
 	case 7:

@@ -43,7 +43,11 @@ func (e Encoding) units(text string) ([]byte, error) {
 	case UTF8:
 		b, bad = []byte(text), invalidUTF8(text)
 	default:
-		return nil, ErrNotText
+		set := e.Coding.charset()
+		if set == nil {
+			return nil, ErrNotText
+		}
+		b, bad = encodeCharset(set, text)
 	}
 	if bad >= 0 {
 		r, _ := utf8.DecodeRuneInString(text[bad:])
@@ -80,7 +84,11 @@ func (e Encoding) text(b []byte) (string, error) {
 			text = strings.ToValidUTF8(text, string(undefined))
 		}
 	default:
-		return "", ErrNotText
+		set := e.Coding.charset()
+		if set == nil {
+			return "", ErrNotText
+		}
+		text, bad = decodeCharset(set, b)
 	}
 	if bad >= 0 {
 		return text, &DecodeError{Coding: e.Coding, Offset: bad}

@@ -103,6 +103,43 @@ func TestTablesAreTheirOwnInverse(t *testing.T) {
 	}
 }
 
+// The character sets that Vumi's files name, by Python's names and octets.
+func TestCharsets(t *testing.T) {
+	for name, c := range map[string]struct{ text, octets string }{
+		"cp1252":      {"“€” é", "93809420e9"},
+		"cp1251":      {"Привет", "cff0e8e2e5f2"},
+		"koi8_r":      {"Привет", "f0d2c9d7c5d4"},
+		"iso8859_15":  {"€", "a4"},
+		"shift_jis":   {"日本", "93fa967b"},
+		"iso2022_jp":  {"日本", "1b2442467c4b5c1b2842"},
+		"euc-kr":      {"한국", "c7d1b1b9"},
+		"gb18030":     {"中国", "d6d0b9fa"},
+		"big5":        {"中國", "a4a4b0ea"},
+		"windows1256": {"سلام", "d3e1c7e3"},
+	} {
+		coding, err := gsm.ParseCoding(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		e := gsm.Encoding{Coding: coding}
+		if got, err := e.Decode(unhex(t, c.octets), 0); err != nil || got != c.text {
+			t.Errorf("%s %s is read as %q, %v", name, c.octets, got, err)
+		}
+		if got, err := e.Encode(c.text); err != nil || hex.EncodeToString(got) != c.octets {
+			t.Errorf("%s %q is written as %x, %v", name, c.text, got, err)
+		}
+	}
+	var lacks *gsm.EncodeError
+	if _, err := (gsm.Encoding{Coding: gsm.KOI8R}).Encode("abc€"); !errors.As(err, &lacks) || lacks.Offset != 3 {
+		t.Errorf("a character that the set lacks: %v", err)
+	}
+	var bad *gsm.DecodeError
+	if text, err := (gsm.Encoding{Coding: gsm.ShiftJIS}).Decode([]byte{'a', 0xFF}, 0); !errors.As(err, &bad) || bad.Offset != 1 || text != "a\uFFFD" {
+		t.Errorf("octets without a meaning: %q, %v", text, err)
+	}
+}
+
 func TestDecodeIsTolerant(t *testing.T) {
 	for name, test := range map[string]struct {
 		coding gsm.Coding
@@ -161,8 +198,8 @@ func TestEncodeNamesTheCharacter(t *testing.T) {
 
 func TestDataCoding(t *testing.T) {
 	for dataCoding, want := range map[uint8]gsm.Coding{
-		0x00: gsm.GSM7, 0x01: gsm.ASCII, 0x02: gsm.Octets, 0x03: gsm.Latin1, 0x04: gsm.Octets, 0x05: gsm.Octets,
-		0x06: gsm.Cyrillic, 0x07: gsm.Hebrew, 0x08: gsm.UCS2, 0x09: gsm.Octets, 0x0E: gsm.Octets,
+		0x00: gsm.GSM7, 0x01: gsm.ASCII, 0x02: gsm.Octets, 0x03: gsm.Latin1, 0x04: gsm.Octets, 0x05: gsm.ISO2022JP, 0x0A: gsm.ISO2022JP,
+		0x06: gsm.Cyrillic, 0x07: gsm.Hebrew, 0x08: gsm.UCS2, 0x09: gsm.ShiftJIS, 0x0E: gsm.Octets,
 		0x10: gsm.GSM7, 0x14: gsm.Octets, 0x18: gsm.UCS2, 0x11: gsm.GSM7, 0x30: gsm.Octets, 0x80: gsm.Octets,
 		0xC8: gsm.GSM7, 0xD0: gsm.GSM7, 0xE0: gsm.UCS2, 0xF0: gsm.GSM7, 0xF1: gsm.GSM7, 0xF4: gsm.Octets, 0xF5: gsm.Octets,
 	} {
@@ -186,8 +223,8 @@ func TestDataCoding(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	if c, err := gsm.ParseCoding("koi8-r"); err == nil {
-		t.Errorf("koi8-r is %s", c)
+	if c, err := gsm.ParseCoding("klingon"); err == nil {
+		t.Errorf("klingon is %s", c)
 	}
 	if _, ok := gsm.MessageClass(0x08); ok {
 		t.Error("UCS2 without a class has one")
