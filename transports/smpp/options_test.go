@@ -180,7 +180,7 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		"host: x\noutbind_endpoint: nowhere":                          "outbind_endpoint",
 	} {
 		_, _, err := load(t, text)
-		for _, part := range strings.Split(want, "\n") {
+		for part := range strings.SplitSeq(want, "\n") {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("%q: %v\nwant it to say %q", text, err, part)
 			}

@@ -12,21 +12,21 @@ import (
 
 // readReceipt reads a deliver_sm as a receipt; is is false when it is a
 // message from a person.
-func (v *receiver) readReceipt(m *pdu.Message) (r submissions.Receipt, is bool) {
+func (r *receiver) readReceipt(m *pdu.Message) (found submissions.Receipt, is bool) {
 	declared := m.ESMClass.IsReceipt()
 	_, hasID := m.TLVs.Get(pdu.TagReceiptedMessageID)
 	_, hasState := m.TLVs.Get(pdu.TagMessageState)
-	if !declared && !(hasID && hasState) && v.options.DeliveryReportUseESMClass {
-		return r, false
+	if !declared && !(hasID && hasState) && r.options.DeliveryReportUseESMClass {
+		return found, false
 	}
-	read, err := v.parseReceipt(m)
+	read, err := r.parseReceipt(m)
 	if err != nil {
 		if declared {
-			v.metrics.receipt("unreadable")
-			v.logger.Warn("a delivery receipt cannot be read and is dropped", "from", m.Source.Addr, "error", err)
-			v.logger.Debug("its octets, which may quote the message", "from", m.Source.Addr, "octets", m.Payload())
+			r.metrics.receipt("unreadable")
+			r.logger.Warn("a delivery receipt cannot be read and is dropped", "from", m.Source.Addr, "error", err)
+			r.logger.Debug("its octets, which may quote the message", "from", m.Source.Addr, "octets", m.Payload())
 		}
-		return r, declared
+		return found, declared
 	}
 	if m.ESMClass.Type() == pdu.ESMIntermediate && read.RawStatus == pdu.StateAccepted.String() {
 		read.Status = receipt.Pending
@@ -41,24 +41,24 @@ func (v *receiver) readReceipt(m *pdu.Message) (r submissions.Receipt, is bool) 
 // parseReceipt reads a receipt from the first of its texts that has one. SMSCs
 // write receipts in ASCII whatever data_coding says, so the octets come first, as
 // long as they are printable: the _ of GSM 03.38 is not, and UCS2 has NULs.
-func (v *receiver) parseReceipt(m *pdu.Message) (r receipt.Receipt, err error) {
+func (r *receiver) parseReceipt(m *pdu.Message) (read receipt.Receipt, err error) {
 	octets := m.Payload()
 	if m.ESMClass.UDHI() && !isPrintable(octets) {
 		if part, _, err := gsm.ParsePart(octets); err == nil {
 			octets = part.Payload
 		}
 	}
-	codings := []gsm.Coding{gsm.GSM7, v.codings.Of(m, gsm.Shift{}).Coding, gsm.UCS2, gsm.UCS2LE, gsm.Latin1}
+	codings := []gsm.Coding{gsm.GSM7, r.codings.Of(m, gsm.Shift{}).Coding, gsm.UCS2, gsm.UCS2LE, gsm.Latin1}
 	if text := bytes.TrimRight(octets, "\x00"); isPrintable(text) {
 		octets, codings[0] = text, gsm.Latin1
 	}
 	for _, coding := range codings {
 		text, _ := gsm.Encoding{Coding: coding}.Decode(octets, 0)
-		if r, err = v.parser.Parse(m.TLVs, text); err == nil {
+		if read, err = r.parser.Parse(m.TLVs, text); err == nil {
 			break
 		}
 	}
-	return r, err
+	return read, err
 }
 
 func isPrintable(octets []byte) bool {
@@ -66,9 +66,9 @@ func isPrintable(octets []byte) bool {
 }
 
 // takeReceipt reports a receipt, or holds it until its message is known.
-func (v *receiver) takeReceipt(ctx context.Context, r submissions.Receipt) error {
-	if r.ID == "" { // unreadable: trying again mends nothing
+func (r *receiver) takeReceipt(ctx context.Context, found submissions.Receipt) error {
+	if found.ID == "" { // unreadable: trying again mends nothing
 		return nil
 	}
-	return v.submissions.Receipt(ctx, r)
+	return r.submissions.Receipt(ctx, found)
 }

@@ -178,8 +178,7 @@ func (r *run) everySecond(ctx context.Context, chore func(context.Context, time.
 // stack, and is the work's error; it does not end the process.
 func guard(logger *slog.Logger, what string, work func() error) error {
 	err := worker.Protect(work)
-	var panicked *worker.PanicError
-	if errors.As(err, &panicked) {
+	if panicked, is := errors.AsType[*worker.PanicError](err); is {
 		logger.Error("SMPP panicked, and goes on without what it did; please report this",
 			"at", what, "error", err, "stack", string(panicked.Stack))
 	}

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// firstLook is when a message without an answer is looked at again; each
-	// further wait is as long as all before it,
+	// firstLook is when a message without an answer is looked at again. Each further
+	// wait is as long as all before it, or longer.
 	firstLook = 5 * time.Second
-	// or longer, where unknown_wait would not end within so many looks: each is
-	// one of the worker's max_attempts.
+	// looks is how many looks unknown_wait has at most: each is one of the worker's
+	// max_attempts.
 	looks = 7
 )
 
