@@ -115,7 +115,7 @@ func CodingNames() (list []string) {
 	return list
 }
 
-// DataCoding returns the data_coding that says so (SMPP 3.4 §5.2.19). Codings
+// DataCoding returns the data_coding of a coding (SMPP 3.4 §5.2.19). Codings
 // SMPP has no value for get 0, the SMSC's default.
 func (c Coding) DataCoding() uint8 {
 	switch c {

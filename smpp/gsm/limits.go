@@ -34,7 +34,7 @@ func Limits(e Encoding, m Method, extra ...Element) (single, part int) {
 	return single, part
 }
 
-// room is what fits beside a header of n octets: septets or octets.
+// room is how many septets or octets there are beside a header of n octets.
 func (c Coding) room(header int) int {
 	free := max(0, segmentOctets-header)
 	switch {

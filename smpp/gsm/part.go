@@ -46,13 +46,13 @@ func SARPart(reference uint16, total, seq uint8, payload []byte) (Part, bool) {
 	return Part{Reference: reference, Wide: true, Total: total, Seq: seq, Payload: payload}, true
 }
 
-// validPart holds a part's numbers against 3GPP TS 23.040 §9.2.3.24.1: a
-// receiver ignores an element that breaks them.
+// validPart checks a part's numbers (3GPP TS 23.040 §9.2.3.24.1): a receiver ignores
+// an element with wrong ones.
 func validPart(total, seq uint8) bool { return total > 0 && seq > 0 && seq <= total }
 
-// DecodeParts returns the text of parts in the order of their numbers. It is
-// decoded as a whole, for senders that cut within a character. Errors are those
-// of Decode, with offsets in the whole.
+// DecodeParts returns the text of parts in the order of their numbers. They are
+// decoded together, for senders that cut within a character. Errors are those of
+// Decode, with offsets in all parts.
 func (e Encoding) DecodeParts(parts []Part) (string, error) {
 	inOrder := slices.SortedFunc(slices.Values(parts), func(a, b Part) int { return cmp.Compare(a.Seq, b.Seq) })
 	var whole []byte

@@ -13,7 +13,7 @@ const (
 )
 
 // MaxHeader is the most octets a header can have, its length octet included:
-// those of a whole short message.
+// those of a short message.
 const MaxHeader = 140
 
 // Element is one information element of a user data header.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// fieldTLVs is the name errors give to the optional parameters as a whole.
+// fieldTLVs is the name of the optional parameters in errors.
 const fieldTLVs = "optional parameters"
 
 // codec walks a body's fields. Each body lists its fields once, for writing,
@@ -77,9 +77,8 @@ func (e *encoder) tlvs(v *TLVs) {
 }
 
 // decoder takes fields from the front of b; after the first error it does
-// nothing. A lenient one lets the body end early, and in octets that are no
-// parameter: responses are cut short by many an SMSC, and by SMPP 3.3, or padded,
-// and what they answer must not go unanswered for it.
+// nothing. A lenient one accepts a body that ends early or in octets that are no
+// parameter: SMPP 3.3 and some SMSCs cut responses short or pad them.
 type decoder struct {
 	b       []byte
 	lenient bool
@@ -160,7 +159,7 @@ func (d *decoder) tlvs(v *TLVs) {
 	}
 }
 
-// checker holds fields against the specification's limits.
+// checker compares fields with the specification's limits.
 type checker struct{ err error }
 
 func (c *checker) fail(field, format string, args ...any) {

@@ -75,8 +75,8 @@ func (c CommandID) String() string {
 	return name
 }
 
-// requestName names a request, also those of 3.3 and 5.0 that newBody does not
-// know: an operator who sees one in a log should not have to look it up.
+// requestName names a request, for the log also those of 3.3 and 5.0 that newBody
+// does not know.
 func requestName(c CommandID) string {
 	switch c {
 	case CmdBindReceiver:

@@ -110,8 +110,8 @@ func text(b []byte) string {
 	return string(b)
 }
 
-// parseTLVs reads parameters up to the end of b, or up to an error. Up to three NULs after the last
-// one are passed over: some SMSCs pad.
+// parseTLVs reads parameters up to the end of b, or up to an error. Up to three NULs
+// after the last one are ignored: some SMSCs pad.
 func parseTLVs(b []byte) (TLVs, error) {
 	var list TLVs
 	if n := countTLVs(b); n > 0 {

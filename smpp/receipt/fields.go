@@ -73,8 +73,8 @@ func scanFields(text string) (f fields) {
 const blanks = " \t\r\n\x00"
 
 // nameBefore returns the field name that s ends with, and where it begins. Of
-// the one-word and two-word names that fit, the longer is meant: "submit date",
-// and not some field "date".
+// a one-word and a two-word name that match, it is the longer: "submit date", not
+// "date".
 func nameBefore(s string) (name string, start int) {
 	end := len(strings.TrimRight(s, blanks))
 	word := wordStart(s, end)

@@ -8,7 +8,7 @@ import (
 	"switchboard/smpp/pdu"
 )
 
-// Status is what became of a message, as far as it matters to whoever sent it.
+// Status is what became of a message, as its sender needs to know it.
 type Status string
 
 // The statuses, spelt as the delivery_status of a delivery report event.
@@ -36,7 +36,7 @@ type StatusMap map[string]Status
 
 // DefaultStatusMap returns a new map with the usual meanings. Those that mean
 // Pending (ENROUTE, ACCEPTD, UNKNOWN, …) are left out. ACCEPTED, as a
-// message_state says it (somebody has read the message, SMPP 5.0 §4.7.15), and 0,
+// message_state says it (read by its recipient, SMPP 5.0 §4.7.15), and 0,
 // as Yo! says it, mean what they mean to Vumi.
 func DefaultStatusMap() StatusMap {
 	return StatusMap{

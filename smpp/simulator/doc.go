@@ -1,4 +1,4 @@
-// Package smsc simulates an SMSC, for development and for tests. It does what
-// SMSCs do, at any speed, and on request all that they do wrong: it is what the
-// SMPP transport is held against. It records what it gets, and counts.
+// Package simulator simulates an SMSC, for development and for tests: it behaves
+// as SMSCs do, at any speed, and on request with their faults. It records and counts
+// what it gets.
 package simulator
