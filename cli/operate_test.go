@@ -290,6 +290,9 @@ func testLinks(d *desk) {
 	if exitCode(err) != exitUnreachable || !strings.Contains(err.Error(), "how much is in flight is not known of "+queue) {
 		d.Errorf("wait without anybody to ask: %v", err)
 	}
+	if text, errs, err := d.run("status", queue); err != nil || row(text, queue) != queue+" 0 ? 1 0 ok ?" || !strings.Contains(errs, "is not known of 1 queue") {
+		d.Errorf("status without anybody to ask: %v\n%s%s", err, text, errs)
+	}
 	url, say := d.process()
 	for _, c := range []struct {
 		held   int64

@@ -125,6 +125,7 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 				if err := o.printStatus(cmd, all); err != nil {
 					return err
 				}
+				explainUnknown(cmd, all)
 				return statusVerdict(all, queues.Troubles(from.Processes), strict, silent)
 			})
 		},
@@ -166,6 +167,20 @@ func (o *operator) printStatus(cmd *cobra.Command, all []queues.Status) error {
 		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%s\t%s\n", s.Queue, s.Messages, inFlight(s.InFlight), s.Consumers, s.Dead, s.State, linkCell(out, &s))
 	}
 	return table.Flush()
+}
+
+// explainUnknown says why there is a "?", and what to do.
+func explainUnknown(cmd *cobra.Command, all []queues.Status) {
+	unknown := 0
+	for _, s := range all {
+		if s.InFlight == nil {
+			unknown++
+		}
+	}
+	if unknown > 0 {
+		cmd.PrintErrf("what is in flight, and how links are, is not known of %s: not all of the processes that read them were found; "+
+			"name them with --process URL (SWITCHBOARD_PROCESSES), or RabbitMQ's management with --management-url\n", plural(unknown, "queue"))
+	}
 }
 
 func inFlight(n *int64) string {
