@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchboard/broker"
+	"switchboard/broker/memory"
 	"switchboard/message"
 	"switchboard/worker"
 )
@@ -209,5 +212,39 @@ func TestStopDoesNotWaitForALinkThatIsDown(t *testing.T) {
 		if held := b.core.Monitor.Held(); len(held) != 0 {
 			t.Errorf("holds %v", held)
 		}
+	})
+}
+
+// alarmed is a broker that takes nothing, as RabbitMQ in alarm.
+type alarmed struct{ *memory.Broker }
+
+func (alarmed) Publish(ctx context.Context, _ broker.Publication) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A broker that accepts no publications does not keep a worker from stopping:
+// neither what answers, nor what is to be tried again or dead-lettered, waits for
+// longer than stop_timeout.
+func TestStopWhileTheBrokerIsInAlarm(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Broker = alarmed{b.broker}
+		b.core.Settings.StopTimeout = seconds(7)
+		b.ends = worker.ErrStopTimeout
+		outcomes := []error{nil, errors.New("later"), message.Permanent(errors.New("never"))}
+		stop := b.serve(b.core.Lanes((*worker.Delivery).ID, func(ctx context.Context, d *worker.Delivery) error {
+			if d.ID() == "0" {
+				return b.core.Publish(ctx, &message.Envelope{Flow: message.Outbound, Connector: "sms", Message: d.Message})
+			}
+			return outcomes[int(d.ID()[0]-'0')]
+		}), nil)
+		b.publish(3, nil)
+		synctest.Wait()
+		stopping := time.Now()
+		stop()
+		if took := time.Since(stopping); took > 10*time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		b.settled("after the stop", 3, 0)
 	})
 }
