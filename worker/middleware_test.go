@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,7 @@ func TestStackProvision(t *testing.T) {
 // watch is a middleware that sees how long the work took and what came of it,
 // and tries it a second time.
 type watch struct {
+	mu      sync.Mutex
 	took    time.Duration
 	outcome error
 }
@@ -161,6 +163,8 @@ func (w *watch) Wrap(_ message.Flow, next worker.Handler) worker.Handler {
 		if err != nil {
 			err = next(ctx, e)
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.took, w.outcome = time.Since(began), err
 		return err
 	}
@@ -172,9 +176,12 @@ func TestStackStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := new(watch)
 		stack := worker.NewStack(worker.Layer{Name: "watch", Middleware: w})
+		var mu sync.Mutex
 		var began, ended []string
 		tries := 0
 		start := func(_ context.Context, e *message.Envelope, done func(error)) {
+			mu.Lock()
+			defer mu.Unlock()
 			began = append(began, e.Message.Content)
 			tries++
 			err := error(nil)
@@ -189,19 +196,27 @@ func TestStackStart(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				ended = append(ended, e.Message.Content)
 			})
 		}
-		if got := strings.Join(began, " "); got != "0 1 2" || len(ended) != 0 {
-			t.Errorf("began %s, ended %s", got, ended)
+		expect := func(wantBegan string, wantEnded int) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if got := strings.Join(began, " "); got != wantBegan || len(ended) != wantEnded {
+				t.Errorf("began %s, ended %s; want %s and %d", got, ended, wantBegan, wantEnded)
+			}
 		}
+		expect("0 1 2", 0)
 		time.Sleep(1500 * time.Millisecond)
-		if got := strings.Join(began, " "); got != "0 1 2 0" || len(ended) != 2 {
-			t.Errorf("after a second began %s, ended %s", got, ended)
-		}
+		expect("0 1 2 0", 2)
 		time.Sleep(time.Second)
-		if len(ended) != 3 || w.took != 2*time.Second || w.outcome != nil {
-			t.Errorf("ended %s; watched %s, %v", ended, w.took, w.outcome)
+		expect("0 1 2 0", 3)
+		if w.took != 2*time.Second || w.outcome != nil {
+			t.Errorf("watched %s, %v", w.took, w.outcome)
 		}
 	})
 }
