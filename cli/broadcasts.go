@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchboard/message"
 	"switchboard/operate/send"
 	"switchboard/store"
 )
@@ -132,10 +133,22 @@ func turnBroadcast(use, short string, turn func(store.Broadcasts, context.Contex
 			return printJSON(cmd, tell(info))
 		}
 		cmd.Printf("broadcast %d is %s: %s\n", id, info.Phase(time.Now()), standing(info))
+		if info.State == store.BroadcastCancelled || info.State == store.BroadcastPaused {
+			printHandedOver(cmd, info)
+		}
 		return nil
 	})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// printHandedOver says what of a held broadcast is still sent.
+func printHandedOver(cmd *cobra.Command, info *store.BroadcastInfo) {
+	for _, c := range info.HandedOver {
+		queue := message.Key(c.Backend, message.Outbound)
+		cmd.Printf("%s can still go out: on %s, or in its transport (`switchboard clear %s` deletes what waits there)\n",
+			plural(int(c.N), "message"), queue, queue)
+	}
 }
 
 // onBroadcast is a command about one broadcast.

@@ -136,7 +136,7 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 	addGroup(root, groupFiles, "Look at a fleet's files; nothing runs and nothing is sent", routingCommands(classes)...)
 	addGroup(root, groupQueues, "Look after a fleet's queues", operatorCommands(classes, queues.Connect)...)
 	addGroup(root, groupRecord, "Ask the record, and send to many", messagesCommand(), traceCommand(),
-		auditCommand(classes, queues.Connect), sendCommand(), broadcastsCommand())
+		auditCommand(classes, queues.Connect), sendCommand(), resendCommand(queues.Connect), broadcastsCommand())
 	root.AddCommand(classesCommand(classes), versionCommand(version), simulateCommand(), exitCodesTopic())
 	explainArguments(root)
 	return root

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"switchboard/broker"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/persistence"
@@ -154,6 +155,37 @@ func country(b *bench) {
 	p.Countries = options.Map[string]{{Key: b.sms, Value: "Zululand"}, {Key: "nosuch", Value: "ZA"}}
 	if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "Zululand") || !strings.Contains(err.Error(), "nosuch") {
 		b.Errorf("wrong countries: %v", err)
+	}
+}
+
+// A failed message is sent again as its next attempt; one that has not failed is not.
+func resend(b *bench) {
+	b.start(b.worker(), b.db)
+	b.must(b.broker.Declare(b.Context(), broker.Queue{Name: b.sms + ".outbound", Keys: []string{b.sms + ".outbound"}}))
+	m := b.reply(b.inbound("hi"), "hello")
+	b.publishMessage(message.Outbound, m)
+	b.awaitState(m, store.StatusPassing)
+	if err := persistence.Resend(b.Context(), b.db, b.broker, m.ID); err == nil {
+		b.Error("a message was sent again while its transport had it")
+	}
+	b.publishEvent(message.NewNack(m, "congested"))
+	b.awaitState(m, store.StatusError)
+	b.must(persistence.Resend(b.Context(), b.db, b.broker, m.ID))
+	if r := b.awaitState(m, store.StatusPassing); r.Attempts != 2 {
+		b.Errorf("sent again: %+v", r)
+	}
+	var again *message.Message
+	b.must(b.broker.Browse(b.Context(), b.sms+".outbound", 10, func(d *broker.Delivery) (_ broker.Verdict, err error) {
+		again, err = message.Decode(d.Body)
+		return broker.Keep, err
+	}))
+	if again.ID != m.ID || store.Attempt(again) != 2 || message.Application(&again.RoutingMetadata) != b.app {
+		b.Errorf("published: %+v, attempt %d", again, store.Attempt(again))
+	}
+	b.publishEvent(message.NewAck(again, "smsc-2"))
+	b.awaitState(m, store.StatusSent)
+	if err := persistence.Resend(b.Context(), b.db, b.broker, "nosuch"); !errors.Is(err, store.ErrNotFound) {
+		b.Errorf("sending none again: %v", err)
 	}
 }
 

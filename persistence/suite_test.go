@@ -29,6 +29,7 @@ func runSuite(t *testing.T, open func(t testing.TB) (broker.Broker, store.Databa
 		"any text is kept":                 anyText,
 		"let go on purpose":                settle,
 		"a transport's country":            country,
+		"a failed message is sent again":   resend,
 		"refused by a dispatcher":          refused,
 		"batches close by size":            bySize,
 		"batches close by time":            byTime,

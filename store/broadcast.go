@@ -106,6 +106,11 @@ type handoverNote struct {
 	HandedOver string `json:"handed_over"`
 }
 
+// SetAttempt makes m an attempt of a message that is no broadcast's.
+func SetAttempt(m *message.Message, attempt int) {
+	m.RoutingMetadata.Set(attemptKey, handoverNote{0, attempt, message.FormatTime(time.Now())})
+}
+
 // Attempt is the attempt of a broadcast's outbound message; 0 of other messages.
 func Attempt(m *message.Message) int { return noteIn(&m.RoutingMetadata).Attempt }
 
@@ -153,6 +158,9 @@ type BroadcastInfo struct {
 	OptedOut   int64          `json:"opted_out"`
 	Batches    int64          `json:"batches"` // that are not finished
 	Retrying   int64          `json:"retrying"`
+	// HandedOver counts by backend what is P: on the transport's queue, or in flight in it.
+	// Pausing and cancelling do not stop it. By Broadcast only.
+	HandedOver []Count `json:"handed_over,omitempty"`
 }
 
 // Phase is the state as people see it. A running broadcast is scheduled, running (batches

@@ -51,6 +51,9 @@ func broadcastControl(t *testing.T, db Ledger) {
 	if i.State != store.BroadcastCancelled || i.Error != 5 || i.Open != 1 || i.Batches != 0 {
 		t.Errorf("cancelled: %+v", i)
 	}
+	if h := i.HandedOver; len(h) != 1 || h[0].Backend != "sms" || h[0].N != 1 {
+		t.Errorf("what a cancelled broadcast still sends: %+v", h)
+	}
 	for _, r := range list(t, db, store.Filter{Status: store.StatusError}) {
 		if r.Reason != "broadcast cancelled" {
 			t.Errorf("reason of %+v", r)

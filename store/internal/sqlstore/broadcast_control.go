@@ -94,6 +94,12 @@ func (db *DB) Broadcast(ctx context.Context, id int64) (*store.BroadcastInfo, er
 	if err != nil {
 		return nil, fmt.Errorf("broadcast %d: %w", id, err)
 	}
+	if list[0].Open > 0 {
+		w := db.conditions(&store.Filter{Broadcast: id, Status: store.StatusPassing, Direction: store.Outbound})
+		if list[0].HandedOver, err = db.counts(ctx, w); err != nil {
+			return nil, fmt.Errorf("broadcast %d: counting what is handed over: %w", id, err)
+		}
+	}
 	return &list[0], nil
 }
 
