@@ -16,7 +16,7 @@ func checkNames(defs []*Definition) error {
 	first := map[string]*Definition{}
 	for _, d := range defs {
 		if was := first[d.Name]; was != nil {
-			errs = append(errs, placedf(d.doc.Position("worker_name"),
+			errs = append(errs, positionf(d.doc.Position("worker_name"),
 				"the worker's name %q is taken by %s; set worker_name", d.Name, was.Path))
 			continue
 		}
@@ -42,7 +42,7 @@ func checkQueueTypes(defs []*Definition) error {
 				continue
 			}
 			if was.kind != d.Settings.QueueType {
-				errs = append(errs, placedf(d.doc.Position("queue_type"),
+				errs = append(errs, positionf(d.doc.Position("queue_type"),
 					"connector %s has queue_type %s here and %s in %s; all workers of a fleet must agree", connector, d.Settings.QueueType, was.kind, was.d.Path))
 			}
 		}

@@ -42,7 +42,7 @@ func (d *Definition) RuleAt(rule string) string {
 				keys = append(keys, strings.Join(parts[j:], "."))
 			}
 			at := d.doc.Position(keys...)
-			if _, n := splitPlace(at, []string{d.Path}); n > line {
+			if _, n := splitPosition(at, []string{d.Path}); n > line {
 				best, line = at, n
 			}
 		}

@@ -88,29 +88,29 @@ func (all *findings) fromError(path string, err error) {
 		}
 		return
 	}
-	var placed placedError
-	if errors.As(err, &placed) {
-		all.add(Error, placed.at, "%s", placed.text)
+	var positioned positionError
+	if errors.As(err, &positioned) {
+		all.add(Error, positioned.at, "%s", positioned.text)
 		return
 	}
 	all.add(Error, path, "%s", err)
 }
 
-// placedError is an error at a place of a file.
-type placedError struct{ at, text string }
+// positionError is an error at a position in a file.
+type positionError struct{ at, text string }
 
-func (e placedError) Error() string { return e.at + ": " + e.text }
+func (e positionError) Error() string { return e.at + ": " + e.text }
 
-func placedf(at, format string, args ...any) error {
-	return placedError{at, fmt.Sprintf(format, args...)}
+func positionf(at, format string, args ...any) error {
+	return positionError{at, fmt.Sprintf(format, args...)}
 }
 
 // sorted puts the findings into the files' order, and each file's into its
 // lines'.
 func (all findings) sorted(files []string) []Finding {
 	slices.SortStableFunc(all, func(a, b Finding) int {
-		fileA, lineA := splitPlace(a.At, files)
-		fileB, lineB := splitPlace(b.At, files)
+		fileA, lineA := splitPosition(a.At, files)
+		fileB, lineB := splitPosition(b.At, files)
 		if fileA != fileB {
 			return fileA - fileB
 		}
@@ -119,7 +119,7 @@ func (all findings) sorted(files []string) []Finding {
 	return all
 }
 
-func splitPlace(at string, files []string) (file, line int) {
+func splitPosition(at string, files []string) (file, line int) {
 	for i, path := range files {
 		if rest, begins := strings.CutPrefix(at, path); begins && (rest == "" || rest[0] == ':') {
 			_, _ = fmt.Sscanf(rest, ":%d", &line)

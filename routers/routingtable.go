@@ -21,14 +21,14 @@ type RoutingTable struct {
 	// `{smpp: {default: [jokes, default]}, jokes: {default: [smpp, default]}}`.
 	RoutingTable options.Map[options.Map[options.Names]] `yaml:"routing_table"`
 
-	table   map[place]route
-	senders map[place][]route // exposed places whose messages go to a transport's
+	table   map[endpoint]route
+	senders map[endpoint][]route // exposed endpoints whose messages go to a transport's
 }
 
-type place struct{ connector, endpoint string }
+type endpoint struct{ connector, endpoint string }
 
 type route struct {
-	place
+	to  endpoint
 	why string
 }
 
@@ -59,7 +59,7 @@ func (r *RoutingTable) Validate() error {
 // Check checks the options against the dispatcher's connectors: what comes from
 // a transport goes to an exposed name, and the other way round.
 func (r *RoutingTable) Check(names dispatcher.Names) error {
-	r.table, r.senders = map[place]route{}, map[place][]route{}
+	r.table, r.senders = map[endpoint]route{}, map[endpoint][]route{}
 	var errs []error
 	for _, from := range r.RoutingTable {
 		known, list := names.Exposed, "exposed_names"
@@ -71,14 +71,14 @@ func (r *RoutingTable) Check(names dispatcher.Names) error {
 			continue
 		}
 		for _, to := range from.Value {
-			r.add(place{from.Key, to.Key}, place{to.Value[0], to.Value[1]}, slices.Contains(names.Exposed, from.Key))
+			r.add(endpoint{from.Key, to.Key}, endpoint{to.Value[0], to.Value[1]}, slices.Contains(names.Exposed, from.Key))
 			errs = append(errs, checkTarget(to.Value[0], list, known, "routing_table", from.Key, to.Key))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (r *RoutingTable) add(from, to place, outbound bool) {
+func (r *RoutingTable) add(from, to endpoint, outbound bool) {
 	why := rule("routing_table", from.connector, from.endpoint)
 	r.table[from] = route{to, why}
 	if outbound {
@@ -89,18 +89,18 @@ func (r *RoutingTable) add(from, to place, outbound bool) {
 // Route looks the arrival's connector and endpoint up. An event goes back to the
 // only one who sends there, else where the table sends messages from there.
 func (r *RoutingTable) Route(_ context.Context, a dispatcher.Arrival) ([]dispatcher.Target, error) {
-	from := place{a.Connector, endpointOf(&a)}
-	to, found := r.table[from]
+	from := endpoint{a.Connector, endpointOf(&a)}
+	next, found := r.table[from]
 	if senders := r.senders[from]; a.Flow == message.EventFlow && len(senders) == 1 {
-		to, found = senders[0], true
+		next, found = senders[0], true
 	}
 	if !found {
 		return nil, refuse(&a, "routing_table has no endpoint %s under %s", from.endpoint, from.connector)
 	}
-	t := dispatcher.Target{Connector: to.connector, Rule: to.why}
-	if to.endpoint != from.endpoint {
+	t := dispatcher.Target{Connector: next.to.connector, Rule: next.why}
+	if next.to.endpoint != from.endpoint {
 		t.Envelope = a.Clone()
-		setEndpoint(t.Envelope, to.endpoint)
+		setEndpoint(t.Envelope, next.to.endpoint)
 	}
 	return one(t), nil
 }
