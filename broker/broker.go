@@ -110,7 +110,8 @@ type Publisher interface {
 // Consumer delivers the bodies of a queue.
 type Consumer interface {
 	// Consume declares q and calls handle with its bodies, one call at a time,
-	// in the queue's order; at most prefetch of them are unsettled at once.
+	// in the queue's order; at most prefetch of them are unsettled at once, fewer
+	// when they are large.
 	// handle may keep the delivery and settle it later, from any goroutine.
 	//
 	// After a lost connection it goes on; what was unsettled comes again with

@@ -28,8 +28,8 @@ func (w *window) add(bodies, bytes int) bool {
 	switch {
 	case bytes > maxUnsettledBytes && w.size > 1:
 		w.size = max(1, min(bodies, w.size)/2)
-	case w.most-bodies > w.size+w.size/4 && (bodies >= w.size || w.seen >= 8*w.size) && w.peak < maxUnsettledBytes/8:
-		w.size = w.most - bodies // RabbitMQ does not count those of the old window
+	case w.size < w.most && (bodies >= w.size || w.seen >= 8*w.size) && w.peak < maxUnsettledBytes/8:
+		w.size = w.most // RabbitMQ does not count those of the old window: once, so many more
 	default:
 		return false
 	}
