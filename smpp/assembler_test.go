@@ -1,0 +1,199 @@
+package smpp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"switchboard/smpp"
+	"switchboard/smpp/pdu"
+)
+
+// mapState is a state store without times to live.
+type mapState struct {
+	mu     sync.Mutex
+	values map[string]string
+}
+
+func (s *mapState) Get(_ context.Context, keys ...string) (map[string]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[string]string{}
+	for _, key := range keys {
+		if value, there := s.values[key]; there {
+			found[key] = value
+		}
+	}
+	return found, nil
+}
+
+func (s *mapState) Set(_ context.Context, entries ...smpp.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range entries {
+		s.values[e.Key] = e.Value
+	}
+	return nil
+}
+
+func (s *mapState) Add(_ context.Context, e smpp.Entry) (string, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if value, there := s.values[e.Key]; there {
+		return value, false, nil
+	}
+	s.values[e.Key] = e.Value
+	return e.Value, true, nil
+}
+
+func (s *mapState) Range(_ context.Context, from, to string, limit int) (list []smpp.Entry, _ error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(s.values)) {
+		if key >= from && key < to && len(list) < limit {
+			list = append(list, smpp.Entry{Key: key, Value: s.values[key]})
+		}
+	}
+	return list, nil
+}
+
+func (s *mapState) Delete(_ context.Context, keys ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		delete(s.values, key)
+	}
+	return nil
+}
+
+// receiver keeps what Assemblers receive, by ID.
+type receiver struct {
+	mu    sync.Mutex
+	texts map[string]string
+}
+
+func (r *receiver) receive(_ context.Context, m *smpp.Assembled, _ ...smpp.Entry) error {
+	parts := make([]smpp.Part, len(m.Parts))
+	for i := range m.Parts {
+		parts[i] = m.Parts[i].Part
+	}
+	text, err := smpp.Codings{}.Text(parts)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.texts[m.ID] = fmt.Sprint(text, m.Missing)
+	return err
+}
+
+func (r *receiver) got() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Values(r.texts))
+}
+
+// assemblers makes processes that share a state.
+func assemblers(n int, change func(*smpp.AssemblerSettings)) (*receiver, []*smpp.Assembler) {
+	r, state := &receiver{texts: map[string]string{}}, &mapState{values: map[string]string{}}
+	var mu sync.Mutex
+	ids := 0
+	settings := smpp.AssemblerSettings{
+		State: state, Prefix: "p/", Wait: time.Hour, Receive: r.receive, Logger: slog.New(slog.DiscardHandler),
+		NewID: func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			ids++
+			return fmt.Sprint("message ", ids)
+		},
+	}
+	change(&settings)
+	var list []*smpp.Assembler
+	for range n {
+		list = append(list, smpp.NewAssembler(settings))
+	}
+	return r, list
+}
+
+func part(total, seq byte, text string) *pdu.SubmitSM {
+	return &pdu.SubmitSM{Message: pdu.Message{ESMClass: pdu.ESMUDHI, ShortMessage: append([]byte{5, 0, 3, 7, total, seq}, text...)}}
+}
+
+func add(t *testing.T, a *smpp.Assembler, body pdu.Body) {
+	t.Helper()
+	if _, err := a.Add(t.Context(), "a to b", body, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// Parts that come to several processes at once make one message, whoever sees the
+// last.
+func TestPartsAtSeveralProcesses(t *testing.T) {
+	for range 50 {
+		r, list := assemblers(3, func(*smpp.AssemblerSettings) {})
+		var group sync.WaitGroup
+		for i, a := range list {
+			group.Go(func() { add(t, a, part(3, byte(i+1), fmt.Sprint(i))) })
+		}
+		group.Wait()
+		if got := r.got(); !slices.Equal(got, []string{"012[]"}) {
+			t.Fatalf("received %q", got)
+		}
+	}
+}
+
+// A process that starts finds what others have left, and gives it up once it is due.
+func TestPartsLeftByAnotherProcess(t *testing.T) {
+	r, list := assemblers(3, func(*smpp.AssemblerSettings) {})
+	add(t, list[0], part(3, 2, "two"))
+	later := time.Now().Add(2 * time.Hour)
+	for _, a := range list[1:] {
+		if err := a.Load(t.Context()); err != nil || a.Open() != 1 {
+			t.Fatalf("%d groups are found, %v", a.Open(), err)
+		}
+	}
+	list[1].Sweep(t.Context(), later)
+	list[2].Sweep(t.Context(), later)
+	if got := r.got(); !slices.Equal(got, []string{"two[1 3]"}) || list[1].Open() != 0 || list[2].Open() != 0 {
+		t.Errorf("received %q; %d and %d groups are open", got, list[1].Open(), list[2].Open())
+	}
+}
+
+// A message that cannot be received stays, and the part that comes again completes
+// it under the same ID.
+func TestReceiveFails(t *testing.T) {
+	var ids []string
+	_, list := assemblers(1, func(s *smpp.AssemblerSettings) {
+		s.Receive = func(_ context.Context, m *smpp.Assembled, _ ...smpp.Entry) error {
+			if ids = append(ids, m.ID); len(ids) == 1 {
+				return errors.New("the broker is away")
+			}
+			return nil
+		}
+	})
+	add(t, list[0], part(2, 1, "one "))
+	if _, err := list[0].Add(t.Context(), "a to b", part(2, 2, "two"), nil); err == nil {
+		t.Error("the part was taken")
+	}
+	add(t, list[0], part(2, 2, "two"))
+	if len(ids) != 2 || ids[0] != ids[1] || list[0].Open() != 0 {
+		t.Errorf("received as %q, %d groups are open", ids, list[0].Open())
+	}
+}
+
+// A part that comes again after its message begins the next one like it only where
+// parts come in order; elsewhere the next waits for a part of its own.
+func TestPartOfTheMessageBefore(t *testing.T) {
+	for inOrder, want := range map[bool][]string{true: {"one three[]", "one two[]"}, false: {"one two[]"}} {
+		r, list := assemblers(1, func(s *smpp.AssemblerSettings) { s.InOrder = inOrder })
+		for _, p := range []*pdu.SubmitSM{part(2, 1, "one "), part(2, 2, "two"), part(2, 1, "one "), part(2, 2, "three")} {
+			add(t, list[0], p)
+		}
+		if got := r.got(); !slices.Equal(got, want) {
+			t.Errorf("in order %t: received %q, want %q", inOrder, got, want)
+		}
+	}
+}
