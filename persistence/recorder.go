@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -78,6 +79,7 @@ func (r *recorder) read(ctx context.Context, raw chan<- *broker.Delivery) error 
 		var next, count, peak int
 		err := r.core.Broker.Consume(window, r.queue(), prefetch, func(d *broker.Delivery) {
 			bodies, bytes := r.inFlight.add(d)
+			r.held().Add(1)
 			raw <- d // has room for the prefetch
 			count, peak = count+1, max(peak, bytes)
 			switch {
@@ -118,9 +120,13 @@ func (f *inFlight) remove(d *broker.Delivery) {
 	f.bytes -= len(d.Body)
 }
 
+// held is what /status says the worker holds.
+func (r *recorder) held() *atomic.Int64 { return r.core.Monitor.Holding(RecordQueue(r.core.Name)) }
+
 // settle acks a body, or puts it back into its queue.
 func (r *recorder) settle(d *broker.Delivery, ack bool) {
 	r.inFlight.remove(d)
+	r.held().Add(-1)
 	if ack {
 		d.Ack()
 	} else {

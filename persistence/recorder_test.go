@@ -360,6 +360,9 @@ func failing(b *bench) {
 		b.Errorf("%d messages are recorded already", n)
 	}
 	b.await("it says that the database is down", func() bool { return b.database().Health == message.Down })
+	if held := b.monitor.Held()[persistence.RecordQueue("p"+b.id)]; held == 0 {
+		b.Errorf("it says that it holds nothing")
+	}
 	if reason := b.database().Reason; reason != "the database is away" {
 		b.Errorf("it says %q", reason)
 	}

@@ -102,7 +102,7 @@ func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
 
 // inFlight counts the deliveries of a subscription that are not settled.
 func (r *Runtime) inFlight(s Subscription) func(by int64) {
-	held := r.Monitor.holding(message.Key(s.Connector, s.Flow))
+	held := r.Monitor.Holding(message.Key(s.Connector, s.Flow))
 	gauge := r.Metrics.inFlight(r.Name, s.Connector, s.Flow)
 	return func(by int64) {
 		held.Add(by)

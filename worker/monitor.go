@@ -139,8 +139,8 @@ func (m *Monitor) Held() map[string]int64 {
 	return held
 }
 
-// holding is the count of a queue.
-func (m *Monitor) holding(queue string) *atomic.Int64 {
+// Holding is the count of a queue, for frames that consume by themselves.
+func (m *Monitor) Holding(queue string) *atomic.Int64 {
 	if m == nil {
 		return new(atomic.Int64)
 	}
