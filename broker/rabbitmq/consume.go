@@ -104,13 +104,15 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	if err := declareQueue(ch, q); err != nil {
 		return false, err
 	}
+	if !c.declared { // rebind reads it
+		c.declared = true
+	}
 	if !q.Temporary { // those end with their connection
 		c.broker.topology.add(q)
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go c.rebind(ctx)
 	}
-	c.declared = true
 	acks := newAcks(ch, c.broker.metrics)
 	sent := make(chan struct{})
 	if !c.broker.consumers.goFunc(func() { defer close(sent); acks.run(c.broker.draining) }) {
