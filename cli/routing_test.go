@@ -130,7 +130,7 @@ func TestRouteCommand(t *testing.T) {
 		t.Errorf("%d %v %s", code, err, out)
 	}
 	if out, code, _ = invoke(t, "", "route", dir, "--application", "one"); code != exitFailed {
-		t.Errorf("a message that is set aside exits with %d", code)
+		t.Errorf("a message that is dead-lettered exits with %d", code)
 	}
 	wants(t, out, "DEAD-LETTERS IT", "it names no transport")
 	if _, code, err = invoke(t, "", "route", dir, "--transport", "lime"); code != exitMisused || !strings.Contains(err.Error(), `--transport: nobody here takes anything from "lime"; did you mean "line"?`) {

@@ -81,7 +81,7 @@ func printTrace(cmd *cobra.Command, trace *store.Trace) error {
 		cmd.Println("missing: " + missing)
 	}
 	if slices.ContainsFunc(trace.Records, held) {
-		cmd.Println("what is held up may have been set aside: `switchboard failures list` names the dead letters")
+		cmd.Println("what is held up may be dead-lettered: `switchboard failures list` names the dead letters")
 	}
 	if trace.Truncated {
 		cmd.Println("there is more than this; trace a message's ID instead of an address")

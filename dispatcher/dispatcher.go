@@ -204,12 +204,12 @@ func (d *Dispatcher) declare(ctx context.Context, names Names) error {
 	return nil
 }
 
-// refuse tells the application, and the record, that its message goes nowhere.
+// refuse tells the application, and the record, that its message has no route.
 func (d *Dispatcher) refuse(ctx context.Context, delivery *worker.Delivery, reason error) error {
 	return errors.Join(d.nack(ctx, delivery, reason), d.recordRefused(ctx, delivery, reason.Error()))
 }
 
-// nack tells the application that its message goes nowhere.
+// nack tells the application that its message has no route.
 func (d *Dispatcher) nack(ctx context.Context, delivery *worker.Delivery, reason error) error {
 	if delivery.Message == nil {
 		return nil

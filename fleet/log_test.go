@@ -19,7 +19,7 @@ func TestLinesOfTheLogNameTheWorkerOnce(t *testing.T) {
 		s.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 		s.startOnMemory()
 		synctest.Wait()
-		if err := s.Broker.Publish(t.Context(), broker.Publication{Key: "sms.inbound", Body: []byte("spoilt")}); err != nil {
+		if err := s.Broker.Publish(t.Context(), broker.Publication{Key: "sms.inbound", Body: []byte("malformed")}); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()

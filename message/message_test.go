@@ -315,9 +315,9 @@ func TestHops(t *testing.T) {
 		t.Errorf("got %+v in %s", hops, again.RoutingMetadata.String())
 	}
 	for _, odd := range []string{`7`, `"x"`, `[]`, `[1]`, `null`} {
-		spoilt := mustDecode(t, with(`"group": null`, `"group": null, "routing_metadata": {"switchboard_hops": `+odd+`}`))
-		AddHop(&spoilt.RoutingMetadata, "join", "")
-		if hops := Hops(&spoilt.RoutingMetadata); len(hops) != 1 || hops[0].Dispatcher != "join" {
+		malformed := mustDecode(t, with(`"group": null`, `"group": null, "routing_metadata": {"switchboard_hops": `+odd+`}`))
+		AddHop(&malformed.RoutingMetadata, "join", "")
+		if hops := Hops(&malformed.RoutingMetadata); len(hops) != 1 || hops[0].Dispatcher != "join" {
 			t.Errorf("after %s: %+v", odd, hops)
 		}
 	}

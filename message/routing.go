@@ -37,7 +37,7 @@ type Hop struct {
 func Hops(routing *Object) []Hop {
 	var wire [][3]string
 	if routing.Decode(HopsKey, &wire) != nil {
-		return nil // not ours, or spoilt: as good as none
+		return nil // not ours, or malformed
 	}
 	hops := make([]Hop, len(wire))
 	for i, w := range wire {

@@ -119,12 +119,12 @@ func badBodies(b *bench) {
 	for _, m := range good {
 		b.awaitState(m, store.StatusQueued)
 	}
-	b.await("three bodies are set aside", func() bool { return len(b.dead()) == 3 })
+	b.await("three bodies are dead-lettered", func() bool { return len(b.dead()) == 3 })
 	reasons := map[string]int{}
 	for _, d := range b.dead() {
 		reasons[d.Headers[worker.HeaderReason]]++
 		if d.Headers[worker.HeaderError] == "" || d.Headers[worker.HeaderKey] == "" {
-			b.Errorf("set aside without a word: %v", d.Headers)
+			b.Errorf("dead-lettered without a word: %v", d.Headers)
 		}
 	}
 	if reasons[worker.ReasonInvalid] != 2 || reasons[worker.ReasonPermanent] != 1 {
@@ -246,9 +246,9 @@ func anyText(b *bench) {
 	}
 	// What is broken elsewhere is no message.
 	b.publish(message.Key(b.sms, message.Inbound), []byte("{\xff}"))
-	b.await("what is no JSON is set aside", func() bool { return len(b.dead()) > 0 })
+	b.await("what is no JSON is dead-lettered", func() bool { return len(b.dead()) > 0 })
 	if dead := b.dead(); len(dead) != 1 || string(dead[0].Body) != "{\xff}" {
-		b.Errorf("%d are set aside, the first %q", len(dead), dead[0].Body)
+		b.Errorf("%d are dead-lettered, the first %q", len(dead), dead[0].Body)
 	}
 }
 
@@ -370,7 +370,7 @@ func failing(b *bench) {
 	b.await("all are written", func() bool { return b.recorded() == 100 })
 	b.await("it says that the database is back", func() bool { return b.database().Health == message.OK })
 	if dead := b.dead(); len(dead) > 0 {
-		b.Errorf("%d are set aside", len(dead))
+		b.Errorf("%d are dead-lettered", len(dead))
 	}
 }
 

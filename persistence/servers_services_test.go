@@ -121,7 +121,7 @@ func TestKilledConnections(t *testing.T) {
 	}
 	b.await("all are written", func() bool { return counted() == many })
 	if dead := b.dead(); len(dead) > 0 {
-		t.Errorf("%d are set aside, the first because of %s", len(dead), dead[0].Headers)
+		t.Errorf("%d are dead-lettered, the first because of %s", len(dead), dead[0].Headers)
 	}
 }
 

@@ -186,7 +186,7 @@ func stack(m *message.Message) []string {
 	var names []string
 	balancer := m.HelperMetadata.Object(balancerKey)
 	if balancer.Decode(stackKey, &names) != nil {
-		return nil // not ours, or spoilt: as good as none
+		return nil // not ours, or malformed
 	}
 	return names
 }

@@ -132,7 +132,7 @@ func TestLoadBalancingWithSeveralApplications(t *testing.T) {
 	}
 }
 
-func TestLoadBalancingStaysWithSpoiltMetadata(t *testing.T) {
+func TestLoadBalancingStaysWithMalformedMetadata(t *testing.T) {
 	r := mustLoad(t, NewLoadBalancing(), balanced, worker.Env{}, "")
 	reply := userMessage(message.Outbound, "app", "app", "hi")
 	reply.Message.InReplyTo = "1"

@@ -147,7 +147,7 @@ func pduOctets(t testing.TB, body pdu.Body) []byte {
 	return octets
 }
 
-// A stop lets what is in hand end, then unbinds.
+// A stop lets what is in flight end, then unbinds.
 func TestStop(t *testing.T) {
 	b := begin(t)
 	opened := make(chan struct{})
@@ -156,7 +156,7 @@ func TestStop(t *testing.T) {
 	b.run()
 	c := b.bound(pdu.CmdBindTransceiver)
 	c.send(simple("hi"))
-	if p := c.ask(new(pdu.EnquireLink)); p.Status != pdu.StatusOK { // so the submit is in hand
+	if p := c.ask(new(pdu.EnquireLink)); p.Status != pdu.StatusOK { // so the submit is in flight
 		t.Fatal(p)
 	}
 	stopped := make(chan struct{})
@@ -173,7 +173,7 @@ func TestStop(t *testing.T) {
 	}
 	close(opened)
 	if p := c.next(); p.Command() != pdu.CmdSubmitSMResp || p.Status != pdu.StatusOK {
-		t.Errorf("what was in hand got %s", p)
+		t.Errorf("what was in flight got %s", p)
 	}
 	c.ended()
 	<-stopped

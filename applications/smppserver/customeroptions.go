@@ -56,7 +56,7 @@ type Customer struct {
 	// binds, for clients that hold no longer ones; binds of SMPP 3.3 always get
 	// such.
 	ShortIDs bool `yaml:"short_ids"`
-	// ReceiptOnAck takes an ack for the last word and reports the message
+	// ReceiptOnAck takes an ack as final and reports the message
 	// delivered, where the transports behind have no delivery reports.
 	ReceiptOnAck bool `yaml:"receipt_on_ack"`
 }

@@ -56,7 +56,7 @@ func TestReceipts(t *testing.T) {
 			b.event(message.NewAck(m, "at the SMSC"))
 			b.event(s.event(m))
 			if s.state == 0 {
-				b.eventually("the last word is known", func() bool {
+				b.eventually("the final state is known", func() bool {
 					p := c.ask(&pdu.QuerySM{MessageID: id})
 					return p.Body.(*pdu.QuerySMResp).FinalDate != ""
 				})
@@ -100,7 +100,7 @@ func TestIntermediateNotification(t *testing.T) {
 	}
 }
 
-func TestAnAckMayBeTheLastWord(t *testing.T) {
+func TestAnAckMayBeFinal(t *testing.T) {
 	b := begin(t, func(a *Application) { a.Customers[0].Value.ReceiptOnAck = true })
 	c := b.bound(pdu.CmdBindTransceiver)
 	c.submit(simple("hi"))
@@ -110,7 +110,7 @@ func TestAnAckMayBeTheLastWord(t *testing.T) {
 	}
 }
 
-// The same event twice, and another last word, are one receipt.
+// The same event twice, and another final state, are one receipt.
 func TestOneReceipt(t *testing.T) {
 	b := begin(t)
 	c := b.bound(pdu.CmdBindTransceiver)
@@ -288,10 +288,10 @@ func TestNobodysMessageIsSetAside(t *testing.T) {
 	select {
 	case d := <-dead:
 		if !strings.Contains(string(d.Body), m.ID) || !strings.Contains(d.Headers["switchboard-error"], `"404"`) {
-			t.Errorf("set aside with %v", d.Headers)
+			t.Errorf("dead-lettered with %v", d.Headers)
 		}
 	case <-time.After(patience):
-		t.Fatal("it was not set aside")
+		t.Fatal("it was not dead-lettered")
 	}
 }
 

@@ -431,7 +431,7 @@ type never struct{}
 
 func (never) Send(ctx context.Context, _ *message.Message) error { <-ctx.Done(); return ctx.Err() }
 
-// What goes to one person stays in order, though many are in hand.
+// What goes to one person stays in order, though many are in flight.
 func TestOrder(t *testing.T) {
 	b := begin(t, func(a *Application) { a.Customers[0].Value.Window = 100 })
 	c := b.bound(pdu.CmdBindTransmitter)

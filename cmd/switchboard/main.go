@@ -145,7 +145,7 @@ func classes() fleet.Classes {
 			},
 			"dedupe": {
 				New:   func() worker.Middleware { return middleware.NewDedupe() },
-				About: "lets go of inbound messages that came before",
+				About: "drops inbound messages that came before",
 			},
 			"logging": {
 				New:   func() worker.Middleware { return middleware.NewLogging() },

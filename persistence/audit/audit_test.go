@@ -146,7 +146,7 @@ func TestNothingIsMissingThatIsSomewhere(t *testing.T) {
 		"in a transport's hand":      func(b *bench) { b.put("sms.outbound", "m"); b.hold("sms.outbound", 1) },
 		"in the dead maxDeadLetters": func(b *bench) { b.put("sms.outbound.dead", "m") },
 		"its ack is unrecorded":      func(b *bench) { b.put("persistence.keep", "its ack") },
-		"its ack was set aside":      func(b *bench) { b.put("persistence.keep.dead", "m") },
+		"its ack was dead-lettered":  func(b *bench) { b.put("persistence.keep.dead", "m") },
 		"waiting to be retried":      func(b *bench) { b.delay("sms.outbound", "m") },
 		"of another fleet":           func(b *bench) { b.look.Fleet.Connectors = []string{"app"} },
 		"settled at second look":     func(b *bench) { b.look.Record = &changing{Finder: b.db, after: b.ack, looks: 2} },
@@ -197,7 +197,7 @@ func TestDeadLettersCountByName(t *testing.T) {
 	b.put("sms.outbound.dead", "other", "n")
 	b.put("sms.inbound.dead", "m") // an inbound message of the same ID
 	if found := b.wants("m"); found.DeadLettered["n"] != "sms.outbound.dead" || len(found.DeadLettered) != 1 {
-		t.Errorf("set aside: %v", found.DeadLettered)
+		t.Errorf("dead-lettered: %v", found.DeadLettered)
 	}
 }
 

@@ -214,7 +214,7 @@ default: {to: log}
 			m.TransportMetadata = message.NewObject(map[string]any{"smsc": "x"})
 		},
 		"log": func(m *message.Message) {
-			m.HelperMetadata = message.NewObject(map[string]any{"tag": map[string]any{"tag": "spoilt"}})
+			m.HelperMetadata = message.NewObject(map[string]any{"tag": map[string]any{"tag": "malformed"}})
 		},
 	} {
 		if got := went(route(t, r, in("hi", edit))); got != want {

@@ -133,7 +133,7 @@ type Detector struct {
 	seen [relations]uint64
 }
 
-// Observe takes down that a receipt was matched by a relation no other could
+// Observe notes that a receipt was matched by a relation no other could
 // have matched it by: by an id for which only one candidate was found.
 func (d *Detector) Observe(r Relation) {
 	if int(r) < relations {

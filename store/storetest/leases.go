@@ -70,7 +70,7 @@ func broadcastFence(t *testing.T, db Ledger) {
 		t.Errorf("left: %+v, %v", rest, err)
 	}
 	if i := info(t, db, made.ID); i.Batches != 1 {
-		t.Errorf("in hand: %+v", i)
+		t.Errorf("in flight: %+v", i)
 	}
 }
 

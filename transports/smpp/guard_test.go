@@ -33,7 +33,7 @@ func (h trap) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // A panic where what the SMSC sends is handled costs the connection, which is
-// made anew, and no more. What was underway ends as in any other loss.
+// made anew, and no more. What was in flight ends as in any other loss.
 func TestPanicCostsTheConnection(t *testing.T) {
 	for name, c := range map[string]struct {
 		word, at  string
@@ -66,7 +66,7 @@ func TestPanicCostsTheConnection(t *testing.T) {
 			}
 			v.SetBehaviour(simulator.Behaviour{})
 			if err := <-ended; err != nil {
-				t.Errorf("the message that was underway: %v", err)
+				t.Errorf("the message that was in flight: %v", err)
 			}
 			b.send(outgoing("afterwards"))
 			if s := b.awaitStatus("connection_lost"); !strings.Contains(s.Text, "the log is full") {

@@ -127,13 +127,13 @@ func TestWhatIsKnownIsNotAsked(t *testing.T) {
 	}
 }
 
-// A message that is underway is asked about again, and what is not answered does
+// A message that is in flight is asked about again, and what is not answered does
 // not hold up the window.
 func TestAskedAgain(t *testing.T) {
-	underway := []simulator.Rule{{Text: simulator.Matching("underway"), Outcome: &simulator.Outcome{State: "ACCEPTD"}}}
-	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: lostReceipts(), Rules: underway}}, asking,
+	inFlight := []simulator.Rule{{Text: simulator.Matching("in flight"), Outcome: &simulator.Outcome{State: "ACCEPTD"}}}
+	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: lostReceipts(), Rules: inFlight}}, asking,
 		func(o *Transport) { o.Window, o.SubmitTimeout = 1, quick })
-	b.send(outgoing("underway"))
+	b.send(outgoing("in flight"))
 	b.awaitQueries(2)
 	b.smsc.SetBehaviour(simulator.Behaviour{Receipts: lostReceipts(), Queries: &simulator.Queries{Lost: 1}})
 	b.until("a question goes unanswered", func() bool { return b.metric("switchboard_smpp_queries_total", "outcome", "unanswered") > 0 })
@@ -144,7 +144,7 @@ func TestAskedAgain(t *testing.T) {
 		t.Errorf("event = %s", e.Encode())
 	}
 	if n := b.metric("switchboard_smpp_queries_total", "outcome", "pending"); n < 2 {
-		t.Errorf("%v answers said that it is underway, want two", n)
+		t.Errorf("%v answers said that it is in flight, want two", n)
 	}
 }
 

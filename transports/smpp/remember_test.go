@@ -103,7 +103,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	}
 }
 
-// The receipt of a part finds it while the others are underway.
+// The receipt of a part finds it while the others are in flight.
 func TestReceiptBeforeTheOtherParts(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Receipts: noReceipts(), Rules: []simulator.Rule{{Text: simulator.Matching("last"), Lost: true}},

@@ -1,4 +1,4 @@
--- Whose hands a batch is in, so that only they let go of it; what is due is
+-- Who has claimed a batch, so that only they release it; what is due is
 -- found without reading what is not.
 
 -- +goose Up
