@@ -138,10 +138,10 @@ func (p *Process) read(ctx context.Context) (string, []*Definition, error) {
 }
 
 // reportReload notes a reload's outcome for /status, the metrics and the log.
-func (p *Process) reportReload(print string, changes Changes, err error, again bool) {
+func (p *Process) reportReload(files string, changes Changes, err error, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.loaded.print, p.loaded.tried, p.loaded.err = print, time.Now(), err
+	p.loaded.print, p.loaded.tried, p.loaded.err = files, time.Now(), err
 	p.loaded.again = err != nil && again
 	if err != nil {
 		p.config.good.Set(0)

@@ -83,7 +83,7 @@ func outbound(content string) *message.Message {
 
 // An ack carries the outside's identifier and the message's return path.
 func TestAck(t *testing.T) {
-	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+	onWire(t, func(publish func(*message.Message), events func() []*message.Event, _ *wire) {
 		m := outbound("hello")
 		publish(m)
 		found := events()
@@ -95,7 +95,7 @@ func TestAck(t *testing.T) {
 }
 
 func TestRefusedIsNacked(t *testing.T) {
-	onWire(t, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+	onWire(t, func(publish func(*message.Message), events func() []*message.Event, _ *wire) {
 		publish(outbound("bad"))
 		if found := events(); len(found) != 1 || found[0].Type != message.Nack || found[0].NackReason != "not that word" {
 			t.Errorf("got %+v", found)

@@ -193,8 +193,7 @@ type registerer struct {
 
 func (r *registerer) Register(c prometheus.Collector) error {
 	err := r.Registerer.Register(c)
-	var there prometheus.AlreadyRegisteredError
-	if errors.As(err, &there) {
+	if _, there := errors.AsType[prometheus.AlreadyRegisteredError](err); there {
 		r.Unregister(c)
 		err = r.Registerer.Register(c)
 	}

@@ -11,11 +11,11 @@ import (
 // its outcome. Deliveries of one key (a person's address) are handled one after
 // the other, in their order, those of several keys at once. The prefetch bounds
 // how many wait.
-func (c *Runtime) Lanes(key func(*Delivery) string, handle func(ctx context.Context, d *Delivery) error) func(context.Context, *Delivery) {
+func (r *Runtime) Lanes(key func(*Delivery) string, handle func(ctx context.Context, d *Delivery) error) func(context.Context, *Delivery) {
 	var l lanes.Lanes[string]
 	return func(ctx context.Context, d *Delivery) {
 		l.Go(key(d), func() {
-			d.Settle(c.Stack.Consume(ctx, d.Envelope, func(ctx context.Context, e *message.Envelope) error {
+			d.Settle(r.Stack.Consume(ctx, d.Envelope, func(ctx context.Context, e *message.Envelope) error {
 				d.Envelope = e
 				return handle(ctx, d)
 			}))

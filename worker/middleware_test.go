@@ -126,7 +126,7 @@ func TestStackLeavesErrorsOfTheWork(t *testing.T) {
 	stack := worker.NewStack(worker.Layer{Name: "first", Middleware: &recorder{name: "a", calls: &calls}})
 	err := stack.Consume(t.Context(), &message.Envelope{Flow: message.Inbound, Message: message.New()},
 		func(context.Context, *message.Envelope) error { return broken })
-	if err != broken { //nolint:errorlint // it must be the same one
+	if err != broken {
 		t.Errorf("got %v", err)
 	}
 }

@@ -85,16 +85,16 @@ func (m *Monitor) Dependencies() []Dependency {
 
 // Down says whether everything of a kind that was reported is down.
 func (m *Monitor) Down(kind string) bool {
-	any := false
+	reported := false
 	for _, d := range m.Dependencies() {
 		if d.Kind == kind {
 			if d.Health != message.Down {
 				return false
 			}
-			any = true
+			reported = true
 		}
 	}
-	return any
+	return reported
 }
 
 // stateWarnEvery is how often the log tells that the state store fails: it fails for

@@ -114,7 +114,7 @@ func TestStopTimeoutGivesBack(t *testing.T) {
 		b.ends = worker.ErrStopTimeout
 		began := make(chan time.Time, 1)
 		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.ID() },
-			func(ctx context.Context, d *worker.Delivery) error {
+			func(ctx context.Context, _ *worker.Delivery) error {
 				<-ctx.Done()
 				began <- time.Now()
 				return ctx.Err()
