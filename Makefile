@@ -52,6 +52,7 @@ $(LINT):
 .PHONY: lint
 lint: $(LINT) ## golangci-lint; .golangci.yml says which rules are off, and why
 	go vet ./...
+	@out="$$(go tool gofumpt -l .)"; [[ -z $$out ]] || { echo "not gofumpt-formatted (go tool gofumpt -w .):"; echo "$$out"; exit 1; }
 	$(LINT) run ./...
 
 .PHONY: build

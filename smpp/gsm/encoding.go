@@ -32,7 +32,7 @@ func (e Encoding) Encode(text string) ([]byte, error) {
 // that are not packed yet.
 func (e Encoding) units(text string) ([]byte, error) {
 	var b []byte
-	bad := -1
+	var bad int
 	switch e.Coding {
 	case GSM7, GSM7Packed:
 		b, bad = e.Shift.appendSeptets(make([]byte, 0, len(text)+8), text)
@@ -70,7 +70,7 @@ func (e Encoding) Decode(b []byte, headerLength int) (string, error) {
 // text is Decode for unpacked septets.
 func (e Encoding) text(b []byte) (string, error) {
 	var text string
-	bad := -1
+	var bad int
 	switch e.Coding {
 	case GSM7, GSM7Packed:
 		text, bad = e.Shift.decodeSeptets(b)

@@ -30,6 +30,7 @@ var (
 	_ store.Recorder = (*DB)(nil)
 )
 
+// Settings of a database. Only URL is needed.
 type Settings struct {
 	URL      string // postgres://user:password@host:port/database?options
 	MaxConns int    // at least 2; 0 is 8

@@ -118,7 +118,7 @@ func (it *item) setBackend(id int64) {
 
 func monthsIn(items []*item) (months []int64) {
 	for _, it := range items {
-		month := int64(undated)
+		var month int64
 		if it.arrival != nil {
 			month = it.arrival.month
 		} else {
