@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -195,8 +196,8 @@ func openPort(address string) (net.Listener, error) {
 // Close closes everything in the reverse of the order it was opened in.
 func (p *process) Close() error {
 	var errs []error
-	for i := len(p.close) - 1; i >= 0; i-- {
-		errs = append(errs, p.close[i]())
+	for _, v := range slices.Backward(p.close) {
+		errs = append(errs, v())
 	}
 	return errors.Join(errs...)
 }

@@ -108,8 +108,7 @@ func (q *questionFlags) ask(cmd *cobra.Command, classes fleet.Classes, paths []s
 	if err == nil {
 		answer, err = f.Ask(cmd.Context(), q.Question)
 	}
-	var field *options.FieldError
-	if errors.As(err, &field) {
+	if _, ok := errors.AsType[*options.FieldError](err); ok {
 		err = errors.New("--" + err.Error())
 	}
 	return answer, err

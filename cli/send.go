@@ -90,7 +90,7 @@ func (s *sending) flags(cmd *cobra.Command) {
 type addresses []string
 
 func (a *addresses) Set(text string) error {
-	for _, address := range strings.Split(text, ",") {
+	for address := range strings.SplitSeq(text, ",") {
 		*a = append(*a, strings.TrimSpace(address))
 	}
 	return nil

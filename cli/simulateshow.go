@@ -112,15 +112,16 @@ func (s *simulation) above(line string) {
 }
 
 func summary(c simulator.Counters) string {
-	line := fmt.Sprintf("bound %d · submits %d (%d/s, at most %d/s) · accepted %d · receipts %d · messages %d",
-		c.Bound, c.Submits, c.PerSecond, c.PeakPerSecond, c.Accepted, c.ReceiptsTaken, c.MessagesTaken)
+	var line strings.Builder
+	line.WriteString(fmt.Sprintf("bound %d · submits %d (%d/s, at most %d/s) · accepted %d · receipts %d · messages %d",
+		c.Bound, c.Submits, c.PerSecond, c.PeakPerSecond, c.Accepted, c.ReceiptsTaken, c.MessagesTaken))
 	if c.Waiting > 0 {
-		line += fmt.Sprintf(" · waiting %d", c.Waiting)
+		line.WriteString(fmt.Sprintf(" · waiting %d", c.Waiting))
 	}
 	for _, status := range slices.Sorted(maps.Keys(c.Answers)) {
 		if status != "ESME_ROK" {
-			line += fmt.Sprintf(" · %s %d", status, c.Answers[status])
+			line.WriteString(fmt.Sprintf(" · %s %d", status, c.Answers[status]))
 		}
 	}
-	return line
+	return line.String()
 }

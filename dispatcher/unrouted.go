@@ -41,8 +41,7 @@ func (o *Options) checkUnrouted(exposed []string) error {
 // unrouted is where an arrival goes that the router has no route for; err, the
 // router's own, where nothing else says.
 func (c *configuration) unrouted(ctx context.Context, e *message.Envelope, err error) ([]Target, error) {
-	var none noRouteError
-	if !errors.As(err, &none) {
+	if _, ok := errors.AsType[noRouteError](err); !ok {
 		return nil, err
 	}
 	switch {

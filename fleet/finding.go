@@ -88,8 +88,7 @@ func (all *findings) fromError(path string, err error) {
 		}
 		return
 	}
-	var positioned positionError
-	if errors.As(err, &positioned) {
+	if positioned, ok := errors.AsType[positionError](err); ok {
 		all.add(Error, positioned.at, "%s", positioned.text)
 		return
 	}

@@ -116,7 +116,7 @@ func unescape(raw string) (text string, ok bool) {
 
 // plain says that a string's JSON text is the string itself.
 func plain(inner string) bool {
-	for i := 0; i < len(inner); i++ {
+	for i := range len(inner) {
 		if inner[i] == '\\' {
 			return false
 		}

@@ -125,7 +125,7 @@ func (d *decoder) structure(node *yaml.Node, into reflect.Value, path []string) 
 		}
 		if !known {
 			hint := ""
-			if h, can := into.Addr().Interface().(hinter); can {
+			if h, can := reflect.TypeAssert[hinter](into.Addr()); can {
 				hint = h.UnknownKeyHint(path[len(path)-1])
 			}
 			d.errs.add(d.doc.errorAt(key, "unknown key %q%s%s%s", key.Value, inside(path), DidYouMean(key.Value, fields.names), hint))
@@ -345,7 +345,7 @@ type fields struct {
 // fieldsOf lists the YAML keys of a struct, embedded (`,inline`) ones included.
 func fieldsOf(t reflect.Type) fields {
 	f := fields{index: map[string][]int{}, ignored: map[string]string{}}
-	if i, can := reflect.New(t).Interface().(KeyIgnorer); can {
+	if i, can := reflect.TypeAssert[KeyIgnorer](reflect.New(t)); can {
 		maps.Copy(f.ignored, i.IgnoredKeys())
 	}
 	for i := range t.NumField() {

@@ -63,8 +63,7 @@ func (d *Document) Locate(err error, prefix ...string) error {
 		return errs.err()
 	}
 	keys := prefix
-	var field *FieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*FieldError](err); ok {
 		keys = slices.Concat(prefix, field.Keys)
 	}
 	at, value := d.find(keys)

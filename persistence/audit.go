@@ -74,8 +74,7 @@ func newAuditMetrics(reg prometheus.Registerer) (*auditMetrics, error) {
 
 func registered[C prometheus.Collector](reg prometheus.Registerer, c C) (C, error) {
 	err := reg.Register(c)
-	var there prometheus.AlreadyRegisteredError
-	if errors.As(err, &there) {
+	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if existing, same := there.ExistingCollector.(C); same {
 			return existing, nil
 		}

@@ -220,8 +220,7 @@ func (d *Delivery) retryLater(cause error) {
 		d.requeueSlowly()
 		return
 	}
-	var state stateError
-	if errors.As(cause, &state) {
+	if _, ok := errors.AsType[stateError](cause); ok {
 		d.runtime.Monitor.WarnOfState(d.runtime.Logger, "messages fail without the state store, and are tried again", "queue", d.delivery.Queue, "error", cause)
 	} else {
 		d.log(slog.LevelWarn, "failed; trying again in "+delay.String(), cause)

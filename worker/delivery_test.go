@@ -195,8 +195,7 @@ func TestPanicOfMiddlewareIsIsolated(t *testing.T) {
 			t.Errorf("%d passed the middleware", n)
 		}
 		err := b.core.Publish(t.Context(), &message.Envelope{Flow: message.Outbound, Connector: "sms", Message: &message.Message{Content: "bomb"}})
-		var panicked *worker.PanicError
-		if !errors.As(err, &panicked) {
+		if _, ok := errors.AsType[*worker.PanicError](err); !ok {
 			t.Errorf("publishing: %v", err)
 		}
 		stop()

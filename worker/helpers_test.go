@@ -75,7 +75,7 @@ func answer(err error) handler {
 	return func(_ context.Context, d *worker.Delivery) { d.Settle(err) }
 }
 
-// publish puts n messages into sms.inbound, named 0, 1, 2, …
+// publish puts n messages into sms.inbound, named 0, 1, 2, ….
 func (b *bench) publish(n int, change func(i int, m *message.Message)) {
 	b.t.Helper()
 	for i := range n {

@@ -51,8 +51,7 @@ func register[C prometheus.Collector](r prometheus.Registerer, errs *[]error, c 
 		return c
 	}
 	err := r.Register(c)
-	var exists prometheus.AlreadyRegisteredError
-	if errors.As(err, &exists) {
+	if exists, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if same, ok := exists.ExistingCollector.(C); ok {
 			return same
 		}

@@ -29,18 +29,19 @@ func broadcastSection(ctx context.Context, s settings) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf("`switchboard send --from-file` with a list of persons and a personal field; one `persistence` worker hands over; a\n"+
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("`switchboard send --from-file` with a list of persons and a personal field; one `persistence` worker hands over; a\n"+
 		"transport in the benchmark acknowledges each message at once, which is recorded too. The dispatcher's own rate, in the same\n"+
-		"run, is %.0f messages/s.\n\n", dispatched.rate)
-	text += "| persons | what | time | messages/s | of the dispatcher | peak memory |\n|---:|---|---:|---:|---:|---:|\n"
+		"run, is %.0f messages/s.\n\n", dispatched.rate))
+	text.WriteString("| persons | what | time | messages/s | of the dispatcher | peak memory |\n|---:|---|---:|---:|---:|---:|\n")
 	for _, people := range s.people {
 		sent, err := measureBroadcast(ctx, b, s, people)
 		if err != nil {
 			return "", fmt.Errorf("%d persons: %w", people, err)
 		}
-		text += sent.rows(people, dispatched.rate)
+		text.WriteString(sent.rows(people, dispatched.rate))
 	}
-	return strings.TrimRight(text, "\n"), nil
+	return strings.TrimRight(text.String(), "\n"), nil
 }
 
 func (m *sentBroadcast) rows(people int, dispatcher float64) string {

@@ -37,9 +37,10 @@ func lookupSection(ctx context.Context, s settings) (string, error) {
 		return "", err
 	}
 	defer func() { _ = db.Close() }()
-	text := fmt.Sprintf("The record holds %d messages of %d persons (as many transmissions, and an event for each message out);\n"+
-		"%d look-ups of each kind, at random, one after the other.\n\n", s.rows, people, lookups)
-	text += "| look-up | median | 99 of 100 |\n|---|---:|---:|\n"
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("The record holds %d messages of %d persons (as many transmissions, and an event for each message out);\n"+
+		"%d look-ups of each kind, at random, one after the other.\n\n", s.rows, people, lookups))
+	text.WriteString("| look-up | median | 99 of 100 |\n|---|---:|---:|\n")
 	for _, kind := range []struct {
 		name string
 		find func(i int) error
@@ -57,9 +58,9 @@ func lookupSection(ctx context.Context, s settings) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", kind.name, err)
 		}
-		text += fmt.Sprintf("| %s | %.2f ms | %.2f ms |\n", kind.name, median.Seconds()*1e3, slow.Seconds()*1e3)
+		text.WriteString(fmt.Sprintf("| %s | %.2f ms | %.2f ms |\n", kind.name, median.Seconds()*1e3, slow.Seconds()*1e3))
 	}
-	return strings.TrimRight(text, "\n"), nil
+	return strings.TrimRight(text.String(), "\n"), nil
 }
 
 func person(i int) string { return fmt.Sprintf("+27%09d", (i/2)%people) }

@@ -34,8 +34,7 @@ func (s *Set) Histogram(name, help string, buckets []float64, labels ...string) 
 // Shared registers a collector, or returns the one that is registered already.
 func Shared[C prometheus.Collector](s *Set, c C) C {
 	err := s.Registerer.Register(c)
-	var there prometheus.AlreadyRegisteredError
-	if errors.As(err, &there) {
+	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if same, ok := there.ExistingCollector.(C); ok {
 			return same
 		}

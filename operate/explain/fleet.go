@@ -141,12 +141,7 @@ func (m *member) takes(connector string, flow message.Flow) bool {
 	if flow == message.Outbound {
 		names = m.Names.Exposed
 	}
-	for _, name := range names {
-		if name == connector {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(names, connector)
 }
 
 func replicated(found []*member, m *member) bool {

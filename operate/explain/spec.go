@@ -99,8 +99,7 @@ func under(err error, keys ...string) error {
 		}
 		return errors.Join(errs...)
 	}
-	var field *options.FieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*options.FieldError](err); ok {
 		return options.Field(field.Err, append(slices.Clone(keys), field.Keys...)...)
 	}
 	return options.Field(err, keys...)

@@ -178,12 +178,13 @@ func (d *drawing) wire(w *wire) {
 	class := w.edge.class()
 	last := len(ps) - 1
 	start, end := toward(ps[0], ps[1], headLength-1), toward(ps[last], ps[last-1], headLength-1)
-	path := "M" + num(start.x) + " " + num(start.y)
+	var path strings.Builder
+	path.WriteString("M" + num(start.x) + " " + num(start.y))
 	for i, p := range ps[1:last] {
 		in, out := toward(p, ps[i], bendRadius), toward(p, ps[i+2], bendRadius)
-		path += fmt.Sprintf(" L%s %s Q%s %s %s %s", num(in.x), num(in.y), num(p.x), num(p.y), num(out.x), num(out.y))
+		path.WriteString(fmt.Sprintf(" L%s %s Q%s %s %s %s", num(in.x), num(in.y), num(p.x), num(p.y), num(out.x), num(out.y)))
 	}
-	d.add(`<path class="wire %s" d="%s L%s %s"/>`, class, path, num(end.x), num(end.y))
+	d.add(`<path class="wire %s" d="%s L%s %s"/>`, class, path.String(), num(end.x), num(end.y))
 	d.head(class, ps[0], ps[1])
 	d.head(class, ps[last], ps[last-1])
 }

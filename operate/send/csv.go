@@ -133,8 +133,7 @@ func (c *csvRows) split(line string) ([]string, error) {
 	r := csv.NewReader(strings.NewReader(line))
 	r.Comma = c.comma
 	fields, err := r.Read()
-	var at *csv.ParseError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*csv.ParseError](err); ok {
 		err = fmt.Errorf("column %d: %w", at.Column, at.Err)
 	}
 	return fields, err

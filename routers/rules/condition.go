@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"strings"
@@ -48,9 +49,7 @@ func newLanguage() *language {
 	for name := range l.flags {
 		env[name] = false
 	}
-	for name, function := range functions(&facts{zone: time.UTC}) {
-		env[name] = function
-	}
+	maps.Copy(env, functions(&facts{zone: time.UTC}))
 	for name := range env {
 		l.words = append(l.words, name)
 	}
@@ -260,8 +259,7 @@ func (l *language) explain(err error) error {
 
 // plain puts an error of the expression machine on one line.
 func plain(err error) error {
-	var located *file.Error
-	if errors.As(err, &located) {
+	if located, ok := errors.AsType[*file.Error](err); ok {
 		return fmt.Errorf("%s at character %d", located.Message, located.Column+1)
 	}
 	return err

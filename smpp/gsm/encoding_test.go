@@ -166,8 +166,7 @@ func TestDecodeIsTolerant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := gsm.Encoding{Coding: test.coding}.Decode(unhex(t, test.octets), 0)
 			offset := -1
-			var e *gsm.DecodeError
-			if errors.As(err, &e) {
+			if e, ok := errors.AsType[*gsm.DecodeError](err); ok {
 				offset = e.Offset
 			}
 			if got != test.want || offset != test.offset {

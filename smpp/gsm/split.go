@@ -3,6 +3,7 @@ package gsm
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Splitter says how texts may be written and cut. The zero value takes GSM 03.38
@@ -87,8 +88,7 @@ func (s Splitter) encode(e Encoding, text string, reference uint16, extra []Elem
 // worse prefers, of two reasons why no coding will do, the one another coding
 // could not mend: a text that is too long.
 func worse(a, b error) error {
-	var long *TooLongError
-	if errors.As(a, &long) {
+	if _, ok := errors.AsType[*TooLongError](a); ok {
 		return a
 	}
 	return b
@@ -165,7 +165,7 @@ var errNoRoom = errors.New("the user data header leaves no room for text")
 
 // partLength is what the method's element adds to a header.
 func (s Splitter) partLength(base Header) int {
-	with := append(base[:len(base):len(base)], s.Method.element(Part{})...)
+	with := append(slices.Clip(base), s.Method.element(Part{})...)
 	return with.Length() - base.Length()
 }
 

@@ -1,5 +1,7 @@
 package gsm
 
+import "slices"
+
 import "fmt"
 
 // Information element identifiers (3GPP TS 23.040 §9.2.3.24).
@@ -81,9 +83,9 @@ func (h Header) Append(b []byte) ([]byte, error) {
 // last returns the data of the last element of an id with that many octets: a
 // receiver ignores earlier ones, and those of another size (§9.2.3.24).
 func (h Header) last(id byte, size int) ([]byte, bool) {
-	for i := len(h) - 1; i >= 0; i-- {
-		if h[i].ID == id && len(h[i].Data) == size {
-			return h[i].Data, true
+	for _, v := range slices.Backward(h) {
+		if v.ID == id && len(v.Data) == size {
+			return v.Data, true
 		}
 	}
 	return nil, false

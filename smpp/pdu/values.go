@@ -58,7 +58,7 @@ const (
 // Mode returns the messaging mode alone.
 func (c ESMClass) Mode() ESMClass { return c & esmModeMask }
 
-// Type returns the message type alone: ESMReceipt, ESMIntermediate, …
+// Type returns the message type alone: ESMReceipt, ESMIntermediate, ….
 func (c ESMClass) Type() ESMClass { return c & esmTypeMask }
 
 // UDHI reports whether the payload begins with a user data header.

@@ -48,7 +48,7 @@ func (f *fields) named(name string) *string {
 // like a pair within it is text.
 func scanFields(text string) (f fields) {
 	name, from := "", 0
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		if text[i] != ':' && text[i] != '=' {
 			continue
 		}

@@ -115,8 +115,7 @@ func (d dialect) Copy(ctx context.Context, c *sql.Conn, table string, columns []
 }
 
 func code(err error) int {
-	var e *driver.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,8 +90,8 @@ func broadcastHalf(t *testing.T, db Ledger) {
 		return len(due) == 2
 	})
 	tries := map[string]int{}
-	for i := len(due) - 1; i >= 0; i-- { // the retry first
-		for _, h := range claim(t, db, due[i].ID) {
+	for _, d := range slices.Backward(due) { // the retry first
+		for _, h := range claim(t, db, d.ID) {
 			tries[fmt.Sprint(h.Address, h.Attempt)]++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"switchboard/store"
@@ -118,19 +119,19 @@ func (db *DB) stuck(l store.AuditLimits) *where {
 // report: those with a delivered message. It is nil where there are none.
 func (db *DB) unreported(counts []store.Count, l store.AuditLimits) *where {
 	w, reporting := new(where), map[string]bool{}
-	list := ""
+	var list strings.Builder
 	for _, c := range counts {
 		if c.Status == store.StatusDelivered && !reporting[c.Backend] {
 			reporting[c.Backend] = true
 			w.args = append(w.args, c.Backend)
-			list += ", " + param(len(w.args))
+			list.WriteString(", " + param(len(w.args)))
 		}
 	}
 	if l.Unreported <= 0 || len(reporting) == 0 {
 		return nil
 	}
 	w.conditions = []string{
-		"t.backend_id IN (SELECT id FROM backend WHERE name IN (" + list[2:] + "))", "t.status = 'S'", "t.direction = 'O'",
+		"t.backend_id IN (SELECT id FROM backend WHERE name IN (" + list.String()[2:] + "))", "t.status = 'S'", "t.direction = 'O'",
 	}
 	w.and("t.sent < ?", db.Dialect.Time(time.Now().Add(-l.Unreported)))
 	db.conditionsOfTime(w, &store.Filter{Since: l.Since})
