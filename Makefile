@@ -8,7 +8,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE   ?= switchboard:$(VERSION)
 # The longest the slowest package may take, with the race detector on two cores.
-TIMEOUT ?= 10m
+TIMEOUT ?= 25m
 # Seconds each fuzz target runs.
 FUZZTIME ?= 20s
 PACKAGES ?= ./...
@@ -23,7 +23,7 @@ demo: ## The whole fleet in one process, with nothing installed but Go
 
 .PHONY: test
 test: ## All tests, with the race detector, on a real RabbitMQ and PostgreSQL
-	@scripts/services need gcc
+	@scripts/services need gcc chromium
 	scripts/services run go test -race -shuffle=on -tags services -count=1 -timeout $(TIMEOUT) $(PACKAGES)
 	@$(MAKE) --no-print-directory examples
 

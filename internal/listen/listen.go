@@ -44,7 +44,9 @@ func Accept(ctx context.Context, l net.Listener, log *slog.Logger, serve func(ne
 			return
 		default:
 			log.Warn("accepting a connection failed", "address", l.Addr().String(), "error", err)
-			backoff.Sleep(ctx, acceptPause)
+			if !backoff.Sleep(ctx, acceptPause) {
+				return
+			}
 		}
 	}
 }
