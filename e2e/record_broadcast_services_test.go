@@ -39,7 +39,7 @@ func TestBroadcastReplicaKilled(t *testing.T) {
 	t.Logf("stored in %s", time.Since(began).Round(time.Millisecond))
 	h.await(many/5, patience)
 	doomed.kill()
-	h.await(many, 3*time.Minute)
+	h.await(many, 8*time.Minute) // the killed replica's leases, on a busy machine
 	t.Logf("handed over in %s", time.Since(began).Round(time.Millisecond))
 	o.awaitAudit(map[string]int{"O S": many})
 	t.Logf("recorded as sent in %s", time.Since(began).Round(time.Millisecond))
