@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,8 +83,8 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 	}
 }
 
-// base is the time of the first message, recent enough to be dated.
-func base() time.Time { return time.Now().UTC().Add(-time.Hour).Truncate(time.Second) }
+// base is the time of the first message: one for the whole run, recent enough to be dated.
+var base = sync.OnceValue(func() time.Time { return time.Now().UTC().Add(-time.Hour).Truncate(time.Second) })
 
 func at(minutes int) time.Time { return base().Add(time.Duration(minutes) * time.Minute) }
 
