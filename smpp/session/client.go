@@ -97,6 +97,10 @@ func (c *Client) bind(ctx context.Context, s *Session) error {
 	case <-granted:
 		return nil
 	case <-ctx.Done():
+		if s.peer.Load() != nil { // bound in the same moment: the caller unbinds
+			<-granted
+			return nil
+		}
 		s.Abort(ctx.Err())
 	case <-s.stopping:
 	}
