@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,14 @@ func TestImports(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The examples' module asks for what this one asks for.
+func TestExamplesModuleIsTidy(t *testing.T) {
+	out, err := exec.Command("go", "-C", "examples", "mod", "tidy", "-diff").CombinedOutput()
+	if err != nil {
+		t.Errorf("cd examples && go mod tidy: %v\n%s", err, out)
 	}
 }
 

@@ -136,6 +136,13 @@ type Info struct {
 	Consumers int
 }
 
+// Delayed are bodies that are held back.
+type Delayed struct {
+	Queue  string        // the queue they return to; empty where it is not known
+	Within time.Duration // the step of delay: none is held back longer
+	Bodies int
+}
+
 // Admin manages queues.
 type Admin interface {
 	// Declare makes the queue and its bindings exist. It blocks while the
@@ -154,9 +161,10 @@ type Admin interface {
 	// Those it does not Remove return to their place. An error of visit ends it.
 	// visit must not settle the delivery.
 	Browse(ctx context.Context, queue string, limit int, visit func(*Delivery) (Verdict, error)) error
-	// Delayed counts the bodies of all queues that are held back by
-	// Publication.Delay.
-	Delayed(ctx context.Context) (int, error)
+	// Delayed counts the bodies that Publication.Delay holds back. Which queue they
+	// return to is found out by a look at them, which holds them for that moment:
+	// at most MaxDelayedLook of each step.
+	Delayed(ctx context.Context) ([]Delayed, error)
 	// Delete deletes the queue with all that is in it.
 	Delete(ctx context.Context, queue string) error
 }

@@ -15,6 +15,8 @@ const (
 	MaxHeaderBytes = 64 << 10
 	// MaxTemporary is how many bodies a temporary queue holds.
 	MaxTemporary = 1000
+	// MaxDelayedLook is how many bodies of each step Admin.Delayed looks at.
+	MaxDelayedLook = 1000
 	// MaxDelay is the longest delay of a publication.
 	MaxDelay = 24 * time.Hour
 )

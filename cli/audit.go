@@ -111,10 +111,17 @@ func (a *auditing) find(ctx context.Context, args []string) (found *queues.Audit
 		if err != nil {
 			return err
 		}
-		if question.Depths, err = queues.Management(a.management, a.amqpURL); err != nil {
+		management, err := queues.Management(a.management, a.amqpURL)
+		if err != nil {
 			return err
 		}
+		if management != nil {
+			question.Depths = management.Depths
+		}
 		return a.with(ctx, func(b broker.Broker) (err error) {
+			if err := target.CheckQueues(ctx, b); err != nil {
+				return err
+			}
 			found, err = question.OfFleet(ctx, b, target)
 			return err
 		})

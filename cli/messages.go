@@ -1,17 +1,21 @@
 package cli
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"switchboard/operate"
+	"switchboard/options"
+	"switchboard/persistence"
 	"switchboard/store"
 )
 
@@ -94,7 +98,48 @@ func (f *messagesFlags) run(cmd *cobra.Command) (err error) {
 			return err
 		}
 	}
+	if n == 0 {
+		if err := f.checkNames(cmd.Context(), db); err != nil {
+			return err
+		}
+	}
 	return out.end()
+}
+
+// checkNames refuses names that are not in the record, where nothing was found.
+func (f *messagesFlags) checkNames(ctx context.Context, db store.Database) error {
+	known, err := persistence.ReadRecorded(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, c := range [...]struct {
+		flag, name string
+		known      []string
+		filter     store.Filter
+	}{
+		{"transport", f.filter.Backend, known.Transports, store.Filter{Backend: f.filter.Backend, Limit: 1}},
+		{"application", f.filter.Application, known.Applications, store.Filter{Application: f.filter.Application, Limit: 1}},
+	} {
+		if c.name == "" || slices.Contains(c.known, c.name) {
+			continue
+		}
+		there := false
+		for _, err := range db.Messages(ctx, c.filter) {
+			if there = err == nil; err != nil {
+				return fmt.Errorf("looking for %s %s: %w", c.flag, c.name, err)
+			}
+		}
+		if !there {
+			return misused(fmt.Errorf("--%s: the record has no %[1]s %[2]q%[3]s", c.flag, c.name, options.DidYouMean(c.name, c.known)))
+		}
+	}
+	if f.filter.Broadcast != 0 {
+		_, err = db.Broadcast(ctx, f.filter.Broadcast)
+		if errors.Is(err, store.ErrNotFound) {
+			err = misused(fmt.Errorf("--broadcast: %w; `switchboard broadcasts list` shows them", err))
+		}
+	}
+	return err
 }
 
 func (f *messagesFlags) check() error {

@@ -60,9 +60,13 @@ func TestMessagesFlags(t *testing.T) {
 	if out := s.must("messages", "--csv"); !strings.HasPrefix(out, "id,created,") || strings.Count(out, "\n") != 1 {
 		t.Errorf("nothing as CSV: %q", out)
 	}
+	s.must("messages", "--transport", "sms", "--application", "survey") // which are recorded, and have no message yet
 	for want, args := range map[string][]string{
 		"exclude each other": {"--csv", "--json"},
 		"--limit must not":   {"--limit", "-1"},
+		`--transport: the record has no transport "smz"; did you mean "sms"?`:          {"--transport", "smz"},
+		`--application: the record has no application "survy"; did you mean "survey"?`: {"--application", "survy", "--csv"},
+		"--broadcast: broadcast 7": {"--broadcast", "7", "--json"},
 	} {
 		_, _, err := s.run(nil, append([]string{"messages"}, args...)...)
 		if err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != exitMisused {

@@ -43,7 +43,7 @@ func TestOperatorOnMemory(t *testing.T) {
 // onBroker runs every command against real queues.
 func onBroker(t *testing.T, dial dialer) {
 	for name, test := range map[string]func(*desk){
-		"status": testStatus, "links": testLinks, "clear": testClear, "wait": testWait, "failures": testFailures, "show": testShow,
+		"status": testStatus, "links": testLinks, "clear": testClear, "wait": testWait, "retries": testRetries, "failures": testFailures, "show": testShow,
 		"drop": testDrop, "typos": testTypos, "many": testManyDeadLetters, "tail": testTail, "inject": testInject, "inject strictly": testInjectStrict, "misuse": testMisuse,
 	} {
 		t.Run(name, func(t *testing.T) { test(newDesk(t, dial)) })
@@ -218,7 +218,7 @@ func row(text, name string) string {
 
 func testStatus(d *desk) {
 	in, out := d.transport+".inbound", d.app+".outbound"
-	if got := row(d.mustRun("status", d.dir), in); got != in+" 0 0 0 0 missing -" {
+	if got := row(d.mustRun("status", d.dir), in); got != in+" 0 0 0 0 0 missing -" {
 		d.Errorf("before the fleet: %s", got)
 	}
 	d.declare()
@@ -237,7 +237,7 @@ func testStatus(d *desk) {
 	if err == nil || !strings.Contains(err.Error(), "1 queue stuck") || !strings.Contains(err.Error(), in) {
 		d.Errorf("stuck: %v", err)
 	}
-	for name, want := range map[string]string{in: in + " 3 0 0 1 stuck -", out: out + " 0 ? 1 0 ok ?", d.app + ".event": d.app + ".event 0 0 0 0 no consumer -"} {
+	for name, want := range map[string]string{in: in + " 3 0 0 0 1 stuck -", out: out + " 0 ? 0 1 0 ok ?", d.app + ".event": d.app + ".event 0 0 0 0 0 no consumer -"} {
 		if got := row(text, name); got != want {
 			d.Errorf("got %q, want %q", got, want)
 		}
@@ -290,7 +290,7 @@ func testLinks(d *desk) {
 	if exitCode(err) != exitUnreachable || !strings.Contains(err.Error(), "how much is in flight is not known of "+queue) {
 		d.Errorf("wait without anybody to ask: %v", err)
 	}
-	if text, errs, err := d.run("status", queue); err != nil || row(text, queue) != queue+" 0 ? 1 0 ok ?" || !strings.Contains(errs, "is not known of 1 queue") {
+	if text, errs, err := d.run("status", queue); err != nil || row(text, queue) != queue+" 0 ? 0 1 0 ok ?" || !strings.Contains(errs, "is not known of 1 queue") {
 		d.Errorf("status without anybody to ask: %v\n%s%s", err, text, errs)
 	}
 	url, say := d.process()
@@ -301,10 +301,10 @@ func testLinks(d *desk) {
 		code   int
 		strict int
 	}{
-		{0, message.OK, " 0 0 1 0 ok ok", exitOK, exitOK},
-		{2, message.Degraded, " 0 2 1 0 ok link bind degraded for 5m0s: connection refused\\x1b[2J", exitOK, exitOK},
-		{0, message.Down, " 0 0 1 0 link down link bind down for 5m0s: connection refused\\x1b[2J", exitOK, exitFailed},
-		{100, message.Down, " 0 100 1 0 held up link bind down for 5m0s: connection refused\\x1b[2J", exitFailed, exitFailed},
+		{0, message.OK, " 0 0 0 1 0 ok ok", exitOK, exitOK},
+		{2, message.Degraded, " 0 2 0 1 0 ok link bind degraded for 5m0s: connection refused\\x1b[2J", exitOK, exitOK},
+		{0, message.Down, " 0 0 0 1 0 link down link bind down for 5m0s: connection refused\\x1b[2J", exitOK, exitFailed},
+		{100, message.Down, " 0 100 0 1 0 held up link bind down for 5m0s: connection refused\\x1b[2J", exitFailed, exitFailed},
 	} {
 		say(c.held, c.health)
 		text, _, err := d.run("status", "--process", url, queue)
@@ -377,6 +377,30 @@ func testClear(d *desk) {
 	d.wants(d.mustRun("clear", "--yes", d.dir), other+": 3 messages deleted\n")
 	if n := d.waiting(in + broker.DeadSuffix); n != 1 {
 		d.Errorf("%d dead letters are left", n)
+	}
+}
+
+// What waits for its next try is of its queue: `status` counts it, and `wait` waits for it.
+func testRetries(d *desk) {
+	d.declare()
+	in, other := d.transport+".inbound", d.app+".event"
+	for range 2 {
+		d.must(d.broker.Publish(d.Context(), broker.Publication{Queue: in, Body: []byte("later"), Delay: 5 * time.Second}))
+	}
+	text, _, err := d.run("status", d.dir)
+	if got := row(text, in); got != in+" 0 0 2 in 5s 0 0 stuck -" || exitCode(err) != exitFailed {
+		d.Errorf("status: %q, %v", got, err)
+	}
+	if got := row(text, other); got != other+" 0 0 0 0 0 no consumer -" {
+		d.Errorf("another queue: %q", got)
+	}
+	if _, _, err := d.run("wait", "--timeout", "10ms", d.dir); err == nil || !strings.Contains(err.Error(), in+" (2 wait for a retry)") {
+		d.Errorf("wait: %v", err)
+	}
+	d.mustRun("wait", "--timeout", "20s", other)
+	d.await("they return", func() bool { return d.waiting(in) == 2 })
+	if got := row(d.mustRun("status", "--json", other), `"retrying"`); got != "" {
+		d.Errorf("nothing waits for a retry, and status says %s", got)
 	}
 }
 

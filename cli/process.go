@@ -126,6 +126,7 @@ func (f *processFlags) open(ctx context.Context, name, version string, classes f
 	if err != nil {
 		return nil, err
 	}
+	limitMemory(logger)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := &process{Process: fleet.Process{Classes: classes, Logger: logger, Registry: registry, Version: version, Paths: f.paths}}
@@ -149,7 +150,10 @@ func (p *process) openBroker(f *processFlags, name string) (err error) {
 	}
 	p.BrokerName = nameOf(f.amqpURL, "AMQP_URL", defaultAMQP)
 	p.close = append(p.close, func() error { return fleet.CloseBroker(p.Broker) })
-	p.Depths, err = queues.Management(f.management, f.amqpURL)
+	management, err := queues.Management(f.management, f.amqpURL)
+	if management != nil {
+		p.Depths, p.Lossy = management.Depths, management.Lossy
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,8 +84,12 @@ func (a *asking) add(cmd *cobra.Command) {
 
 // sources asks the processes; what was wrong with some of them is said and no error.
 func (a *asking) sources(cmd *cobra.Command, amqpURL string) (from queues.Sources, silent bool, err error) {
-	if from.Management, err = queues.InFlight(a.management, amqpURL); err != nil {
+	management, err := queues.Management(a.management, amqpURL)
+	if err != nil {
 		return from, false, err
+	}
+	if management != nil {
+		from.Management = management.InFlight
 	}
 	answers, err := processes.Ask(cmd.Context(), a.processes...)
 	if err != nil {
@@ -101,8 +106,9 @@ func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status FILE|DIR|QUEUE…",
 		Short: "Show what waits in a fleet's queues, who takes it, the dead letters, and whether links are up",
-		Long: `Show what waits in a fleet's queues and what is in flight, who takes it, the dead
-letters, and whether the workers have what they depend on: LINK.
+		Long: `Show what waits in a fleet's queues and what is in flight, what waits for its next try
+(RETRYING: how many, within what time), who takes it, the dead letters, and whether
+the workers have what they depend on: LINK.
 
 The broker says neither what is in flight nor how links are. The processes are
 asked (--process; those on this machine when none is named), or RabbitMQ's
@@ -118,14 +124,14 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 				if err != nil {
 					return err
 				}
-				all, err := target.Look(cmd.Context(), b, from)
+				all, unplaced, err := target.Look(cmd.Context(), b, from)
 				if err != nil {
 					return err
 				}
 				if err := o.printStatus(cmd, all); err != nil {
 					return err
 				}
-				explainUnknown(cmd, all)
+				explainUnknown(cmd, all, unplaced)
 				return statusVerdict(all, queues.Troubles(from.Processes), strict, silent)
 			})
 		},
@@ -162,15 +168,28 @@ func (o *operator) printStatus(cmd *cobra.Command, all []queues.Status) error {
 	}
 	out := cmd.OutOrStdout()
 	table := newTable(out)
-	_, _ = fmt.Fprintln(table, "QUEUE\tMESSAGES\tIN FLIGHT\tCONSUMERS\tDEAD\tSTATE\tLINK")
+	_, _ = fmt.Fprintln(table, "QUEUE\tMESSAGES\tIN FLIGHT\tRETRYING\tCONSUMERS\tDEAD\tSTATE\tLINK")
 	for _, s := range all {
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%s\t%s\n", s.Queue, s.Messages, inFlight(s.InFlight), s.Consumers, s.Dead, s.State, linkCell(out, &s))
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%d\t%d\t%s\t%s\n", s.Queue, s.Messages, inFlight(s.InFlight), retrying(s.Retrying), s.Consumers, s.Dead, s.State, linkCell(out, &s))
 	}
 	return table.Flush()
 }
 
+// retrying says how many messages wait for their next try, and within what time.
+func retrying(all []queues.Retrying) string {
+	parts := make([]string, len(all))
+	for i, r := range all {
+		parts[i] = fmt.Sprintf("%d in %s", r.Messages, r.Within)
+	}
+	return cmp.Or(strings.Join(parts, ", "), "0")
+}
+
 // explainUnknown says why there is a "?", and what to do.
-func explainUnknown(cmd *cobra.Command, all []queues.Status) {
+func explainUnknown(cmd *cobra.Command, all []queues.Status, unplaced []queues.Retrying) {
+	if len(unplaced) > 0 {
+		cmd.PrintErrf("more messages wait for a retry (%s), of which queues is not known: the first %d of each delay are looked at\n",
+			retrying(unplaced), broker.MaxDelayedLook)
+	}
 	unknown := 0
 	for _, s := range all {
 		if s.InFlight == nil {
@@ -292,8 +311,8 @@ func waitCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait FILE|DIR|QUEUE…",
 		Short: "Wait until queues are empty and nothing of them is in flight",
-		Long: `Wait until nothing waits in the queues of a fleet's files, or in queues by name, and
-no worker holds anything of them. The exit code is 1 when that is not so within
+		Long: `Wait until nothing waits in the queues of a fleet's files, or in queues by name,
+nothing of them waits for a retry, and no worker holds anything of them. The exit code is 1 when that is not so within
 --timeout, and 4 when it cannot be known: the broker does not say what is in flight,
 so the processes that read the queues are asked (--process; those on this machine
 when none is named), or RabbitMQ's management (--management-url).`,

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +16,6 @@ import (
 	"switchboard/operate/processes"
 	"switchboard/operate/send"
 	"switchboard/store"
-	"switchboard/worker"
 )
 
 // sending is `switchboard send`.
@@ -46,8 +47,8 @@ usable address are named and skipped; with --strict nothing is sent when there i
 A transport that no persistence worker records is taken for a slip, also on a line of
 the list: nobody would learn what became of its messages. --force sends all the same.
 
-Where the link of --transport is known to be down (its process is asked), the
-broadcast is stored and paused; --even-if-down hands it over.`,
+Where a link that the list goes by is known to be down, behind a dispatcher too (the
+processes are asked), the broadcast is stored and paused; --even-if-down hands it over.`,
 		Example: "  switchboard send --transport sms_za --to +27831234567 --text 'Hello'\n" +
 			"  switchboard send --transport sms_za --from-file people.csv --text 'Hi {{name}}' --rate 50 --wait\n" +
 			"  switchboard send --sql \"SELECT msisdn AS address, 'sms_za' AS transport, name FROM members\" --text 'Hi {{name}}'",
@@ -79,7 +80,7 @@ func (s *sending) flags(cmd *cobra.Command) {
 	flags.DurationVar(&b.RetryAfter, "retry-after", store.DefaultRetryAfter, "the time between tries")
 	flags.BoolVar(&s.request.Force, "force", false, "send also by a transport that no persistence worker has recorded yet")
 	flags.StringSliceVar(&s.ask.processes, "process", strings.Fields(os.Getenv("SWITCHBOARD_PROCESSES")),
-		"where the transport's process serves /status, to ask whether its link is up; those on this machine when empty (SWITCHBOARD_PROCESSES)")
+		"where processes serve /status, to ask whether links are up; those on this machine when empty (SWITCHBOARD_PROCESSES)")
 	flags.BoolVar(&s.anyway, "even-if-down", false, "hand over although the transport's link is down: the messages wait at the transport")
 	flags.BoolVar(&s.wait, "wait", false, "wait until every message is sent, delivered or given up")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")
@@ -109,8 +110,8 @@ func (s *sending) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	down := s.linkDown(cmd)
-	if down != nil && s.request.Broadcast.Start.IsZero() {
+	answers := s.answers(cmd)
+	if s.mayBeDown(answers) && s.request.Broadcast.Start.IsZero() {
 		s.request.Broadcast.Start = time.Now().Add(pauseMargin)
 	}
 	bar := newProgress(cmd.ErrOrStderr(), 0)
@@ -127,8 +128,9 @@ func (s *sending) run(cmd *cobra.Command) error {
 	if !s.asJSON {
 		printCreated(cmd, created, bad, s.request.Broadcast.Start)
 	}
+	down := s.linksDown(answers)
 	switch {
-	case down != nil:
+	case len(down) > 0:
 		err = s.pause(cmd, db, created.ID, down)
 	case s.wait:
 		err = awaitBroadcast(cmd, db, created.ID)
@@ -139,24 +141,44 @@ func (s *sending) run(cmd *cobra.Command) error {
 // pauseMargin keeps workers from a new broadcast until it is paused.
 const pauseMargin = 10 * time.Second
 
-// linkDown is the link of --transport where it is known to be down.
-func (s *sending) linkDown(cmd *cobra.Command) *worker.Dependency {
-	if s.anyway || s.request.List.Transport == "" {
+// answers are those of the processes that know how links are.
+func (s *sending) answers(cmd *cobra.Command) []processes.Answer {
+	if s.anyway {
 		return nil
 	}
 	answers, err := processes.Ask(cmd.Context(), s.ask.processes...)
 	if err != nil {
 		cmd.PrintErrln(printableLines(err.Error()))
 	}
-	return processes.LinkDown(answers, s.request.List.Transport)
+	return answers
 }
 
-func (s *sending) pause(cmd *cobra.Command, db store.Broadcasts, id int64, down *worker.Dependency) error {
+// mayBeDown says whether the list may be for a transport whose link is down: by which
+// transports its lines go is known when it is read.
+func (s *sending) mayBeDown(answers []processes.Answer) bool {
+	if len(s.request.List.To) > 0 {
+		return processes.LinkDown(answers, s.request.List.Transport) != nil
+	}
+	return processes.AnyLinkDown(answers)
+}
+
+// linksDown says which of the transports that the list goes by have a link that is down.
+func (s *sending) linksDown(answers []processes.Answer) (down []string) {
+	for _, transport := range slices.Sorted(maps.Keys(s.request.Used)) {
+		if link := processes.LinkDown(answers, transport); link != nil {
+			down = append(down, fmt.Sprintf("transport %s, by which %s, has its %s",
+				transport, counted(s.request.Used[transport], "address goes", "addresses go"), processes.Describe(*link)))
+		}
+	}
+	return down
+}
+
+func (s *sending) pause(cmd *cobra.Command, db store.Broadcasts, id int64, down []string) error {
 	if err := db.Pause(cmd.Context(), id); err != nil {
 		return err
 	}
-	return fmt.Errorf("broadcast %d waits, paused: transport %s has its %s; `switchboard broadcasts resume %[1]d` lets it go, and --even-if-down does not ask",
-		id, s.request.List.Transport, processes.Describe(*down))
+	return fmt.Errorf("broadcast %d waits, paused: %s; `switchboard broadcasts resume %[1]d` lets it go, and --even-if-down does not ask",
+		id, strings.Join(down, "; "))
 }
 
 func printCreated(cmd *cobra.Command, c store.Created, bad int, start time.Time) {

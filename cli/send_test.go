@@ -49,7 +49,7 @@ func (s *sender) open() store.Database {
 func (s *sender) records(transports ...string) {
 	s.Helper()
 	db := s.open()
-	if err := errors.Join(persistence.NoteRecorded(s.Context(), db, transports...), db.Close()); err != nil {
+	if err := errors.Join(persistence.Recorded{Transports: transports, Applications: []string{"survey"}}.Note(s.Context(), db), db.Close()); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -263,21 +263,31 @@ func TestSendToALinkThatIsDown(t *testing.T) {
 	s := newSender(t)
 	health := message.Down
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		pool := fleet.WorkerStatus{Name: "join", Kind: fleet.KindDispatcher, Transports: []string{"sms"}, Exposed: []string{"pool"}}
 		_ = json.NewEncoder(w).Encode(fleet.Status{Workers: []fleet.WorkerStatus{{
 			Name: "sms", Kind: fleet.KindTransport, Connector: "sms",
 			Dependencies: []worker.Dependency{{Kind: worker.DependsOnLink, Name: "bind", Health: health, Reason: "refused", Since: time.Now()}},
-		}}})
+		}, pool, pool}})
 	}))
 	defer server.Close()
 	send := func(to string, more ...string) (string, error) {
 		out, _, err := s.run(nil, append([]string{"send", "--process", server.URL, "--transport", to, "--to", "+1", "--text", "x"}, more...)...)
 		return out, err
 	}
-	if _, err := send("sms", "--wait"); exitCode(err) != exitFailed || !strings.Contains(err.Error(), "broadcast 1 waits, paused: transport sms has its link bind down") {
+	if _, err := send("sms", "--wait"); exitCode(err) != exitFailed || !strings.Contains(err.Error(), "broadcast 1 waits, paused: transport sms, by which 1 address goes, has its link bind down") {
 		t.Errorf("a link that is down: %v", err)
 	}
 	if out := s.must("broadcasts", "show", "1"); !strings.Contains(out, "broadcast 1, paused") {
 		t.Errorf("got %s", out)
+	}
+	s.records("pool")
+	if _, err := send("pool"); err == nil || !strings.Contains(err.Error(), "transport pool, by which 1 address goes, has its link bind down") {
+		t.Errorf("a dispatcher whose only transport is down: %v", err)
+	}
+	people := s.file("people.csv", "address,transport\n+1,sms\n+2,other\n+3,sms\n")
+	_, _, err := s.run(nil, "send", "--process", server.URL, "--from-file", people, "--text", "x")
+	if err == nil || !strings.Contains(err.Error(), "broadcast 3 waits, paused: transport sms, by which 2 addresses go, has") {
+		t.Errorf("a list with a transport whose link is down: %v", err)
 	}
 	for _, args := range [][]string{{"other"}, {"sms", "--even-if-down"}} {
 		if out, err := send(args[0], args[1:]...); err != nil || !strings.Contains(out, "1 message stored") {

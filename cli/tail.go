@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"switchboard/broker"
 	"switchboard/fleet"
 	"switchboard/message"
+	"switchboard/operate"
 	"switchboard/operate/queues"
 	"switchboard/worker"
 
@@ -103,7 +105,7 @@ func passingLine(p queues.Passing, now time.Time) string {
 type inject struct {
 	operator
 	transport, direction string // as Vumi's inject_messages names them
-	strict               bool
+	strict, force        bool
 	queueType            string
 }
 
@@ -115,7 +117,8 @@ func injectCommand(dial dialer) *cobra.Command {
 		Short:   "Publish messages from a file of JSON lines, or from standard input",
 		Long: "Publish messages from a file of JSON lines, or from standard input: one message a line, in the wire's own\n" +
 			"form. What a line leaves out (message_id, timestamp, transport_name, …) is filled in; it needs from_addr and\n" +
-			"to_addr. Lines that make no message are named and skipped, and make the exit code 1.",
+			"to_addr. Lines that make no message are named and skipped, and make the exit code 1. A queue that no worker has\n" +
+			"made is taken for a slip; --force makes it.",
 		Example: "  switchboard inject sms.inbound messages.jsonl\n" +
 			`  echo '{"from_addr": "+27821234567", "to_addr": "12345", "content": "hello"}' | switchboard inject sms.inbound`,
 		Args: func(cmd *cobra.Command, args []string) error { return misused(cobra.MaximumNArgs(2)(cmd, args)) },
@@ -124,7 +127,8 @@ func injectCommand(dial dialer) *cobra.Command {
 	i.add(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&i.strict, "strict", false, "stop at the first line that makes no message")
-	flags.StringVar(&i.queueType, "queue-type", string(broker.Classic), "type of the queue where no worker has made it yet: classic or quorum")
+	flags.BoolVar(&i.force, "force", false, "make the queue where no worker has made it yet")
+	flags.StringVar(&i.queueType, "queue-type", string(broker.Classic), "type of the queue that --force makes: classic or quorum")
 	complete(cmd, "queue-type", string(broker.Classic), string(broker.Quorum))
 	flags.StringVar(&i.transport, "transport-name", "", "Vumi's way to name the transport")
 	flags.StringVar(&i.direction, "direction", string(message.Inbound), "Vumi's way to name the flow; with --transport-name")
@@ -144,6 +148,9 @@ func (i *inject) run(cmd *cobra.Command, args []string) error {
 	defer func() { _ = in.Close() }()
 	bar := newProgress(cmd.ErrOrStderr(), size)
 	return i.with(cmd.Context(), func(b broker.Broker) error {
+		if err := i.checkQueue(cmd.Context(), b, to.Key()); err != nil {
+			return err
+		}
 		began := time.Now()
 		done, err := (&queues.Injection{
 			To: to, Broker: b, QueueType: broker.QueueType(i.queueType), Strict: i.strict,
@@ -159,6 +166,18 @@ func (i *inject) run(cmd *cobra.Command, args []string) error {
 	})
 }
 
+// checkQueue refuses a queue that nobody has made.
+func (i *inject) checkQueue(ctx context.Context, b broker.Admin, queue string) error {
+	if i.force {
+		return nil
+	}
+	err := queues.CheckQueue(ctx, b, queue, nil)
+	if wrong := (operate.Misuse{}); errors.As(err, &wrong) {
+		return misused(fmt.Errorf("%w; start the worker that reads it, or make the queue with --force", err))
+	}
+	return err
+}
+
 // destination is what the first argument names, or Vumi's flags.
 func (i *inject) destination(args []string) (to queues.Address, rest []string, err error) {
 	to = queues.Address{Connector: i.transport, Flow: message.Flow(i.direction)}
@@ -171,6 +190,9 @@ func (i *inject) destination(args []string) (to queues.Address, rest []string, e
 			return to, nil, fmt.Errorf("%q names no flow; write %s.inbound, %[1]s.outbound or %[1]s.event", args[0], args[0])
 		}
 		to, args = queues.Address{Connector: args[0][:at], Flow: message.Flow(args[0][at+1:])}, args[1:]
+	}
+	if t := broker.QueueType(i.queueType); t != broker.Classic && t != broker.Quorum {
+		return to, nil, fmt.Errorf("--queue-type is %q; write classic or quorum", i.queueType)
 	}
 	switch to.Flow {
 	case message.Inbound, message.Outbound, message.EventFlow:

@@ -82,7 +82,13 @@ func testInject(d *desk) {
 	}
 	path := d.write("messages.jsonl", strings.Join(lines, "\n"))
 	in := d.transport + ".inbound"
-	_, errs, err := d.run("inject", in, path)
+	if _, _, err := d.run("inject", in, path); exitCode(err) != exitMisused || !strings.Contains(err.Error(), "the broker has no queue "+in) {
+		d.Errorf("a queue that nobody has made: %v", err)
+	}
+	if _, there, err := d.look(in); there || err != nil {
+		d.Errorf("it was made all the same: %v", err)
+	}
+	_, errs, err := d.run("inject", "--force", in, path)
 	if err == nil || !strings.Contains(err.Error(), "5 lines") {
 		d.Errorf("got %v", err)
 	}
@@ -108,11 +114,20 @@ func testInject(d *desk) {
 	d.injectMany()
 }
 
+// look says whether there is a queue.
+func (d *desk) look(queue string) (info broker.Info, there bool, err error) {
+	info, err = d.broker.Inspect(d.Context(), queue)
+	if errors.Is(err, broker.ErrNoQueue) {
+		return info, false, nil
+	}
+	return info, err == nil, err
+}
+
 func (d *desk) injectEvents() {
 	d.Helper()
 	var out, errs output
 	line := strings.NewReader(`{"event_type": "delivery_report", "user_message_id": "m1", "delivery_status": "delivered"}`)
-	d.must(d.command(d.Context(), line, &out, &errs, "inject", d.app+".event", "-"))
+	d.must(d.command(d.Context(), line, &out, &errs, "inject", "--force", d.app+".event", "-"))
 	if n := d.waiting(d.app + ".event"); n != 1 {
 		d.Errorf("%d events arrived: %s", n, errs.String())
 	}
@@ -128,7 +143,7 @@ func (d *desk) injectMany() {
 		_, _ = fmt.Fprintf(&text, `{"from_addr": "1", "to_addr": "2", "content": "%d"}`+"\n", i)
 	}
 	path := d.write("many.jsonl", text.String())
-	d.mustRun("inject_messages", "--transport-name", d.transport, "--direction", "outbound", path)
+	d.mustRun("inject_messages", "--force", "--transport-name", d.transport, "--direction", "outbound", path)
 	at := 0
 	d.must(d.broker.Browse(d.Context(), d.transport+".outbound", 2*n, func(x *broker.Delivery) (broker.Verdict, error) {
 		m, err := message.Decode(x.Body)
@@ -145,6 +160,7 @@ func (d *desk) injectMany() {
 
 func testInjectStrict(d *desk) {
 	path := d.write("messages.jsonl", `{"from_addr": "1", "to_addr": "2"}`+"\nrubbish\n"+`{"from_addr": "1", "to_addr": "2"}`)
+	d.declare()
 	_, errs, err := d.run("inject", "--strict", d.transport+".inbound", path)
 	if err == nil || !strings.Contains(err.Error(), "line 2: it is not valid JSON") {
 		d.Errorf("got %v", err)

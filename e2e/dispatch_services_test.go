@@ -4,12 +4,11 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"switchboard/broker/rabbitmq"
 )
 
 const joinYAML = `
@@ -20,21 +19,31 @@ route_mappings: {telnet_a: echo, telnet_b: echo, phone: echo, load: echo}
 worker_name: %s
 `
 
-// startSeven runs seven processes: two telnet transports, two phones, the
-// dispatcher twice and an application.
-func startSeven(t *testing.T, amqpURL string) (dispatchers [2]*process) {
+// seven are seven processes on a RabbitMQ of their own, two telnet transports, two
+// phones, the dispatcher twice and an application, with people who write to them.
+type seven struct {
+	servers     *servers
+	broker      *rabbitmq.Broker
+	people      *people
+	dispatchers [2]*process
+}
+
+func startSeven(t *testing.T) *seven {
 	t.Helper()
-	env := []string{"AMQP_URL=" + amqpURL, "DATABASE_URL=memory:"}
+	f := &seven{servers: startServers(t, "rabbitmq")}
+	env := []string{"AMQP_URL=" + f.servers.url("AMQP_URL"), "DATABASE_URL=memory:"}
+	f.broker = connect(t, f.servers.url("AMQP_URL"))
+	f.people = newPeople(t, f.broker, "load", false)
 	for _, name := range []string{"telnet_a", "telnet_b"} {
 		start(t, name, "transport_class: telnet\ntransport_name: "+name+"\ntelnet_port: 0\n", env...)
 	}
 	start(t, "phone", fmt.Sprintf("transport_class: httptester\ntransport_name: phone\nweb_port: %d\n", freePort(t)), env...)
 	start(t, "phone_b", fmt.Sprintf("transport_class: httptester\ntransport_name: phone_b\nweb_port: %d\n", freePort(t)), env...)
 	start(t, "echo", "application_class: echo\ntransport_name: echo\n", env...)
-	for i := range dispatchers {
-		dispatchers[i] = start(t, fmt.Sprintf("join_%d", i), fmt.Sprintf(joinYAML, fmt.Sprintf("join_%d", i)), env...)
+	for i := range f.dispatchers {
+		f.dispatchers[i] = start(t, fmt.Sprintf("join_%d", i), fmt.Sprintf(joinYAML, fmt.Sprintf("join_%d", i)), env...)
 	}
-	return dispatchers
+	return f
 }
 
 const (
@@ -48,11 +57,8 @@ const (
 // is lost, and no more come twice than it had in flight.
 func TestDispatcherKilled(t *testing.T) {
 	t.Parallel()
-	s := startServers(t, "rabbitmq")
-	amqpURL := s.url("AMQP_URL")
-	b := connect(t, amqpURL)
-	load := newPeople(t, b, "load", false)
-	dispatchers := startSeven(t, amqpURL)
+	f := startSeven(t)
+	load := f.people
 
 	killed := make(chan struct{})
 	go func() {
@@ -60,7 +66,7 @@ func TestDispatcherKilled(t *testing.T) {
 		for answered := 0; answered < many/4; answered, _ = load.counts() {
 			<-load.came
 		}
-		dispatchers[0].kill()
+		f.dispatchers[0].kill()
 	}()
 	ids := load.send(many)
 	load.awaitAnswers(ids)
@@ -69,7 +75,7 @@ func TestDispatcherKilled(t *testing.T) {
 	// empty before counting.
 	for _, queue := range []string{"load.inbound", "echo.inbound", "echo.outbound", "load.outbound"} {
 		eventually(t, queue+" is empty", func() bool {
-			info, err := b.Inspect(t.Context(), queue)
+			info, err := f.broker.Inspect(t.Context(), queue)
 			return err == nil && info.Messages == 0
 		})
 	}
@@ -84,11 +90,8 @@ func TestDispatcherKilled(t *testing.T) {
 // itself, and nothing is lost.
 func TestBrokerRestarted(t *testing.T) {
 	t.Parallel()
-	s := startServers(t, "rabbitmq")
-	amqpURL := s.url("AMQP_URL")
-	b := connect(t, amqpURL)
-	load := newPeople(t, b, "load", false)
-	dispatchers := startSeven(t, amqpURL)
+	f := startSeven(t)
+	load := f.people
 
 	restarted := make(chan struct{})
 	go func() {
@@ -96,13 +99,13 @@ func TestBrokerRestarted(t *testing.T) {
 		for answered := 0; answered < many/10; answered, _ = load.counts() {
 			<-load.came
 		}
-		s.run("restart-rabbitmq")
+		f.servers.run("restart-rabbitmq")
 	}()
 	ids := load.send(many)
 	<-restarted
 	ids = append(ids, load.send(100)...)
 	load.awaitAnswers(ids)
-	for _, d := range dispatchers {
+	for _, d := range f.dispatchers {
 		d.await("/readyz")
 	}
 	_, again := load.counts()
@@ -116,19 +119,9 @@ func TestStartBeforeBroker(t *testing.T) {
 	s := startServers(t, "rabbitmq")
 	amqpURL := s.url("AMQP_URL")
 	s.run("stop-rabbitmq")
-	file := filepath.Join(t.TempDir(), "join.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, joinYAML, "early"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	early := launch(t, "early", []string{"AMQP_URL=" + amqpURL, "DATABASE_URL=memory:"}, "run", file)
-	answer, err := http.Get(early.http + "/readyz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	why, _ := io.ReadAll(answer.Body)
-	if answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(why), "the broker is not connected") {
-		t.Errorf("/readyz answered %s: %s", answer.Status, why)
+	early := launchYAML(t, "early", fmt.Sprintf(joinYAML, "early"), "AMQP_URL="+amqpURL, "DATABASE_URL=memory:")
+	if code, why := early.get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(why, "the broker is not connected") {
+		t.Errorf("/readyz answered %d: %s", code, why)
 	}
 	early.await("/healthz")
 	s.run("start-rabbitmq")

@@ -109,11 +109,19 @@ type process struct {
 // start runs one worker's YAML as a process and waits until it is ready.
 func start(t *testing.T, name, yaml string, env ...string) *process {
 	t.Helper()
+	p := launchYAML(t, name, yaml, env...)
+	p.await("/readyz")
+	return p
+}
+
+// launchYAML is launch for one worker's YAML.
+func launchYAML(t *testing.T, name, yaml string, env ...string) *process {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), name+".yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startArgs(t, name, env, "run", file)
+	return launch(t, name, env, "run", file)
 }
 
 func startArgs(t *testing.T, name string, env []string, args ...string) *process {

@@ -33,7 +33,7 @@ func (p *Process) registerInfo(defs []*Definition) {
 			Name: "switchboard_config_reloads_total", Help: "Reloads by outcome: ok or failed.",
 		}, []string{"outcome"}),
 	}
-	p.Registry.MustRegister(build, m.info, m.good, m.when, m.reloads)
+	p.Registry.MustRegister(retryCollector{p}, build, m.info, m.good, m.when, m.reloads)
 	p.config = m
 	m.show(defs)
 	p.mu.Lock()
@@ -55,5 +55,22 @@ func (m *configMetrics) show(defs []*Definition) {
 	m.info.Reset()
 	for _, d := range defs {
 		m.info.WithLabelValues(d.Name, d.Path, d.doc.Hash()).Set(1)
+	}
+}
+
+// retryCollector counts what waits for its next try, which ends by itself.
+type retryCollector struct{ process *Process }
+
+var retrying = prometheus.NewDesc("switchboard_retrying",
+	"Messages and events that a worker has put off since it started, and that wait for their next try, by queue.",
+	[]string{"worker", "queue"}, nil)
+
+func (retryCollector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- retrying }
+
+func (c retryCollector) Collect(metrics chan<- prometheus.Metric) {
+	for _, i := range c.process.instances() {
+		for queue, n := range i.monitor.Retrying() {
+			metrics <- prometheus.MustNewConstMetric(retrying, prometheus.GaugeValue, float64(n), c.process.definition(i).Name, queue)
+		}
 	}
 }

@@ -18,11 +18,14 @@ import (
 
 // Process runs workers until it is told to stop.
 type Process struct {
-	Classes  Classes
-	Broker   broker.Broker
-	State    store.State
-	Record   store.Database // nil where the state is in memory only
-	Depths   worker.Depths  // nil where RabbitMQ's management is not known
+	Classes Classes
+	Broker  broker.Broker
+	State   store.State
+	Record  store.Database // nil where the state is in memory only
+	Depths  worker.Depths  // nil where RabbitMQ's management is not known
+	// Lossy says of which queues RabbitMQ drops bodies, and why; nil where its
+	// management is not known.
+	Lossy    func(context.Context) (map[string]string, error)
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
 	Version  string
@@ -41,6 +44,7 @@ type Process struct {
 	workers  []*instance
 	stopping bool // Run's context has ended
 	loaded   loaded
+	lossy    map[string]string // why RabbitMQ drops bodies of a queue
 	asked    chan request
 }
 
@@ -58,6 +62,7 @@ func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 	for _, def := range defs {
 		p.start(ctx, newInstance(def), ended)
 	}
+	go p.watchLossy(ctx)
 	for p.living() > 0 {
 		select {
 		case <-ended:
@@ -163,6 +168,9 @@ func (p *Process) await() error {
 		<-i.done
 	}
 	err := p.failure()
+	if errors.Is(err, worker.ErrStopTimeout) {
+		abandonBroker(p.Broker) // stop_timeout was the last word: nothing more is waited for
+	}
 	if err != nil {
 		p.Logger.Error("stopped", "took", time.Since(began), "error", err)
 	} else {

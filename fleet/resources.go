@@ -117,6 +117,13 @@ func scheme(address string) string {
 // closeTimeout is how long closing the broker waits for outstanding confirms.
 const closeTimeout = 5 * time.Second
 
+// abandonBroker closes the broker without waiting for confirms.
+func abandonBroker(b broker.Broker) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = b.Close(ctx) // that confirms are outstanding is known
+}
+
 // CloseBroker closes the broker, waiting a bounded time for confirms.
 func CloseBroker(b broker.Broker) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

@@ -3,6 +3,8 @@ package fleet
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,11 +18,13 @@ type Status struct {
 	Version  string `json:"version"`
 	Stopping bool   `json:"stopping,omitempty"`
 	// NotReady is why /readyz answers 503; empty when it does not.
-	NotReady []string       `json:"not_ready,omitempty"`
-	Broker   BrokerStatus   `json:"broker"`
-	State    StateStatus    `json:"state"`
-	Config   ConfigStatus   `json:"configuration"`
-	Workers  []WorkerStatus `json:"workers"`
+	NotReady []string     `json:"not_ready,omitempty"`
+	Broker   BrokerStatus `json:"broker"`
+	// Lossy are the queues of which RabbitMQ drops bodies by a policy, and why.
+	Lossy   map[string]string `json:"lossy_queues,omitempty"`
+	State   StateStatus       `json:"state"`
+	Config  ConfigStatus      `json:"configuration"`
+	Workers []WorkerStatus    `json:"workers"`
 }
 
 // BrokerStatus is how the connection to the broker is.
@@ -52,20 +56,26 @@ type ConfigStatus struct {
 
 // WorkerStatus is how a worker is.
 type WorkerStatus struct {
-	Name      string    `json:"name"`
-	Kind      string    `json:"kind"`
-	Class     string    `json:"class"`
-	Connector string    `json:"connector,omitempty"`
-	File      string    `json:"file"`
-	Running   bool      `json:"running"`
-	Consuming bool      `json:"consuming"`
-	Since     time.Time `json:"since"`
-	Failures  int       `json:"failures"`
-	LastError string    `json:"last_error,omitempty"`
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Class     string `json:"class"`
+	Connector string `json:"connector,omitempty"`
+	// Transports and Exposed are what a dispatcher joins.
+	Transports []string  `json:"transport_names,omitempty"`
+	Exposed    []string  `json:"exposed_names,omitempty"`
+	File       string    `json:"file"`
+	Running    bool      `json:"running"`
+	Consuming  bool      `json:"consuming"`
+	Since      time.Time `json:"since"`
+	Failures   int       `json:"failures"`
+	LastError  string    `json:"last_error,omitempty"`
 	// Dependencies are how the things are that the worker depends on.
 	Dependencies []worker.Dependency `json:"dependencies,omitempty"`
 	// Held is how many bodies it holds of each queue: received, not settled.
 	Held map[string]int64 `json:"held,omitempty"`
+	// Retrying is how many bodies of each queue it has put off, and wait for their
+	// next try.
+	Retrying map[string]int `json:"retrying,omitempty"`
 }
 
 // Status says how the process is.
@@ -74,7 +84,7 @@ func (p *Process) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Stopping = p.stopping
-	s.Config = p.loaded.status()
+	s.Config, s.Lossy = p.loaded.status(), maps.Clone(p.lossy)
 	for _, i := range p.workers {
 		s.Workers = append(s.Workers, i.status())
 	}
@@ -109,7 +119,8 @@ func (i *instance) status() WorkerStatus {
 	s := WorkerStatus{
 		Name: i.def.Name, Kind: i.def.Kind, Class: i.def.Class, Connector: i.def.Connector, File: i.def.Path,
 		Running: i.up, Consuming: i.queues.Load() > 0, Since: i.since, Failures: i.restarts,
-		Dependencies: i.monitor.Dependencies(), Held: i.monitor.Held(),
+		Transports: i.def.Names.Transports, Exposed: i.def.Names.Exposed, Dependencies: i.monitor.Dependencies(), Held: i.monitor.Held(),
+		Retrying: i.monitor.Retrying(),
 	}
 	if i.lastErr != nil {
 		s.LastError = i.lastErr.Error()
@@ -130,6 +141,9 @@ func (s *Status) notReady() (reasons []string) {
 	}
 	if s.Broker.Unroutable != "" {
 		add("publications to %s are returned: its queue or binding was deleted", s.Broker.Unroutable)
+	}
+	if s.Broker.Blocked != "" {
+		add("the broker accepts no messages: %s", s.Broker.Blocked)
 	}
 	if len(s.Workers) == 0 {
 		add("no worker has started yet")
@@ -191,17 +205,20 @@ func (s Status) Text(out io.Writer) {
 	} else if s.State.Name != "" {
 		line("state: %s", s.State.Name)
 	}
+	for _, queue := range slices.Sorted(maps.Keys(s.Lossy)) {
+		line("WARNING: RabbitMQ drops messages of %s unseen: %s; %s", queue, s.Lossy[queue], lossyAdvice)
+	}
 	s.Config.text(line)
 	line("")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "WORKER\tKIND\tCLASS\tSTATE\tFOR\tLINK\tHOLDS\tFAILURES\tFILE")
+	_, _ = fmt.Fprintln(table, "WORKER\tKIND\tCLASS\tSTATE\tFOR\tLINK\tHOLDS\tRETRYING\tFAILURES\tFILE")
 	for _, w := range s.Workers {
 		state := "running"
 		if !w.Running {
 			state = "down"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
-			time.Since(w.Since).Round(time.Second), w.Link(), w.holds(), w.Failures, w.File)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
+			time.Since(w.Since).Round(time.Second), w.Link(), sum(w.Held), sum(w.Retrying), w.Failures, w.File)
 	}
 	_ = table.Flush()
 	for _, w := range s.Workers {
@@ -216,9 +233,9 @@ func (s Status) Text(out io.Writer) {
 	}
 }
 
-func (w WorkerStatus) holds() (n int64) {
-	for _, held := range w.Held {
-		n += held
+func sum[N int | int64](counts map[string]N) (n N) {
+	for _, count := range counts {
+		n += count
 	}
 	return n
 }

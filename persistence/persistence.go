@@ -166,7 +166,7 @@ func (r *recorder) awaitSchema(ctx context.Context) error {
 	for {
 		err := r.db.Check(ctx)
 		if err == nil {
-			err = errors.Join(NoteRecorded(ctx, r.db, r.Transports...), r.setCountries(ctx))
+			err = errors.Join(Recorded{r.Transports, r.Exposed}.Note(ctx, r.db), r.setCountries(ctx))
 		}
 		r.reportDatabase(ctx, err)
 		switch {

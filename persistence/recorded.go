@@ -8,36 +8,45 @@ import (
 	"switchboard/store"
 )
 
-// The keys under which workers note the transports they record. Those who send check names
-// against them.
+// Recorded are the names that persistence workers record. Who asks the record, or sends,
+// checks names against them.
+type Recorded struct {
+	Transports   []string
+	Applications []string // exposed names
+}
+
+// The keys under which workers note what they record; "0" follows "/".
 const (
-	recordedFrom = "persistence/records/"
-	recordedTo   = "persistence/records0" // "0" follows "/"
+	recordedTransports   = "persistence/records"
+	recordedApplications = "persistence/applications"
 )
 
 const maxRecorded = 10_000
 
-// NoteRecorded notes that transports are recorded in a database.
-func NoteRecorded(ctx context.Context, db store.State, transports ...string) error {
-	entries := make([]store.Entry, len(transports))
-	for i, name := range transports {
-		entries[i].Key = recordedFrom + name
+// Note notes in a database what is recorded in it.
+func (r Recorded) Note(ctx context.Context, db store.State) error {
+	var entries []store.Entry
+	for prefix, names := range map[string][]string{recordedTransports: r.Transports, recordedApplications: r.Applications} {
+		for _, name := range names {
+			entries = append(entries, store.Entry{Key: prefix + "/" + name})
+		}
 	}
 	if err := db.Set(ctx, entries...); err != nil {
-		return fmt.Errorf("noting which transports are recorded: %w", err)
+		return fmt.Errorf("noting what is recorded: %w", err)
 	}
 	return nil
 }
 
-// Recorded are the names of the transports that are recorded in a database, sorted.
-func Recorded(ctx context.Context, db store.State) ([]string, error) {
-	entries, err := db.Range(ctx, recordedFrom, recordedTo, maxRecorded)
-	if err != nil {
-		return nil, fmt.Errorf("reading which transports are recorded: %w", err)
+// ReadRecorded reads what is recorded in a database, sorted.
+func ReadRecorded(ctx context.Context, db store.State) (r Recorded, err error) {
+	for prefix, names := range map[string]*[]string{recordedTransports: &r.Transports, recordedApplications: &r.Applications} {
+		entries, err := db.Range(ctx, prefix+"/", prefix+"0", maxRecorded)
+		if err != nil {
+			return r, fmt.Errorf("reading what is recorded: %w", err)
+		}
+		for _, e := range entries {
+			*names = append(*names, strings.TrimPrefix(e.Key, prefix+"/"))
+		}
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = strings.TrimPrefix(e.Key, recordedFrom)
-	}
-	return names, nil
+	return r, nil
 }

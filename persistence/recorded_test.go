@@ -11,17 +11,18 @@ import (
 	"switchboard/persistence"
 )
 
-// A worker that runs has noted its transports, beside those of others.
+// A worker that runs has noted what it records, beside those of others.
 func TestRecorded(t *testing.T) {
 	b := &bench{TB: t, id: strings.ToLower(rand.Text()[:10])}
 	b.app = "app"
 	b.broker, b.db = openEmbedded(t)
-	b.must(persistence.NoteRecorded(t.Context(), b.db, "xmpp"))
+	b.must(persistence.Recorded{Transports: []string{"xmpp"}}.Note(t.Context(), b.db))
 	p := b.worker()
 	p.Transports = options.Names{"sms", "telnet"}
 	b.start(p, b.db)
-	got, err := persistence.Recorded(t.Context(), b.db)
-	if diff := cmp.Diff([]string{"sms", "telnet", "xmpp"}, got); err != nil || diff != "" {
+	got, err := persistence.ReadRecorded(t.Context(), b.db)
+	want := persistence.Recorded{Transports: []string{"sms", "telnet", "xmpp"}, Applications: []string{"app"}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
 }

@@ -220,6 +220,7 @@ func (d *Delivery) retryLater(cause error) {
 		d.requeueSlowly()
 		return
 	}
+	d.runtime.Monitor.putOff(d.delivery.Queue, delay)
 	if _, ok := errors.AsType[stateError](cause); ok {
 		d.runtime.Monitor.WarnOfState(d.runtime.Logger, "messages fail without the state store, and are tried again", "queue", d.delivery.Queue, "error", cause)
 	} else {

@@ -25,6 +25,7 @@ type Monitor struct {
 	stateQuiet   int       // warnings that it left out since
 	dependencies []Dependency
 	held         map[string]*atomic.Int64 // by queue
+	retrying     map[string]map[int64]int // by queue and the second they return in
 }
 
 // Dependency is something a worker cannot work without, and how it is.
@@ -45,7 +46,7 @@ const (
 
 // NewMonitor makes the monitor of a worker.
 func NewMonitor(worker string, metrics *Metrics) *Monitor {
-	return &Monitor{worker: worker, metrics: metrics, held: map[string]*atomic.Int64{}}
+	return &Monitor{worker: worker, metrics: metrics, held: map[string]*atomic.Int64{}, retrying: map[string]map[int64]int{}}
 }
 
 // Report says how something is that the worker depends on. Reason is a sentence
@@ -150,6 +151,41 @@ func (m *Monitor) Holding(queue string) *atomic.Int64 {
 		m.held[queue] = new(atomic.Int64)
 	}
 	return m.held[queue]
+}
+
+// putOff notes that a body waits for its next try, and returns to its queue later.
+func (m *Monitor) putOff(queue string, delay time.Duration) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.retrying[queue] == nil {
+		m.retrying[queue] = map[int64]int{}
+	}
+	m.retrying[queue][time.Now().Add(delay).Unix()]++
+}
+
+// Retrying is how many bodies of each queue wait for their next try, of those that
+// this worker has put off since it started.
+func (m *Monitor) Retrying() map[string]int {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	waiting, now := map[string]int{}, time.Now().Unix()
+	for queue, seconds := range m.retrying {
+		waiting[queue] = 0
+		for second, n := range seconds {
+			if second < now {
+				delete(seconds, second)
+				continue
+			}
+			waiting[queue] += n
+		}
+	}
+	return waiting
 }
 
 // Close takes the worker's gauges away.

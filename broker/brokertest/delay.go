@@ -9,6 +9,7 @@ import (
 var delayTests = map[string]func(*world){
 	"delay/holds a body back and returns it to its queue alone": delayHolds,
 	"delay/needs a queue that is there":                         delayNoQueue,
+	"delay/counts what it holds by queue":                       delayCounts,
 	"delay/short ones are not held up by long ones":             delayMixed,
 }
 
@@ -21,9 +22,7 @@ func delayHolds(w *world) {
 	began := time.Now()
 	headers := broker.Headers{"attempt": "2"}
 	w.must(b.Publish(w.ctx, broker.Publication{Queue: q.Name, Body: []byte("later"), Headers: headers, Delay: delay}))
-	if n, err := b.Delayed(w.ctx); err != nil || n == 0 {
-		w.Errorf("Delayed = %d, %v, with a body held back", n, err)
-	}
+	w.wantDelayed(b, q.Name, delay, 1)
 	c := w.consume(b, q, 1)
 	d := c.next()
 	if took := time.Since(began); took < delay*8/10 || took > delay*5 {
@@ -39,6 +38,41 @@ func delayHolds(w *world) {
 			w.Errorf("another queue got the body")
 		}
 	}
+}
+
+// wantDelayed wants n bodies held back for a queue, none for longer than a step of delay.
+func (w *world) wantDelayed(b broker.Broker, queue string, delay time.Duration, n int) {
+	all, err := b.Delayed(w.ctx)
+	w.must(err)
+	bodies := 0
+	for _, d := range all {
+		if d.Queue == queue {
+			bodies += d.Bodies
+			if d.Within < delay || d.Within > 3*delay {
+				w.Errorf("%d bodies are held back for %v, of a delay of %v", d.Bodies, d.Within, delay)
+			}
+		}
+	}
+	if bodies != n {
+		w.Errorf("%d bodies are held back for %s, want %d: %v", bodies, queue, n, all)
+	}
+}
+
+// delayCounts: bodies that are held back are counted by the queue they return to, and
+// looking at them takes none away.
+func delayCounts(w *world) {
+	b := w.open()
+	some, more := w.declare(b), w.declare(b)
+	for range 3 {
+		w.must(b.Publish(w.ctx, broker.Publication{Queue: some.Name, Body: []byte("x"), Delay: 5 * time.Second}))
+	}
+	w.must(b.Publish(w.ctx, broker.Publication{Queue: more.Name, Body: []byte("x"), Delay: time.Minute}))
+	for range 3 {
+		w.wantDelayed(b, some.Name, 5*time.Second, 3)
+		w.wantDelayed(b, more.Name, time.Minute, 1)
+	}
+	w.drain(b, some, 3)
+	w.wantDelayed(b, some.Name, 0, 0)
 }
 
 func delayNoQueue(w *world) {

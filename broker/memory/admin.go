@@ -60,12 +60,19 @@ func (b *Broker) InspectAll(ctx context.Context, names ...string) (map[string]br
 }
 
 // Delayed implements broker.Admin.
-func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
+func (b *Broker) Delayed(ctx context.Context) (all []broker.Delayed, err error) {
 	err = b.locked(ctx, func(s *store) error {
-		n = len(s.delayed)
+		counts := map[broker.Delayed]int{}
+		for e := range s.delayed {
+			counts[broker.Delayed{Queue: e.queue, Within: e.within}]++
+		}
+		for d, n := range counts {
+			d.Bodies = n
+			all = append(all, d)
+		}
 		return nil
 	})
-	return n, err
+	return all, err
 }
 
 // Purge implements broker.Admin.

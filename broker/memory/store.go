@@ -206,12 +206,13 @@ func (s *store) unbind(q *queue, key string) {
 type delayed struct {
 	queue   string
 	content *content
+	within  time.Duration
 	due     time.Time
 	timer   *time.Timer
 }
 
 func (s *store) delay(queue string, c *content, d time.Duration) {
-	e := &delayed{queue: queue, content: c, due: time.Now().Add(d)}
+	e := &delayed{queue: queue, content: c, within: d, due: time.Now().Add(d)}
 	s.delayed[e] = struct{}{}
 	e.timer = time.AfterFunc(d, func() { s.arrive(e) })
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -129,18 +131,54 @@ func (b *Broker) InspectAll(ctx context.Context, queues ...string) (map[string]b
 }
 
 // Delayed implements broker.Admin. Delay queues exist from their first use on.
-func (b *Broker) Delayed(ctx context.Context) (n int, err error) {
+func (b *Broker) Delayed(ctx context.Context) (all []broker.Delayed, err error) {
+	steps := map[string]time.Duration{}
 	for _, step := range b.delays.steps {
 		for _, kind := range [...]broker.QueueType{broker.Classic, broker.Quorum} {
-			info, err := b.Inspect(ctx, stepName(step, kind))
-			if err != nil && !errors.Is(err, broker.ErrNoQueue) {
-				return 0, fmt.Errorf("counting delayed bodies: %w", err)
-			}
-			n += info.Messages
+			steps[stepName(step, kind)] = step
 		}
 	}
-	return n, nil
+	infos, err := b.InspectAll(ctx, slices.Sorted(maps.Keys(steps))...)
+	for name, info := range infos {
+		if info.Messages > 0 && err == nil {
+			var found []broker.Delayed
+			found, err = b.delayedIn(ctx, name, info.Messages, steps[name])
+			all = append(all, found...)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("counting delayed bodies: %w", err)
+	}
+	return all, nil
 }
+
+// delayedIn looks at the n bodies of a delay queue: their key is the queue they return to.
+func (b *Broker) delayedIn(ctx context.Context, name string, n int, step time.Duration) (all []broker.Delayed, err error) {
+	counts, seen, size := map[string]int{}, 0, 0
+	err = b.Browse(ctx, name, min(n, broker.MaxDelayedLook), func(d *broker.Delivery) (broker.Verdict, error) {
+		counts[d.Key]++
+		seen++
+		if size += len(d.Body); size > maxDelayedBytes {
+			return broker.Keep, errLookedEnough
+		}
+		return broker.Keep, nil
+	})
+	if err != nil && !errors.Is(err, errLookedEnough) {
+		return nil, err
+	}
+	if n > seen {
+		counts[""] = n - seen
+	}
+	for queue, bodies := range counts {
+		all = append(all, broker.Delayed{Queue: queue, Within: step, Bodies: bodies})
+	}
+	return all, nil
+}
+
+// maxDelayedBytes bounds what a look at one step of delay reads.
+const maxDelayedBytes = 64 << 20
+
+var errLookedEnough = errors.New("enough was looked at")
 
 // inspect asks for a queue without declaring it, so its arguments do not matter.
 func inspect(ch *amqp.Channel, queue string) (amqp.Queue, error) {

@@ -84,24 +84,64 @@ func ask(ctx context.Context, url string) (*Answer, error) {
 	return &answer, nil
 }
 
-// LinkDown is the link of a transport that is down at every worker that answered; nil
-// where one is up, or nobody knows.
-func LinkDown(answers []Answer, transport string) (down *worker.Dependency) {
+// LinkDown is the link that keeps back what is published to a transport: its own, where it is
+// down at every worker that answered; behind a dispatcher that exposes the name, those of
+// all the transports it joins. Nil where one is up, or nobody knows.
+func LinkDown(answers []Answer, transport string) *worker.Dependency {
+	return linkDown(answers, transport, map[string]bool{})
+}
+
+func linkDown(answers []Answer, transport string, seen map[string]bool) (down *worker.Dependency) {
+	if seen[transport] {
+		return nil // a cycle
+	}
+	seen[transport] = true
+	defer delete(seen, transport) // replicas of a dispatcher lead to it, too
 	for _, answer := range answers {
 		for _, w := range answer.Workers {
-			if w.Kind != fleet.KindTransport || w.Connector != transport {
+			var behind *worker.Dependency
+			switch {
+			case w.Kind == fleet.KindTransport && w.Connector == transport:
+				behind = brokenLink(w)
+			case w.Kind == fleet.KindDispatcher && slices.Contains(w.Exposed, transport):
+				behind = allDown(answers, w.Transports, seen)
+			default:
 				continue
 			}
-			i := slices.IndexFunc(w.Dependencies, func(d worker.Dependency) bool {
-				return d.Kind == worker.DependsOnLink && d.Health == message.Down
-			})
-			if i < 0 {
+			if behind == nil {
 				return nil
 			}
-			down = &w.Dependencies[i]
+			down = behind
 		}
 	}
 	return down
+}
+
+// allDown is one of the links of transports when all are down.
+func allDown(answers []Answer, transports []string, seen map[string]bool) (down *worker.Dependency) {
+	for _, name := range transports {
+		if down = linkDown(answers, name, seen); down == nil {
+			return nil
+		}
+	}
+	return down
+}
+
+// AnyLinkDown says whether a transport's link is down.
+func AnyLinkDown(answers []Answer) bool {
+	return slices.ContainsFunc(answers, func(a Answer) bool {
+		return slices.ContainsFunc(a.Workers, func(w fleet.WorkerStatus) bool { return w.Kind == fleet.KindTransport && brokenLink(w) != nil })
+	})
+}
+
+func brokenLink(w fleet.WorkerStatus) *worker.Dependency {
+	i := slices.IndexFunc(w.Dependencies, func(d worker.Dependency) bool {
+		return d.Kind == worker.DependsOnLink && d.Health == message.Down
+	})
+	if i < 0 {
+		return nil
+	}
+	return &w.Dependencies[i]
 }
 
 // Describe says how a thing is that a worker depends on, since when, and why.

@@ -51,7 +51,7 @@ func (a Audit) OfFleet(ctx context.Context, b broker.Broker, target Target) (fou
 	if !found.Balanced {
 		look.Fleet = audit.Fleet{}
 	}
-	if found.Queues, err = target.Look(ctx, b, Sources{}); err != nil {
+	if found.Queues, _, err = target.Look(ctx, b, Sources{}); err != nil {
 		return nil, err
 	}
 	if found.Finding, err = look.Audit(ctx); err != nil {
@@ -62,27 +62,12 @@ func (a Audit) OfFleet(ctx context.Context, b broker.Broker, target Target) (fou
 
 // Management is RabbitMQ's management plugin at an address, as who connects to
 // the broker; nil without an address.
-func Management(address, amqpURL string) (worker.Depths, error) {
+func Management(address, amqpURL string) (*audit.Management, error) {
 	if address == "" {
 		return nil, nil
 	}
 	m, err := audit.NewManagement(address, amqpURL)
-	if err != nil {
-		return nil, operate.Misused(err)
-	}
-	return m.Depths, nil
-}
-
-// InFlight counts bodies that are in flight by queue, as Management knows them.
-func InFlight(address, amqpURL string) (func(ctx context.Context) (map[string]int64, error), error) {
-	if address == "" {
-		return nil, nil
-	}
-	m, err := audit.NewManagement(address, amqpURL)
-	if err != nil {
-		return nil, operate.Misused(err)
-	}
-	return m.InFlight, nil
+	return m, operate.Misused(err)
 }
 
 // places are where a fleet's messages may be.

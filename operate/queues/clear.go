@@ -75,8 +75,9 @@ func clearQueue(ctx context.Context, b broker.Broker, queue string, deletions *D
 // emptyPoll is how often the queues are looked at; brokers announce nothing.
 const emptyPoll = 500 * time.Millisecond
 
-// AwaitEmpty returns once nothing waits in the target's queues and no worker holds
-// anything of them. It gives up after timeout, where that is above 0, with an error
+// AwaitEmpty returns once nothing waits in the target's queues, nothing waits for a
+// retry, and no worker holds anything of them: two looks must find nothing, since one
+// misses what moves from a queue that it comes to later to one that it has seen. It gives up after timeout, where that is above 0, with an error
 // that says what is left. Where what is in flight cannot be known, that is an error, and
 // never an empty queue. ask renews whom to ask.
 func (t Target) AwaitEmpty(ctx context.Context, b broker.Admin, timeout time.Duration, ask func(context.Context) (Sources, error)) error {
@@ -86,50 +87,69 @@ func (t Target) AwaitEmpty(ctx context.Context, b broker.Admin, timeout time.Dur
 		defer timer.Stop()
 		late = timer.C
 	}
-	poll := time.NewTicker(emptyPoll)
-	defer poll.Stop()
-	for {
-		left, err := t.left(ctx, b, ask)
-		if err != nil || len(left) == 0 {
+	for empty := false; ; {
+		left, again, err := t.left(ctx, b, ask)
+		if err != nil || left == "" && empty {
 			return err
 		}
+		if empty = left == ""; empty {
+			left = "looked at once only"
+		}
 		select {
-		case <-poll.C:
+		case <-time.After(max(again, emptyPoll)):
 		case <-late:
-			return fmt.Errorf("not empty after %s: %s", timeout, list(left))
+			return fmt.Errorf("not empty after %s: %s", timeout, left)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// left counts what waits, and where nothing does, what is in flight.
-func (t Target) left(ctx context.Context, b broker.Admin, ask func(context.Context) (Sources, error)) (left []Count, err error) {
-	if left, err = Waiting(ctx, b, t.Queues()); err != nil || len(left) > 0 {
-		return left, err
+const (
+	// staleness is how old the numbers of RabbitMQ's management are at most.
+	staleness = 6 * time.Second
+	// retryPoll is how often bodies that wait for a retry are looked at, which holds them.
+	retryPoll = 2 * time.Second
+)
+
+// left says what waits, and where nothing does, what is in flight or waits for a retry;
+// again is how long later it is to be looked at again.
+func (t Target) left(ctx context.Context, b broker.Admin, ask func(context.Context) (Sources, error)) (left string, again time.Duration, err error) {
+	waiting, err := Waiting(ctx, b, t.Queues())
+	if err != nil || len(waiting) > 0 {
+		return list(waiting), 0, err
 	}
 	from, err := ask(ctx)
 	if err != nil {
-		return nil, err
+		return "", 0, err
 	}
-	all, err := t.Look(ctx, b, from)
+	if from.Management != nil {
+		again = staleness // what has been received since is not counted yet
+	}
+	all, unplaced, err := t.Look(ctx, b, from)
 	if err != nil {
-		return nil, err
+		return "", 0, err
 	}
-	var unknown []string
+	var parts, unknown []string
 	for _, s := range all {
+		if n := Retries(s.Retrying); n > 0 {
+			parts, again = append(parts, fmt.Sprintf("%s (%d wait for a retry)", s.Queue, n)), max(again, retryPoll)
+		}
 		switch n := s.Messages; {
 		case s.InFlight == nil:
 			unknown = append(unknown, s.Queue)
 		case n+int(*s.InFlight) > 0:
-			left = append(left, Count{s.Queue, n + int(*s.InFlight)})
+			parts = append(parts, list([]Count{{s.Queue, n + int(*s.InFlight)}}))
 		}
 	}
-	if len(left) == 0 && len(unknown) > 0 {
-		return nil, operate.Unreachable{Err: fmt.Errorf("nothing waits, but how much is in flight is not known of %s: "+
+	if n := Retries(unplaced); n > 0 {
+		parts, again = append(parts, fmt.Sprintf("%d more wait for a retry, of queues that are not known", n)), max(again, retryPoll)
+	}
+	if len(parts) == 0 && len(unknown) > 0 {
+		return "", 0, operate.Unreachable{Err: fmt.Errorf("nothing waits, but how much is in flight is not known of %s: "+
 			"name all processes that read them (--process URL), or RabbitMQ's management (--management-url)", strings.Join(unknown, ", "))}
 	}
-	return left, nil
+	return strings.Join(parts, ", "), again, nil
 }
 
 func list(counts []Count) string {

@@ -1,6 +1,7 @@
 package queues
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,9 +25,17 @@ type Status struct {
 	InFlight  *int64 `json:"in_flight"`
 	Consumers int    `json:"consumers"` // workers' replicas that read it
 	Dead      int    `json:"dead"`      // in its dead letters
+	// Retrying are the messages that failed and wait for their next try.
+	Retrying []Retrying `json:"retrying,omitempty"`
 	// Links are what the workers that read it depend on; nil where none was asked.
 	Links []worker.Dependency `json:"links,omitempty"`
 	State string              `json:"state"`
+}
+
+// Retrying are messages that return to their queue within a time, to be tried again.
+type Retrying struct {
+	Within   string `json:"within"` // as 9s
+	Messages int    `json:"messages"`
 }
 
 // The states of a queue.
@@ -61,22 +70,27 @@ type Sources struct {
 	Management func(ctx context.Context) (map[string]int64, error) // bodies in flight, by queue; nil where there is none
 }
 
-// Look asks for the status of every queue of the target.
-func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) ([]Status, error) {
+// Look asks for the status of every queue of the target. The retries it also returns
+// are those of queues that are not known: some may be the target's.
+func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) (all []Status, unplaced []Retrying, err error) {
+	retrying, err := retrying(ctx, b) // before the queues, to which they return
+	if err != nil {
+		return nil, nil, err
+	}
 	var inFlight map[string]int64
 	if from.Management != nil {
-		var err error
 		if inFlight, err = from.Management(ctx); err != nil {
-			return nil, operate.Unreachable{Err: err}
+			return nil, nil, operate.Unreachable{Err: err}
 		}
 	}
 	readers := t.readers(from.Processes)
-	all := make([]Status, 0, len(t.Queues()))
+	all = make([]Status, 0, len(t.Queues()))
 	for _, queue := range t.Queues() {
 		s, err := look(ctx, b, queue)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		s.Retrying = retrying[queue]
 		s.ask(readers[queue])
 		if n, counted := inFlight[queue]; counted {
 			s.InFlight = &n
@@ -84,7 +98,30 @@ func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) ([]Statu
 		s.judge()
 		all = append(all, s)
 	}
+	return all, retrying[""], nil
+}
+
+// retrying are the messages that wait for their next try, by queue; "" has those of
+// which the queue is not known.
+func retrying(ctx context.Context, b broker.Admin) (map[string][]Retrying, error) {
+	delayed, err := b.Delayed(ctx)
+	if err != nil {
+		return nil, operate.Unreachable{Err: err}
+	}
+	slices.SortFunc(delayed, func(a, b broker.Delayed) int { return cmp.Compare(a.Within, b.Within) })
+	all := map[string][]Retrying{}
+	for _, d := range delayed {
+		all[d.Queue] = append(all[d.Queue], Retrying{d.Within.String(), d.Bodies})
+	}
 	return all, nil
+}
+
+// Retries counts the messages that wait for their next try.
+func Retries(all []Retrying) (n int) {
+	for _, r := range all {
+		n += r.Messages
+	}
+	return n
 }
 
 func look(ctx context.Context, b broker.Admin, queue string) (Status, error) {
@@ -118,10 +155,11 @@ func (s *Status) ask(readers []fleet.WorkerStatus) {
 }
 
 func (s *Status) judge() {
-	some := s.Messages > 0 || s.InFlight != nil && *s.InFlight > 0
+	waiting := s.Messages > 0 || len(s.Retrying) > 0
+	some := waiting || s.InFlight != nil && *s.InFlight > 0
 	switch {
 	case s.State == Missing:
-	case s.Consumers == 0 && s.Messages > 0:
+	case s.Consumers == 0 && waiting:
 		s.State = Stuck
 	case s.Down() != nil && some:
 		s.State = Held

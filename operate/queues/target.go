@@ -96,19 +96,25 @@ func (t Target) CheckQueues(ctx context.Context, b broker.Admin) error {
 		if slices.Contains(known, name) {
 			continue
 		}
-		found, err := exists(ctx, b, name)
-		if err != nil {
+		if err := CheckQueue(ctx, b, name, known); err != nil {
 			return err
-		}
-		if !found {
-			near, err := similar(ctx, b, name)
-			if err != nil {
-				return err
-			}
-			return operate.Misused(fmt.Errorf("the broker has no queue %s%s", name, options.DidYouMean(name, append(near, known...))))
 		}
 	}
 	return nil
+}
+
+// CheckQueue refuses a name that is no queue, with the nearest of known, and of those that
+// exist.
+func CheckQueue(ctx context.Context, b broker.Admin, name string, known []string) error {
+	found, err := exists(ctx, b, name)
+	if err != nil || found {
+		return err
+	}
+	near, err := similar(ctx, b, name)
+	if err != nil {
+		return err
+	}
+	return operate.Misused(fmt.Errorf("the broker has no queue %s%s", name, options.DidYouMean(name, append(near, known...))))
 }
 
 // CheckConnectors refuses a name that is no connector: none of its queues exists.

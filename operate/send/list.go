@@ -42,16 +42,16 @@ type Source struct {
 
 // learnTransports lets the list be sent by recorded transports only.
 func (l *List) learnTransports(ctx context.Context, db store.State) error {
-	names, err := persistence.Recorded(ctx, db)
+	recorded, err := persistence.ReadRecorded(ctx, db)
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 {
+	if len(recorded.Transports) == 0 {
 		return operate.Misused(errors.New("no persistence worker has run on this database, so nobody would hand a broadcast over; " +
 			"start one, or store it all the same with --force"))
 	}
 	l.recorded = map[string]bool{}
-	for _, name := range names {
+	for _, name := range recorded.Transports {
 		l.recorded[name] = true
 	}
 	if l.Transport == "" {

@@ -23,6 +23,8 @@ type Request struct {
 	Schedule string
 	// Force sends also by a transport that no persistence worker has recorded yet.
 	Force bool
+	// Used counts the list's addresses by transport, once Create has returned.
+	Used map[string]int
 	// OnLine is called for each line of the list, with how many bytes and lines
 	// have been read.
 	OnLine func(bytes int64, lines int)
@@ -73,6 +75,7 @@ func (r *Request) Create(ctx context.Context, db store.Database, source Source) 
 		return created, 0, err
 	}
 	defer open.close()
+	r.Used = map[string]int{}
 	reading := &reading{table: open, request: r}
 	created, err = db.Create(ctx, r.Broadcast, reading.recipients(ctx))
 	if errors.Is(err, store.ErrNoRecipients) {
@@ -159,6 +162,8 @@ func (r *reading) next(ctx context.Context) (recipient store.Recipient, err erro
 	if err == nil {
 		if recipient, err = r.recipient(&r.request.List, fields); err != nil {
 			err = badLine{line, err}
+		} else {
+			r.request.Used[recipient.Backend]++
 		}
 	}
 	return recipient, err

@@ -27,7 +27,7 @@ func FuzzCSV(f *testing.F) {
 		if err != nil {
 			return
 		}
-		reading := &reading{table: open, request: &Request{List: List{Transport: "sms"}, OnLine: func(int64, int) {}, OnBad: func(error, int) {}}}
+		reading := &reading{table: open, request: &Request{Used: map[string]int{}, List: List{Transport: "sms"}, OnLine: func(int64, int) {}, OnBad: func(error, int) {}}}
 		for to, err := range reading.recipients(t.Context()) {
 			if err == nil && (to.Identity == "" || to.Backend == "") {
 				t.Errorf("a recipient without an address: %+v", to)

@@ -52,7 +52,7 @@ func NewManagement(address, broker string) (*Management, error) {
 	u.User = nil
 	m.shown = u.String()
 	m.queues = strings.TrimSuffix(m.shown, "/") + "/api/queues/" + url.PathEscape(vhost) +
-		"?disable_stats=false&columns=name,messages_ready,messages_unacknowledged"
+		"?disable_stats=false&columns="
 	return m, nil
 }
 
@@ -78,8 +78,8 @@ func (m *Management) InFlight(ctx context.Context) (map[string]int64, error) {
 func (m *Management) count(ctx context.Context, of func(queue) int64) (map[string]int64, error) {
 	for last := time.Now().Add(managementTimeout); ; {
 		var queues []queue
-		if err := m.get(ctx, &queues); err != nil {
-			return nil, fmt.Errorf("asking RabbitMQ's management at %s: %w", m.shown, err)
+		if err := m.get(ctx, "name,messages_ready,messages_unacknowledged", &queues); err != nil {
+			return nil, err
 		}
 		holds, uncounted := sum(queues, of)
 		switch {
@@ -105,8 +105,16 @@ func sum(queues []queue, of func(queue) int64) (holds map[string]int64, uncounte
 	return holds, ""
 }
 
-func (m *Management) get(ctx context.Context, answer any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.queues, nil)
+// get asks for columns of all queues.
+func (m *Management) get(ctx context.Context, columns string, answer any) error {
+	if err := m.ask(ctx, columns, answer); err != nil {
+		return fmt.Errorf("asking RabbitMQ's management at %s: %w", m.shown, err)
+	}
+	return nil
+}
+
+func (m *Management) ask(ctx context.Context, columns string, answer any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.queues+columns, nil)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,11 @@ func (a *Auditor) subtract(ctx context.Context, open unaccounted, holds depths) 
 		return nil
 	}
 	delayed, err := a.Broker.Delayed(ctx)
-	open.subtract(int64(delayed), anyFlow)
+	for _, d := range delayed {
+		if d.Queue == "" || slices.Contains(a.queues(), d.Queue) {
+			open.subtract(int64(d.Bodies), anyFlow)
+		}
+	}
 	return err
 }
 
