@@ -135,6 +135,9 @@ func (c Classes) decodeTransport(d *Definition) error {
 		return err
 	}
 	d.Kind, d.Settings, d.Connector, d.plugin = KindTransport, &opts.Settings, opts.TransportName, transport
+	if adviser, can := transport.(transports.Linter); can {
+		d.warn(adviser.Lint())
+	}
 	d.build = func(env worker.Dependencies) (worker.Worker, error) { return transports.New(env, opts, transport), nil }
 	return nil
 }

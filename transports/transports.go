@@ -61,3 +61,9 @@ type Windowed interface {
 type Resender interface {
 	SendAgain(ctx context.Context, m *message.Message) (providerID string, err error)
 }
+
+// Linter is the optional ability of a transport to point at what runs and may not
+// be meant, for `switchboard check`.
+type Linter interface {
+	Lint() error
+}

@@ -18,6 +18,7 @@ import (
 	"switchboard/routers"
 	"switchboard/routers/rules"
 	"switchboard/transports"
+	"switchboard/transports/http"
 	"switchboard/transports/httptester"
 	"switchboard/transports/smpp"
 	"switchboard/transports/telnet"
@@ -88,6 +89,10 @@ func classes() fleet.Classes {
 			},
 		},
 		Transports: map[string]fleet.Class[transports.Transport]{
+			"http": {
+				New:   func() transports.Transport { return http.New() },
+				About: "any HTTP provider, as a preset or a description in YAML says",
+			},
 			"httptester": {
 				New:   func() transports.Transport { return httptester.New() },
 				About: "a phone in the browser, to try applications with",

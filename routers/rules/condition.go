@@ -11,27 +11,12 @@ import (
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 
+	"switchboard/internal/expression"
 	"switchboard/options"
 )
-
-// What bounds a condition: it has no loops, so its time follows from its size
-// and the message's.
-const (
-	maxNodes = 500
-	// memoryBudget is what the machine may put into arrays, in elements.
-	memoryBudget = 10_000
-)
-
-// builtins are the machine's functions that conditions may use: those that take
-// no more time and space than their arguments are long.
-var builtins = [...]string{
-	"len", "lower", "upper", "trim", "trimPrefix", "trimSuffix", "hasPrefix", "hasSuffix",
-	"indexOf", "lastIndexOf", "int", "float", "string", "abs",
-}
 
 // language is what conditions are compiled with.
 type language struct {
@@ -53,11 +38,8 @@ func newLanguage() *language {
 	for name := range env {
 		l.words = append(l.words, name)
 	}
-	l.words = append(l.words, builtins[:]...)
-	l.options = []expr.Option{expr.Env(env), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes)}
-	for _, name := range builtins {
-		l.options = append(l.options, expr.EnableBuiltin(name))
-	}
+	l.words = append(l.words, expression.Builtins[:]...)
+	l.options = expression.Options(env)
 	return l
 }
 
@@ -86,7 +68,7 @@ type program struct {
 func (p *program) run(f *facts) (any, error) {
 	value, err := f.machine.Run(p.Program, f.environment(p.names))
 	if err != nil {
-		return nil, plain(err)
+		return nil, expression.Plain(err)
 	}
 	return value, nil
 }
@@ -102,7 +84,7 @@ type scratch struct {
 func (f *facts) environment(names []string) map[string]any {
 	if f.env == nil {
 		f.env = functions(f)
-		f.machine.MemoryBudget = memoryBudget
+		f.machine.MemoryBudget = expression.MemoryBudget
 	}
 	for _, name := range names {
 		if _, there := f.env[name]; there {
@@ -221,16 +203,16 @@ func (v value) of(f *facts) (string, error) {
 
 // check parses and type-checks a text, and refuses what could take long.
 func (l *language) check(source string, as expr.Option) (ast.Node, *guard, error) {
-	g := &guard{}
+	g := newGuard()
 	if _, err := l.program(source, as); err != nil {
 		return nil, g, err
 	}
 	tree, err := parser.Parse(source)
 	if err != nil {
-		return nil, g, plain(err)
+		return nil, g, expression.Plain(err)
 	}
 	ast.Walk(&tree.Node, g)
-	return tree.Node, g, errors.Join(g.errs...)
+	return tree.Node, g, errors.Join(g.Errs...)
 }
 
 func (l *language) program(source string, as expr.Option) (*program, error) {
@@ -238,29 +220,21 @@ func (l *language) program(source string, as expr.Option) (*program, error) {
 	if err != nil {
 		return nil, l.explain(err)
 	}
-	g := &guard{}
+	g := newGuard()
 	tree, err := parser.Parse(source)
 	if err != nil {
-		return nil, plain(err)
+		return nil, expression.Plain(err)
 	}
 	ast.Walk(&tree.Node, g)
-	return &program{compiled, g.names}, nil
+	return &program{compiled, g.Names}, nil
 }
 
 var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
 
 func (l *language) explain(err error) error {
-	err = plain(err)
+	err = expression.Plain(err)
 	if m := unknownName.FindStringSubmatch(err.Error()); m != nil {
 		return fmt.Errorf("%w%s", err, options.DidYouMean(m[1], l.words))
-	}
-	return err
-}
-
-// plain puts an error of the expression machine on one line.
-func plain(err error) error {
-	if located, ok := errors.AsType[*file.Error](err); ok {
-		return fmt.Errorf("%s at character %d", located.Message, located.Column+1)
 	}
 	return err
 }

@@ -8,64 +8,28 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/ast"
+
+	"switchboard/internal/expression"
 )
 
-// guard walks an expression: it refuses what could take unbounded time or
-// space, and what can only be wrong, and notes what the expression uses.
+// guard refuses what an expression may not do, and notes the transports whose
+// health it asks for.
 type guard struct {
-	errs       []error
-	names      []string
-	connectors []string // whose health is asked for
+	expression.Guard
+	connectors []string
 }
 
-// Visit looks at one node.
-func (g *guard) Visit(node *ast.Node) {
-	switch n := (*node).(type) {
-	case *ast.IdentifierNode:
-		if !slices.Contains(g.names, n.Value) {
-			g.names = append(g.names, n.Value)
-		}
-	case *ast.PredicateNode, *ast.PointerNode:
-		g.refuse(*node, "loops are not allowed")
-	case *ast.VariableDeclaratorNode, *ast.SequenceNode:
-		g.refuse(*node, "variables are not allowed")
-	case *ast.MapNode:
-		g.refuse(*node, "maps are not allowed")
-	case *ast.BinaryNode:
-		g.binary(n)
-	case *ast.CallNode:
-		if name, args := call(n); name != "" {
-			g.call(n, name, args)
-		}
-	}
+func newGuard() *guard {
+	g := &guard{}
+	g.Call = g.arguments
+	return g
 }
 
 // speaksOfEvents says that the expression tells events from messages.
 func (g *guard) speaksOfEvents() bool {
-	return slices.ContainsFunc(g.names, func(name string) bool {
+	return slices.ContainsFunc(g.Names, func(name string) bool {
 		return name == "event" || name == "flow" || name == "event_type" || name == "delivery_status"
 	})
-}
-
-func (g *guard) refuse(node ast.Node, format string, args ...any) {
-	g.errs = append(g.errs, fmt.Errorf("%s at character %d", fmt.Sprintf(format, args...), node.Location().From+1))
-}
-
-func (g *guard) binary(n *ast.BinaryNode) {
-	switch n.Operator {
-	case "..":
-		g.refuse(n, "ranges are not allowed")
-	case "matches":
-		if _, ok := n.Right.(*ast.StringNode); !ok {
-			g.refuse(n, "the pattern of matches must be written out")
-		}
-	}
-}
-
-func (g *guard) call(n *ast.CallNode, name string, args []ast.Node) {
-	if err := g.arguments(name, args); err != nil {
-		g.refuse(n, "%s: %v", name, err)
-	}
 }
 
 func (g *guard) arguments(name string, args []ast.Node) error {

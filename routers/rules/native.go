@@ -8,6 +8,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 
+	"switchboard/internal/expression"
 	"switchboard/message"
 )
 
@@ -148,7 +149,7 @@ func (c *compiler) text(node ast.Node) (text, bool) {
 		t, ok := c.texts[n.Value]
 		return t, ok
 	case *ast.CallNode:
-		name, args := call(n)
+		name, args := expression.Call(n)
 		switch {
 		case name == "country" && len(args) == 1:
 			if addr, ok := c.text(args[0]); ok {
@@ -164,7 +165,7 @@ func (c *compiler) text(node ast.Node) (text, bool) {
 }
 
 func (c *compiler) call(n *ast.CallNode) (test, bool) {
-	name, args := call(n)
+	name, args := expression.Call(n)
 	switch name {
 	case "up":
 		if connector, ok := constant(args[0]); ok {
@@ -186,14 +187,6 @@ func (c *compiler) call(n *ast.CallNode) (test, bool) {
 		}
 	}
 	return nil, false
-}
-
-// call is a function's name and arguments; "" for a call of anything else.
-func call(n *ast.CallNode) (name string, args []ast.Node) {
-	if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
-		return callee.Value, n.Arguments
-	}
-	return "", nil
 }
 
 func constant(node ast.Node) (string, bool) {

@@ -1,0 +1,108 @@
+// Package expression bounds what expressions in YAML files may do: they read
+// values and compute one, in time and space that follow from their own length and
+// their input's. Loops, variables and calls of what is not listed are refused when
+// a file is loaded.
+package expression
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
+)
+
+const (
+	// MaxNodes is how long an expression may be, in nodes of its tree.
+	MaxNodes = 500
+	// MemoryBudget is what the machine may put into arrays, in elements.
+	MemoryBudget = 10_000
+)
+
+// Builtins are the machine's functions that expressions may use: those that take
+// no more time and space than their arguments are long.
+var Builtins = [...]string{
+	"len", "lower", "upper", "trim", "trimPrefix", "trimSuffix", "hasPrefix", "hasSuffix",
+	"indexOf", "lastIndexOf", "int", "float", "string", "abs",
+}
+
+// Options compile expressions over env with Builtins alone.
+func Options(env map[string]any) []expr.Option {
+	options := []expr.Option{expr.Env(env), expr.DisableAllBuiltins(), expr.MaxNodes(MaxNodes)}
+	for _, name := range Builtins {
+		options = append(options, expr.EnableBuiltin(name))
+	}
+	return options
+}
+
+// Guard walks an expression: it refuses what could take unbounded time or space,
+// and notes the names that are used. The zero value is ready.
+type Guard struct {
+	// Call, where set, looks at each call of a function, and refuses it with an error.
+	Call  func(name string, args []ast.Node) error
+	Names []string
+	Errs  []error
+}
+
+// Visit looks at one node.
+func (g *Guard) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		if !slices.Contains(g.Names, n.Value) {
+			g.Names = append(g.Names, n.Value)
+		}
+	case *ast.PredicateNode, *ast.PointerNode:
+		g.refuse(*node, "loops are not allowed")
+	case *ast.VariableDeclaratorNode, *ast.SequenceNode:
+		g.refuse(*node, "variables are not allowed")
+	case *ast.MapNode:
+		g.refuse(*node, "maps are not allowed")
+	case *ast.BinaryNode:
+		g.binary(n)
+	case *ast.CallNode:
+		g.call(n)
+	}
+}
+
+func (g *Guard) refuse(node ast.Node, format string, args ...any) {
+	g.Errs = append(g.Errs, fmt.Errorf("%s at character %d", fmt.Sprintf(format, args...), node.Location().From+1))
+}
+
+func (g *Guard) binary(n *ast.BinaryNode) {
+	switch n.Operator {
+	case "..":
+		g.refuse(n, "ranges are not allowed")
+	case "matches":
+		if _, ok := n.Right.(*ast.StringNode); !ok {
+			g.refuse(n, "the pattern of matches must be written out")
+		}
+	}
+}
+
+func (g *Guard) call(n *ast.CallNode) {
+	name, args := Call(n)
+	if name == "" || g.Call == nil {
+		return
+	}
+	if err := g.Call(name, args); err != nil {
+		g.refuse(n, "%s: %v", name, err)
+	}
+}
+
+// Call is a function's name and arguments; "" for a call of anything else.
+func Call(n *ast.CallNode) (name string, args []ast.Node) {
+	if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
+		return callee.Value, n.Arguments
+	}
+	return "", nil
+}
+
+// Plain puts an error of the expression machine on one line.
+func Plain(err error) error {
+	if located, ok := errors.AsType[*file.Error](err); ok {
+		return fmt.Errorf("%s at character %d", located.Message, located.Column+1)
+	}
+	return err
+}

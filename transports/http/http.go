@@ -1,0 +1,414 @@
+// Package http is a transport that speaks to any HTTP provider as a description in
+// YAML says: how its requests are checked and read, what is answered, how messages
+// are sent and what its answers mean. The descriptions of well-known providers come
+// with the program (Presets); docs/channels-http.md explains them.
+//
+// A description is compiled once (compile) into expressions that know nothing but
+// their input (language). A run is one run of a transport: its receiver answers
+// requests (inbound), its sender makes them (outbound), and both remember in the
+// state store (memory) what finds its way back to what.
+package http
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	nethttp "net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"switchboard/internal/listen"
+	"switchboard/internal/tlsfiles"
+	"switchboard/message"
+	"switchboard/options"
+	"switchboard/transports"
+	"switchboard/worker"
+)
+
+// Transport is a channel to an HTTP provider. Its fields are its options.
+type Transport struct {
+	// TransportName is the transport's connector; the worker's name when empty.
+	TransportName string `yaml:"transport_name"`
+	// Provider is a preset's name, or the path of a file with a description, as in
+	// ./mine.yaml. `switchboard http presets` lists the presets.
+	Provider string `yaml:"provider"`
+	// Options are those of the description, by name: `switchboard http show
+	// PRESET` lists them. Example: {account_sid: AC0123}.
+	Options map[string]string `yaml:"options"`
+	// Secrets are the description's secrets, by name. Example: {auth_token: ${TWILIO_TOKEN}}.
+	Secrets map[string]options.Secret `yaml:"secrets"`
+	// TransportType is the messages' transport_type. Default: the description's.
+	TransportType string `yaml:"transport_type"`
+
+	// WebHost is the address of this machine to listen on; default localhost,
+	// which only this machine can reach: put a proxy before it. In a container
+	// write 0.0.0.0.
+	WebHost string `yaml:"web_host"`
+	// WebPort is the TCP port to listen on; 0 takes any free one. Without it
+	// nothing is listened for.
+	WebPort *int `yaml:"web_port"`
+	// WebPath is the path that the description's paths are below; default /.
+	WebPath string `yaml:"web_path"`
+	// PublicURL is what the provider calls WebPath, as in
+	// https://sms.example.org/twilio. Signatures are computed with it, and receipts asked for at it.
+	PublicURL string `yaml:"public_url"`
+	// WebUsername must come with every request (HTTP basic authentication).
+	WebUsername string `yaml:"web_username"`
+	// WebPassword must come with it.
+	WebPassword options.Secret `yaml:"web_password"`
+	// WebSources are the addresses or networks that requests may come from;
+	// default all. Behind a proxy it is the proxy's that counts. Example: [192.0.2.0/24].
+	WebSources options.Names `yaml:"web_sources"`
+	// Poll asks the provider for messages, in place of waiting for its requests,
+	// where the description can.
+	Poll bool `yaml:"poll"`
+
+	// MTTPS is how many requests are sent in a second at most; default the
+	// description's, where it has one, else no limit.
+	MTTPS float64 `yaml:"mt_tps"`
+	// MaxInFlight is how many messages are being sent at once. Default 20.
+	MaxInFlight int `yaml:"max_in_flight"`
+	// Timeout is how long a request may take. Default 30s.
+	Timeout options.Duration `yaml:"timeout"`
+	// Proxy is the proxy to send through, as in http://proxy.example.org:3128.
+	// Default: what HTTPS_PROXY and HTTP_PROXY say.
+	Proxy string `yaml:"proxy"`
+	// TLSCA is a PEM file of the authorities that the provider's certificate must
+	// come from; default the system's.
+	TLSCA string `yaml:"tls_ca"`
+	// UnknownPolicy says what becomes of a message whose request was sent and not
+	// answered: wait for its receipt, then fail; resend; or fail at once. Default wait.
+	UnknownPolicy string `yaml:"unknown_policy"`
+	// UnknownWait is how long wait waits. Default 10m.
+	UnknownWait options.Duration `yaml:"unknown_wait"`
+	// ThirdPartyIDExpiry is how long the way back of a message's receipts is
+	// remembered. Default 168h.
+	ThirdPartyIDExpiry options.Duration `yaml:"third_party_id_expiry"`
+	// RememberReceived is how long a message from a person is remembered, so that
+	// one that the provider repeats is one message. Default 72h.
+	RememberReceived options.Duration `yaml:"remember_received"`
+	// HeldReceiptExpiry is how long a receipt of a message that is not known is
+	// kept, in case the provider's id of it comes later. Default 1h.
+	HeldReceiptExpiry options.Duration `yaml:"held_receipt_expiry"`
+	// ReassemblyTTL is how long the parts of a long message wait for each other;
+	// then what is there is received. Default 10m.
+	ReassemblyTTL options.Duration `yaml:"reassembly_ttl"`
+	// OptOutList is the list of the opt_out middleware that people are put on who
+	// a provider says want no messages. Example: default.
+	OptOutList string `yaml:"opt_out_list"`
+	// ChannelLog is how many of the last requests and answers are kept, without
+	// secrets, for `switchboard trace`. 0 keeps none. Default 200.
+	ChannelLog int `yaml:"channel_log"`
+	// ChannelLogExpiry is how long. Default 24h.
+	ChannelLogExpiry options.Duration `yaml:"channel_log_expiry"`
+
+	compiled *channel // by Validate
+	mask     *mask
+	sources  []netip.Prefix
+	env      transports.Env
+	metrics  *metrics
+	logger   *slog.Logger
+	port     listen.Port
+
+	mu      sync.Mutex
+	current *run          // of the present Run
+	changed chan struct{} // closed when current is set; nil when nobody waits
+}
+
+var (
+	_ transports.Transport  = (*Transport)(nil)
+	_ transports.BulkSender = (*Transport)(nil)
+	_ transports.Resender   = (*Transport)(nil)
+	_ transports.Windowed   = (*Transport)(nil)
+	_ worker.Listener       = (*Transport)(nil)
+	_ transports.Linter     = (*Transport)(nil)
+)
+
+const (
+	policyWait   = "wait"
+	policyResend = "resend"
+	policyFail   = "fail"
+)
+
+// New makes a transport with its defaults.
+func New() *Transport {
+	return &Transport{
+		WebHost: "localhost", WebPath: "/", MaxInFlight: 20, Timeout: options.Duration(30 * time.Second),
+		UnknownPolicy: policyWait, UnknownWait: options.Duration(10 * time.Minute),
+		ThirdPartyIDExpiry: options.Duration(7 * 24 * time.Hour), RememberReceived: options.Duration(3 * 24 * time.Hour),
+		HeldReceiptExpiry: options.Duration(time.Hour), ReassemblyTTL: options.Duration(10 * time.Minute),
+		ChannelLog: 200, ChannelLogExpiry: options.Duration(24 * time.Hour),
+		logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+const maxPort = 65535
+
+// Validate checks the options, and compiles the description.
+func (t *Transport) Validate() error {
+	errs := []error{t.loadProvider()}
+	if t.WebPort != nil && (*t.WebPort < 0 || *t.WebPort > maxPort) {
+		errs = append(errs, options.Fieldf("web_port", "must be a port number, at most %d", maxPort))
+	}
+	if !strings.HasPrefix(t.WebPath, "/") || strings.ContainsAny(t.WebPath, "{} ?#%\\") || strings.Contains(t.WebPath, "//") {
+		errs = append(errs, options.Fieldf("web_path", "is %q; write a plain path such as /sms", t.WebPath))
+	}
+	if u, err := url.Parse(t.PublicURL); t.PublicURL != "" && (err != nil || u.Host == "" || u.RawQuery != "") {
+		errs = append(errs, options.Fieldf("public_url", "is %q; write https://NAME/PATH", t.PublicURL))
+	}
+	if u, err := url.Parse(t.Proxy); t.Proxy != "" && (err != nil || u.Host == "") {
+		errs = append(errs, options.Fieldf("proxy", "must be a URL: http://NAME:PORT"))
+	}
+	if (t.WebUsername == "") != (t.WebPassword == "") {
+		errs = append(errs, options.Fieldf("web_username", "and web_password go together"))
+	}
+	if !slices.Contains([]string{policyWait, policyResend, policyFail}, t.UnknownPolicy) {
+		errs = append(errs, options.Fieldf("unknown_policy", "is %q; write wait, resend or fail", t.UnknownPolicy))
+	}
+	if t.MaxInFlight < 1 {
+		errs = append(errs, options.Fieldf("max_in_flight", "must be at least 1"))
+	}
+	if t.MTTPS < 0 {
+		errs = append(errs, options.Fieldf("mt_tps", "must not be negative"))
+	}
+	if t.ChannelLog < 0 {
+		errs = append(errs, options.Fieldf("channel_log", "must not be negative"))
+	}
+	for key, d := range map[string]options.Duration{
+		"timeout": t.Timeout, "unknown_wait": t.UnknownWait, "third_party_id_expiry": t.ThirdPartyIDExpiry,
+		"remember_received": t.RememberReceived, "held_receipt_expiry": t.HeldReceiptExpiry,
+		"reassembly_ttl": t.ReassemblyTTL, "channel_log_expiry": t.ChannelLogExpiry,
+	} {
+		if d <= 0 {
+			errs = append(errs, options.Fieldf(key, "must be above 0"))
+		}
+	}
+	return errors.Join(append(errs, t.parseSources())...)
+}
+
+func (t *Transport) parseSources() error {
+	t.sources = nil
+	for _, source := range t.WebSources {
+		prefix, err := netip.ParsePrefix(source)
+		if err != nil {
+			var addr netip.Addr
+			if addr, err = netip.ParseAddr(source); err == nil {
+				prefix = netip.PrefixFrom(addr, addr.BitLen())
+			}
+		}
+		if err != nil {
+			return options.Fieldf("web_sources", "has %q, which is neither an address nor a network such as 192.0.2.0/24", source)
+		}
+		t.sources = append(t.sources, prefix)
+	}
+	return nil
+}
+
+func (t *Transport) loadProvider() error {
+	if t.Provider == "" {
+		return options.Fieldf("provider", "is missing: a preset (%s), or the path of a description", strings.Join(Presets(), ", "))
+	}
+	d, doc, err := Load(t.Provider)
+	if err != nil {
+		return options.Field(err, "provider")
+	}
+	settings, err := t.settings(d)
+	if err != nil {
+		return err
+	}
+	if t.compiled, err = compile(d, settings); err != nil {
+		return options.Field(doc.Locate(err), "provider")
+	}
+	t.mask = newMask(t.Secrets, t.WebPassword)
+	switch {
+	case t.Poll && len(d.Poll) == 0:
+		return options.Fieldf("poll", "is on, and %s cannot be asked for messages", t.Provider)
+	case d.Send != nil && d.Send.Fetched && t.WebPort == nil:
+		return options.Fieldf("web_port", "is missing: %s fetches what is sent there", t.Provider)
+	}
+	return nil
+}
+
+// reserved are names that options may not have.
+var reserved = slices.Concat(requestNames, messageNames, answerNames)
+
+// settings are the options and secrets of a description, with the operator's
+// values.
+func (t *Transport) settings(d *Description) (scope, error) {
+	s := scope{"transport_name": t.TransportName}
+	var errs []error
+	take := func(key string, declared options.Map[Setting], given func(string) (string, bool), names []string) {
+		var known []string
+		for _, p := range declared {
+			known = append(known, p.Key)
+			value, there := given(p.Key)
+			switch {
+			case slices.Contains(reserved, p.Key):
+				errs = append(errs, options.Fieldf("provider", "the description's option %s has a name with a meaning of its own", p.Key))
+			case there:
+				s[p.Key] = value
+			case p.Value.Default == nil:
+				errs = append(errs, options.Fieldf(key, "%s is missing: %s", p.Key, p.Value.About))
+			default:
+				s[p.Key] = *p.Value.Default
+			}
+		}
+		for _, name := range names {
+			if !slices.Contains(known, name) {
+				errs = append(errs, options.Field(fmt.Errorf("%s has none of this name%s; it has %s", t.Provider, options.DidYouMean(name, known), cmp.Or(strings.Join(known, ", "), "none")), key, name))
+			}
+		}
+	}
+	take("options", d.Options, func(name string) (string, bool) { v, ok := t.Options[name]; return v, ok }, sortedKeys(t.Options))
+	take("secrets", d.Secrets, func(name string) (string, bool) { v, ok := t.Secrets[name]; return v.Reveal(), ok }, sortedKeys(t.Secrets))
+	return s, errors.Join(errs...)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Lint warns of what may be meant: requests that nobody proves, and a channel that
+// receives nothing.
+func (t *Transport) Lint() error {
+	if t.compiled == nil {
+		return nil
+	}
+	var errs []error
+	for _, r := range t.compiled.routes {
+		if t.WebPort != nil && !t.Poll && (r.messages != nil || r.receipts != nil) && t.WebUsername == "" && len(t.sources) == 0 &&
+			!slices.ContainsFunc(r.checks, func(c *check) bool { return c.active }) {
+			errs = append(errs, options.Fieldf("provider", "anybody who finds %s can send messages in the provider's name: "+
+				"set the secret that %s signs with, web_username and web_password, or web_sources", below(t.WebPath, r.Path), t.Provider))
+		}
+	}
+	if receives := len(t.compiled.routes) > 0 || len(t.compiled.polls) > 0; receives && t.WebPort == nil && !t.Poll {
+		errs = append(errs, options.Fieldf("provider", "nothing is received: set web_port, or poll where the provider can be asked"))
+	}
+	return errors.Join(errs...)
+}
+
+// Listens is the address of the configuration.
+func (t *Transport) Listens() []string {
+	if t.WebPort == nil {
+		return nil
+	}
+	return []string{net.JoinHostPort(t.WebHost, strconv.Itoa(*t.WebPort))}
+}
+
+// InFlight is how many messages are sent at once.
+func (t *Transport) InFlight() int { return max(t.MaxInFlight, 2*t.MaxMany()) }
+
+// MaxMany is how many people one request may have.
+func (t *Transport) MaxMany() int {
+	if t.compiled == nil || t.compiled.send == nil {
+		return 1
+	}
+	return t.compiled.send.Recipients
+}
+
+// Provision takes the environment.
+func (t *Transport) Provision(_ context.Context, env transports.Env) error {
+	if env.State == nil {
+		return message.Permanent(errors.New("the HTTP transport needs a state store; set DATABASE_URL"))
+	}
+	if t.compiled == nil {
+		if err := t.Validate(); err != nil {
+			return message.Permanent(err)
+		}
+	}
+	if t.TransportName == "" {
+		t.TransportName = env.Name
+	}
+	t.compiled.settings["transport_name"] = t.TransportName
+	t.env, t.logger = env, env.Logger
+	var err error
+	t.metrics, err = newMetrics(env.Registerer)
+	return err
+}
+
+// Addr is the address that is listened on; it waits until it is.
+func (t *Transport) Addr(ctx context.Context) (net.Addr, error) { return t.port.Addr(ctx) }
+
+// client makes the channel's HTTP client. Nothing is followed: a redirect would
+// take the secrets elsewhere.
+func (t *Transport) client() (*nethttp.Client, error) {
+	conf, err := tlsfiles.Files{CA: t.TLSCA}.Client("")
+	if err != nil {
+		return nil, options.Field(err, "tls_ca")
+	}
+	proxy := nethttp.ProxyFromEnvironment
+	if t.Proxy != "" {
+		address, err := url.Parse(t.Proxy)
+		if err != nil {
+			return nil, options.Field(err, "proxy")
+		}
+		proxy = nethttp.ProxyURL(address)
+	}
+	dialer := net.Dialer{Timeout: connectTimeout}
+	return &nethttp.Client{
+		Timeout:       t.Timeout.Std(),
+		CheckRedirect: func(*nethttp.Request, []*nethttp.Request) error { return nethttp.ErrUseLastResponse },
+		Transport: &nethttp.Transport{
+			Proxy: proxy, DialContext: dialer.DialContext, TLSClientConfig: conf, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: connectTimeout, IdleConnTimeout: idleTimeout,
+			MaxIdleConnsPerHost: t.InFlight(), MaxResponseHeaderBytes: maxHeader,
+		},
+	}, nil
+}
+
+const (
+	connectTimeout = 10 * time.Second
+	idleTimeout    = 90 * time.Second
+	maxHeader      = 64 << 10
+)
+
+// below is a path below another, or below a URL.
+func below(base, path string) string { return strings.TrimSuffix(base, "/") + path }
+
+func (t *Transport) set(r *run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.current = r
+	if r != nil && t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// running is the present run; it waits until there is one.
+func (t *Transport) running(ctx context.Context) (*run, error) {
+	for {
+		r, changed := t.look()
+		if err := ctx.Err(); r != nil || err != nil {
+			return r, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the channel to start: %w", ctx.Err())
+		}
+	}
+}
+
+func (t *Transport) look() (*run, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current == nil && t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return t.current, t.changed
+}

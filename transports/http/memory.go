@@ -1,0 +1,206 @@
+package http
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"switchboard/message"
+	"switchboard/store"
+)
+
+// memory is what a channel remembers in the state store, which its replicas share:
+//
+//	in/<key>              a message from a person that the broker has
+//	m/<message id>        what was sent, by our own identifier
+//	id/<provider's id>    what was sent, by the provider's
+//	early/<ref>/<status>  a receipt that came before its message was known
+//	rc/<ref>/<key>        a receipt that was reported
+//	of/<message id>       how many parts are delivered; n/<message id>: of how many
+//	did/<message id>      the provider's ids of the parts that were sent so far
+//	unk/<message id>      since when it is unknown whether the message was sent
+//	seen/<message id>     a receipt came for it meanwhile
+//	cursor/<number>       where polling goes on
+//	concat/<key>/<part>   parts of long messages
+type memory struct {
+	state   *store.Batcher
+	options *Transport
+	flights singleflight.Group
+}
+
+// sentMessage is what is remembered of a message that was sent.
+type sentMessage struct {
+	ID      string          `json:"i"`
+	Routing json.RawMessage `json:"r,omitempty"`
+	Part    int             `json:"p,omitempty"` // of several, from 1
+	Parts   int             `json:"n,omitempty"`
+	To      string          `json:"t,omitempty"`
+}
+
+func remembered(m *message.Message, part, parts int) sentMessage {
+	s := sentMessage{ID: m.ID, To: m.To}
+	if m.RoutingMetadata.Len() > 0 {
+		s.Routing = json.RawMessage(m.RoutingMetadata.String())
+	}
+	if parts > 1 {
+		s.Part, s.Parts = part, parts
+	}
+	return s
+}
+
+func (s sentMessage) entry(key string, ttl time.Duration) store.Entry {
+	value, _ := json.Marshal(s) // texts and numbers: cannot fail
+	return store.Entry{Key: key, Value: string(value), TTL: ttl}
+}
+
+// hashed keeps keys short, whatever the outside calls its things.
+func hashed(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// once does what a key stands for, unless it was done before. Copies that come
+// together wait for the one that does it.
+func (m *memory) once(ctx context.Context, key string, ttl time.Duration, do func() error) (done bool, err error) {
+	first, err, _ := m.flights.Do(key, func() (any, error) {
+		found, err := m.state.Get(ctx, key)
+		if err != nil {
+			return false, fmt.Errorf("asking whether it came before: %w", err)
+		}
+		if _, there := found[key]; there {
+			return false, nil
+		}
+		if err := do(); err != nil {
+			return false, err
+		}
+		return true, m.state.Set(ctx, store.Entry{Key: key, Value: "1", TTL: ttl})
+	})
+	done, _ = first.(bool)
+	return done, err
+}
+
+// receipt is what a provider says became of a message.
+type receipt struct {
+	ID      string                 `json:"id,omitempty"`
+	Message string                 `json:"m,omitempty"`
+	Status  message.DeliveryStatus `json:"s"`
+	Word    string                 `json:"w"`
+	Code    string                 `json:"c,omitempty"`
+	Reason  string                 `json:"r,omitempty"`
+	Class   Class                  `json:"k,omitempty"`
+	Replay  string                 `json:"y,omitempty"`
+	Parts   int                    `json:"n,omitempty"`
+	Time    time.Time              `json:"t,omitzero"`
+}
+
+func (r *receipt) ref() string {
+	if r.Message != "" {
+		return "m/" + r.Message
+	}
+	return "id/" + r.ID
+}
+
+// take reports a receipt, or holds it until its message is known.
+func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, *receipt) error) error {
+	ref, unknown := r.ref(), "unk/"+r.Message
+	found, err := m.state.Get(ctx, ref, unknown)
+	if err != nil {
+		return err
+	}
+	value, known := found[ref]
+	if !known {
+		held, _ := json.Marshal(r) // texts and numbers: cannot fail
+		early := store.Entry{Key: "early/" + ref + "/" + string(r.Status), Value: string(held), TTL: m.options.HeldReceiptExpiry.Std()}
+		if err := m.state.Set(ctx, early); err != nil {
+			return err
+		}
+		// Its message may have become known meanwhile; its sender looks after that.
+		if found, err = m.state.Get(ctx, ref); err != nil || found[ref] == "" {
+			return err
+		}
+		value = found[ref]
+	}
+	if _, waits := found[unknown]; waits {
+		if err := m.state.Set(ctx, store.Entry{Key: "seen/" + r.Message, Value: "1", TTL: m.options.ThirdPartyIDExpiry.Std()}); err != nil {
+			return err
+		}
+	}
+	var sent sentMessage
+	if err := json.Unmarshal([]byte(value), &sent); err != nil {
+		return nil // not ours
+	}
+	return m.report(ctx, ref, sent, r, report)
+}
+
+func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *receipt, report func(sentMessage, *receipt) error) error {
+	key := "rc/" + ref + "/" + cmp.Or(r.Replay, string(r.Status)+"/"+r.Word+"/"+r.Code)
+	_, err := m.once(ctx, key, m.options.ThirdPartyIDExpiry.Std(), func() error {
+		whole, err := m.whole(ctx, sent, r)
+		if err != nil || !whole {
+			return err
+		}
+		return report(sent, r)
+	})
+	return err
+}
+
+// whole says whether a receipt speaks of the whole message: delivered it is when
+// all of its parts are.
+func (m *memory) whole(ctx context.Context, sent sentMessage, r *receipt) (bool, error) {
+	ttl := m.options.ThirdPartyIDExpiry.Std()
+	if r.Parts > 1 && r.Status == message.Pending {
+		return true, m.state.Set(ctx, store.Entry{Key: "n/" + sent.ID, Value: strconv.Itoa(r.Parts), TTL: ttl})
+	}
+	if r.Status != message.Delivered {
+		return true, nil
+	}
+	parts := max(sent.Parts, r.Parts)
+	if r.Replay != "" { // the only receipts that come for each part under one id
+		found, err := m.state.Get(ctx, "n/"+sent.ID)
+		if err != nil {
+			return false, err
+		}
+		n, _ := strconv.Atoi(found["n/"+sent.ID])
+		parts = max(parts, n)
+	}
+	if parts < 2 {
+		return true, nil
+	}
+	n, err := m.state.Increment(ctx, "of/"+sent.ID, 1, ttl)
+	return n >= int64(parts), err
+}
+
+// remember stores what was sent under the provider's id, and reports what came
+// for it before.
+func (m *memory) remember(ctx context.Context, id string, sent sentMessage, report func(sentMessage, *receipt) error) error {
+	ref := "id/" + id
+	if err := m.state.Set(ctx, sent.entry(ref, m.options.ThirdPartyIDExpiry.Std())); err != nil {
+		return err
+	}
+	early := []string{
+		"early/" + ref + "/" + string(message.Pending), "early/" + ref + "/" + string(message.Failed), "early/" + ref + "/" + string(message.Delivered),
+	}
+	found, err := m.state.Get(ctx, early...)
+	if err != nil {
+		return err
+	}
+	for _, key := range early {
+		var r receipt
+		if value, there := found[key]; there && json.Unmarshal([]byte(value), &r) == nil {
+			if err := m.report(ctx, ref, sent, &r, report); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

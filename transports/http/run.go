@@ -1,0 +1,259 @@
+package http
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	nethttp "net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"switchboard/internal/listen"
+	"switchboard/internal/msisdn"
+	"switchboard/message"
+	"switchboard/store"
+	"switchboard/transports"
+)
+
+// run is one run of a transport.
+type run struct {
+	transport *Transport
+	channel   *channel
+	publisher transports.Publisher
+	logger    *slog.Logger
+	metrics   *metrics
+	client    *nethttp.Client
+	line      *line
+	memory    *memory
+	log       *channelLog
+	shelf     shelf
+	numbers   *msisdn.Numbers
+	complain  rate.Sometimes // about what comes from outside
+	sends     sync.RWMutex   // held for reading while something is sent
+
+	mu       sync.Mutex
+	down     bool // the provider was out of reach
+	statuses chan *message.Status
+}
+
+const (
+	// complainEvery is how often the log tells of rejected requests; all are counted.
+	complainEvery = 10 * time.Second
+	// maxStatuses is how many status events may wait for the broker.
+	maxStatuses = 100
+	// stopGrace is how long a stop waits for requests that are being answered.
+	stopGrace = 3 * time.Second
+	// lastStatus is how long the statuses of a stop may take.
+	lastStatus = time.Second
+)
+
+// Run answers requests, or asks for messages, until ctx ends.
+func (t *Transport) Run(ctx context.Context, publisher transports.Publisher) error {
+	if t.env.State == nil {
+		return message.Permanent(errors.New("starting the channel: Provision was not called"))
+	}
+	client, err := t.client()
+	if err != nil {
+		return message.Permanent(err)
+	}
+	defer client.CloseIdleConnections()
+	state := store.NewBatcher(t.env.State, store.BatchSettings{})
+	defer func() { _ = state.Close() }() // nothing waits in it any more
+	r := &run{
+		transport: t, channel: t.compiled, publisher: publisher, logger: t.logger, metrics: t.metrics, client: client,
+		memory: &memory{state: state, options: t}, numbers: msisdn.NewNumbers(""), shelf: newShelf(),
+		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: make(chan *message.Status, maxStatuses),
+	}
+	r.log = newChannelLog(t)
+	defer r.log.close()
+	r.line = newLine(r.rate(), r.status)
+	return r.run(ctx)
+}
+
+func (r *run) rate() float64 {
+	if r.channel.send == nil {
+		return 0
+	}
+	return cmp.Or(r.transport.MTTPS, r.channel.send.Rate)
+}
+
+func (r *run) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { r.publishStatuses(ctx); return nil })
+	if r.transport.WebPort != nil {
+		listener, err := r.transport.port.Open(ctx, r.transport.Listens()[0], "web_port")
+		if err != nil {
+			group.Go(func() error { return message.Permanent(err) }) // ends the others
+			return group.Wait()
+		}
+		defer r.transport.port.Forget()
+		group.Go(func() error { return r.serve(ctx, listener) })
+	}
+	if r.transport.Poll {
+		for i, p := range r.channel.polls {
+			group.Go(func() error { r.poll(ctx, p, i); return nil })
+		}
+	}
+	if r.channel.joinsParts() {
+		group.Go(func() error { r.flushParts(ctx); return nil })
+	}
+	r.status(message.OK, "started", "The channel is ready.")
+	r.transport.set(r)
+	group.Go(func() error { <-ctx.Done(); return nil })
+	err := group.Wait()
+	r.transport.set(nil)
+	r.sends.Lock() // until nothing is sent any more
+	defer r.sends.Unlock()
+	return err
+}
+
+// serve answers requests until ctx ends, and lets those finish that are being
+// answered.
+func (r *run) serve(ctx context.Context, listener net.Listener) error {
+	r.logger.Info("listening for the provider", "url", "http://"+listener.Addr().String()+r.transport.WebPath)
+	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	server := listen.HTTPServer(r)
+	server.Handler = knownAs(r.transport.PublicURL, server.Handler)
+	server.BaseContext = func(net.Listener) context.Context { return work }
+	server.ReadTimeout = readTimeout
+	server.ErrorLog = slog.NewLogLogger(r.logger.Handler(), slog.LevelDebug)
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		patience, cancel := context.WithTimeout(context.Background(), stopGrace)
+		defer cancel()
+		if server.Shutdown(patience) != nil {
+			giveUp()
+			_ = server.Close()
+		}
+	})
+	err := server.Serve(listen.Limited(listener))
+	if stop() { // it was not ctx that ended it
+		_ = server.Close()
+		return err
+	}
+	<-stopped
+	return nil
+}
+
+// readTimeout is how long a request may take to arrive.
+const readTimeout = 30 * time.Second
+
+// status tells how the channel is, without waiting for the broker.
+func (r *run) status(health message.Health, kind, text string) {
+	select {
+	case r.statuses <- message.NewStatus("provider", health, kind, r.transport.mask.text(text)):
+	default:
+		r.logger.Debug("a status event was dropped: the broker does not keep up", "type", kind)
+	}
+}
+
+func (r *run) publishStatuses(ctx context.Context) {
+	publish := func(ctx context.Context, s *message.Status) {
+		if err := r.publisher.Status(ctx, s); err != nil {
+			r.logger.Debug("publishing a status event failed", "type", s.Type, "error", err)
+		}
+	}
+	for {
+		select {
+		case s := <-r.statuses:
+			publish(ctx, s)
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastStatus)
+	defer cancel()
+	for len(r.statuses) > 0 && last.Err() == nil {
+		publish(last, <-r.statuses)
+	}
+}
+
+// unreachable says once that the provider cannot be reached, reachable that it
+// can be again.
+func (r *run) unreachable(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.down {
+		r.down = true
+		r.status(message.Down, "unreachable", "The provider cannot be reached: "+err.Error())
+	}
+}
+
+func (r *run) reachable() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down {
+		r.down = false
+		r.status(message.OK, "reachable", "The provider can be reached again.")
+	}
+}
+
+// report publishes a receipt as a delivery report.
+func (r *run) report(ctx context.Context) func(sentMessage, *receipt) error {
+	return func(sent sentMessage, found *receipt) error {
+		about := &message.Message{ID: sent.ID}
+		if len(sent.Routing) > 0 {
+			_ = about.RoutingMetadata.UnmarshalJSON(sent.Routing) // was JSON when it was stored
+		}
+		e := message.NewDeliveryReport(about, found.Status)
+		e.ID = hashed(sent.ID, string(found.Status), found.Word, found.Code)
+		meta := &e.TransportMetadata
+		meta.Set("provider_status", found.Word)
+		if found.ID != "" {
+			meta.Set("provider_message_id", found.ID)
+		}
+		if sent.Parts > 1 {
+			meta.Set("part", sent.Part)
+			meta.Set("parts", sent.Parts)
+		}
+		if !found.Time.IsZero() {
+			meta.Set("provider_time", message.FormatTime(found.Time))
+		}
+		if found.Status == message.Failed {
+			e.SetExtra("failure_code", cmp.Or(found.Code, found.Word))
+			e.SetExtra("failure_reason", found.Reason)
+			if found.Class == Blocked {
+				r.optOut(ctx, sent.To)
+			}
+		}
+		r.metrics.receipt(r.transport.TransportName, string(found.Status))
+		return r.publisher.Event(ctx, e)
+	}
+}
+
+// optOut notes that a person wants no messages, where anybody keeps a list.
+func (r *run) optOut(ctx context.Context, address string) {
+	if address == "" {
+		return
+	}
+	var err error
+	if people := r.transport.env.People; people != nil {
+		err = people.OptOut(ctx, store.Address{Backend: r.transport.TransportName, Identity: address}, true)
+	}
+	if list := r.transport.OptOutList; list != "" {
+		entry := store.Entry{Key: r.numbers.Normal(address), Value: "provider"}
+		err = errors.Join(err, r.transport.env.Shared("opt_out/"+list).Set(ctx, entry))
+	}
+	if err != nil {
+		r.logger.Warn("noting that a person opted out failed; messages to them go on being refused by the provider", "error", err)
+	}
+}
+
+// reject counts a request that is not taken, and logs some.
+func (r *run) reject(reason string, args ...any) {
+	r.metrics.reject(r.transport.TransportName, reason)
+	r.complain.Do(func() {
+		r.logger.Warn("a request was rejected; /metrics counts all of them", append([]any{"reason", reason}, args...)...)
+	})
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
