@@ -19,7 +19,6 @@ var ErrClosed = errors.New("the store's batcher is closed")
 // BatchSettings bound a Batcher; a zero field takes the default.
 type BatchSettings struct {
 	MaxBatch int           // entries written and keys deleted, or keys read, at once; 500
-	MaxDelay time.Duration // how long a batch waits to fill, at most; 5 ms
 	MaxQueue int           // queued requests; more block; 4,000
 	Timeout  time.Duration // for one statement; 30 s
 }
@@ -27,9 +26,6 @@ type BatchSettings struct {
 func (s BatchSettings) withDefaults() BatchSettings {
 	if s.MaxBatch <= 0 {
 		s.MaxBatch = 500
-	}
-	if s.MaxDelay <= 0 {
-		s.MaxDelay = 5 * time.Millisecond
 	}
 	if s.MaxQueue <= 0 {
 		s.MaxQueue = 4000
@@ -41,7 +37,8 @@ func (s BatchSettings) withDefaults() BatchSettings {
 }
 
 // Batcher is a State that joins the requests of many goroutines into few statements of
-// another State.
+// another State: a statement has what came while the one before was under way, and none
+// waits for more. It passes on what is asked of a state in memory.
 //
 //   - SetAsync queues entries and returns; done is called once they are written or have
 //     failed, in the order in which they were queued.
@@ -54,6 +51,7 @@ func (s BatchSettings) withDefaults() BatchSettings {
 // Its methods are safe from several goroutines.
 type Batcher struct {
 	state    State
+	direct   bool // the state is in memory
 	settings BatchSettings
 	writes   chan *writeRequest
 	reads    chan *getRequest
@@ -75,14 +73,23 @@ type writeRequest struct {
 func NewBatcher(state State, settings BatchSettings) *Batcher {
 	settings = settings.withDefaults()
 	b := &Batcher{
-		state: state, settings: settings,
+		state: state, direct: InMemory(state), settings: settings,
 		writes: make(chan *writeRequest, settings.MaxQueue),
 		reads:  make(chan *getRequest, settings.MaxQueue),
 	}
-	limits := batch.Limits{Items: settings.MaxBatch, Delay: settings.MaxDelay}
+	if b.direct {
+		return b
+	}
+	limits := batch.Limits{Items: settings.MaxBatch}
 	b.workers.Go(func() { batch.Run(context.Background(), b.writes, limits, writeSize, b.write) })
 	b.workers.Go(func() { batch.Run(context.Background(), b.reads, limits, readSize, b.read) })
 	return b
+}
+
+// InMemory says that nothing is waited for when a state is asked.
+func InMemory(state State) bool {
+	m, ok := state.(interface{ InMemory() bool })
+	return ok && m.InMemory()
 }
 
 func writeSize(r *writeRequest) (items, bytes int) { return len(r.entries) + len(r.deleted), 0 }
@@ -102,11 +109,24 @@ func (b *Batcher) Close() error {
 }
 
 // SetAsync queues entries and returns; it blocks while the queue is full. done is called
-// exactly once, on a goroutine shared by all (so it must be quick), if and only if
-// SetAsync returned nil. An entry of another request may have caused done's error;
+// exactly once, on a goroutine shared by all or before SetAsync returns (so it must be
+// quick), if and only if SetAsync returned nil. An entry of another request may have caused done's error;
 // setting again is safe.
 func (b *Batcher) SetAsync(ctx context.Context, done func(error), entries ...Entry) error {
+	if b.direct {
+		if b.isClosed() {
+			return ErrClosed
+		}
+		done(b.state.Set(ctx, entries...))
+		return nil
+	}
 	return b.submit(ctx, &writeRequest{entries: entries, done: done})
+}
+
+func (b *Batcher) isClosed() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.closed
 }
 
 func (b *Batcher) submit(ctx context.Context, r *writeRequest) error {
@@ -165,12 +185,18 @@ func merge(batch []*writeRequest) (entries []Entry, deleted []string) {
 
 // Set stores entries, all or none. When ctx ends first, either may be true.
 func (b *Batcher) Set(ctx context.Context, entries ...Entry) error {
+	if b.direct && !b.isClosed() {
+		return b.state.Set(ctx, entries...)
+	}
 	return b.await(ctx, &writeRequest{entries: entries})
 }
 
 // Delete deletes keys. When ctx ends first, they may be deleted or not. Another request
 // may have caused the error; deleting again is safe.
 func (b *Batcher) Delete(ctx context.Context, keys ...string) error {
+	if b.direct && !b.isClosed() {
+		return b.state.Delete(ctx, keys...)
+	}
 	return b.await(ctx, &writeRequest{deleted: keys})
 }
 
@@ -234,6 +260,9 @@ func readSize(r *getRequest) (items, bytes int) { return len(r.keys), 0 }
 
 // Get fetches the values of those keys that are there.
 func (b *Batcher) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	if b.direct && !b.isClosed() {
+		return b.state.Get(ctx, keys...)
+	}
 	values, missing := b.pending.get(keys)
 	if len(missing) == 0 {
 		return values, ctx.Err()

@@ -21,6 +21,7 @@ type counting struct {
 	sets, gets int
 	deletes    int
 	gate       chan struct{} // each Set takes one, when not nil
+	takes      time.Duration // each statement
 	fail       error
 }
 
@@ -28,6 +29,7 @@ func (c *counting) Set(ctx context.Context, entries ...store.Entry) error {
 	if c.gate != nil {
 		<-c.gate
 	}
+	time.Sleep(c.takes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sets++
@@ -38,6 +40,7 @@ func (c *counting) Set(ctx context.Context, entries ...store.Entry) error {
 }
 
 func (c *counting) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	time.Sleep(c.takes)
 	c.mu.Lock()
 	c.gets++
 	c.mu.Unlock()
@@ -45,6 +48,7 @@ func (c *counting) Get(ctx context.Context, keys ...string) (map[string]string, 
 }
 
 func (c *counting) Delete(ctx context.Context, keys ...string) error {
+	time.Sleep(c.takes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deletes++
@@ -68,9 +72,19 @@ func TestBatcherIsAState(t *testing.T) {
 	})
 }
 
+func TestBatcherBeforeMemoryIsAState(t *testing.T) {
+	storetest.RunState(t, func(t *testing.T) store.State {
+		b := store.NewBatcher(newCounting(t).State, store.BatchSettings{})
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	})
+}
+
+// What comes while a statement is under way is in the next.
 func TestBatcherGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(t)
+		c.takes = time.Millisecond
 		b := store.NewBatcher(c, store.BatchSettings{MaxBatch: 100})
 		defer b.Close()
 		var safe sync.WaitGroup
@@ -105,6 +119,49 @@ func TestBatcherGathers(t *testing.T) {
 			t.Errorf("%d sets, %d gets and %d deletes for 1000 each", c.sets, c.gets, c.deletes)
 		}
 	})
+}
+
+// What comes while nothing is under way waits for nothing.
+func TestBatcherDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounting(t)
+		c.takes = time.Millisecond
+		b := store.NewBatcher(c, store.BatchSettings{})
+		defer b.Close()
+		began := time.Now()
+		for range 3 {
+			if err := b.Set(t.Context(), store.Entry{Key: "a"}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Get(t.Context(), "b"); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Delete(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 9*time.Millisecond {
+			t.Errorf("9 statements of 1 ms took %v", took)
+		}
+	})
+}
+
+// A state in memory is asked at once.
+func TestBatcherPassesOnToMemory(t *testing.T) {
+	m := memory.New()
+	defer m.Close()
+	b := store.NewBatcher(m, store.BatchSettings{})
+	safe := false
+	if err := b.SetAsync(t.Context(), func(err error) { safe = err == nil }, store.Entry{Key: "a", Value: "v"}); err != nil || !safe {
+		t.Errorf("SetAsync = %v, and safe is %v", err, safe)
+	}
+	_ = b.Close()
+	_, err := b.Get(t.Context(), "a")
+	for _, err := range []error{err, b.Set(t.Context()), b.Delete(t.Context(), "a"), b.SetAsync(t.Context(), func(error) {})} {
+		if !errors.Is(err, store.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
 }
 
 func TestBatcherShowsWhatIsNotWrittenYet(t *testing.T) {

@@ -232,6 +232,9 @@ func (s *monitored) note(err error) error {
 	return stateError{err}
 }
 
+// InMemory says whether the state is in memory.
+func (s *monitored) InMemory() bool { return store.InMemory(s.state) }
+
 func (s *monitored) Get(ctx context.Context, keys ...string) (map[string]string, error) {
 	found, err := s.state.Get(ctx, keys...)
 	return found, s.note(err)

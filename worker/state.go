@@ -29,6 +29,9 @@ func (s *scoped) keys(keys []string) []string {
 	return full
 }
 
+// InMemory says whether the whole is in memory.
+func (s *scoped) InMemory() bool { return store.InMemory(s.state) }
+
 func (s *scoped) Get(ctx context.Context, keys ...string) (map[string]string, error) {
 	found, err := s.state.Get(ctx, s.keys(keys)...)
 	if len(found) == 0 {

@@ -37,7 +37,7 @@ func (e *engine) deliveryLoop(ctx context.Context, c *customer) {
 		for _, m := range c.queue.expired(time.Now()) {
 			e.lose(ctx, c, m, "kept for longer than keep_for")
 		}
-		wait := lastDelay
+		wait := min(lastDelay, e.options.KeepFor.Std())
 		if !e.lease.held() {
 			wait = storeDelay
 		} else if c.receives() {

@@ -222,6 +222,9 @@ type fenced struct {
 
 var _ store.State = fenced{}
 
+// InMemory says whether the state is in memory.
+func (f fenced) InMemory() bool { return store.InMemory(f.State) }
+
 func (f fenced) write(ctx context.Context, do func(context.Context) error) error {
 	end := f.lease.end()
 	if !time.Now().Before(end) {

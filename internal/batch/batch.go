@@ -9,8 +9,10 @@ import (
 // Limits bound a batch. It closes when it has Items or Bytes, or Delay after its first item.
 type Limits struct {
 	Items int
-	Bytes int           // 0 is no bound; the item that passes it is still in the batch
-	Delay time.Duration // at most; an item that comes alone waits for less
+	Bytes int // 0 is no bound; the item that passes it is still in the batch
+	// Delay is at most; an item that comes alone waits for less. With 0 none waits: a
+	// batch is what came while the one before was handled.
+	Delay time.Duration
 }
 
 // crowd is how many items of a batch make the next one wait for the whole Delay. The
@@ -25,11 +27,13 @@ func Run[T any](ctx context.Context, queue <-chan T, l Limits, size func(T) (ite
 	timer := time.NewTimer(l.Delay)
 	defer timer.Stop()
 	for first := range queue {
-		timer.Reset(l.Delay * time.Duration(min(max(len(batch), 1), crowd)) / crowd)
+		if l.Delay > 0 {
+			timer.Reset(l.Delay * time.Duration(min(max(len(batch), 1), crowd)) / crowd)
+		}
 		batch = append(batch[:0], first)
 		items, bytes := size(first)
 		for items < l.Items && (l.Bytes == 0 || bytes < l.Bytes) {
-			next, ok := receive(ctx, queue, timer.C)
+			next, ok := receive(ctx, queue, l.Delay, timer.C)
 			if !ok {
 				break
 			}
@@ -42,7 +46,14 @@ func Run[T any](ctx context.Context, queue <-chan T, l Limits, size func(T) (ite
 	}
 }
 
-func receive[T any](ctx context.Context, queue <-chan T, late <-chan time.Time) (next T, ok bool) {
+func receive[T any](ctx context.Context, queue <-chan T, delay time.Duration, late <-chan time.Time) (next T, ok bool) {
+	if delay == 0 {
+		select {
+		case next, ok = <-queue:
+		default:
+		}
+		return next, ok
+	}
 	select {
 	case next, ok = <-queue:
 	case <-late:

@@ -34,6 +34,7 @@ func TestLimits(t *testing.T) {
 	}{
 		{"items", batch.Limits{Items: 2, Delay: time.Hour}, []int{1, 1, 1, 1, 1}, [][]int{{1, 1}, {1, 1}, {1}}},
 		{"bytes", batch.Limits{Items: 10, Bytes: 5, Delay: time.Hour}, []int{3, 3, 1, 9, 2}, [][]int{{3, 3}, {1, 9}, {2}}},
+		{"no delay", batch.Limits{Items: 3}, []int{1, 1, 1, 1}, [][]int{{1, 1, 1}, {1}}},
 		{"nothing", batch.Limits{Items: 2, Delay: time.Hour}, nil, nil},
 	} {
 		if got := run(t.Context(), filled(c.sizes...), c.limits); !slices.EqualFunc(got, c.want, slices.Equal) {
@@ -59,6 +60,30 @@ func TestDelay(t *testing.T) {
 			func(int) (int, int) { return 1, 0 }, func([]int) { at = append(at, time.Since(began)) })
 		if want := []time.Duration{2 * time.Millisecond, time.Second + 2*time.Millisecond}; !slices.Equal(at, want) {
 			t.Errorf("batches closed at %v, want %v", at, want)
+		}
+	})
+}
+
+// Without a delay what comes alone is alone, and the rest is what came meanwhile.
+func TestNoDelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		queue := make(chan int, 3)
+		var sizes []int
+		go func() {
+			defer close(queue)
+			queue <- 1
+			synctest.Wait()
+			for range 3 {
+				queue <- 1
+			}
+		}()
+		batch.Run(t.Context(), queue, batch.Limits{Items: 10}, func(int) (int, int) { return 1, 0 }, func(b []int) {
+			sizes = append(sizes, len(b))
+			time.Sleep(time.Second)
+		})
+		if want := []int{1, 3}; !slices.Equal(sizes, want) {
+			t.Errorf("batches of %v, want %v", sizes, want)
 		}
 	})
 }
