@@ -36,8 +36,9 @@ var mayImport = map[string][]string{
 	"transports":     {"worker", "options", "message", "store"},
 	"applications":   {"worker", "options", "message", "store"},
 	// Only these two speak SMPP: one to an SMSC, one as an SMSC.
-	"transports/smpp":         {"transports", "worker", "options", "message", "store", "smpp"},
-	"applications/smppserver": {"applications", "options", "message", "store", "smpp"},
+	"transports/smpp":         {"transports", "worker", "options", "message", "store", "smpp", "internal/partstate"},
+	"applications/smppserver": {"applications", "options", "message", "store", "smpp", "internal/partstate"},
+	"internal/partstate":      {"store", "smpp"},
 	"persistence":             {"worker", "broker", "options", "message", "store", "applications"},
 	"fleet":                   {"applications", "broker", "options", "dispatcher", "message", "persistence", "store", "transports", "worker"},
 	"operate":                 {"fleet", "dispatcher", "options", "message", "store", "worker", "broker", "persistence"},

@@ -1,7 +1,6 @@
 package smpp
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,9 +30,10 @@ import (
 // Make one with NewAssembler.
 type Assembler struct {
 	AssemblerSettings
-	mu   sync.Mutex
-	open map[string]Group // those that this process has seen a part of, or found; by name
-	busy map[string]*busyName
+	mu    sync.Mutex
+	open  map[string]Group // those that this process has seen a part of, or found; by name
+	busy  map[string]*name
+	notes sync.WaitGroup
 }
 
 // AssemblerSettings are what an Assembler needs.
@@ -129,120 +129,54 @@ const (
 var (
 	// ErrElsewhere says that another process is giving a group up.
 	ErrElsewhere = errors.New("another process is receiving the incomplete message")
-	// ErrNotNoted says that a message was received, but not that this is known.
-	ErrNotNoted = errors.New("noting that a message of several parts is received failed")
 
 	errTooLate = errors.New("the other parts of the message were just received without this one")
+	errPanic   = errors.New("adding a part of a message did not end")
 	errFull    = fmt.Errorf("more than %d messages wait for parts", maxOpen)
 )
 
 // NewAssembler makes an Assembler.
 func NewAssembler(settings AssemblerSettings) *Assembler {
-	return &Assembler{AssemblerSettings: settings, open: map[string]Group{}, busy: map[string]*busyName{}}
+	return &Assembler{AssemblerSettings: settings, open: map[string]Group{}, busy: map[string]*name{}}
 }
 
-// Add keeps a part, and receives the message when it is the last. People tells
-// the messages of different senders and receivers apart. It returns the part's
-// ID: newID's (nil gives none), or the one it had when it came before.
-func (a *Assembler) Add(ctx context.Context, people string, body pdu.Body, newID func() (string, error)) (id string, err error) {
-	part := &StoredPart{Part: PartOf(MessageOf(body)), Body: body}
-	name, n := nameOf(people, part), int(part.Seq)
-	defer a.lock(name)()
-	s, err := a.look(ctx, name, int(part.Total))
-	if err != nil {
-		return "", err
+// newGroup is a group that is in the store once it is begun.
+func (a *Assembler) newGroup(name, id string, total int) (*Group, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.open) >= maxOpen {
+		return nil, errFull
 	}
-	before := s.parts[n]
-	if before != nil && !before.doubtful() && !bytes.Equal(before.Payload, part.Payload) {
-		a.Logger.Warn("another message has the reference of one whose parts are not all there; giving that up",
-			"message_id", s.group.ID, "parts", len(s.parts), "of", s.group.Total)
-		if err := a.receive(ctx, &s, true); err != nil {
-			return "", err
-		}
-		before, s = nil, groupState{parts: map[int]*StoredPart{}}
+	if id == "" {
+		id = a.NewID()
 	}
-	var entries []Entry
-	if s.group == nil {
-		if done, known := s.done[n]; known && done.Sum == sum(part.Payload) {
-			return done.ID, a.keep(ctx, a.entry(name, &StoredPart{Part: part.Part, ID: done.ID, Body: body}))
-		}
-		if s.group, err = a.begin(ctx, name, int(part.Total)); err != nil {
-			return "", err
-		}
-		entries = a.adopt(&s, n)
-	}
-	if again := before != nil && !before.doubtful(); again {
-		part = before
-	} else if newID != nil {
-		if part.ID, err = newID(); err != nil {
-			return "", err
-		}
-	}
-	part.group, s.parts[n] = s.group.ID, part
-	entries = append(entries, a.entry(name, part))
-	if s.complete() {
-		return part.ID, a.receive(ctx, &s, false, entries...)
-	}
-	if part == before {
-		return part.ID, nil
-	}
-	return part.ID, a.join(ctx, s.group, part, entries)
+	return &Group{Name: name, ID: id, Total: total, Deadline: time.Now().Add(a.Wait)}, nil
 }
 
-// join stores a part that is not the last, unless another process has stored
-// the one that is missing here meanwhile.
-func (a *Assembler) join(ctx context.Context, g *Group, part *StoredPart, entries []Entry) error {
-	if err := a.keep(ctx, entries...); err != nil {
-		return err
-	}
-	after, err := a.look(ctx, g.Name, g.Total)
-	switch {
-	case err != nil:
-		return err
-	case after.group == nil || after.group.ID != g.ID:
-		if after.done[int(part.Seq)].Sum == sum(part.Payload) {
-			return nil
-		}
-		return errTooLate
-	case after.complete():
-		return a.receive(ctx, &after, false)
-	}
-	a.note(&after)
-	return nil
-}
-
-func (a *Assembler) keep(ctx context.Context, entries ...Entry) error {
-	if err := a.State.Set(ctx, entries...); err != nil {
-		return fmt.Errorf("keeping a part of a message: %w", err)
-	}
-	return nil
+func (a *Assembler) openEntry(g *Group) Entry {
+	text, _ := json.Marshal(g) // texts, a number and a time
+	return Entry{Key: a.openKey(g.Name), Value: string(text), TTL: a.ttl()}
 }
 
 // begin opens a group, unless another process just did.
-func (a *Assembler) begin(ctx context.Context, name string, total int) (*Group, error) {
-	a.mu.Lock()
-	full := len(a.open) >= maxOpen
-	a.mu.Unlock()
-	if full {
-		return nil, errFull
-	}
-	g := &Group{Name: name, ID: a.NewID(), Total: total, Deadline: time.Now().Add(a.Wait)}
-	text, _ := json.Marshal(g) // texts, a number and a time
-	kept, added, err := a.State.Add(ctx, Entry{Key: a.openKey(name), Value: string(text), TTL: a.ttl()})
+func (a *Assembler) begin(ctx context.Context, g *Group) (*Group, error) {
+	kept, added, err := a.State.Add(ctx, a.openEntry(g))
 	if err != nil {
 		return nil, fmt.Errorf("beginning a message of several parts: %w", err)
 	}
-	if !added {
-		if err := json.Unmarshal([]byte(kept), g); err != nil {
-			return nil, fmt.Errorf("reading what is kept of a message's parts: %w", err)
-		}
+	if added {
+		return g, nil
 	}
-	return g, nil
+	other := new(Group)
+	if err := json.Unmarshal([]byte(kept), other); err != nil {
+		return nil, fmt.Errorf("reading what is kept of a message's parts: %w", err)
+	}
+	return other, nil
 }
 
 // adopt decides which parts of the message before, that came again, are those of
 // a group that begins with part n.
-func (a *Assembler) adopt(s *groupState, n int) (entries []Entry) {
+func (a *Assembler) adopt(s *groupState, n int) (adopted []*StoredPart) {
 	if !a.InOrder {
 		return nil
 	}
@@ -252,13 +186,14 @@ func (a *Assembler) adopt(s *groupState, n int) (entries []Entry) {
 			continue
 		}
 		p.group = s.group.ID
-		entries = append(entries, a.entry(s.group.Name, p))
+		adopted = append(adopted, p)
 	}
-	return entries
+	return adopted
 }
 
-// receive has a message of the parts that are there received, and forgets them.
-func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, with ...Entry) error {
+// receive has a message of the parts that are there received. Then note is to be
+// called, which remembers that, and forgets the parts.
+func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, with ...Entry) (note func(context.Context), err error) {
 	g, done := s.group, map[int]donePart{}
 	m := &Assembled{ID: g.ID, Total: g.Total, GivenUp: givenUp}
 	for n := 1; n <= g.Total; n++ {
@@ -271,14 +206,23 @@ func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, wi
 		done[n] = donePart{sum(p.Payload), p.ID}
 	}
 	if err := a.Receive(ctx, m, with...); err != nil {
-		return err
+		return nil, err
 	}
 	if m.Forget {
 		clear(done)
 	}
+	return func(ctx context.Context) { a.note(ctx, g, done) }, nil
+}
+
+func (a *Assembler) note(ctx context.Context, g *Group, done map[int]donePart) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	defer cancel()
 	text, _ := json.Marshal(done) // texts
-	if err := a.State.Set(ctx, Entry{Key: a.Prefix + g.Name + "/done", Value: string(text), TTL: doneTTL}); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotNoted, err)
+	err := a.State.Set(ctx, Entry{Key: a.Prefix + g.Name + "/done", Value: string(text), TTL: doneTTL})
+	if err != nil {
+		a.Logger.Warn("noting that a long message was received failed; it is received again when its parts would be given up",
+			"message_id", g.ID, "error", err)
+		return
 	}
 	keys := []string{a.openKey(g.Name)}
 	for n := range g.Total {
@@ -288,8 +232,10 @@ func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, wi
 	if err := a.State.Delete(ctx, keys...); err != nil {
 		a.Logger.Warn("forgetting the parts of a message failed; they expire", "error", err)
 	}
-	return nil
 }
+
+// Flush waits until all that was received is noted.
+func (a *Assembler) Flush() { a.notes.Wait() }
 
 // Load finds the groups that were open when the last process ended.
 func (a *Assembler) Load(ctx context.Context) error {
@@ -363,7 +309,10 @@ func (a *Assembler) Open() int {
 // GiveUp receives what is there of a message. Another process may have done so,
 // and may have begun another of the same name, with time of its own.
 func (a *Assembler) GiveUp(ctx context.Context, g Group) error {
-	defer a.lock(g.Name)()
+	name := a.use(g.Name)
+	defer a.leave(name)
+	name.turn <- struct{}{}
+	defer func() { <-name.turn }()
 	ctx, cancel := context.WithTimeout(ctx, giveUpTimeout)
 	defer cancel()
 	found, err := a.look(ctx, g.Name, g.Total)
@@ -384,11 +333,15 @@ func (a *Assembler) GiveUp(ctx context.Context, g Group) error {
 	if len(found.parts) < g.Total {
 		a.Logger.Warn("parts of a message never came", "message_id", g.ID, "parts", len(found.parts), "of", g.Total)
 	}
-	return a.receive(ctx, &found, true)
+	note, err := a.receive(ctx, &found, true)
+	if err == nil {
+		note(ctx)
+	}
+	return err
 }
 
-// note remembers when a group is to be given up.
-func (a *Assembler) note(s *groupState) {
+// await remembers when a group is to be given up.
+func (a *Assembler) await(s *groupState) {
 	g := *s.group
 	if len(s.parts) == g.Total {
 		g.Deadline = time.Now().Add(DoubtWait)
@@ -409,7 +362,9 @@ func (a *Assembler) drop(g Group) {
 
 // groupState is what the store has of the messages of one name.
 type groupState struct {
+	name  string
 	group *Group // nil when none is open
+	fresh bool   // the group is not in the store
 	parts map[int]*StoredPart
 	done  map[int]donePart // of the last of this name that was received
 }
@@ -424,7 +379,7 @@ func (a *Assembler) look(ctx context.Context, name string, total int) (s groupSt
 	if err != nil {
 		return s, fmt.Errorf("looking for a message's parts: %w", err)
 	}
-	s.parts = map[int]*StoredPart{}
+	s.name, s.parts = name, map[int]*StoredPart{}
 	_ = json.Unmarshal([]byte(found[keys[1]]), &s.done) // nothing where there is none
 	if text := found[keys[0]]; text != "" {
 		s.group = new(Group)
@@ -505,34 +460,41 @@ func sum(octets []byte) string {
 	return hex.EncodeToString(full[:16])
 }
 
-// busyName is a name that is being worked on, by one after the other.
-type busyName struct {
-	sync.Mutex
-	users int
+// name is the name of a message that is being worked on, by one after the other.
+type name struct {
+	text    string
+	turn    chan struct{} // full while one works
+	users   int           // guarded by the Assembler's mutex, as waiting
+	waiting []*Adding
 }
 
-func (a *Assembler) lock(name string) (unlock func()) {
-	a.mu.Lock()
-	b := a.busy[name]
-	if b == nil {
-		b = new(busyName)
-		a.busy[name] = b
-	}
-	b.users++
-	a.mu.Unlock()
-	b.Lock()
-	return func() {
-		b.Unlock()
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if b.users--; b.users == 0 {
-			delete(a.busy, name)
-		}
-	}
-}
-
-func (a *Assembler) isBusy(name string) bool {
+func (a *Assembler) use(text string) *name {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.busy[name] != nil
+	n := a.busy[text]
+	if n == nil {
+		n = &name{text: text, turn: make(chan struct{}, 1)}
+		a.busy[text] = n
+	}
+	n.users++
+	return n
+}
+
+func (a *Assembler) leave(n *name) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.left(n)
+}
+
+// left needs the mutex.
+func (a *Assembler) left(n *name) {
+	if n.users--; n.users == 0 {
+		delete(a.busy, n.text)
+	}
+}
+
+func (a *Assembler) isBusy(text string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.busy[text] != nil
 }

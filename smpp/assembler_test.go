@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -179,6 +180,7 @@ func TestReceiveFails(t *testing.T) {
 		t.Error("the part was taken")
 	}
 	add(t, list[0], part(2, 2, "two"))
+	list[0].Flush()
 	if len(ids) != 2 || ids[0] != ids[1] || list[0].Open() != 0 {
 		t.Errorf("received as %q, %d groups are open", ids, list[0].Open())
 	}
@@ -195,5 +197,84 @@ func TestPartOfTheMessageBefore(t *testing.T) {
 		if got := r.got(); !slices.Equal(got, want) {
 			t.Errorf("in order %t: received %q, want %q", inOrder, got, want)
 		}
+	}
+}
+
+// Parts that enter together are a message that needs one look at the state, and
+// leaves in it only that it was received.
+func TestPartsThatComeTogether(t *testing.T) {
+	state := &mapState{values: map[string]string{}}
+	r, list := assemblers(1, func(s *smpp.AssemblerSettings) { s.State = state })
+	a := list[0]
+	var parts []*smpp.Adding
+	for i, text := range []string{"one ", "two ", "three"} {
+		parts = append(parts, a.Enter("a to b", part(3, byte(i+1), text), "its own id", nil))
+	}
+	if _, err := parts[0].Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.texts["its own id"]; got != "one two three[]" {
+		t.Errorf("after the first part is answered, received %q", r.texts)
+	}
+	for _, p := range parts[1:] {
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	a.Flush()
+	if keys := slices.Collect(maps.Keys(state.values)); len(keys) != 1 || !strings.HasSuffix(keys[0], "/done") || a.Open() != 0 {
+		t.Errorf("%q are kept, %d groups are open", keys, a.Open())
+	}
+	add(t, a, part(3, 2, "two ")) // again
+	if got := r.got(); len(got) != 1 {
+		t.Errorf("received %q", got)
+	}
+}
+
+// Parts of two messages that enter together, with one reference, are both whole.
+func TestTwoMessagesThatComeTogether(t *testing.T) {
+	r, list := assemblers(1, func(*smpp.AssemblerSettings) {})
+	var parts []*smpp.Adding
+	for _, body := range []*pdu.SubmitSM{part(2, 1, "one "), part(2, 2, "two"), part(2, 1, "three "), part(2, 2, "four"), part(2, 1, "five ")} {
+		parts = append(parts, list[0].Enter("a to b", body, "", nil))
+	}
+	for _, p := range slices.Backward(parts) { // whoever waits first
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	list[0].Flush()
+	if got := r.got(); !slices.Equal(got, []string{"one two[]", "three four[]"}) || list[0].Open() != 1 {
+		t.Errorf("received %q, %d groups are open", got, list[0].Open())
+	}
+}
+
+// A part for which there is no time is not added later.
+func TestNoTimeForAPart(t *testing.T) {
+	begun, release := make(chan struct{}, 9), make(chan struct{})
+	r, list := assemblers(1, func(s *smpp.AssemblerSettings) {
+		receive := s.Receive
+		s.Receive = func(ctx context.Context, m *smpp.Assembled, with ...smpp.Entry) error {
+			begun <- struct{}{}
+			<-release
+			return receive(ctx, m, with...)
+		}
+	})
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		add(t, list[0], part(1, 1, "one"))
+	}()
+	<-begun
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := list[0].Enter("a to b", part(1, 1, "late"), "", nil).Wait(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("the late part says %v", err)
+	}
+	close(release)
+	<-received
+	add(t, list[0], part(1, 1, "two"))
+	if got := r.got(); !slices.Equal(got, []string{"one[]", "two[]"}) {
+		t.Errorf("received %q", got)
 	}
 }

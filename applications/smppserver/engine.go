@@ -113,6 +113,9 @@ func (e *engine) close() {
 	e.settle(within)
 	e.end()
 	e.settle(context.Background()) // nothing waits any more
+	for _, c := range e.inOrder {
+		c.parts.Flush()
+	}
 	if err := e.state.Close(); err != nil {
 		e.log.Warn("closing the SMPP server's state failed", "error", err)
 	}

@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
+	"switchboard/internal/partstate"
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/pdu"
-	"switchboard/store"
 )
 
 // newAssembler puts a customer's long messages together. Each part is answered
@@ -19,7 +18,7 @@ import (
 // message.
 func (e *engine) newAssembler(c *customer) *smpp.Assembler {
 	return smpp.NewAssembler(smpp.AssemblerSettings{
-		State: partState{e.state}, Prefix: "parts/" + c.systemID + "/", Wait: e.options.ReassemblyTTL.Std(),
+		State: partstate.New(e.state), Prefix: "parts/" + c.systemID + "/", Wait: e.options.ReassemblyTTL.Std(),
 		InOrder: true, NewID: message.NewID, Logger: e.log.With("customer", c.systemID),
 		Receive: func(ctx context.Context, m *smpp.Assembled, with ...smpp.Entry) error {
 			return e.assembled(ctx, c, m, with)
@@ -29,12 +28,7 @@ func (e *engine) newAssembler(c *customer) *smpp.Assembler {
 
 // assemble keeps a part, and publishes the message with the last one.
 func (e *engine) assemble(ctx context.Context, c *customer, in *submission) (id string, err error) {
-	id, err = c.parts.Add(ctx, in.Source.Addr+"\x00"+in.destinationKey, in.body, func() (string, error) { return c.newID(ctx, in) })
-	if errors.Is(err, smpp.ErrNotNoted) { // the broker has it
-		e.log.Warn("a long message will be looked at again when its parts would be given up", "customer", c.systemID, "error", err)
-		return id, nil
-	}
-	return id, err
+	return c.parts.Add(ctx, in.Source.Addr+"\x00"+in.destinationKey, in.body, func() (string, error) { return c.newID(ctx, in) })
 }
 
 // assembled publishes a message that came in parts, or gives it up.
@@ -43,10 +37,7 @@ func (e *engine) assembled(ctx context.Context, c *customer, m *smpp.Assembled, 
 	if err := c.check(&in); err != nil {
 		return err
 	}
-	w := outbound{submission: &in, again: true}
-	for _, e := range with {
-		w.with = append(w.with, store.Entry(e))
-	}
+	w := outbound{submission: &in, again: true, with: partstate.Entries(with)}
 	var registered pdu.RegisteredDelivery
 	for _, p := range m.Parts {
 		w.parts = append(w.parts, p.Part)
@@ -106,27 +97,4 @@ func (in *submission) messageIDs(answered, spare string) []string {
 		ids[i] = hex.EncodeToString(sum[:16])
 	}
 	return ids
-}
-
-// partState is the state store as an Assembler wants it.
-type partState struct{ *store.Batcher }
-
-func (s partState) Set(ctx context.Context, entries ...smpp.Entry) error {
-	list := make([]store.Entry, len(entries))
-	for i, e := range entries {
-		list[i] = store.Entry(e)
-	}
-	return s.Batcher.Set(ctx, list...)
-}
-
-func (s partState) Add(ctx context.Context, e smpp.Entry) (string, bool, error) {
-	return s.Batcher.Add(ctx, store.Entry(e))
-}
-
-func (s partState) Range(ctx context.Context, from, to string, limit int) (list []smpp.Entry, err error) {
-	found, err := s.Batcher.Range(ctx, from, to, limit)
-	for _, e := range found {
-		list = append(list, smpp.Entry(e))
-	}
-	return list, err
 }

@@ -59,12 +59,13 @@ func newDeliverDedup(stopping context.Context, running *sync.WaitGroup) *deliver
 	return &deliverDedup{stopping: stopping, running: running, list: list}
 }
 
-// enter finds what a request is a copy of: itself, mostly. Each is to be worked.
-func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) *pendingDeliver {
+// enter finds what a request is a copy of: itself, mostly, unless it came again.
+// Each is to be worked.
+func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, again bool) {
 	own := &pendingDeliver{messageID: message.NewID(), arrived: now, waiting: 1}
 	text, err := p.AppendTo(nil)
 	if err != nil { // it was read leniently
-		return own
+		return own, false
 	}
 	own.content = sha256.Sum256(text[pdu.HeaderLength:])
 	d.mu.Lock()
@@ -73,12 +74,12 @@ func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) *pendingDeliver {
 	switch {
 	case !there || o.waiting == 0 && now.Sub(o.left) > rememberUntaken:
 		d.list.Add(own.content, own)
-		return own
+		return own, false
 	case o.waiting > 0 && now.Sub(o.arrived) < resendAfter:
-		return own
+		return own, false
 	}
 	o.waiting++
-	return o
+	return o, true
 }
 
 // work does what is to be done for a request, unless it was done for a copy. What

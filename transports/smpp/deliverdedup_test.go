@@ -83,12 +83,12 @@ func TestImpatientSMSC(t *testing.T) {
 		count := func(err error) func(context.Context) error {
 			return func(context.Context) error { done++; return err }
 		}
-		first := c.enter(request("hello"), time.Now())
-		twice := c.enter(request("hello"), time.Now())
+		first, again := c.enter(request("hello"), time.Now())
+		twice, twiceAgain := c.enter(request("hello"), time.Now())
 		time.Sleep(resendAfter)
-		later := c.enter(request("hello"), time.Now())
-		other := c.enter(request("hallo"), time.Now())
-		if twice == first || later != first || other == first {
+		later, laterAgain := c.enter(request("hello"), time.Now())
+		other, otherAgain := c.enter(request("hallo"), time.Now())
+		if twice == first || later != first || other == first || again || twiceAgain || !laterAgain || otherAgain {
 			t.Fatal("the wrong ones are copies")
 		}
 		for _, o := range []*pendingDeliver{first, later, twice, other} {
@@ -99,16 +99,16 @@ func TestImpatientSMSC(t *testing.T) {
 		if done != 3 || c.list.Len() != 0 {
 			t.Errorf("%d were done, %d are kept; want 3 and none", done, c.list.Len())
 		}
-		first = c.enter(request("hello"), time.Now())
+		first, _ = c.enter(request("hello"), time.Now())
 		if err := c.work(t.Context(), first, count(failure)); !errors.Is(err, failure) {
 			t.Error(err)
 		}
-		if c.enter(request("hello"), time.Now()) != first {
+		if o, again := c.enter(request("hello"), time.Now()); o != first || !again {
 			t.Error("what failed is not known again")
 		}
 		c.leave(first, failure)
 		time.Sleep(rememberUntaken + time.Second)
-		if c.enter(request("hello"), time.Now()) == first {
+		if o, again := c.enter(request("hello"), time.Now()); o == first || again {
 			t.Error("what failed long ago is known for ever")
 		}
 	})
@@ -120,7 +120,7 @@ func TestPendingDeliversAreBounded(t *testing.T) {
 	now := time.Now()
 	for i := range 3 * maxPending {
 		text := []byte{byte(i), byte(i >> 8), byte(i >> 16)}
-		o := c.enter(&pdu.PDU{Sequence: 1, Body: &pdu.DeliverSM{Message: pdu.Message{ShortMessage: text}}}, now)
+		o, _ := c.enter(&pdu.PDU{Sequence: 1, Body: &pdu.DeliverSM{Message: pdu.Message{ShortMessage: text}}}, now)
 		c.leave(o, errors.New("the broker is away"))
 	}
 	if c.list.Len() != maxPending {

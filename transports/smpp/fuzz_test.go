@@ -47,7 +47,7 @@ func FuzzDeliver(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := r.receiver.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message, message.NewID()); err != nil && !errors.Is(err, errEmpty) {
+		if err := r.receiver.deliver(t.Context(), &p.Body.(*pdu.DeliverSM).Message, message.NewID(), nil); err != nil && !errors.Is(err, errEmpty) {
 			t.Fatal(err)
 		}
 	})

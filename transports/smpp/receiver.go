@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"switchboard/internal/partstate"
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
@@ -35,38 +36,59 @@ type receiver struct {
 // accept takes a deliver_sm or data_sm in the order of its coming, and returns
 // the work to be done for it.
 func (r *receiver) accept(p *pdu.PDU, m *pdu.Message) func(context.Context) error {
-	pending := r.dedup.enter(p, time.Now())
+	pending, again := r.dedup.enter(p, time.Now())
+	var part *smpp.Adding
+	if !again {
+		_ = guard(r.logger, "taking a part of a message", func() error {
+			part = r.enterPart(m, pending.messageID)
+			return nil
+		})
+	}
 	return func(ctx context.Context) error {
 		return r.dedup.work(ctx, pending, func(ctx context.Context) error {
-			return guard(r.logger, "taking a message", func() error { return r.deliver(ctx, m, pending.messageID) })
+			return guard(r.logger, "taking a message", func() error { return r.deliver(ctx, m, pending.messageID, part) })
 		})
 	}
 }
 
+// enterPart begins to put a part of a long message together with those that come
+// right before and after it; nil is for what is none.
+func (r *receiver) enterPart(m *pdu.Message, id string) *smpp.Adding {
+	if !smpp.PartOf(m).Multipart() || m.ESMClass.IsReceipt() {
+		return nil
+	}
+	if _, is := r.readReceipt(m); is {
+		return nil
+	}
+	return r.parts.Enter(m.Source.Addr+"\x00"+m.Dest.Addr, &pdu.DeliverSM{Message: *m}, id, nil)
+}
+
 // deliver takes a deliver_sm: a receipt, a message, which gets id, or a part of
-// one. It returns when the broker has what came of it.
-func (r *receiver) deliver(ctx context.Context, m *pdu.Message, id string) error {
+// one, which may have been entered. It returns when the broker has what came of it.
+func (r *receiver) deliver(ctx context.Context, m *pdu.Message, id string, part *smpp.Adding) error {
 	if found, is := r.readReceipt(m); is {
 		r.metrics.delivered.WithLabelValues("receipt").Inc()
 		return r.takeReceipt(ctx, found)
 	}
 	r.metrics.delivered.WithLabelValues("message").Inc()
-	p := smpp.PartOf(m)
-	if p.Multipart() {
-		_, err := r.parts.Add(ctx, m.Source.Addr+"\x00"+m.Dest.Addr, &pdu.DeliverSM{Message: *m}, nil)
+	if part == nil {
+		part = r.enterPart(m, id)
+	}
+	if part != nil {
+		_, err := part.Wait(ctx)
 		return err
 	}
 	_, step := m.TLVs.Uint(pdu.TagUSSDServiceOp)
 	if len(m.Payload()) == 0 && !step && !r.options.AllowEmptyMessages { // a step of a session may well be empty
 		return errEmpty
 	}
-	return r.receive(ctx, id, []smpp.Part{p}, nil)
+	return r.receive(ctx, id, []smpp.Part{smpp.PartOf(m)}, nil)
 }
 
 // assembler puts long messages together.
 func (r *receiver) assembler(state *store.Batcher, prefix string) *smpp.Assembler {
 	return smpp.NewAssembler(smpp.AssemblerSettings{
-		State: partState{state}, Prefix: prefix + "concat/", Wait: r.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: r.logger,
+		State: partstate.New(state), Prefix: prefix + "concat/", Wait: r.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: r.logger,
 		Receive: func(ctx context.Context, m *smpp.Assembled, _ ...smpp.Entry) error {
 			parts := make([]smpp.Part, len(m.Parts))
 			for i := range m.Parts {
@@ -75,29 +97,6 @@ func (r *receiver) assembler(state *store.Batcher, prefix string) *smpp.Assemble
 			return r.receive(ctx, m.ID, parts, m.Missing)
 		},
 	})
-}
-
-// partState is the state store as an Assembler wants it.
-type partState struct{ *store.Batcher }
-
-func (s partState) Set(ctx context.Context, entries ...smpp.Entry) error {
-	list := make([]store.Entry, len(entries))
-	for i, e := range entries {
-		list[i] = store.Entry(e)
-	}
-	return s.Batcher.Set(ctx, list...)
-}
-
-func (s partState) Add(ctx context.Context, e smpp.Entry) (string, bool, error) {
-	return s.Batcher.Add(ctx, store.Entry(e))
-}
-
-func (s partState) Range(ctx context.Context, from, to string, limit int) (list []smpp.Entry, err error) {
-	found, err := s.Batcher.Range(ctx, from, to, limit)
-	for _, e := range found {
-		list = append(list, smpp.Entry(e))
-	}
-	return list, err
 }
 
 var errEmpty = message.Permanent(errors.New("the message is empty; allow_empty_messages: true takes such"))

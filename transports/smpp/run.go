@@ -150,6 +150,7 @@ func (r *run) close() {
 	r.sends.Lock()
 	defer r.sends.Unlock()
 	r.work.Wait()
+	r.receiver.parts.Flush()
 	if err := r.state.Close(); err != nil {
 		r.logger.Warn("closing the SMPP state failed", "error", err)
 	}

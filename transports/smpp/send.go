@@ -149,6 +149,9 @@ func (s *sending) answered(one *submit, r binds.Result) (mistaken bool) {
 		return false
 	}
 	defer func() { s.results <- result{one, r} }() // also when this panics: somebody waits
+	if r.Unanswered == nil && r.Status == pdu.StatusOK {
+		s.submissions.Accepting(one.part, r.ID)
+	}
 	if accepted {
 		one.id = r.ID
 		if mistaken = s.submissions.Given(one.part, r.ID); mistaken {

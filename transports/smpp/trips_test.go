@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/smpp/simulator"
 	"switchboard/store"
@@ -57,6 +58,7 @@ func TestReceiptIsTwoRoundTrips(t *testing.T) {
 	if e := line.NextEvent(t); e.DeliveryStatus != message.Delivered {
 		t.Errorf("event = %s", e.Encode())
 	}
+	testutil.Eventually(t, "the final state is recorded", func() bool { return state.sets.Load() > sets })
 	gets, sets, others = state.gets.Load()-gets, state.sets.Load()-sets, state.others.Load()-others
 	if gets != 1 || sets != 1 || others != 0 {
 		t.Errorf("%d reads, %d writes and %d others, want one read and one write", gets, sets, others)

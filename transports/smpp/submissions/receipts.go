@@ -40,6 +40,7 @@ type match struct {
 // Receipt reports a receipt, or holds it until its message is known. It returns
 // when the broker, or the state store, has it.
 func (s *Store) Receipt(ctx context.Context, r Receipt) error {
+	s.awaitRecording(ctx, r)
 	m, err := s.find(ctx, r, 0)
 	switch {
 	case err != nil:
@@ -270,7 +271,13 @@ func (s *Store) reportNow(ctx context.Context, m match, r Receipt) error {
 	if m.shared {
 		return s.finishShared(ctx, m)
 	}
-	return s.State.Set(ctx, entry(m.key, m.submission, s.FinalTTL))
+	// The SMSC is answered meanwhile: the broker has the report, and this process
+	// knows it. A receipt that came again after a crash would be the same event.
+	return s.State.SetAsync(ctx, func(err error) {
+		if err != nil {
+			s.warn("recording a final receipt failed; one that comes again is reported again", m.ID, err)
+		}
+	}, entry(m.key, m.submission, s.FinalTTL))
 }
 
 // finishShared records the final status of a part whose id others have too.

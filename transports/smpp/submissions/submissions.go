@@ -126,6 +126,7 @@ type Store struct {
 	ids        *idFormats
 	duplicates *duplicateIDs
 	held       *heldReceipts
+	recording  *recording
 	references atomic.Bool // the SMSC brings references back as they are
 	adopting   sync.Mutex  // held while a receipt is matched by address
 
@@ -144,7 +145,7 @@ func New(s Settings) *Store {
 	reported, _ := lru.New[string, struct{}](maxReported) // fails for sizes below 1
 	return &Store{
 		Settings: s, ids: &idFormats{detect: s.DetectIDFormat, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
-		duplicates: newDuplicateIDs(maxRecentIDs, maxShared), held: newHeldReceipts(), reported: reported,
+		duplicates: newDuplicateIDs(maxRecentIDs, maxShared), held: newHeldReceipts(), recording: newRecording(), reported: reported,
 	}
 }
 
@@ -212,10 +213,7 @@ func (s *Store) record(ctx context.Context, messageID string, write func() error
 		if err == nil {
 			return nil
 		}
-		last, now := s.warned.Load(), time.Now().UnixNano()
-		if now-last > int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
-			s.Logger.Warn("recording a submit failed; trying until it succeeds", "message_id", messageID, "error", err)
-		}
+		s.warn("recording a submit failed; trying until it succeeds", messageID, err)
 		select {
 		case <-time.After(pause):
 			continue
@@ -224,6 +222,14 @@ func (s *Store) record(ctx context.Context, messageID string, write func() error
 		}
 		s.Logger.Error("a submit could not be recorded; its receipts will find no message", "message_id", messageID, "error", err)
 		return fmt.Errorf("%w, and recording a submit failed: %w", ErrStopped, err)
+	}
+}
+
+// warn tells of writes that fail, once in a while.
+func (s *Store) warn(what, messageID string, err error) {
+	last, now := s.warned.Load(), time.Now().UnixNano()
+	if now-last > int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
+		s.Logger.Warn(what, "message_id", messageID, "error", err)
 	}
 }
 
@@ -277,6 +283,7 @@ func (s *Store) outcomeEntry(p Part, o Outcome) store.Entry {
 // receipts that came before: a receipt looks for its id, is held, and looks again,
 // so that one of both sides sees the other.
 func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
+	defer s.recordingOf(p, id, s.recording.end)
 	row, key := submission{Part: p}, s.idKey(id)
 	shared, overused, _ := s.duplicates.isShared(key)
 	named := id != "" && !overused

@@ -1,6 +1,7 @@
 package submissions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -403,4 +404,39 @@ func TestReusedID(t *testing.T) {
 			b.reportsNothing()
 		})
 	}
+}
+
+// A receipt that comes while the answer is being recorded waits for that, and is
+// not held.
+func TestReceiptWaitsForTheRecording(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := remember(t)
+		b := start(t, state)
+		for id, p := range map[string]Part{"77": of("by its id"), "": {&Message{ID: "by its reference", To: person, From: sender, Parts: 1, Reference: 5}, 1}} {
+			b.Accepting(p, id)
+			taken := make(chan struct{})
+			go func() {
+				defer close(taken)
+				b.receipt(p, cmp.Or(id, "78"), "DELIVRD")
+			}()
+			synctest.Wait()
+			if found, err := state.Range(t.Context(), "smpp/test/held", "smpp/test/helf", 1); err != nil || len(found) > 0 {
+				t.Fatalf("held is %v, %v", found, err)
+			}
+			b.accepted(p, id)
+			<-taken
+			b.reports(p, message.Delivered)
+		}
+	})
+}
+
+// It does not wait for ever.
+func TestReceiptIsHeldWhenTheRecordingTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, remember(t))
+		b.Accepting(of("one"), "77")
+		b.receipt(of("one"), "77", "DELIVRD")
+		b.accepted(of("one"), "77")
+		b.reports(of("one"), message.Delivered)
+	})
 }
