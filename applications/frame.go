@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"switchboard/internal/lanes"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/worker"
@@ -53,7 +54,8 @@ type Frame struct {
 	runtime worker.Runtime
 	options Options
 	app     Application
-	handled *worker.Handled // while it runs
+	handled *worker.Handled   // while it runs
+	lanes   lanes.Lanes[lane] // of a Relay
 }
 
 // New makes the worker around an application.
@@ -70,11 +72,23 @@ func (f *Frame) Run(ctx context.Context) error {
 	if err := f.runtime.Declare(ctx, f.options.TransportName, message.Outbound); err != nil {
 		return err
 	}
+	if owner, has := f.app.(QueueOwner); has {
+		for _, name := range owner.Queues() {
+			if err := f.runtime.Declare(ctx, f.queueName(name), ""); err != nil {
+				return err
+			}
+		}
+	}
 	f.handled = f.runtime.NewHandled("handled/"+f.options.TransportName+"/", f.rememberFor())
 	defer f.handled.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := f.runPlugin(ctx, stop)
+	receive := f.runtime.Lanes(func(d *worker.Delivery) string { return d.Message.From }, f.receive)
+	receiveEvent := f.runtime.Lanes(func(d *worker.Delivery) string { return d.Event.MessageID }, f.receiveEvent)
+	if _, relays := f.app.(Relay); relays {
+		receive, receiveEvent = f.relay, f.relay
+	}
 	inFlight := 0
 	if w, can := f.app.(Windowed); can {
 		inFlight = w.InFlight()
@@ -82,14 +96,14 @@ func (f *Frame) Run(ctx context.Context) error {
 	err := f.runtime.Serve(ctx,
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.Inbound,
-			Handle:    f.runtime.Lanes(func(d *worker.Delivery) string { return d.Message.From }, f.receive),
+			Handle:    receive,
 			Prefetch:  inFlight,
 			OnFailure: f.recordFailure,
 			OnDiscard: f.recordDiscard,
 		},
 		worker.Subscription{
 			Connector: f.options.TransportName, Flow: message.EventFlow,
-			Handle:   f.runtime.Lanes(func(d *worker.Delivery) string { return d.Event.MessageID }, f.receiveEvent),
+			Handle:   receiveEvent,
 			Prefetch: inFlight,
 		})
 	stop()

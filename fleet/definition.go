@@ -117,6 +117,16 @@ func (d *Definition) Listens() []string {
 	return nil
 }
 
+// OwnQueues are the queues of an application beside those of its connector.
+func (d *Definition) OwnQueues() (names []string) {
+	if owner, has := d.plugin.(applications.QueueOwner); has {
+		for _, name := range owner.Queues() {
+			names = append(names, applications.QueueName(d.Connector, name))
+		}
+	}
+	return names
+}
+
 // warn adds every part of err to the warnings.
 func (d *Definition) warn(err error) {
 	if err == nil {

@@ -1,6 +1,9 @@
 package message
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // Flow is the way an envelope travels.
 type Flow string
@@ -31,6 +34,18 @@ func DecodeEnvelope(flow Flow, connector string, body []byte) (*Envelope, error)
 		e.Message, err = Decode(body)
 	}
 	return e, err
+}
+
+// FlowOf is the flow of a body that comes from a transport, by its message_type: Inbound
+// where it is no event's.
+func FlowOf(body []byte) Flow {
+	var b struct {
+		Type string `json:"message_type"`
+	}
+	if json.Unmarshal(body, &b) == nil && b.Type == "event" {
+		return EventFlow
+	}
+	return Inbound
 }
 
 // Key is the routing key of a flow on a connector: `sms.inbound`.

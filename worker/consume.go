@@ -15,7 +15,9 @@ import (
 // Subscription is a flow of a connector that a frame consumes.
 type Subscription struct {
 	Connector string
-	Flow      message.Flow
+	// Flow is empty for a queue that has the connector's own name and holds messages
+	// from people and events alike.
+	Flow message.Flow
 	// Handle is called with one delivery at a time, in the queue's order. It may
 	// block, which holds the queue back, and must see to it that every delivery is
 	// settled sooner or later.
@@ -32,6 +34,9 @@ type Subscription struct {
 }
 
 func (s Subscription) queue(t broker.QueueType) broker.Queue {
+	if s.Flow == "" {
+		return broker.Queue{Name: s.Connector, Type: t} // nobody publishes under a key of its own
+	}
 	key := message.Key(s.Connector, s.Flow)
 	return broker.Queue{Name: key, Keys: []string{key}, Type: t}
 }
@@ -102,7 +107,7 @@ func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
 
 // inFlight counts the deliveries of a subscription that are not settled.
 func (r *Runtime) inFlight(s Subscription) func(by int64) {
-	held := r.Monitor.Holding(message.Key(s.Connector, s.Flow))
+	held := r.Monitor.Holding(s.queue("").Name)
 	gauge := r.Metrics.inFlight(r.Name, s.Connector, s.Flow)
 	return func(by int64) {
 		held.Add(by)
@@ -114,6 +119,9 @@ func (r *Runtime) inFlight(s Subscription) func(by int64) {
 // envelope.
 func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight func(int64), from *broker.Delivery) {
 	inFlight(1)
+	if s.Flow == "" {
+		s.Flow = message.FlowOf(from.Body)
+	}
 	d := &Delivery{runtime: r, ctx: ctx, subscription: s, inFlight: inFlight, delivery: from, began: time.Now()}
 	if err := r.Settings.CheckSize(from.Body); err != nil {
 		d.Settle(invalidError{err})

@@ -40,6 +40,30 @@ func attempts(d *broker.Delivery) int {
 	return n
 }
 
+// Since is when it was received first, before all moves and failures.
+func (d *Delivery) Since() time.Time {
+	for _, header := range [...]string{HeaderSince, HeaderFirstFailed} {
+		if t, err := time.Parse(time.RFC3339, d.delivery.Headers[header]); err == nil {
+			return t
+		}
+	}
+	return d.began
+}
+
+// Move puts the body, as it was received, at the end of another queue after a delay, and
+// blocks until the broker has it; settle it with nil then.
+func (d *Delivery) Move(ctx context.Context, queue string, delay time.Duration) error {
+	headers := broker.Headers{HeaderSince: d.Since().UTC().Format(time.RFC3339)}
+	if d.Redelivered() {
+		headers[broker.HeaderAgain] = "true"
+	}
+	err := d.runtime.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.delivery.Body, Headers: headers, Delay: delay})
+	if err != nil {
+		return fmt.Errorf("moving %s to %s: %w", d.Envelope, queue, err)
+	}
+	return nil
+}
+
 // Headers of bodies that failed, in retries and in the dead letters.
 const (
 	HeaderReason      = "switchboard-reason"       // one of the Reason constants
@@ -50,6 +74,9 @@ const (
 	HeaderWorker      = "switchboard-worker"       // who failed
 	HeaderKey         = "switchboard-key"          // the routing key it came with
 )
+
+// HeaderSince is when what was moved to another queue was received first, in RFC 3339.
+const HeaderSince = "switchboard-since"
 
 // Why a body is a dead letter.
 const (

@@ -9,21 +9,17 @@ import (
 	"testing"
 
 	"switchboard/applications"
+	"switchboard/broker"
+	brokermemory "switchboard/broker/memory"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/smpp/pdu"
 	"switchboard/store/memory"
+	"switchboard/worker"
 )
 
-// echo is a fleet that reports every message delivered at once.
-type echo struct{ app *Application }
-
-func (f echo) Send(ctx context.Context, m *message.Message) error {
-	return f.app.ReceiveEvent(ctx, message.NewDeliveryReport(m, message.Delivered))
-}
-
-// BenchmarkSubmitAndReceipt is what the server itself takes for a submit, its
-// answer, its receipt and the answer to that, with no broker behind it.
+// BenchmarkSubmitAndReceipt is what the server in its frame takes for a submit, its
+// answer, its receipt and the answer to that, with a broker and a store in memory.
 func BenchmarkSubmitAndReceipt(b *testing.B) {
 	for _, window := range []int{1, 10, 100} {
 		b.Run(fmt.Sprint("window=", window), func(b *testing.B) { benchmark(b, window) })
@@ -36,15 +32,18 @@ func benchmark(b *testing.B, window int) {
 	c := acme()
 	c.Window, c.DeliverWindow = window, window
 	app.Customers = options.Map[Customer]{{Key: "acme", Value: c}}
-	state := memory.New()
-	defer func() { _ = state.Close() }()
-	if err := app.Provision(b.Context(), applications.Env{Name: "bench", State: state, Logger: slog.New(slog.DiscardHandler)}); err != nil {
-		b.Fatal(err)
+	state, bodies := memory.New(), brokermemory.New(brokermemory.Settings{})
+	defer func() { _ = bodies.Close(context.Background()); _ = state.Close() }()
+	conf := applications.DefaultOptions()
+	conf.TransportName = connector
+	env := worker.Dependencies{
+		Name: "bench", Kind: worker.KindApplication, Broker: bodies, State: state, Logger: slog.New(slog.DiscardHandler),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- app.Run(ctx, echo{app}) }()
-	defer func() { cancel(); <-ended }()
+	reported, ended := make(chan struct{}), make(chan error, 1)
+	go func() { defer close(reported); reportAll(ctx, b, bodies) }()
+	go func() { ended <- applications.New(env, conf, app).Run(ctx) }()
+	defer func() { cancel(); <-ended; <-reported }()
 	addrs, err := app.Addrs(within(b))
 	if err != nil {
 		b.Fatal(err)
@@ -62,6 +61,20 @@ func benchmark(b *testing.B, window int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
 	b.StopTimer()
 	_ = conn.Close()
+}
+
+// reportAll is a fleet that reports every message delivered at once.
+func reportAll(ctx context.Context, b *testing.B, bodies broker.Broker) {
+	key := message.Key(connector, message.Outbound)
+	_ = bodies.Consume(ctx, broker.Queue{Name: key, Keys: []string{key}}, 100, func(d *broker.Delivery) {
+		m, err := message.Decode(d.Body)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		report := message.NewDeliveryReport(m, message.Delivered).Encode()
+		bodies.PublishAsync(ctx, broker.Publication{Key: message.Key(connector, message.EventFlow), Body: report}, func(error) { d.Ack() })
+	})
 }
 
 // exchange submits n messages and takes their receipts.

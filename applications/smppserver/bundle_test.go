@@ -216,16 +216,20 @@ func (b *bundle) eventually(what string, is func() bool) {
 	}
 }
 
-// queued is how many deliver_sm wait for the customer.
+// undelivered is how many messages and receipts a customer does not have.
+func (c *customer) undelivered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting + c.direct
+}
+
+// queued is how many messages and receipts wait for the customer.
 func (b *bundle) queued() int {
 	e, err := b.app.running(within(b))
 	if err != nil {
 		b.Fatal(err)
 	}
-	q := e.customers["acme"].queue
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.list)
+	return e.customers["acme"].undelivered()
 }
 
 func (b *bundle) metric(name string, labels map[string]string) (sum float64) {

@@ -15,7 +15,8 @@ import (
 const (
 	typeSMS  = "sms"
 	typeUSSD = "ussd"
-	// helperKey is where helper_metadata says which customer a message is from.
+	// helperKey is where helper_metadata and routing_metadata say which customer a message
+	// is from.
 	helperKey = "smpp_server"
 )
 
@@ -57,6 +58,7 @@ func (c *customer) outgoing(w *outbound, dest pdu.Address) (m *message.Message, 
 	if c.Endpoint != "" {
 		m.SetEndpoint(c.Endpoint)
 	}
+	m.RoutingMetadata.Set(helperKey, c.systemID) // returns with its events
 	m.HelperMetadata.Set(helperKey, map[string]any{"system_id": c.systemID})
 	meta := smpp.SubmitMetadata(&in)
 	if asked := in.RegisteredDelivery; asked&(pdu.ReceiptSuccess|pdu.ReceiptIntermediate) != 0 {

@@ -34,15 +34,26 @@ type customer struct {
 	cutting    gsm.Method
 	rate       *perSecond
 	lanes      lanes.Lanes[string]
-	queue      *deliverQueue
+	queue      string // its name
 	ids        *shortIDs
 	parts      *smpp.Assembler
 	references atomic.Uint32 // given to messages from people
+
+	wake    chan struct{}             // a receiver has bound
+	onCount func(waiting, direct int) // is told of every change
 
 	mu        sync.Mutex
 	binds     int
 	receivers []*bind
 	turn      int
+	number    uint64               // of the last delivery
+	pending   []*delivery          // those with something unsent, by number
+	flights   map[string]*delivery // those that are not noted, by kind and message
+	waiting   int                  // in the customer's queue, with what of it is in flight
+	direct    int                  // in flight from the connector's queues
+	closing   bool
+	pause     func()    // ends the present consuming of the queue
+	expires   time.Time // when the first in the queue is too old, where that is known
 }
 
 // bind is one of a customer's connections.
@@ -57,7 +68,10 @@ func (b *bind) use() { b.used.Store(time.Now().UnixNano()) }
 // newCustomer reads a customer's options. Its errors are *options.FieldError, one
 // for each wrong key.
 func newCustomer(systemID string, conf Customer) (*customer, []error) {
-	c := &customer{Customer: conf.withDefaults(), systemID: systemID}
+	c := &customer{
+		Customer: conf.withDefaults(), systemID: systemID, queue: queueOf(systemID),
+		wake: make(chan struct{}, 1), flights: map[string]*delivery{}, pause: func() {},
+	}
 	c.references.Store(rand.Uint32())
 	var errs []error
 	check := func(key string, err error) {
@@ -125,9 +139,15 @@ func (c *customer) join() bool {
 // receive adds a bind that deliver_sm go to.
 func (c *customer) receive(b *bind) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.receivers = append(c.receivers, b)
-	c.mu.Unlock()
-	c.queue.look()
+	if len(c.receivers) == 1 {
+		c.pause()
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (c *customer) leave(b *bind) {
@@ -135,6 +155,31 @@ func (c *customer) leave(b *bind) {
 	defer c.mu.Unlock()
 	c.binds--
 	c.receivers = slices.DeleteFunc(c.receivers, func(r *bind) bool { return r == b })
+	if len(c.receivers) == 0 {
+		c.pause()
+	}
+}
+
+// count changes what waits in the customer's queue, and what is delivered past it.
+func (c *customer) count(waiting, direct int) (nowWaiting int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting, c.direct = max(c.waiting+waiting, 0), c.direct+direct
+	c.onCount(c.waiting, c.direct)
+	return c.waiting
+}
+
+// close has nothing more sent.
+func (c *customer) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = true
+}
+
+func (c *customer) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing
 }
 
 func (c *customer) receives() bool {
@@ -144,14 +189,11 @@ func (c *customer) receives() bool {
 }
 
 // send sends a deliver_sm on the next bind with room in its window; false when none
-// has any.
+// has any. mu is held.
 func (c *customer) send(body *pdu.DeliverSM, done func(*pdu.PDU, error)) bool {
-	c.mu.Lock()
-	receivers, turn := slices.Clone(c.receivers), c.turn
 	c.turn++
-	c.mu.Unlock()
-	for i := range receivers {
-		b := receivers[(turn+i)%len(receivers)]
+	for i := range c.receivers {
+		b := c.receivers[(c.turn+i)%len(c.receivers)]
 		if err := b.session.Send(fit(body, b.session.Peer().Version), done); err == nil {
 			b.use()
 			return true

@@ -266,7 +266,7 @@ func TestReferencesDiffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := smpp.PartOf(&list[0].Body.Message)
+		p := smpp.PartOf(&list[0].body.Message)
 		if !p.Multipart() || seen[p.Reference] {
 			t.Fatalf("message %d of %d deliver_sm has the reference %d again", len(seen), len(list), p.Reference)
 		}

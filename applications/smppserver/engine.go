@@ -21,8 +21,10 @@ type engine struct {
 	out     applications.Sender
 	lease   *lease
 	state   *store.Batcher
+	queues  applications.Queues // nil where out has none
 
-	customers map[string]*customer
+	customers map[string]*customer // by system_id
+	byQueue   map[string]*customer
 	inOrder   []*customer // as in the file
 	servers   []*session.Server
 	refusals  *session.LogLimiter // of binds and submits, by customer and reason
@@ -36,13 +38,17 @@ type engine struct {
 	closed bool
 	busy   int           // requests, events, messages and answers in flight
 	idle   chan struct{} // closed when busy is 0; nil when nothing waits for that
+
+	recording chan struct{} // holds one for each event of a customer who is not there that is being recorded
 }
 
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e := &engine{
 		options: &a.Options, log: a.env.Logger, metrics: a.metrics, out: out,
-		lease: a.lease, customers: map[string]*customer{}, refusals: session.NewLogLimiter(refusalLogEvery),
+		lease: a.lease, customers: map[string]*customer{}, byQueue: map[string]*customer{},
+		recording: make(chan struct{}, maxRecording), refusals: session.NewLogLimiter(refusalLogEvery),
 	}
+	e.queues, _ = out.(applications.Queues)
 	refused, err := smpp.ParseTags(a.RefusedTLVs)
 	if err != nil {
 		return nil, err
@@ -53,7 +59,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 			return nil, errors.Join(wrong...)
 		}
 		c.refused = refused
-		e.customers[c.systemID] = c
+		e.customers[c.systemID], e.byQueue[c.queue] = c, c
 		e.inOrder = append(e.inOrder, c)
 	}
 	e.state = store.NewBatcher(fenced{a.env.State, a.lease}, store.BatchSettings{})
@@ -61,7 +67,8 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		c.parts = e.newAssembler(c)
 		c.ids = &shortIDs{state: e.state, key: "ids/" + c.systemID}
 		length := e.metrics.queued.WithLabelValues(c.systemID)
-		c.queue = newDeliverQueue(e.state, "deliver/"+c.systemID+"/", e.options, func(n int) { length.Set(float64(n)) })
+		length.Set(0)
+		c.onCount = func(waiting, direct int) { length.Set(float64(waiting + direct)) }
 	}
 	e.life, e.end = context.WithCancel(context.Background())
 	return e, nil
@@ -75,8 +82,10 @@ func (e *engine) start(ctx context.Context) error {
 	}
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.stopLoops = stop
-	for _, c := range e.inOrder {
-		e.loops.Go(func() { e.deliveryLoop(loops, c) })
+	if e.queues != nil {
+		if err := e.openQueues(ctx, loops); err != nil {
+			return errors.Join(err, closeAll(listeners))
+		}
 	}
 	for _, l := range listeners {
 		e.servers = append(e.servers, session.Serve(l, handler{e}, e.sessionSettings()))
@@ -91,8 +100,11 @@ const stopPatience = 5 * time.Second
 
 // stop finishes what is in flight, and unbinds everybody.
 func (e *engine) stop() {
+	for _, c := range e.inOrder {
+		c.close()
+		e.pump(c)
+	}
 	e.stopLoops()
-	e.loops.Wait()
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	e.settle(within)
@@ -104,6 +116,7 @@ func (e *engine) stop() {
 		group.Go(func() { v.Shutdown(goodbye) })
 	}
 	group.Wait()
+	e.loops.Wait()
 }
 
 // close ends an engine, also one that was never started.

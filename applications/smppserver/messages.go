@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"switchboard/applications"
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
@@ -14,31 +15,60 @@ import (
 	"switchboard/store"
 )
 
-// seenTTL is how long a message that the broker delivers twice is recognised.
+// seenTTL is how long a message that a customer has is recognised when it comes again.
 const seenTTL = time.Hour
 
-// takeMessage queues a person's message for its customer.
-func (e *engine) takeMessage(ctx context.Context, m *message.Message) error {
+// takeMessage delivers a person's message to its customer.
+func (e *engine) takeMessage(ctx context.Context, r *applications.Received, done func(error)) {
+	m := r.Message
+	if m.SessionEvent == message.SessionClose && m.TransportType != typeUSSD {
+		done(nil) // it means nothing to an ESME
+		return
+	}
 	c := e.owner(m.To)
 	if c == nil {
-		return message.Permanent(fmt.Errorf("no customer has the address %q the message was sent to; give it to one in addresses", m.To))
+		done(message.Permanent(fmt.Errorf("no customer has the address %q the message was sent to; give it to one in addresses", m.To)))
+		return
 	}
-	if err := c.queue.room(1); err != nil {
-		return err
+	d, err := e.takeFor(ctx, c, r)
+	if err != nil || d == nil {
+		done(err)
+		return
 	}
-	seen := "seen/" + m.ID
-	found, err := e.state.Get(ctx, seen)
+	go func() { done(e.conclude(ctx, c, r, d)) }()
+}
+
+// takeFor begins to deliver a message; the delivery is nil when there is nothing to do any
+// more.
+func (e *engine) takeFor(ctx context.Context, c *customer, r *applications.Received) (*delivery, error) {
+	seen := "seen/" + r.Message.ID
+	if r.Redelivered || r.Queue != "" {
+		found, err := e.state.Get(ctx, seen)
+		if err != nil {
+			return nil, fmt.Errorf("asking whether message %s came before: %w", r.Message.ID, err)
+		}
+		if _, before := found[seen]; before {
+			return nil, nil
+		}
+	}
+	now, err := e.admit(c, r)
 	if err != nil {
-		return fmt.Errorf("asking whether message %s came before: %w", m.ID, err)
+		return nil, err
 	}
-	if _, before := found[seen]; before {
-		return nil
+	if !now {
+		return nil, e.put(ctx, c, r, 0)
 	}
-	list, err := c.deliverSMs(m)
+	if d := c.flight(kindMessage, r.Message.ID); d != nil {
+		return d, nil
+	}
+	list, err := c.deliverSMs(r.Message)
 	if err != nil {
-		return message.Permanent(fmt.Errorf("writing the message for customer %s: %w", c.systemID, err))
+		c.release(r)
+		return nil, message.Permanent(fmt.Errorf("writing the message for customer %s: %w", c.systemID, err))
 	}
-	return c.queue.add(ctx, list, store.Entry{Key: seen, Value: c.systemID, TTL: seenTTL})
+	return e.deliver(c, &delivery{kind: kindMessage, about: r.Message.ID}, list, func(ctx context.Context) error {
+		return e.state.Set(ctx, store.Entry{Key: seen, Value: c.systemID, TTL: seenTTL})
+	}), nil
 }
 
 // owner returns the first customer in the file with an address.
@@ -52,7 +82,7 @@ func (e *engine) owner(addr string) *customer {
 }
 
 // deliverSMs returns the deliver_sm for a message.
-func (c *customer) deliverSMs(m *message.Message) (list []deliverSM, err error) {
+func (c *customer) deliverSMs(m *message.Message) (list []*deliverSM, err error) {
 	var had smpp.DeliverMetadata
 	_ = m.TransportMetadata.Decode(smpp.DeliverKey, &had) // other transports may use the word
 	base := pdu.Message{
@@ -74,13 +104,13 @@ func (c *customer) deliverSMs(m *message.Message) (list []deliverSM, err error) 
 	case had.ESMClass.UDHI() && had.Parts == 0:
 		base.ESMClass, base.DataCoding = pdu.ESMUDHI, had.DataCoding
 		smpp.SetPayload(&base, had.Payload, smpp.MaxShortMessage)
-		return []deliverSM{{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: base}}}, nil
+		return []*deliverSM{{id: m.ID, body: &pdu.DeliverSM{Message: base}}}, nil
 	default:
 		base.DataCoding = had.DataCoding
 		text, err = gsm.Splitter{Method: c.cutting}.Data(had.Payload, c.reference())
 	}
 	for i := range text.Segments {
-		list = append(list, deliverSM{ID: m.ID, Kind: kindMessage, Body: &pdu.DeliverSM{Message: smpp.Segment(base, &text, i, smpp.MaxShortMessage)}})
+		list = append(list, &deliverSM{id: m.ID, body: &pdu.DeliverSM{Message: smpp.Segment(base, &text, i, smpp.MaxShortMessage)}})
 	}
 	return list, err
 }

@@ -108,22 +108,6 @@ func TestPerSecond(t *testing.T) {
 	}
 }
 
-// Whatever a store gives back is a deliver_sm or an error.
-func FuzzMail(f *testing.F) {
-	l := deliverSM{ID: "1", Kind: kindMessage, Body: &pdu.DeliverSM{Message: simple("hello").Message}}
-	text, err := l.encode(time.Unix(1_000_000, 0))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text)
-	f.Add(`{"pdu":"AAAAEAAAAAUAAAAAAAAAAQ=="}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		if l, _, err := decodeDeliverSM(text); err == nil && l.Body == nil {
-			t.Error("no error, and no deliver_sm")
-		}
-	})
-}
-
 // Whatever is submitted becomes a message or a refusal.
 func FuzzContent(f *testing.F) {
 	c, err := newCustomer("acme", acme())

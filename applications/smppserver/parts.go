@@ -41,7 +41,7 @@ func (e *engine) assembled(ctx context.Context, c *customer, m *smpp.Assembled, 
 	var registered pdu.RegisteredDelivery
 	for _, p := range m.Parts {
 		w.parts = append(w.parts, p.Part)
-		w.records = append(w.records, recordPart{p.ID, p.Message.RegisteredDelivery})
+		w.records = append(w.records, recordPart{ID: p.ID, Registered: p.Message.RegisteredDelivery})
 		registered |= p.Message.RegisteredDelivery
 	}
 	in.RegisteredDelivery = registered
@@ -66,19 +66,26 @@ func (e *engine) assembled(ctx context.Context, c *customer, m *smpp.Assembled, 
 func (e *engine) giveUp(ctx context.Context, c *customer, w *outbound) error {
 	for _, id := range w.ids {
 		known, err := e.record(ctx, id)
-		if err != nil || known != nil && known.State != pdu.StateAccepted {
+		if err != nil || known != nil && known.State != pdu.StateAccepted && (known.State != pdu.StateExpired || len(c.receipts(known)) == 0) {
 			return err
 		}
 	}
-	now := time.Now()
+	now, id := time.Now(), w.ids[0]
 	r := record{
 		Customer: c.systemID, Parts: w.records, Source: w.Source, Dest: w.dests[0], State: pdu.StateExpired, Submitted: now, Done: now,
 	}
-	receipts := c.receipts(&r)
-	if len(receipts) == 0 {
+	if len(c.receipts(&r)) == 0 {
 		return nil
 	}
-	return c.queue.add(ctx, receipts)
+	if err := e.recordState(ctx, id, &r); err != nil {
+		return err
+	}
+	c.count(1, 0)
+	err := e.queues.Put(ctx, c.queue, message.NewDeliveryReport(&message.Message{ID: id}, message.Failed))
+	if err != nil {
+		c.count(-1, 0)
+	}
+	return err
 }
 
 // messageIDs are those of the messages a submission becomes, one for each

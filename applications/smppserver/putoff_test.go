@@ -9,15 +9,16 @@ import (
 // What a customer puts off again and again comes again, also after a restart and
 // behind many others.
 func TestWhatIsPutOffComesAgain(t *testing.T) {
+	const many = 200
 	b := begin(t)
 	c := b.bound(pdu.CmdBindTransceiver)
 	b.says("poison")
 	p, _ := c.deliverSM()
 	c.write(p.Respond(pdu.StatusRxTAppn))
-	for range 2 * inMemory {
+	for range many {
 		b.says("good")
 	}
-	for good := 0; good < 2*inMemory; {
+	for good := 0; good < many; {
 		p, m := c.deliverSM()
 		status := pdu.StatusRxTAppn
 		if text(t, m) == "good" {

@@ -3,10 +3,12 @@ package smppserver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"switchboard/applications"
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
@@ -14,45 +16,85 @@ import (
 	"switchboard/smpp/receipt"
 )
 
-// takeEvent records what became of a message and queues the receipts that were
-// asked for, in one step: an event that comes again changes nothing.
-func (e *engine) takeEvent(ctx context.Context, ev *message.Event) error {
-	r, err := e.record(ctx, ev.MessageID)
+// takeEvent learns what became of a message, and returns when the customer has the
+// receipts that it asked for. An event that comes again changes nothing.
+func (e *engine) takeEvent(ctx context.Context, r *applications.Received) error {
+	ev := r.Event
+	c := e.customers[ev.RoutingMetadata.Text(helperKey)] // nil where its transport returns no metadata
+	if c != nil && r.Queue == "" && !c.keepsUp() {
+		select {
+		case e.recording <- struct{}{}:
+			defer func() { <-e.recording }()
+		default: // query_sm does not know it before the receipt is delivered
+			return e.put(ctx, c, r, 0)
+		}
+	}
+	rec, err := e.record(ctx, ev.MessageID)
 	if err != nil {
 		return err
 	}
-	if r == nil {
+	if rec == nil {
 		e.log.Info("an event is dropped: no customer submitted its message, or it is forgotten (remember_for)", "message_id", ev.MessageID)
 		return nil
 	}
-	c := e.customers[r.Customer]
-	if c == nil {
-		e.log.Warn("an event is dropped: its customer is no longer in the file", "customer", r.Customer, "message_id", ev.MessageID)
-		return nil
+	if c = e.customers[rec.Customer]; c == nil {
+		return message.Permanent(fmt.Errorf("customer %s, who submitted message %s, is no longer in the file", rec.Customer, ev.MessageID))
 	}
-	if !r.learn(ev, c.ReceiptOnAck) {
+	if !rec.learn(ev, c.ReceiptOnAck) {
 		return nil
 	}
 	if ev.Type == message.Nack {
 		e.log.Info("a customer's message was refused", "customer", c.systemID, "message_id", ev.MessageID, "reason", ev.NackReason)
 	}
-	entry := e.recordEntry(ev.MessageID, r)
-	list := c.receipts(r)
+	list := c.receipts(rec)
 	if len(list) == 0 {
-		if err := e.state.Set(ctx, entry); err != nil {
-			return fmt.Errorf("remembering what became of message %s: %w", ev.MessageID, err)
-		}
-		return nil
+		return e.recordState(ctx, ev.MessageID, rec)
 	}
-	return c.queue.add(ctx, list, entry)
+	now, err := e.admit(c, r)
+	if err != nil {
+		return err
+	}
+	if !now {
+		if rec.final() {
+			if err := e.recordState(ctx, ev.MessageID, rec); err != nil {
+				return err
+			}
+		}
+		return e.put(ctx, c, r, 0)
+	}
+	d := c.flight(kindReceipt, ev.MessageID)
+	if d == nil {
+		d = e.deliver(c, &delivery{kind: kindReceipt, about: ev.MessageID, record: rec}, list, func(ctx context.Context) error {
+			rec.receipted(list)
+			return e.recordState(ctx, ev.MessageID, rec)
+		})
+	}
+	return e.conclude(ctx, c, r, d)
+}
+
+// maxRecording is how many events of customers who are not there are recorded at once, for
+// query_sm. More of them move to the customers' queues as they are.
+const maxRecording = 50
+
+func (e *engine) recordState(ctx context.Context, messageID string, r *record) error {
+	if err := e.state.Set(ctx, e.recordEntry(messageID, r)); err != nil {
+		return fmt.Errorf("remembering what became of message %s: %w", messageID, err)
+	}
+	return nil
+}
+
+// receipted notes which receipts the customer has taken.
+func (r *record) receipted(list []*deliverSM) {
+	for i := range r.Parts {
+		if slices.ContainsFunc(list, func(s *deliverSM) bool { return s.taken && s.id == r.Parts[i].ID }) && r.final() {
+			r.Parts[i].Receipted = true
+		}
+	}
 }
 
 // learn updates the record by an event; false when nothing is new. States never go
-// backwards.
+// backwards. A final state is news until its receipts are delivered.
 func (r *record) learn(ev *message.Event, ackIsLast bool) bool {
-	if r.final() {
-		return false
-	}
 	state, last := pdu.StateEnroute, false
 	switch {
 	case ev.Type == message.Ack && ackIsLast:
@@ -62,8 +104,8 @@ func (r *record) learn(ev *message.Event, ackIsLast bool) bool {
 	case ev.Type == message.DeliveryReport:
 		state, last = reported(ev)
 	}
-	if !last && state == r.State {
-		return false
+	if r.final() || !last && state == r.State {
+		return r.final() && last
 	}
 	r.State = state
 	if last {
@@ -128,11 +170,12 @@ func (r *record) wanted(d pdu.RegisteredDelivery) bool {
 	return false
 }
 
-// receipts returns the receipts for all submits of a message.
-func (c *customer) receipts(r *record) (list []deliverSM) {
+// receipts returns the receipts for the submits of a message that the customer does not
+// have.
+func (c *customer) receipts(r *record) (list []*deliverSM) {
 	for _, p := range r.Parts {
-		if r.wanted(p.Registered) {
-			list = append(list, deliverSM{ID: p.ID, Kind: kindReceipt, Body: c.receipt(r, p.ID)})
+		if r.wanted(p.Registered) && !p.Receipted {
+			list = append(list, &deliverSM{id: p.ID, body: c.receipt(r, p.ID)})
 		}
 	}
 	return list

@@ -30,6 +30,7 @@ type record struct {
 type recordPart struct {
 	ID         string                 `json:"id"` // as in its answer
 	Registered pdu.RegisteredDelivery `json:"registered"`
+	Receipted  bool                   `json:"receipted,omitempty"` // the customer has the final receipt
 }
 
 func (r *record) final() bool { return !r.Done.IsZero() }
@@ -80,18 +81,21 @@ func (e *engine) record(ctx context.Context, messageID string) (*record, error) 
 // maxID is the most characters a message_id has (§5.2.23).
 const maxID = 64
 
-// byAnswer returns the record for the id in an answer.
-func (e *engine) byAnswer(ctx context.Context, systemID, id string) (*record, error) {
+// byAnswer returns the record for the id in an answer to a customer.
+func (e *engine) byAnswer(ctx context.Context, c *customer, id string) (*record, error) {
 	r, err := e.record(ctx, id)
-	if err != nil || r != nil {
-		return r, err
+	if err == nil && r == nil {
+		key := e.aliasKey(c.systemID, id)
+		var found map[string]string
+		if found, err = e.state.Get(ctx, key); err == nil && found[key] != "" {
+			id = found[key]
+			r, err = e.record(ctx, id)
+		}
 	}
-	key := e.aliasKey(systemID, id)
-	found, err := e.state.Get(ctx, key)
-	if err != nil || found[key] == "" {
-		return nil, err
+	if d := c.flight(kindReceipt, id); d != nil {
+		return d.record, nil // the customer may have its receipt
 	}
-	return e.record(ctx, found[key])
+	return r, err
 }
 
 // query answers query_sm (§4.8) from what is remembered.
@@ -110,7 +114,7 @@ func (h handler) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) {
 func (h handler) asked(b *bind, p *pdu.PDU, q *pdu.QuerySM) *pdu.PDU {
 	ctx, cancel := context.WithTimeout(h.life, h.options.SubmitTimeout.Std())
 	defer cancel()
-	r, err := h.byAnswer(ctx, b.systemID, cut(q.MessageID, maxID))
+	r, err := h.byAnswer(ctx, b.customer, cut(q.MessageID, maxID))
 	switch {
 	case err != nil:
 		h.log.Warn("answering query_sm failed", "customer", b.systemID, "error", err)

@@ -3,6 +3,7 @@ package smppserver
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
@@ -75,6 +76,7 @@ func (h handler) Bound(s *session.Session) {
 	h.log.Info("a customer has bound", "customer", b.systemID, "peer", s.RemoteAddr().String(), "kind", s.Peer().Bind.String())
 	if s.Peer().Receives() {
 		b.receive(b)
+		h.pump(b.customer)
 	}
 }
 
@@ -85,6 +87,7 @@ func (h handler) Closed(s *session.Session, reason error) {
 		return
 	}
 	b.leave(b)
+	h.pump(b.customer)
 	if kind := s.Peer().Bind; kind != 0 {
 		h.metrics.binds.WithLabelValues(b.systemID, kind.String()).Dec()
 	}
@@ -128,10 +131,14 @@ func (e *engine) listen(ctx context.Context) (list []net.Listener, err error) {
 			return append(list, tls.NewListener(l, conf)), nil
 		}
 	}
+	return nil, errors.Join(message.Permanent(err), closeAll(list))
+}
+
+func closeAll(list []net.Listener) (err error) {
 	for _, l := range list {
-		_ = l.Close()
+		err = errors.Join(err, l.Close())
 	}
-	return nil, message.Permanent(err)
+	return err
 }
 
 func (e *engine) sessionSettings() session.Settings {

@@ -29,16 +29,15 @@ type Application struct {
 }
 
 var (
-	_ applications.Application   = (*Application)(nil)
-	_ applications.Runner        = (*Application)(nil)
-	_ applications.SessionEnder  = (*Application)(nil)
-	_ applications.EventReceiver = (*Application)(nil)
-	_ applications.Windowed      = (*Application)(nil)
-	_ applications.Deduplicator  = (*Application)(nil)
+	_ applications.Application  = (*Application)(nil)
+	_ applications.Runner       = (*Application)(nil)
+	_ applications.Relay        = (*Application)(nil)
+	_ applications.Windowed     = (*Application)(nil)
+	_ applications.Deduplicator = (*Application)(nil)
 )
 
-// Deduplicates says that the server remembers which messages and events it queued
-// for its customers.
+// Deduplicates says that the server remembers which messages and events its customers
+// have.
 func (*Application) Deduplicates() bool { return true }
 
 // New makes a server with its defaults, that nobody may bind to yet.
@@ -128,40 +127,12 @@ func (a *Application) Addrs(ctx context.Context) ([]net.Addr, error) {
 	return list, nil
 }
 
-// InFlight is so many that what waits for one customer holds up the others for
-// little longer than the state store takes for some of its batches.
+// InFlight is so many that customers and the state store answer many at once.
 func (a *Application) InFlight() int { return inFlight }
 
 const inFlight = 500
 
-// Receive keeps a person's message for the customer who has the address it was
-// sent to. A message for nobody's address is an error that no retry mends.
-func (a *Application) Receive(ctx context.Context, m *message.Message) ([]*message.Message, error) {
-	return nil, a.with(ctx, func(e *engine) error { return e.takeMessage(ctx, m) })
-}
-
-// EndSession tells a customer that a USSD session is over; other sessions' ends
-// mean nothing to an ESME.
-func (a *Application) EndSession(ctx context.Context, m *message.Message) error {
-	if m.TransportType != typeUSSD {
-		return nil
-	}
-	return a.with(ctx, func(e *engine) error { return e.takeMessage(ctx, m) })
-}
-
-// ReceiveEvent makes receipts of what became of customers' messages.
-func (a *Application) ReceiveEvent(ctx context.Context, ev *message.Event) error {
-	return a.with(ctx, func(e *engine) error { return e.takeEvent(ctx, ev) })
-}
-
-func (a *Application) with(ctx context.Context, do func(*engine) error) error {
-	e, err := a.running(ctx)
-	if err != nil {
-		return err
-	}
-	if !e.enter() {
-		return fmt.Errorf("the SMPP server is stopping: %w", context.Canceled)
-	}
-	defer e.leave()
-	return do(e)
+// Receive is never called: Accept takes its place.
+func (a *Application) Receive(context.Context, *message.Message) ([]*message.Message, error) {
+	return nil, message.Permanent(errors.New("the SMPP server passes messages on; it answers none"))
 }

@@ -141,7 +141,7 @@ func (e *engine) accept(ctx context.Context, c *customer, in *submission) (id st
 		return "", err
 	}
 	w := outbound{
-		submission: in, parts: []smpp.Part{part}, records: []recordPart{{id, in.RegisteredDelivery}}, ids: in.messageIDs(id, message.NewID()),
+		submission: in, parts: []smpp.Part{part}, records: []recordPart{{ID: id, Registered: in.RegisteredDelivery}}, ids: in.messageIDs(id, message.NewID()),
 	}
 	return id, e.publish(ctx, c, &w)
 }

@@ -30,6 +30,8 @@ type Status struct {
 	// Links are what the workers that read it depend on; nil where none was asked.
 	Links []worker.Dependency `json:"links,omitempty"`
 	State string              `json:"state"`
+
+	waits bool // for somebody outside; its worker consumes it only while that one is there
 }
 
 // Retrying are messages that return to their queue within a time, to be tried again.
@@ -42,6 +44,7 @@ type Retrying struct {
 const (
 	OK       = "ok"
 	Idle     = "no consumer" // and nothing waits
+	Away     = "away"        // messages wait for one whom an application serves, who is not there
 	Stuck    = "stuck"       // messages wait and nobody takes them
 	Held     = "held up"     // messages wait or are in flight, and what their worker needs is down
 	LinkDown = "link down"   // and no message is there
@@ -84,13 +87,17 @@ func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) (all []S
 		}
 	}
 	readers := t.readers(from.Processes)
+	var waiting []string
+	for _, d := range t.Workers {
+		waiting = append(waiting, d.OwnQueues()...)
+	}
 	all = make([]Status, 0, len(t.Queues()))
 	for _, queue := range t.Queues() {
 		s, err := look(ctx, b, queue)
 		if err != nil {
 			return nil, nil, err
 		}
-		s.Retrying = retrying[queue]
+		s.Retrying, s.waits = retrying[queue], slices.Contains(waiting, queue)
 		s.ask(readers[queue])
 		if n, counted := inFlight[queue]; counted {
 			s.InFlight = &n
@@ -159,6 +166,10 @@ func (s *Status) judge() {
 	some := waiting || s.InFlight != nil && *s.InFlight > 0
 	switch {
 	case s.State == Missing:
+	case s.waits && s.Consumers == 0 && waiting:
+		s.State = Away
+	case s.waits && s.Consumers == 0:
+		s.State = OK
 	case s.Consumers == 0 && waiting:
 		s.State = Stuck
 	case s.Down() != nil && some:
@@ -191,12 +202,13 @@ func (t Target) readBy(w fleet.WorkerStatus) (queues []string) {
 	case fleet.KindTransport:
 		return []string{message.Key(w.Connector, message.Outbound)}
 	case fleet.KindApplication:
-		return []string{message.Key(w.Connector, message.Inbound), message.Key(w.Connector, message.EventFlow)}
+		queues = []string{message.Key(w.Connector, message.Inbound), message.Key(w.Connector, message.EventFlow)}
 	}
 	i := slices.IndexFunc(t.Workers, func(d *fleet.Definition) bool { return d.Kind == w.Kind && d.Name == w.Name })
 	if i < 0 {
-		return nil
+		return queues
 	}
+	queues = append(queues, t.Workers[i].OwnQueues()...)
 	for _, name := range t.Workers[i].Names.Transports {
 		queues = append(queues, message.Key(name, message.Inbound), message.Key(name, message.EventFlow))
 	}

@@ -66,6 +66,7 @@ func (t Target) Queues() []string {
 		}
 	}
 	for _, d := range t.Workers {
+		names = append(names, d.OwnQueues()...)
 		if d.Class == "persistence" {
 			names = append(names, persistence.RecordQueue(d.Name), persistence.TaskQueue(d.Name))
 		}

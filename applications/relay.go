@@ -1,0 +1,159 @@
+package applications
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"switchboard/broker"
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+// Relay is the optional ability of an application that passes on what it receives, and is
+// done with it only when somebody else has it. Accept takes the place of Receive,
+// SessionEnder and EventReceiver.
+//
+// What somebody cannot take now waits in a queue of its own, so that it holds up nobody
+// else: one of Queues, which hold messages and events. Received.Move puts it there, and
+// Queues.Consume brings it to Accept again.
+type Relay interface {
+	// Accept begins to pass on what was received; done ends that with an outcome as
+	// Receive's, once, from any goroutine. The next message from the same person, or
+	// event of the same message, comes when Accept has returned. done may block.
+	Accept(ctx context.Context, r *Received, done func(error))
+	QueueOwner
+}
+
+// QueueOwner is the optional ability to have queues of its own, which the frame declares.
+// Their names on the broker are made by QueueName.
+type QueueOwner interface {
+	Queues() []string
+}
+
+// QueueName is the name on the broker of an application's own queue.
+func QueueName(connector, queue string) string { return connector + "." + queue }
+
+// Received is what a Relay is to pass on.
+type Received struct {
+	*message.Envelope
+	// Queue is the application's own queue that it comes from; empty where it comes from
+	// the connector.
+	Queue string
+	// Since is when it was received first, before all moves.
+	Since time.Time
+	// Redelivered says that this may be a second copy.
+	Redelivered bool
+
+	frame    *Frame
+	delivery *worker.Delivery
+}
+
+// Move puts it at the end of one of Queues, after a delay, and returns when it is there; it
+// is done then, and a message is processed for the record. The empty name is the
+// connector's queue.
+func (r *Received) Move(ctx context.Context, queue string, delay time.Duration) error {
+	if queue == "" {
+		queue = string(r.Flow)
+	}
+	return r.delivery.Move(ctx, r.frame.queueName(queue), delay)
+}
+
+// Queues are an application's own. The Sender of a Relay has them too.
+type Queues interface {
+	// Consume gives Accept what is in a queue, at most prefetch at once and past the
+	// middleware, which it has passed; until ctx ends and all of it is done.
+	Consume(ctx context.Context, queue string, prefetch int) error
+	// Count says how many wait in each of the queues.
+	Count(ctx context.Context, queues ...string) (map[string]int, error)
+	// Put puts an event of the application's own making at the end of a queue, and
+	// returns when it is there.
+	Put(ctx context.Context, queue string, e *message.Event) error
+}
+
+var _ Queues = sender{}
+
+func (f *Frame) queueName(queue string) string { return QueueName(f.options.TransportName, queue) }
+
+func (s sender) Consume(ctx context.Context, queue string, prefetch int) error {
+	return s.f.runtime.Serve(ctx, worker.Subscription{
+		Connector: s.f.queueName(queue), Prefetch: prefetch, OnFailure: s.f.ifMessage(s.f.recordFailure), OnDiscard: s.f.ifMessage(s.f.recordDiscard),
+		Handle: func(ctx context.Context, d *worker.Delivery) {
+			s.f.lanes.Go(laneOf(d), func() { s.f.accept(ctx, d, queue, d.Settle) })
+		},
+	})
+}
+
+func (s sender) Count(ctx context.Context, queues ...string) (map[string]int, error) {
+	names := make([]string, len(queues))
+	for i, queue := range queues {
+		names[i] = s.f.queueName(queue)
+	}
+	found, err := s.f.runtime.Broker.InspectAll(ctx, names...)
+	counts := make(map[string]int, len(found))
+	for i, queue := range queues {
+		counts[queue] = found[names[i]].Messages
+	}
+	return counts, err
+}
+
+func (s sender) Put(ctx context.Context, queue string, e *message.Event) error {
+	queue = s.f.queueName(queue)
+	if err := s.f.runtime.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: e.Encode()}); err != nil {
+		return fmt.Errorf("putting an event on %s: %w", queue, err)
+	}
+	return nil
+}
+
+// relay handles what comes from the connector.
+func (f *Frame) relay(ctx context.Context, d *worker.Delivery) {
+	f.lanes.Go(laneOf(d), func() {
+		f.runtime.Stack.Start(ctx, d.Envelope, func(ctx context.Context, e *message.Envelope, done func(error)) {
+			d.Envelope = e
+			f.accept(ctx, d, "", done)
+		}, d.Settle)
+	})
+}
+
+// lane is a person's messages, or a message's events, wherever they come from.
+type lane struct {
+	event bool
+	key   string
+}
+
+func laneOf(d *worker.Delivery) lane {
+	if d.Event != nil {
+		return lane{true, d.Event.MessageID}
+	}
+	return lane{false, d.Message.From}
+}
+
+func (f *Frame) accept(ctx context.Context, d *worker.Delivery, queue string, done func(error)) {
+	r := &Received{Envelope: d.Envelope, Queue: queue, Since: d.Since(), Redelivered: d.Redelivered(), frame: f, delivery: d}
+	var once sync.Once
+	outcome := func(err error) {
+		once.Do(func() {
+			if err == nil && r.Message != nil && queue == "" {
+				err = f.receipt(ctx, r.Message, message.ReceiptProcessed, "")
+			}
+			done(err)
+		})
+	}
+	err := worker.Protect(func() error {
+		f.app.(Relay).Accept(ctx, r, outcome)
+		return nil
+	})
+	if err != nil {
+		outcome(err)
+	}
+}
+
+func (f *Frame) ifMessage(tell func(context.Context, *worker.Delivery, error) error) func(context.Context, *worker.Delivery, error) error {
+	return func(ctx context.Context, d *worker.Delivery, reason error) error {
+		if d.Message == nil {
+			return nil
+		}
+		return tell(ctx, d, reason)
+	}
+}

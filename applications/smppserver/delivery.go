@@ -1,0 +1,171 @@
+package smppserver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"switchboard/internal/backoff"
+	"switchboard/smpp/pdu"
+	"switchboard/smpp/session"
+)
+
+// delivery is a message, or the receipts for one, on its way to a customer. mu of the
+// customer guards its fields until done is closed.
+type delivery struct {
+	kind   string  // one of the kind constants
+	about  string  // the message's ID
+	record *record // of the message, where these are receipts
+	number uint64  // what came before has a smaller one
+	unsent []*deliverSM
+	open   int   // sent, and not answered
+	err    error // why not all of it was taken: errLater or errAway
+	over   bool
+	done   chan struct{} // closed when none of it is tried any more
+	noted  chan struct{} // closed when the store knows what was taken
+}
+
+// deliverSM is one of a delivery.
+type deliverSM struct {
+	id    string // as the customer knows it
+	body  *pdu.DeliverSM
+	taken bool // also where the customer refused it for good
+}
+
+const (
+	kindReceipt = "receipt"
+	kindMessage = "message"
+)
+
+var (
+	errLater = errors.New("the customer did not take it now")
+	errAway  = errors.New("the customer is away")
+)
+
+// deliver sends deliver_sm over the customer's binds, after those of deliveries before it.
+// Then note records what was taken, again and again until it succeeds; it is called if
+// anything was.
+func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(context.Context) error) *delivery {
+	d.unsent, d.done, d.noted = list, make(chan struct{}), make(chan struct{})
+	c.mu.Lock()
+	c.number++
+	d.number = c.number
+	c.pending = append(c.pending, d)
+	c.flights[d.kind+d.about] = d
+	c.mu.Unlock()
+	e.pump(c)
+	e.background(func(ctx context.Context) {
+		<-d.done
+		retry := backoff.Backoff{Min: firstDelay, Max: lastDelay}
+		for slices.ContainsFunc(list, func(s *deliverSM) bool { return s.taken }) {
+			err := note(ctx)
+			if err == nil {
+				break
+			}
+			e.log.Warn("noting what a customer has taken failed; trying again", "customer", c.systemID, "message_id", d.about, "error", err)
+			if !retry.Wait(ctx) {
+				d.err = context.Canceled
+				break
+			}
+		}
+		c.mu.Lock()
+		delete(c.flights, d.kind+d.about)
+		c.mu.Unlock()
+		close(d.noted)
+	})
+	return d
+}
+
+// pump sends what waits for room in the windows of the customer's binds.
+func (e *engine) pump(c *customer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) > 0 {
+		d := c.pending[0]
+		if len(d.unsent) > 0 && d.err == nil {
+			if len(c.receivers) > 0 && !c.closing {
+				next := d.unsent[0]
+				if !c.send(next.body, func(p *pdu.PDU, err error) { e.answered(c, d, next, p, err) }) {
+					return
+				}
+				d.unsent = d.unsent[1:]
+				d.open++
+				continue
+			}
+			d.err = errAway
+		}
+		c.pending = c.pending[1:]
+		d.end()
+	}
+}
+
+// end closes done when nothing of it is under way. mu of the customer is held.
+func (d *delivery) end() {
+	if d.open == 0 && (d.err != nil || len(d.unsent) == 0) && !d.over {
+		d.over = true
+		close(d.done)
+	}
+}
+
+// answered takes the answer to a deliver_sm. It does not block.
+func (e *engine) answered(c *customer, d *delivery, s *deliverSM, p *pdu.PDU, err error) {
+	outcome := "refused"
+	switch {
+	case errors.Is(err, session.ErrClosed):
+		outcome = "returned"
+	case err != nil:
+		outcome = "unanswered"
+	case p.Status == pdu.StatusOK:
+		outcome = "delivered"
+	case p.Status.Temporary():
+		outcome = "deferred"
+	}
+	switch outcome {
+	case "refused":
+		e.log.Warn("a customer refused a deliver_sm for good; it is dropped", "customer", c.systemID,
+			"kind", d.kind, "message_id", s.id, "status", p.Status.String())
+	case "unanswered", "deferred":
+		e.log.Info("a customer did not take a deliver_sm; it is tried again", "customer", c.systemID,
+			"kind", d.kind, "message_id", s.id, "outcome", outcome)
+	}
+	if outcome != "returned" {
+		e.metrics.delivers.WithLabelValues(c.systemID, d.kind, outcome).Inc()
+	}
+	c.settle(d, s, outcome)
+	e.pump(c)
+}
+
+func (c *customer) settle(d *delivery, s *deliverSM, outcome string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d.open--
+	switch outcome {
+	case "delivered", "refused":
+		s.taken = true
+	case "returned": // its bind is gone; another one may be there
+		d.unsent = append([]*deliverSM{s}, d.unsent...)
+		at, found := slices.BinarySearchFunc(c.pending, d.number, func(d *delivery, n uint64) int { return int(d.number) - int(n) })
+		if !found {
+			c.pending = slices.Insert(c.pending, at, d)
+		}
+		return
+	default:
+		d.err = errLater
+	}
+	d.end()
+}
+
+// flight is the delivery of a message or receipt that is under way; nil where there is none.
+func (c *customer) flight(kind, about string) *delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flights[kind+about]
+}
+
+const (
+	// firstDelay is the least time before what a customer did not take is tried again; it
+	// doubles with every try up to lastDelay.
+	firstDelay = time.Second
+	lastDelay  = time.Minute
+)
