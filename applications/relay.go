@@ -2,11 +2,9 @@ package applications
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
-	"switchboard/broker"
 	"switchboard/message"
 	"switchboard/worker"
 )
@@ -100,10 +98,7 @@ func (s sender) Count(ctx context.Context, queues ...string) (map[string]int, er
 
 func (s sender) Put(ctx context.Context, queue string, e *message.Event) error {
 	queue = s.f.queueName(queue)
-	if err := s.f.runtime.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: e.Encode()}); err != nil {
-		return fmt.Errorf("putting an event on %s: %w", queue, err)
-	}
-	return nil
+	return s.f.runtime.Put(ctx, queue, &message.Envelope{Flow: message.EventFlow, Connector: queue, Event: e})
 }
 
 // relay handles what comes from the connector.

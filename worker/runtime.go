@@ -75,11 +75,17 @@ func (r *Runtime) PublishBack(ctx context.Context, e *message.Envelope) error {
 	if err := r.Declare(ctx, e.Connector, e.Flow); err != nil {
 		return err
 	}
+	return r.Put(ctx, e.Key(), e)
+}
+
+// Put puts an envelope at the end of a queue, past the middleware, and blocks until the
+// broker has it.
+func (r *Runtime) Put(ctx context.Context, queue string, e *message.Envelope) error {
 	body := e.Encode()
 	if err := r.Settings.CheckSize(body); err != nil {
 		return describePublish(e, err)
 	}
-	return describePublish(e, r.Broker.Publish(ctx, broker.Publication{Queue: e.Key(), Body: body}))
+	return describePublish(e, r.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: body}))
 }
 
 // PublishBody publishes a body that is no envelope (a failure, a status, a
