@@ -22,8 +22,8 @@ demo: ## The whole fleet in one process, with nothing installed but Go
 	go run ./cmd/switchboard demo
 
 .PHONY: test
-test: ## All tests, with the race detector, on a real RabbitMQ and PostgreSQL
-	@scripts/services need gcc chromium
+test: ## All tests, with the race detector, on a real RabbitMQ, PostgreSQL and Prosody
+	@scripts/services need gcc chromium slixmpp
 	scripts/services run go test -race -shuffle=on -tags services -count=1 -timeout $(TIMEOUT) $(PACKAGES)
 	@$(MAKE) --no-print-directory examples
 

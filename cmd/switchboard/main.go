@@ -22,6 +22,7 @@ import (
 	"switchboard/transports/httptester"
 	"switchboard/transports/smpp"
 	"switchboard/transports/telnet"
+	"switchboard/transports/xmpp"
 	"switchboard/worker"
 )
 
@@ -119,6 +120,11 @@ func classes() fleet.Classes {
 				New:   func() transports.Transport { return telnet.New() },
 				Vumi:  []string{"vumi.transports.telnet.TelnetServerTransport"},
 				About: "people type to it with telnet or nc",
+			},
+			"xmpp": {
+				New:   func() transports.Transport { return xmpp.New() },
+				Vumi:  []string{"vumi.transports.xmpp.XMPPTransport", "vumi.transports.xmpp.xmpp.XMPPTransport"},
+				About: "chat over XMPP, as an account or as a component that serves a domain of addresses",
 			},
 		},
 		Applications: map[string]fleet.Class[applications.Application]{

@@ -47,14 +47,20 @@ refuses() {
 packages_of() {
 	case "$1" in
 	gcc) echo gcc libc6-dev ;;
+	slixmpp) echo python3-slixmpp ;;
 	*) echo "$1" ;;
 	esac
+}
+
+# Whether a program, or slixmpp, which is a library, is there.
+present() {
+	if [[ $1 == slixmpp ]]; then /usr/bin/python3 -c 'import slixmpp' 2>/dev/null; else have "$1"; fi
 }
 
 packages_need() {
 	local program missing=() packages=()
 	for program in "$@"; do
-		have "$program" || missing+=("$program")
+		present "$program" || missing+=("$program")
 	done
 	((${#missing[@]})) || return 0
 	can_install ||

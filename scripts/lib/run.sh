@@ -18,7 +18,7 @@ cmd_run() {
 run_enter() {
 	mkdir -p "$SERVICES_DIR/users"
 	: >"$SERVICES_DIR/users/$$"
-	services_up rabbitmq postgres
+	services_up "${SERVERS[@]}"
 }
 
 run_leave() {
