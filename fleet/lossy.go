@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	lossyEvery   = 5 * time.Minute // between looks; policies may change
+	lossyFirst   = 15 * time.Second // when the queues are declared, and the management knows them
+	lossyEvery   = time.Minute      // policies may change
 	lossyTimeout = 30 * time.Second
 )
 
@@ -41,7 +42,7 @@ func (p *Process) watchLossy(ctx context.Context) {
 		Name: "switchboard_lossy_queue", Help: "Queues of this process of which RabbitMQ drops bodies by a policy; always 1.",
 	}, []string{"queue"})
 	p.Registry.MustRegister(gauge)
-	for {
+	for again := lossyFirst; backoff.Sleep(ctx, again); again = lossyEvery {
 		asking, cancel := context.WithTimeout(ctx, lossyTimeout)
 		all, err := p.Lossy(asking)
 		cancel()
@@ -50,9 +51,6 @@ func (p *Process) watchLossy(ctx context.Context) {
 		}
 		if err == nil {
 			p.noteLossy(all, gauge)
-		}
-		if !backoff.Sleep(ctx, lossyEvery) {
-			return
 		}
 	}
 }

@@ -235,6 +235,7 @@ func (b *Broker) Browse(ctx context.Context, queue string, limit int, visit func
 		kept = before.Messages
 		return browse(ctx, ch, queue, limit, func(d *broker.Delivery) (broker.Verdict, error) {
 			verdict, err := visit(d)
+			s.socket.release(int64(len(d.Body)))
 			if err == nil && verdict == broker.Remove {
 				kept--
 			}

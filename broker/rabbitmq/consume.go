@@ -64,6 +64,9 @@ func (c *consumer) run(ctx context.Context) error {
 			if c.isFatal(err) {
 				return err
 			}
+			if s.socket.flooded.Load() {
+				c.window.close()
+			}
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -99,6 +102,8 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 		return false, fmt.Errorf("opening channel: %w", err)
 	}
 	defer ch.Close()
+	s.socket.consumers.Add(1)
+	defer s.socket.consumers.Add(-1)
 	closes := ch.NotifyClose(make(chan *amqp.Error, 1))
 	q := c.queue()
 	if err := declareQueue(ch, q); err != nil {
@@ -124,6 +129,9 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	}()
 	defer c.broker.tracker.mark(c, false)
 	for {
+		if !c.awaitRoom(ctx, s) {
+			return some, c.cancelled(s, acks)
+		}
 		if err := ch.Qos(c.window.size, 0, false); err != nil {
 			return some, fmt.Errorf("setting the prefetch: %w", err)
 		}
@@ -132,7 +140,7 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 			return some, fmt.Errorf("starting: %w", explain(err))
 		}
 		c.broker.tracker.mark(c, true)
-		resize, err := c.deliver(ctx, deliveries, acks, &some)
+		resize, err := c.deliver(ctx, s, deliveries, acks, &some)
 		if err != nil {
 			return some, whyClosed(closes, err)
 		}
@@ -144,13 +152,10 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 		}
 		for d := range deliveries { // those of the old window, in their order
 			if c.awaitRoom(ctx, s) {
-				c.deliverOne(&d, acks)
+				c.deliverOne(s, &d, acks)
 			} else {
-				acks.settle(acks.add(d.DeliveryTag), true)
+				giveBack(s, &d, acks)
 			}
-		}
-		if !c.awaitRoom(ctx, s) {
-			return some, c.cancelled(s, acks)
 		}
 	}
 }
@@ -197,13 +202,13 @@ func whyClosed(closes <-chan *amqp.Error, err error) error {
 
 // deliver calls the handler until the window has changed, ctx ends, or the deliveries
 // do: errQueueGone.
-func (c *consumer) deliver(ctx context.Context, deliveries <-chan amqp.Delivery, acks *acks, some *bool) (resize bool, err error) {
+func (c *consumer) deliver(ctx context.Context, s *session, deliveries <-chan amqp.Delivery, acks *acks, some *bool) (resize bool, err error) {
 	for {
 		select {
 		case d, more := <-deliveries:
 			if ctx.Err() != nil || c.broker.isClosing() {
 				if more {
-					acks.settle(acks.add(d.DeliveryTag), true)
+					giveBack(s, &d, acks)
 				}
 				return false, nil
 			}
@@ -211,7 +216,7 @@ func (c *consumer) deliver(ctx context.Context, deliveries <-chan amqp.Delivery,
 				return false, errQueueGone
 			}
 			*some = true
-			if c.deliverOne(&d, acks); c.window.add(int(c.open.Load()), int(c.bytes.Load())) {
+			if c.deliverOne(s, &d, acks); c.window.add(int(c.open.Load()), int(c.bytes.Load())) {
 				return true, nil
 			}
 		case <-ctx.Done():
@@ -222,13 +227,20 @@ func (c *consumer) deliver(ctx context.Context, deliveries <-chan amqp.Delivery,
 	}
 }
 
-func (c *consumer) deliverOne(d *amqp.Delivery, acks *acks) {
+// giveBack requeues what no handler is given.
+func giveBack(s *session, d *amqp.Delivery, acks *acks) {
+	s.socket.release(int64(len(d.Body)))
+	acks.settle(acks.add(d.DeliveryTag), true)
+}
+
+func (c *consumer) deliverOne(s *session, d *amqp.Delivery, acks *acks) {
 	u := acks.add(d.DeliveryTag)
 	size := int64(len(d.Body))
 	c.open.Add(1)
 	c.bytes.Add(size)
 	c.handle(broker.NewDelivery(convert(c.spec.Name, d), func(requeue bool) {
 		if acks.settle(u, requeue) {
+			s.socket.release(size)
 			c.open.Add(-1)
 			c.bytes.Add(-size)
 			select {
@@ -245,7 +257,7 @@ func (c *consumer) cancel(s *session, ch *amqp.Channel, deliveries <-chan amqp.D
 		return fmt.Errorf("stopping: %w", err)
 	}
 	for d := range deliveries {
-		acks.settle(acks.add(d.DeliveryTag), true)
+		giveBack(s, &d, acks)
 	}
 	return c.cancelled(s, acks)
 }

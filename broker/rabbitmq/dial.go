@@ -18,6 +18,9 @@ import (
 // handshakeTimeout bounds TCP connect, TLS and AMQP handshakes together.
 const handshakeTimeout = 15 * time.Second
 
+// roleConsume is the link on which RabbitMQ sends bodies.
+const roleConsume = "consume"
+
 // dialer makes connections. Nothing it says contains the password.
 type dialer struct {
 	settings Settings
@@ -67,7 +70,8 @@ func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, *sock
 			if err != nil {
 				return nil, err
 			}
-			sock = newSocket(c)
+			// Encrypted frames cannot be read along.
+			sock = newSocket(c, role == roleConsume && !strings.HasPrefix(d.settings.URL, "amqps:"))
 			// The library's handshakes know no context, but they notice this.
 			context.AfterFunc(ctx, sock.abortHandshake)
 			return sock, nil

@@ -96,7 +96,7 @@ func Open(s Settings) (*Broker, error) {
 	b.delays = newDelays(b)
 	b.publisher = newPublisher(b, s.PublishWindow)
 	b.publish = newLink("publish", dialer, b.closing, s.Logger, m)
-	b.consume = newLink("consume", dialer, b.closing, s.Logger, m)
+	b.consume = newLink(roleConsume, dialer, b.closing, s.Logger, m)
 	b.links.Go(func() { b.publish.run(ctx, b.publisher.serve) })
 	b.links.Go(func() { b.consume.run(ctx, b.serveConsumers) })
 	return b, nil

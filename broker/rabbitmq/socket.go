@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"switchboard/internal/coalesce"
@@ -30,12 +32,20 @@ type socket struct {
 	in  *bufio.Reader
 	out *coalesce.Writer
 
+	// Of what RabbitMQ delivers, where metered: bodies received and not released.
+	metered   bool
+	memory    int64 // that the process may use, in bytes
+	frames    frames
+	held      atomic.Int64
+	consumers atomic.Int64
+	flooded   atomic.Bool // more came at once than is taken
+
 	mu        sync.Mutex
 	handshook bool
 }
 
-func newSocket(c net.Conn) *socket {
-	s := &socket{Conn: c, in: bufio.NewReaderSize(c, readBuffer), out: coalesce.New(c, 0)}
+func newSocket(c net.Conn, metered bool) *socket {
+	s := &socket{Conn: c, metered: metered, memory: debug.SetMemoryLimit(-1), in: bufio.NewReaderSize(c, readBuffer), out: coalesce.New(c, 0)}
 	go s.out.Run()
 	return s
 }
@@ -55,11 +65,40 @@ func (s *socket) waitRoom(ctx context.Context) error {
 // Read fails the writers too when it fails: the connection is of no use then.
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.in.Read(p)
+	if s.metered {
+		if refused := s.frames.scan(p[:n], s.admit); refused != nil {
+			s.flooded.Store(true)
+			n, err = 0, refused
+		}
+	}
 	if err != nil {
 		s.out.Fail(err)
 	}
 	return n, err
 }
+
+// maxHeldBytes bounds, for each consumer of a connection, the bodies that are received and
+// not released. One alone may be larger.
+const maxHeldBytes = 2 * maxUnsettledBytes
+
+// memoryShare is the part of the process's memory that one body may have: reading and
+// publishing it take several times its size.
+const memoryShare = 4
+
+func (s *socket) admit(size uint64) error {
+	if memory := s.memory; size > uint64(memory/memoryShare) {
+		return fmt.Errorf("RabbitMQ sends a body of %d bytes, too many for a process that may use %d MiB (GOMEMLIMIT): "+
+			"give it %d times the body's size, or remove the body from its queue", size, memory>>20, memoryShare)
+	}
+	held := s.held.Add(int64(size))
+	if held > maxHeldBytes*max(1, s.consumers.Load()) && held > int64(size) {
+		return errTooMuchAtOnce
+	}
+	return nil
+}
+
+// release says that a body of so many bytes is held no longer.
+func (s *socket) release(size int64) { s.held.Add(-size) }
 
 // Close returns at once; what was written goes out first, if the peer takes it.
 func (s *socket) Close() error {

@@ -16,7 +16,7 @@ import (
 func TestSocketWritesAllInOrder(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	near, far := net.Pipe()
-	s := newSocket(near)
+	s := newSocket(near, false)
 	var want bytes.Buffer
 	for i := range 5000 {
 		frame := bytes.Repeat([]byte{byte(i)}, i%700)
@@ -44,7 +44,7 @@ func TestSocketNeverBlocks(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	near, far := net.Pipe()
 	defer far.Close()
-	s := newSocket(near)
+	s := newSocket(near, false)
 	defer s.Close()
 	for range 3 {
 		if _, err := s.Write(make([]byte, socketBuffer)); err != nil {
@@ -79,7 +79,7 @@ func TestSocketCloseIsBounded(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	near, far := net.Pipe()
 	defer far.Close()
-	s := newSocket(near)
+	s := newSocket(near, false)
 	s.Write([]byte("never read"))
 	s.Close()
 	if _, err := s.Read(make([]byte, 1)); err == nil {

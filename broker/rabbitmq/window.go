@@ -28,7 +28,9 @@ func (w *window) add(bodies, bytes int) bool {
 	switch {
 	case bytes > maxUnsettledBytes && w.size > 1:
 		w.size = max(1, min(bodies, w.size)/2)
-	case w.size < w.most && (bodies >= w.size || w.seen >= 8*w.size) && w.peak < maxUnsettledBytes/8:
+	case w.size < firstWindow && w.size < w.most && w.seen >= 8*w.size && w.peak*firstWindow/w.size < maxUnsettledBytes:
+		w.size = min(w.most, firstWindow)
+	case w.size >= firstWindow && w.size < w.most && (bodies >= w.size || w.seen >= 8*w.size) && w.peak < maxUnsettledBytes/8:
 		w.size = w.most // RabbitMQ does not count those of the old window: once, so many more
 	default:
 		return false
@@ -36,3 +38,6 @@ func (w *window) add(bodies, bytes int) bool {
 	w.seen, w.peak = 0, 0
 	return true
 }
+
+// close begins again with one body at a time.
+func (w *window) close() { w.size, w.seen, w.peak = 1, 0, 0 }

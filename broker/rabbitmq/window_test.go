@@ -32,6 +32,20 @@ func TestWindowGrowsWithSmallBodiesAndShrinksWithLargeOnes(t *testing.T) {
 	if w.size != 1 {
 		t.Errorf("bodies of 100 MiB: %d", w.size)
 	}
+	w.close()
+	for range 100 {
+		w.add(1, 900_000)
+	}
+	if w.size != 1 {
+		t.Errorf("bodies of 900 kB after a flood: %d", w.size)
+	}
+	w.close()
+	for range 100 {
+		w.add(1, 1000)
+	}
+	if w.size != firstWindow {
+		t.Errorf("small bodies after a flood: %d", w.size)
+	}
 	if w := newWindow(20); w.size != 20 {
 		t.Errorf("a prefetch of 20 begins with %d", w.size)
 	}
