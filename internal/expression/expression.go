@@ -28,8 +28,8 @@ var Builtins = [...]string{
 	"indexOf", "lastIndexOf", "int", "float", "string", "abs",
 }
 
-// Options compile expressions over env with Builtins alone.
-func Options(env map[string]any) []expr.Option {
+// Options compile expressions over env, as expr.Env takes it, with Builtins alone.
+func Options(env any) []expr.Option {
 	options := []expr.Option{expr.Env(env), expr.DisableAllBuiltins(), expr.MaxNodes(MaxNodes)}
 	for _, name := range Builtins {
 		options = append(options, expr.EnableBuiltin(name))

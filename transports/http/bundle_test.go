@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +104,9 @@ func (p *provider) next(t testing.TB) asked {
 type bundle struct {
 	*http.Transport
 	*transporttest.Publisher
+	received atomic.Int64 // messages that the broker has
+	events   atomic.Int64
+	now      time.Time // zero is the present
 	provider *provider
 	client   *nethttp.Client
 	registry *prometheus.Registry
@@ -141,22 +145,54 @@ func (b *bundle) provision(t testing.TB) {
 		t.Fatal(err)
 	}
 	err := b.Provision(t.Context(), transports.Env{
-		Name: "channel", State: b.state, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Registerer: b.registry,
+		Name: "channel", State: b.state, Logger: slog.New(slog.DiscardHandler), Now: b.clock, Registerer: b.registry,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
+func (b *bundle) clock() time.Time {
+	if b.now.IsZero() {
+		return time.Now()
+	}
+	return b.now
+}
+
+// Event counts what is reported.
+func (b *bundle) Event(ctx context.Context, e *message.Event) error {
+	b.events.Add(1)
+	return b.Publisher.Event(ctx, e)
+}
+
 // start runs a channel until the test ends.
 func start(t testing.TB, preset string, settings map[string]string, secrets map[string]options.Secret, change ...func(*http.Transport)) *bundle {
 	t.Helper()
-	b := open(t, preset, settings, secrets, change...)
+	b := unprovisioned(preset, settings, secrets)
+	for _, c := range change {
+		c(b.Transport)
+	}
+	b.run(t)
+	return b
+}
+
+func (b *bundle) run(t testing.TB) {
+	t.Helper()
+	b.provision(t)
 	t.Cleanup(b.provider.close)
-	transporttest.Start(t, b.Transport, b.Publisher)
+	transporttest.Start(t, b.Transport, b)
 	t.Cleanup(b.client.CloseIdleConnections)
 	t.Cleanup(func() { _ = b.state.Close() })
-	return b
+}
+
+// query is fields as a mapping.
+func query(t testing.TB, text string) map[string][]string {
+	t.Helper()
+	fields, err := url.ParseQuery(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fields
 }
 
 // call makes a request of the provider's.
@@ -224,12 +260,13 @@ func (b *bundle) sends(t testing.TB, m *message.Message) string {
 	return id
 }
 
-// nothingMore checks that no further message is with the broker: it asks for one
-// that comes after all before it.
-func (b *bundle) nothingMore(t testing.TB, say func()) *message.Message {
-	t.Helper()
-	say()
-	return b.Next(t)
+// Inbound counts what the broker takes.
+func (b *bundle) Inbound(ctx context.Context, m *message.Message) error {
+	err := b.Publisher.Inbound(ctx, m)
+	if err == nil {
+		b.received.Add(1)
+	}
+	return err
 }
 
 func encode(t testing.TB, v any) string {

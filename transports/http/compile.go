@@ -102,8 +102,8 @@ type poll struct {
 
 type send struct {
 	Send
-	call                                       call
-	address, ok, id, code, detail, wait, moved *pick
+	call                                               call
+	address, ok, id, code, detail, wait, moved, refuse *pick
 }
 
 // compiler gathers what is wrong with a description.
@@ -295,7 +295,7 @@ func (c *compiler) send(s *Send, r *compiler) *send {
 	}
 	made.address, made.ok, made.id = r.expression("address", s.Address), r.expression("ok", s.OK), r.expression("id", s.ID)
 	made.code, made.detail, made.wait = r.expression("code", s.Code), r.expression("detail", s.Detail), r.expression("wait", s.Wait)
-	made.moved = r.expression("moved", s.Moved)
+	made.moved, made.refuse = r.expression("moved", s.Moved), c.expression("refuse", s.Refuse)
 	return made
 }
 

@@ -183,8 +183,10 @@ type Send struct {
 	ID         string  `yaml:"id"`
 	Code       string  `yaml:"code"`
 	Detail     string  `yaml:"detail"`
-	Wait       string  `yaml:"wait"`  // seconds to wait when throttled; else Retry-After
-	Moved      string  `yaml:"moved"` // picks the address that a person has now; it is sent there
+	Wait       string  `yaml:"wait"` // seconds to wait when throttled; else Retry-After
+	// Refuse says why the provider could never take the message, or nothing.
+	Refuse string `yaml:"refuse"`
+	Moved  string `yaml:"moved"` // picks the address that a person has now; it is sent there
 }
 
 // Class is what becomes of a message or a line by a provider's answer.

@@ -56,20 +56,21 @@ var functions = map[string]function{
 	"unbase64": textual("what a text in base64 says", unbase64, 1),
 	"unbase64_if_likely": textual("what a text says that looks like base64: at least 60 characters, no blanks, and mostly ASCII inside",
 		func(a []string) (string, error) { return unbase64IfLikely(a[0]), nil }, 1),
-	"decode":     textual("bytes in a charset as a text: decode(text, \"UTF-16BE\")", decodeCharset, 2),
-	"encode":     textual("a text as bytes in a charset", encodeCharset, 2),
-	"unescape":   textual("what percent escapes stand for", func(a []string) (string, error) { return url.QueryUnescape(a[0]) }, 1),
-	"basic":      textual("the Authorization header for a user and a password", basic, 2),
-	"sha256":     textual("SHA-256 of a text, in hex", func(a []string) (string, error) { return hexHash(sha256.New(), a[0]), nil }, 1),
-	"before":     textual("before(text, mark): what stands before the first mark", func(a []string) (string, error) { b, _, _ := strings.Cut(a[0], a[1]); return b, nil }, 2),
-	"after":      textual("after(text, mark): what stands behind the first mark", func(a []string) (string, error) { _, b, _ := strings.Cut(a[0], a[1]); return b, nil }, 2),
-	"between":    textual("between(text, a, b): what stands behind a and before b", between, 3),
-	"join":       {joinValues, []any{new(func(any, string) string)}, "join(list, \",\"): the items of a list as one text"},
-	"split":      {splitText, []any{new(func(any, string) []any)}, "split(text, \",\"): a text as a list, blanks around its items taken away"},
-	"glued":      {glued, []any{new(func(any, string, string) string)}, "glued(fields, a, b): sorted fields, a before each name and b before each value"},
-	"xml_escape": textual("a text as XML's character data", func(a []string) (string, error) { return xmlEscape(a[0]), nil }, 1),
-	"is_gsm":     {isGSMText, []any{new(func(any) bool)}, "whether the GSM 03.38 alphabet has every character"},
-	"has_codes":  two(func(list, key any) any { return hasValue(list, key) }, "whether a list has a value"),
+	"decode":        textual("bytes in a charset as a text: decode(text, \"UTF-16BE\")", decodeCharset, 2),
+	"encode":        textual("a text as bytes in a charset", encodeCharset, 2),
+	"unescape":      textual("what percent escapes stand for", func(a []string) (string, error) { return url.QueryUnescape(a[0]) }, 1),
+	"basic":         textual("the Authorization header for a user and a password", basic, 2),
+	"sha256":        textual("SHA-256 of a text, in hex", func(a []string) (string, error) { return hexHash(sha256.New(), a[0]), nil }, 1),
+	"before":        textual("before(text, mark): what stands before the first mark", func(a []string) (string, error) { b, _, _ := strings.Cut(a[0], a[1]); return b, nil }, 2),
+	"after":         textual("after(text, mark): what stands behind the first mark", func(a []string) (string, error) { _, b, _ := strings.Cut(a[0], a[1]); return b, nil }, 2),
+	"between":       textual("between(text, a, b): what stands behind a and before b", between, 3),
+	"join":          {joinValues, []any{new(func(any, string) string)}, "join(list, \",\"): the items of a list as one text"},
+	"split":         {splitText, []any{new(func(any, string) []any)}, "split(text, \",\"): a text as a list, blanks around its items taken away"},
+	"glued":         {glued, []any{new(func(any, string, string) string)}, "glued(fields, a, b): sorted fields, a before each name and b before each value"},
+	"xml_escape":    textual("a text as XML's character data", func(a []string) (string, error) { return xmlEscape(a[0]), nil }, 1),
+	"vonage_signed": {vonageSigned, []any{new(func(any) any)}, "the fields of a request as Vonage signs them"},
+	"is_gsm":        {isGSMText, []any{new(func(any) bool)}, "whether the GSM 03.38 alphabet has every character"},
+	"has_codes":     two(func(list, key any) any { return hasValue(list, key) }, "whether a list has a value"),
 }
 
 func two(run func(a, b any) any, about string) function {
@@ -284,18 +285,33 @@ func splitText(p ...any) (any, error) {
 // providers sign them. A field may have several values.
 func glued(p ...any) (any, error) {
 	fields, _ := p[0].(map[string]any)
-	var lines []string
-	for name, value := range fields {
-		values, several := value.([]any)
-		if !several {
-			values = []any{value}
+	var out strings.Builder
+	for _, name := range sortedKeys(fields) {
+		values := []string{}
+		for _, one := range asList(fields[name]) {
+			values = append(values, asText(one))
 		}
+		slices.Sort(values)
 		for _, one := range values {
-			lines = append(lines, asText(p[1])+name+asText(p[2])+asText(one))
+			out.WriteString(asText(p[1]) + name + asText(p[2]) + one)
 		}
 	}
-	slices.Sort(lines)
-	return strings.Join(lines, ""), nil
+	return out.String(), nil
+}
+
+var vonageMarks = strings.NewReplacer("&", "_", "=", "_")
+
+// vonageSigned is &name=value of every field but sig, sorted by name, with & and =
+// in values replaced.
+func vonageSigned(p ...any) (any, error) {
+	fields, _ := p[0].(map[string]any)
+	signed := make(map[string]any, len(fields))
+	for name, value := range fields {
+		if name != "sig" {
+			signed[name] = vonageMarks.Replace(asText(value))
+		}
+	}
+	return glued(signed, "&", "=")
 }
 
 // gsmBasic and gsmExtension are the characters of GSM 03.38's default alphabet

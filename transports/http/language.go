@@ -12,6 +12,7 @@ import (
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
 
 	"switchboard/internal/expression"
@@ -31,11 +32,13 @@ type language struct {
 // newLanguage makes the language of expressions over these names and the
 // channel's options.
 func newLanguage(names []string, settings scope) *language {
-	env := map[string]any{}
+	env := types.Map{}
 	for _, name := range names {
-		env[name] = nil
+		env[name] = types.Any
 	}
-	maps.Copy(env, settings)
+	for name := range settings {
+		env[name] = types.String
+	}
 	l := &language{options: expression.Options(env), words: slices.Concat(slices.Collect(maps.Keys(env)), expression.Builtins[:])}
 	for name, call := range functions {
 		l.options = append(l.options, expr.Function(name, call.run, call.types...))

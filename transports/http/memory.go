@@ -143,7 +143,7 @@ func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, 
 }
 
 func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *receipt, report func(sentMessage, *receipt) error) error {
-	key := "rc/" + ref + "/" + cmp.Or(r.Replay, string(r.Status)+"/"+r.Word+"/"+r.Code)
+	key := "rc/" + ref + "/" + cmp.Or(r.Replay, hashed(string(r.Status), r.Word, r.Code, r.ID))
 	_, err := m.once(ctx, key, m.options.ThirdPartyIDExpiry.Std(), func() error {
 		whole, err := m.whole(ctx, sent, r)
 		if err != nil || !whole {

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -289,49 +290,56 @@ func (r *run) scopeOf(s *sending, text string, part, parts int) scope {
 	return r.channel.settings.with(scope{
 		"to": s.to, "from": m.From, "content": text, "id": m.ID, "in_reply_to": m.InReplyTo, "session_event": string(m.SessionEvent),
 		"group": m.Group, "provider": m.Provider, "reply": at(metadata, "external_id"), "metadata": metadata,
-		"part": part, "parts": parts, "callback": r.callback(m.ID),
+		"part": part, "parts": parts, "callback": r.callback(),
 	})
 }
 
-// callback is the public URL of the receipts of a message, nil while there is no
-// public_url.
-func (r *run) callback(id string) any {
+// callback is the public URL that receipts go to, nil while there is no public_url.
+func (r *run) callback() any {
 	if r.transport.PublicURL == "" {
 		return nil
 	}
 	for _, route := range r.channel.routes {
 		if len(route.receipts) > 0 {
-			return below(r.transport.PublicURL, strings.TrimSuffix(route.Path, "/")) + "?id=" + id
+			return below(r.transport.PublicURL, strings.TrimSuffix(route.Path, "/"))
 		}
 	}
 	return nil
 }
 
-// exchange makes one request for a part of several people's messages, and says
-// what its answer means for each.
+// exchange makes one request for a part of several people's messages, and tells the
+// line and the log.
 func (r *run) exchange(ctx context.Context, messages []*sending, text string, part, parts int) []outcome {
+	if err := r.expect(ctx, messages, part, parts); err != nil {
+		r.line.leave(Temporary, 0, "")
+		return same(len(messages), outcome{Class: Temporary, Reason: err.Error()})
+	}
+	a, outcomes := r.ask(ctx, messages, text, part, parts)
+	worst := outcomes[0]
+	for _, o := range outcomes {
+		if o.Class == Throttled || o.Class == Alert {
+			worst = o
+		}
+	}
+	r.line.leave(worst.Class, worst.Wait, worst.Reason)
+	r.log.sent(ctx, messages, a, outcomes)
+	return outcomes
+}
+
+// ask makes one request, and says what its answer means for each message.
+func (r *run) ask(ctx context.Context, messages []*sending, text string, part, parts int) (*exchanged, []outcome) {
 	s := r.scopeOf(messages[0], text, part, parts)
 	people, addresses := make([]scope, len(messages)), make([]any, len(messages))
 	for i, m := range messages {
 		people[i], addresses[i] = r.scopeOf(m, text, part, parts), m.to
 	}
 	s["recipients"], s[recipientsKey] = addresses, people
-	if err := r.expect(ctx, messages, part); err != nil {
-		r.line.leave(Temporary, 0, "")
-		return same(len(messages), outcome{Class: Temporary, Reason: err.Error()})
+	if why, err := r.channel.send.refuse.text(s); why != "" || err != nil {
+		a := &exchanged{at: time.Now(), err: errors.New(cmp.Or(why, fmt.Sprint(err))), mistaken: true}
+		return a, r.understand(messages, s, a)
 	}
 	a := r.call(ctx, &r.channel.send.call, s)
-	outcomes := r.understand(messages, s, a)
-	for _, o := range outcomes { // the line is as the worst says
-		if o.Class == Throttled || o.Class == Alert {
-			a.class, a.wait, a.reason = o.Class, o.Wait, o.Reason
-		} else if a.class == "" {
-			a.class, a.reason = o.Class, o.Reason
-		}
-	}
-	r.line.leave(a.class, a.wait, a.reason)
-	r.log.sent(ctx, messages, a, outcomes)
-	return outcomes
+	return a, r.understand(messages, s, a)
 }
 
 func same(n int, o outcome) []outcome {
@@ -344,13 +352,13 @@ func same(n int, o outcome) []outcome {
 
 // expect remembers messages before they are sent, where receipts bring our own
 // identifier: they may come before the answer.
-func (r *run) expect(ctx context.Context, messages []*sending, part int) error {
+func (r *run) expect(ctx context.Context, messages []*sending, part, parts int) error {
 	if !r.channel.bringsOurID() || part > 1 {
 		return nil
 	}
 	entries := make([]store.Entry, len(messages))
 	for i, m := range messages {
-		entries[i] = remembered(m.Message, 0, 1).entry("m/"+m.ID, r.transport.ThirdPartyIDExpiry.Std())
+		entries[i] = remembered(m.Message, 0, parts).entry("m/"+m.ID, r.transport.ThirdPartyIDExpiry.Std())
 	}
 	return r.memory.state.Set(ctx, entries...)
 }
@@ -385,9 +393,6 @@ type exchanged struct {
 	err      error // there is no answer
 	wentOut  bool  // the request was written
 	mistaken bool  // the request could not be made
-	class    Class
-	wait     time.Duration
-	reason   string
 }
 
 // call makes a request.
@@ -398,9 +403,7 @@ func (r *run) call(ctx context.Context, c *call, s scope) *exchanged {
 		a.err, a.mistaken = err, true
 		return a
 	}
-	if r.log.keeps() {
-		a.request = describeRequest(request)
-	}
+	a.request = describeRequest(request)
 	var wrote atomic.Bool
 	request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(i httptrace.WroteRequestInfo) { wrote.Store(i.Err == nil) },

@@ -58,22 +58,33 @@ func (t *Transport) Run(ctx context.Context, publisher transports.Publisher) err
 	if t.env.State == nil {
 		return message.Permanent(errors.New("starting the channel: Provision was not called"))
 	}
-	client, err := t.client()
+	r, err := newRun(t, publisher)
 	if err != nil {
 		return message.Permanent(err)
 	}
-	defer client.CloseIdleConnections()
-	state := store.NewBatcher(t.env.State, store.BatchSettings{})
-	defer func() { _ = state.Close() }() // nothing waits in it any more
+	defer r.close()
+	return r.run(ctx)
+}
+
+func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
+	client, err := t.client()
+	if err != nil {
+		return nil, err
+	}
 	r := &run{
 		transport: t, channel: t.compiled, publisher: publisher, logger: t.logger, metrics: t.metrics, client: client,
-		memory: &memory{state: state, options: t}, numbers: msisdn.NewNumbers(""), shelf: newShelf(),
+		memory:  &memory{state: store.NewBatcher(t.env.State, store.BatchSettings{}), options: t},
+		numbers: msisdn.NewNumbers(""), shelf: newShelf(), log: newChannelLog(t),
 		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: make(chan *message.Status, maxStatuses),
 	}
-	r.log = newChannelLog(t)
-	defer r.log.close()
 	r.line = newLine(r.rate(), r.status)
-	return r.run(ctx)
+	return r, nil
+}
+
+func (r *run) close() {
+	r.client.CloseIdleConnections()
+	r.log.close()
+	_ = r.memory.state.Close() // nothing waits in it any more
 }
 
 func (r *run) rate() float64 {
