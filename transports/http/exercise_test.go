@@ -119,7 +119,7 @@ func (x exercise) receive(t *testing.T) {
 
 func (b *bundle) asks(t *testing.T, q request, id string) {
 	t.Helper()
-	body, path := strings.ReplaceAll(q.body, "ID", id), strings.ReplaceAll(q.path, "ID", id)
+	body, path := strings.ReplaceAll(q.body, "MSGID", id), strings.ReplaceAll(q.path, "MSGID", id)
 	if id == "" {
 		body, path = q.body, q.path
 	}
@@ -155,13 +155,13 @@ func (x exercise) send(t *testing.T) {
 		m = x.sends.message()
 	}
 	b.provider.answersWith(func(asked) (int, map[string]string, string) {
-		return max(x.sends.status, 200), x.sends.header, strings.ReplaceAll(x.sends.answer, "ID", m.ID)
+		return max(x.sends.status, 200), x.sends.header, strings.ReplaceAll(x.sends.answer, "MSGID", m.ID)
 	})
-	if id := b.sends(t, m); id != strings.ReplaceAll(x.sends.id, "ID", m.ID) {
+	if id := b.sends(t, m); id != strings.ReplaceAll(x.sends.id, "MSGID", m.ID) {
 		t.Errorf("the provider's id is %q, want %q", id, x.sends.id)
 	}
 	a := b.provider.next(t)
-	put := func(text string) string { return strings.ReplaceAll(text, "ID", m.ID) }
+	put := func(text string) string { return strings.ReplaceAll(text, "MSGID", m.ID) }
 	if a.Method != x.sends.method || a.Path != x.sends.path {
 		t.Errorf("asked %s %s, want %s %s", a.Method, a.Path, x.sends.method, x.sends.path)
 	}

@@ -82,10 +82,10 @@ var exercises = []exercise{
 		}},
 		sends: sent{
 			method: "POST", path: "/send", answer: `{"id":"p-1"}`, id: "p-1", wants: map[string]string{"Authorization": bearer},
-			json: `{"id":"ID","to":"+27831234567","from":"+27820001001","text":"hello","receipt_url":"https://sms.example.org/t/receipts"}`,
+			json: `{"id":"MSGID","to":"+27831234567","from":"+27820001001","text":"hello","receipt_url":"https://sms.example.org/t/receipts"}`,
 		},
 		receipts: []request{{
-			method: "POST", path: "/receipts", kind: jsonType, body: `{"message_id":"ID","status":"delivered"}`, header: []string{"Authorization", bearer},
+			method: "POST", path: "/receipts", kind: jsonType, body: `{"message_id":"MSGID","status":"delivered"}`, header: []string{"Authorization", bearer},
 			answer: `{"status":"ok"}`, events: []reported{delivered},
 		}},
 		classes: []classified{{202, `{"id":"x"}`, "sent"}, {429, `{}`, "throttled"}, {503, ``, "temporary"}, {401, `{"reason":"s3cret-token"}`, "alert"}, {400, `{}`, "permanent"}},
@@ -120,7 +120,7 @@ var exercises = []exercise{
 		sends: sent{
 			method: "POST", path: "/2010-04-01/Accounts/AC1/Messages.json", status: 201, answer: `{"sid":"SM9","status":"queued"}`, id: "SM9",
 			wants: map[string]string{"Authorization": "Basic QUMxOjEyMzQ1", "Content-Type": formType},
-			form:  form("To", "+27831234567", "From", "+27820001001", "Body", "hello", "StatusCallback", "https://mycompany.com/myapp.php/receipts?id=ID"),
+			form:  form("To", "+27831234567", "From", "+27820001001", "Body", "hello", "StatusCallback", "https://mycompany.com/myapp.php/receipts?id=MSGID"),
 		},
 		classes: []classified{
 			{400, `{"code":21610,"message":"Attempt to send to unsubscribed recipient","status":400}`, "blocked"},
@@ -152,12 +152,12 @@ var exercises = []exercise{
 		sends: sent{
 			method: "GET", path: "/cgi-bin/sendsms", status: 202, answer: "0: Accepted for delivery",
 			query: form("username", "me", "password", "pa55word", "from", "+27820001001", "to", "+27831234567", "text", "hello", "coding", "0", "charset", "UTF-8",
-				"dlr-mask", "31", "dlr-url", "https://sms.example.org/t/receipts?id=ID&status=%d&answer=%A&token=t0ken"),
+				"dlr-mask", "31", "dlr-url", "https://sms.example.org/t/receipts?id=MSGID&status=%d&answer=%A&token=t0ken"),
 		},
 		receipts: []request{
-			{method: "GET", path: "/receipts?token=t0ken&id=ID&status=8", events: []reported{pending}},
-			{method: "GET", path: "/receipts?token=t0ken&id=ID&status=2&answer=" + url.QueryEscape("id:1 stat:UNDELIV err:001 text:"), events: []reported{failed("001")}},
-			{method: "GET", path: "/receipts?token=t0ken&id=ID&status=1", events: []reported{delivered}},
+			{method: "GET", path: "/receipts?token=t0ken&id=MSGID&status=8", events: []reported{pending}},
+			{method: "GET", path: "/receipts?token=t0ken&id=MSGID&status=2&answer=" + url.QueryEscape("id:1 stat:UNDELIV err:001 text:"), events: []reported{failed("001")}},
+			{method: "GET", path: "/receipts?token=t0ken&id=MSGID&status=1", events: []reported{delivered}},
 		},
 		classes: []classified{
 			{202, "3: Queued for later delivery", "sent"},
@@ -196,10 +196,10 @@ var exercises = []exercise{
 				{"messageId":"817790313235066448","from":"385916242494","to":"385921004026","text":"second","receivedAt":"2016-10-06T09:28:39.220+0000"}],"messageCount":2,"pendingMessageCount":0}`,
 		}},
 		sends: sent{
-			method: "POST", path: "/sms/3/messages", wants: map[string]string{"Authorization": "App k3y-of-infobip"}, id: "ID",
-			answer: `{"bulkId":"b","messages":[{"messageId":"ID","destination":"27831234567","status":{"groupId":1,"groupName":"PENDING","id":26,"name":"PENDING_ACCEPTED","description":"Message sent to next instance"}}]}`,
-			json: `{"messages":[{"sender":"+27820001001","destinations":[{"to":"27831234567","messageId":"ID"}],"content":{"text":"hello"},
-				"webhooks":{"delivery":{"url":"https://sms.example.org/t/receipts"},"contentType":"application/json","callbackData":"ID"}}]}`,
+			method: "POST", path: "/sms/3/messages", wants: map[string]string{"Authorization": "App k3y-of-infobip"}, id: "MSGID",
+			answer: `{"bulkId":"b","messages":[{"messageId":"MSGID","destination":"27831234567","status":{"groupId":1,"groupName":"PENDING","id":26,"name":"PENDING_ACCEPTED","description":"Message sent to next instance"}}]}`,
+			json: `{"messages":[{"sender":"+27820001001","destinations":[{"to":"27831234567","messageId":"MSGID"}],"content":{"text":"hello"},
+				"webhooks":{"delivery":{"url":"https://sms.example.org/t/receipts"},"contentType":"application/json","callbackData":"MSGID"}}]}`,
 		},
 		receipts: []request{
 			{method: "POST", path: "/receipts", kind: jsonType, body: infobipReport(3, "DELIVERED", 2, "DELIVERED_TO_OPERATOR", ""), events: []reported{pending}},
@@ -260,12 +260,15 @@ var exercises = []exercise{
 			},
 		},
 		sends: sent{
-			method: "POST", path: "/sms/json", id: "VID", answer: `{"message-count":"1","messages":[{"to":"27831234567","message-id":"VID","status":"0","remaining-balance":"1","message-price":"0.1","network":"1"}]}`,
+			method: "POST", path: "/sms/json", id: "VOUT", answer: `{"message-count":"1","messages":[{"to":"27831234567","message-id":"VOUT","status":"0","remaining-balance":"1","message-price":"0.1","network":"1"}]}`,
 			form: form("api_key", "k1", "api_secret", "s3cret-api", "from", "27820001001", "to", "27831234567", "text", "hello", "type", "text", "status-report-req", "1",
-				"callback", "https://sms.example.org/t/receipts", "client-ref", "ID"),
+				"callback", "https://sms.example.org/t/receipts", "client-ref", "MSGID"),
 		},
 		receipts: []request{
-			{method: "GET", path: "/receipts", body: ""},
+			{method: "GET", path: "/receipts"}, // the provider tries the address
+			{method: "GET", path: "/receipts?" + vonageReport("buffered", "0"), events: []reported{pending}},
+			{method: "GET", path: "/receipts?" + vonageReport("failed", "6"), events: []reported{failed("err-6")}},
+			{method: "POST", path: "/receipts", kind: formType, body: vonageReport("delivered", "0"), events: []reported{delivered}},
 		},
 		classes: []classified{
 			{200, `{"messages":[{"status":"1","error-text":"Throughput Rate Exceeded - please wait [ 250 ] and retry"}]}`, "throttled"},
@@ -277,9 +280,14 @@ var exercises = []exercise{
 	},
 }
 
+func vonageReport(status, code string) string {
+	return vonageSign("signature_secret", "messageId", "VOUT", "msisdn", "27831234567", "to", "27820001001", "status", status, "err-code", code,
+		"network-code", "65501", "scts", "0902132331", "message-timestamp", "2009-02-13 23:31:30", "timestamp", fmt.Sprint(vonageNow.Unix()))
+}
+
 func infobipReport(group int, groupName string, id int, name, failure string) string {
-	return fmt.Sprintf(`{"results":[{"bulkId":"b","messageId":"ID","to":"27831234567","sentAt":"2019-11-09T16:00:00.000+0000","doneAt":"2019-11-09T16:00:00.000+0000","smsCount":1,
-		"callbackData":"ID","status":{"groupId":%d,"groupName":%q,"id":%d,"name":%q},"error":{"groupId":0,"id":%d,"name":%q,"permanent":false}}]}`,
+	return fmt.Sprintf(`{"results":[{"bulkId":"b","messageId":"MSGID","to":"27831234567","sentAt":"2019-11-09T16:00:00.000+0000","doneAt":"2019-11-09T16:00:00.000+0000","smsCount":1,
+		"callbackData":"MSGID","status":{"groupId":%d,"groupName":%q,"id":%d,"name":%q},"error":{"groupId":0,"id":%d,"name":%q,"permanent":false}}]}`,
 		group, groupName, id, name, len(failure), failure)
 }
 

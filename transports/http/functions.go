@@ -58,6 +58,8 @@ var functions = map[string]function{
 		func(a []string) (string, error) { return unbase64IfLikely(a[0]), nil }, 1),
 	"decode":        textual("bytes in a charset as a text: decode(text, \"UTF-16BE\")", decodeCharset, 2),
 	"encode":        textual("a text as bytes in a charset", encodeCharset, 2),
+	"hex":           textual("bytes in hex", func(a []string) (string, error) { return hex.EncodeToString([]byte(a[0])), nil }, 1),
+	"unhex":         textual("the bytes that hex stands for", func(a []string) (string, error) { b, err := hex.DecodeString(a[0]); return string(b), err }, 1),
 	"unescape":      textual("what percent escapes stand for", func(a []string) (string, error) { return url.QueryUnescape(a[0]) }, 1),
 	"basic":         textual("the Authorization header for a user and a password", basic, 2),
 	"sha256":        textual("SHA-256 of a text, in hex", func(a []string) (string, error) { return hexHash(sha256.New(), a[0]), nil }, 1),

@@ -143,12 +143,12 @@ func (r *run) read(q *nethttp.Request) (scope, *route, error) {
 			wrongMethod = true
 			continue
 		}
-		s, err := r.requestScope(q, route, raw, inner, values)
-		if err != nil {
-			return s, route, reject(nethttp.StatusBadRequest, "malformed", "%w", err)
-		}
+		s, unreadable := r.requestScope(q, route, raw, inner, values)
 		if fits, err := route.when.holds(s); err != nil || !fits {
 			continue
+		}
+		if unreadable != nil {
+			return s, route, reject(nethttp.StatusBadRequest, "malformed", "%w", unreadable)
 		}
 		return s, route, r.check(route, s)
 	}

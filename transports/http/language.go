@@ -131,6 +131,7 @@ type made struct {
 	pick    *pick
 	list    []made
 	each    *made // once for every recipient
+	onlyIf  *pick // a mapping that is nothing where this does not hold
 	members []member
 	isList  bool
 }
@@ -139,6 +140,9 @@ type member struct {
 	key   string
 	value made
 }
+
+// onlyIf is a key of a mapping whose condition says whether the mapping is there.
+const onlyIf = "only_if"
 
 // eachRecipient is the only key of a mapping that stands for a list: its value,
 // made for every recipient of a call.
@@ -176,6 +180,14 @@ func (l *language) madeMembers(source map[string]any) (made, error) {
 	}
 	m := made{members: []member{}}
 	for _, key := range slices.Sorted(maps.Keys(source)) {
+		if key == onlyIf {
+			condition, err := l.pick(asText(source[key]))
+			if err != nil {
+				return m, options.Field(err, key)
+			}
+			m.onlyIf = condition
+			continue
+		}
 		one, err := l.made(source[key])
 		if err != nil {
 			return m, options.Field(err, key)
@@ -188,7 +200,8 @@ func (l *language) madeMembers(source map[string]any) (made, error) {
 // recipientsKey holds, in a scope, the scopes of a call's recipients.
 const recipientsKey = " recipients"
 
-// of makes the value. What is nil is left out of lists and mappings.
+// of makes the value. What is nil is left out of lists and mappings, unless the
+// file says null.
 func (m *made) of(s scope) (any, error) {
 	switch {
 	case m.pick != nil:
@@ -217,13 +230,16 @@ func (m *made) of(s scope) (any, error) {
 		}
 		return list, nil
 	case m.members != nil:
+		if there, err := m.onlyIf.holds(s); err != nil || !there {
+			return nil, err
+		}
 		object := map[string]any{}
 		for i := range m.members {
 			one, err := m.members[i].value.of(s)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.members[i].key, err)
 			}
-			if one != nil {
+			if one != nil || m.members[i].value.isNull() {
 				object[m.members[i].key] = one
 			}
 		}
@@ -237,9 +253,13 @@ func (m *made) text(s scope) (string, error) {
 	return asText(value), err
 }
 
-func (m *made) isEmpty() bool {
-	return m.pick == nil && m.each == nil && !m.isList && m.members == nil && asText(m.literal) == ""
+func (m *made) isLiteral() bool {
+	return m.pick == nil && m.each == nil && !m.isList && m.members == nil
 }
+
+func (m *made) isNull() bool { return m.isLiteral() && m.literal == nil }
+
+func (m *made) isEmpty() bool { return m.isLiteral() && asText(m.literal) == "" }
 
 // pairs are made values under their names, in the file's order.
 type pairs []member
