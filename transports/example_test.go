@@ -38,8 +38,9 @@ func Example_transport() {
 	ctx, stop := context.WithCancel(context.Background())
 	b := memory.New(memory.Settings{})
 	acks := make(chan string)
+	queue := broker.Queue{Name: "acks", Keys: []string{message.Key("paper", message.EventFlow)}}
+	_ = b.Declare(ctx, queue)
 	go func() {
-		queue := broker.Queue{Name: "acks", Keys: []string{message.Key("paper", message.EventFlow)}}
 		_ = b.Consume(ctx, queue, 1, func(d *broker.Delivery) {
 			e, _ := message.DecodeEvent(d.Body)
 			acks <- string(e.Type) + " " + e.SentMessageID

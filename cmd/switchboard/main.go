@@ -18,9 +18,11 @@ import (
 	"switchboard/routers"
 	"switchboard/routers/rules"
 	"switchboard/transports"
+	"switchboard/transports/devnull"
 	"switchboard/transports/http"
 	"switchboard/transports/httptester"
 	"switchboard/transports/smpp"
+	"switchboard/transports/stdio"
 	"switchboard/transports/telnet"
 	"switchboard/transports/xmpp"
 	"switchboard/worker"
@@ -94,6 +96,11 @@ func classes() fleet.Classes {
 				New:   func() transports.Transport { return http.New() },
 				About: "any HTTP provider, as a preset or a description in YAML says",
 			},
+			"devnull": {
+				New:   func() transports.Transport { return devnull.New() },
+				Vumi:  []string{"vumi.transports.devnull.DevNullTransport"},
+				About: "takes every message and makes up what became of it, to try fleets",
+			},
 			"httptester": {
 				New:   func() transports.Transport { return httptester.New() },
 				About: "a phone in the browser, to try applications with",
@@ -115,6 +122,10 @@ func classes() fleet.Classes {
 				New:   func() transports.Transport { return smpp.NewTransmitter() },
 				Vumi:  []string{"vumi.transports.smpp.SmppTransmitterTransport", "vumi.transports.smpp.SmppTransmitterTransportWithOldConfig"},
 				About: "the sending half of an SMPP transport that is two workers",
+			},
+			"stdio": {
+				New:   func() transports.Transport { return stdio.New() },
+				About: "JSON lines in and out: a pipe to a program, or the process's own input and output",
 			},
 			"telnet": {
 				New:   func() transports.Transport { return telnet.New() },

@@ -138,6 +138,10 @@ var vumiOptions = []struct{ kind, class, text string }{
 		vumiTransport + "telnet_host: localhost\ntelnet_port: 9010\nto_addr: '123'\ntransport_type: telnet\n",
 	},
 	{"transport_class", "vumi.transports.telnet.TelnetServerTransport", vumiTransport + "twisted_endpoint: tcp:9010\n"},
+	{
+		"transport_class", "vumi.transports.devnull.DevNullTransport",
+		vumiTransport + "transport_type: sms\nack_rate: 0.8\nfailure_rate: '0.2'\nreply_rate: 1\nreply_copy: thanks\n",
+	},
 	{"application_class", "vumi.demos.words.EchoWorker", vumiApplication},
 	{"transport_class", "telnet", middlewareOf("vumi.middleware.LoggingMiddleware", "log_level: info\nfailure_log_level: error")},
 	{"transport_class", "telnet", middlewareOf("vumi.middleware.StoringMiddleware", "store_prefix: message_store\nstore_on_consume: true\nredis_manager: {}\nriak_manager: {}")},

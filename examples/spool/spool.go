@@ -53,6 +53,9 @@ func (t *Transport) Validate() error {
 
 // Run takes in what people send, until ctx ends.
 func (t *Transport) Run(ctx context.Context, out transports.Publisher) error {
+	if err := out.Status(ctx, message.NewStatus("spool", message.OK, "ready", "The directories are looked at.")); err != nil {
+		return err
+	}
 	t.running.Store(true)
 	defer t.running.Store(false)
 	tick := time.NewTicker(t.Every.Std())

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"syscall"
 	"time"
 
 	"switchboard/internal/backoff"
+	"switchboard/internal/current"
 )
 
 // Open listens on a TCP address, host:port; port 0 takes any free one. option is
@@ -52,55 +52,20 @@ func Accept(ctx context.Context, l net.Listener, log *slog.Logger, serve func(ne
 }
 
 // Port is a port that is listened on or will be. The zero value is ready.
-type Port struct {
-	mu      sync.Mutex
-	addr    net.Addr
-	changed chan struct{} // closed when addr is set; nil when nobody waits
-}
+type Port struct{ addr current.Value[net.Addr] }
 
 // Open is the function Open; Addr knows the address afterwards.
 func (p *Port) Open(ctx context.Context, address, option string) (net.Listener, error) {
 	listener, err := Open(ctx, address, option)
 	if err == nil {
-		p.set(listener.Addr())
+		p.addr.Set(listener.Addr())
 	}
 	return listener, err
 }
 
 // Forget says that the port is no longer listened on.
-func (p *Port) Forget() { p.set(nil) }
-
-func (p *Port) set(addr net.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.addr = addr
-	if addr != nil && p.changed != nil {
-		close(p.changed)
-		p.changed = nil
-	}
-}
+func (p *Port) Forget() { p.addr.Clear() }
 
 // Addr is the address that is listened on. It waits until there is one, or ctx
 // ends.
-func (p *Port) Addr(ctx context.Context) (net.Addr, error) {
-	for {
-		addr, changed := p.look()
-		if addr != nil {
-			return addr, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (p *Port) look() (net.Addr, <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.addr == nil && p.changed == nil {
-		p.changed = make(chan struct{})
-	}
-	return p.addr, p.changed
-}
+func (p *Port) Addr(ctx context.Context) (net.Addr, error) { return p.addr.Get(ctx) }

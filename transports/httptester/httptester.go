@@ -106,6 +106,15 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	server.ErrorLog = slog.NewLogLogger(t.logger.Handler(), slog.LevelDebug)
 	var silent newcomers
 	server.ConnState = silent.watch
+	statuses := transports.NewStatuses(line, t.logger)
+	statuses.Tell("listener", message.OK, "listening", "The page is served.")
+	var group sync.WaitGroup
+	background, end := context.WithCancel(ctx)
+	group.Go(func() { statuses.Run(background) })
+	defer func() {
+		end()
+		group.Wait()
+	}()
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)

@@ -47,6 +47,17 @@ func simulate(t testing.TB, settings simulator.Settings) *simulator.SMSC {
 // connected makes a transport for an address; it is not running yet.
 func connected(t testing.TB, address string, state store.State, reg prometheus.Registerer, opts ...func(*Transport)) *Transport {
 	t.Helper()
+	tr := configured(t, address, opts...)
+	env := transports.Env{Name: "worker", State: state, Logger: logger(t), Registerer: reg}
+	if err := tr.Provision(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// configured makes a transport for an address, without an environment.
+func configured(t testing.TB, address string, opts ...func(*Transport)) *Transport {
+	t.Helper()
 	tr := New()
 	host, port, _ := strings.Cut(address, ":")
 	tr.Host, tr.TransportName, tr.SystemID, tr.Password = host, "smpp_transport", "esme", "secret"
@@ -56,10 +67,6 @@ func connected(t testing.TB, address string, state store.State, reg prometheus.R
 		option(tr)
 	}
 	if err := tr.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	env := transports.Env{Name: "worker", State: state, Logger: logger(t), Registerer: reg}
-	if err := tr.Provision(t.Context(), env); err != nil {
 		t.Fatal(err)
 	}
 	return tr

@@ -25,7 +25,7 @@ type run struct {
 	options     *Options
 	logger      *slog.Logger
 	state       *store.Batcher
-	statuses    *statuses
+	statuses    *transports.Statuses
 	binds       *binds.Manager
 	submissions *submissions.Store
 	sender      *sender
@@ -49,7 +49,7 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	}
 	r := &run{
 		options: &t.Options, logger: t.logger, state: store.NewBatcher(t.state, store.BatchSettings{}),
-		statuses: newStatuses(publisher, t.logger),
+		statuses: transports.NewStatuses(publisher, t.logger),
 	}
 	r.stopping, r.stop = context.WithCancel(context.Background())
 	prefix := t.statePrefix()
@@ -63,6 +63,11 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	r.sender = newSender(r, t.metrics)
 	r.querier = newQuerier(r, t.metrics, parser.Statuses)
 	return r, nil
+}
+
+// tell says how the binds are.
+func (r *run) tell(health message.Health, kind, text string, reasons ...string) {
+	r.statuses.Tell("smpp", health, kind, text, reasons...)
 }
 
 // statePrefix begins the keys of all that is kept in the state store.
@@ -87,7 +92,7 @@ func (r *run) bindSettings(m *metrics) binds.Settings {
 		OutbindSystemID: o.OutbindSystemID, OutbindPassword: o.OutbindPassword.Reveal(),
 		DeliverWindow: o.DeliverWindow, DeliverTimeout: o.DeliverTimeout.Std(),
 		Deliver:       func(p *pdu.PDU, m *pdu.Message) func(context.Context) error { return r.receiver.accept(p, m) },
-		Status:        r.statuses.tell,
+		Status:        r.tell,
 		ProtocolError: m.protocolError, Metrics: m.binds, Logger: r.logger,
 	}
 	if o.EnquireLinkInterval == 0 {
@@ -124,10 +129,10 @@ func (r *run) run(ctx context.Context) error {
 	if r.options.longPassword() {
 		r.logger.Warn("the password is longer than the 8 characters SMPP allows (§5.2.2); some SMSCs cut it, some refuse it")
 	}
-	r.statuses.tell(message.Down, "starting", "SMPP is starting")
+	r.tell(message.Down, "starting", "SMPP is starting")
 	var helpers sync.WaitGroup
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	helpers.Go(func() { r.statuses.publish(background) })
+	helpers.Go(func() { r.statuses.Run(background) })
 	helpers.Go(func() { r.everySecond(background, r.submissions.Sweep) })
 	helpers.Go(func() {
 		if err := r.receiver.parts.Load(background); err != nil && !errors.Is(err, context.Canceled) {

@@ -119,6 +119,9 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 		}
 	}()
 	var group sync.WaitGroup
+	statuses := transports.NewStatuses(line, t.logger)
+	statuses.Tell("listener", message.OK, "listening", "People can connect.")
+	group.Go(func() { statuses.Run(ctx) })
 	listen.Accept(ctx, listener, t.logger, func(conn net.Conn) {
 		group.Go(func() { t.protect(conn, func() { t.serve(ctx, work, conn, line) }) })
 	})

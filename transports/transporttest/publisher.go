@@ -4,6 +4,7 @@ package transporttest
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 )
 
 // Patience is how long the suite waits for what must happen.
-const Patience = 5 * time.Second
+const Patience = 15 * time.Second
 
 // Publisher is a transports.Publisher that keeps what it is given, for a test to look at.
 // The zero value is not ready; use NewPublisher.
@@ -25,6 +26,7 @@ type Publisher struct {
 	received chan *message.Message
 	events   chan *message.Event
 	statuses chan *message.Status
+	text     strings.Builder // of all that it was given
 }
 
 var _ transports.Publisher = (*Publisher)(nil)
@@ -64,6 +66,19 @@ func (p *Publisher) Hold() (release func()) {
 	})
 }
 
+func (p *Publisher) note(body []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text.Write(body)
+}
+
+// printed is all that others could read.
+func (p *Publisher) printed() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
 func (p *Publisher) answer() (held <-chan struct{}, refusal error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,6 +88,7 @@ func (p *Publisher) answer() (held <-chan struct{}, refusal error) {
 // Inbound keeps a message, once it is neither held nor refused.
 func (p *Publisher) Inbound(ctx context.Context, m *message.Message) error {
 	held, refusal := p.answer()
+	p.note(m.Encode())
 	p.asked <- m.Clone()
 	if held != nil {
 		select {
@@ -92,12 +108,14 @@ func (p *Publisher) Inbound(ctx context.Context, m *message.Message) error {
 
 // Event keeps an event.
 func (p *Publisher) Event(_ context.Context, e *message.Event) error {
+	p.note(e.Encode())
 	p.events <- e.Clone()
 	return nil
 }
 
 // Status keeps a status.
 func (p *Publisher) Status(_ context.Context, s *message.Status) error {
+	p.note(s.Encode())
 	select {
 	case p.statuses <- s:
 	default: // nobody looks; statuses are many and cheap
