@@ -41,13 +41,13 @@ type fleet struct {
 	*Outside
 	t      *testing.T
 	broker broker.Broker
-	bodies map[string]chan []byte // by queue
+	bodies map[string]chan *broker.Delivery // by queue
 }
 
 // startFleet runs a transport in its frame until the test ends.
 func startFleet(t *testing.T, o *Outside, env worker.Dependencies, attempts int) *fleet {
 	t.Helper()
-	f := &fleet{Outside: o, t: t, broker: memory.New(memory.Settings{}), bodies: map[string]chan []byte{}}
+	f := &fleet{Outside: o, t: t, broker: memory.New(memory.Settings{}), bodies: map[string]chan *broker.Delivery{}}
 	env.Broker = f.broker
 	opts := transports.DefaultOptions()
 	opts.TransportName, opts.MaxAttempts = name, attempts
@@ -60,14 +60,14 @@ func startFleet(t *testing.T, o *Outside, env worker.Dependencies, attempts int)
 	}
 	for _, flow := range []string{".inbound", ".event", ".failures", ".outbound.dead"} {
 		queue := broker.Queue{Name: name + flow, Keys: []string{name + flow}}
-		bodies := make(chan []byte, publisherBuffer)
+		bodies := make(chan *broker.Delivery, publisherBuffer)
 		f.bodies[flow] = bodies
 		if err := f.broker.Declare(ctx, queue); err != nil {
 			t.Fatal(err)
 		}
 		group.Go(func() {
 			err := f.broker.Consume(ctx, queue, 100, func(d *broker.Delivery) {
-				bodies <- d.Body
+				bodies <- d
 				d.Ack()
 			})
 			if err != nil {
@@ -101,7 +101,7 @@ func (f *fleet) outbound(text string) *message.Message {
 		f.t.Fatal(err)
 	}
 	for {
-		m, err := message.Decode(await(f.t, f.bodies[".inbound"], "a message to be received"))
+		m, err := message.Decode(await(f.t, f.bodies[".inbound"], "a message to be received").Body)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func (f *fleet) send(m *message.Message) {
 // event is the next event about m.
 func (f *fleet) event(m *message.Message) *message.Event {
 	f.t.Helper()
-	e, err := message.DecodeEvent(await(f.t, f.bodies[".event"], "an event"))
+	e, err := message.DecodeEvent(await(f.t, f.bodies[".event"], "an event").Body)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -167,8 +167,8 @@ func (f *fleet) hears(m *message.Message) {
 func (f *fleet) nothing(flow string) {
 	f.t.Helper()
 	select {
-	case body := <-f.bodies[flow]:
-		f.t.Errorf("%s%s got %s", name, flow, body)
+	case d := <-f.bodies[flow]:
+		f.t.Errorf("%s%s got %s", name, flow, d.Body)
 	default:
 	}
 }
@@ -205,11 +205,14 @@ var outcomes = []struct {
 		if e := f.event(m); e.Type != message.Nack || e.NackReason == "" {
 			f.t.Errorf("want a nack with a reason: %s", e.Encode())
 		}
-		failure, err := message.DecodeFailure(await(f.t, f.bodies[".failures"], "a failure"))
+		failure, err := message.DecodeFailure(await(f.t, f.bodies[".failures"], "a failure").Body)
 		if err != nil || failure.Message.ID != m.ID || failure.Reason == "" {
 			f.t.Errorf("got the failure %+v, %v", failure, err)
 		}
-		await(f.t, f.bodies[".outbound.dead"], "a dead letter")
+		dead := await(f.t, f.bodies[".outbound.dead"], "a dead letter")
+		if dead.Headers[worker.HeaderReason] != worker.ReasonPermanent || dead.Headers[worker.HeaderAttempts] != "1" {
+			f.t.Errorf("it was tried again: %v", dead.Headers)
+		}
 		f.nothing(".event")
 	}},
 	{Unknown, 10, func(f *fleet, m *message.Message) {
