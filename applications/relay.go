@@ -17,9 +17,10 @@ import (
 // else: one of Queues, which hold messages and events. Received.Move puts it there, and
 // Queues.Consume brings it to Accept again.
 type Relay interface {
-	// Accept begins to pass on what was received; done ends that with an outcome as
-	// Receive's, once, from any goroutine. The next message from the same person, or
-	// event of the same message, comes when Accept has returned. done may block.
+	// Accept begins to pass on what was received, and returns; done ends that with an
+	// outcome as Receive's, once, from any goroutine. done may block. What is in a queue
+	// of the application's own comes in its order; from the connector, messages of one
+	// person and events of one message come in theirs.
 	Accept(ctx context.Context, r *Received, done func(error))
 	QueueOwner
 }
@@ -77,9 +78,7 @@ func (f *Frame) queueName(queue string) string { return QueueName(f.options.Tran
 func (s sender) Consume(ctx context.Context, queue string, prefetch int) error {
 	return s.f.runtime.Serve(ctx, worker.Subscription{
 		Connector: s.f.queueName(queue), Prefetch: prefetch, OnFailure: s.f.ifMessage(s.f.recordFailure), OnDiscard: s.f.ifMessage(s.f.recordDiscard),
-		Handle: func(ctx context.Context, d *worker.Delivery) {
-			s.f.lanes.Go(laneOf(d), func() { s.f.accept(ctx, d, queue, d.Settle) })
-		},
+		Handle: func(ctx context.Context, d *worker.Delivery) { s.f.accept(ctx, d, queue, d.Settle) },
 	})
 }
 
@@ -111,7 +110,7 @@ func (f *Frame) relay(ctx context.Context, d *worker.Delivery) {
 	})
 }
 
-// lane is a person's messages, or a message's events, wherever they come from.
+// lane is a person's messages, or a message's events.
 type lane struct {
 	event bool
 	key   string

@@ -18,6 +18,7 @@ type delivery struct {
 	about  string  // the message's ID
 	record *record // of the message, where these are receipts
 	number uint64  // what came before has a smaller one
+	later  bool    // it is known later what is to be sent
 	unsent []*deliverSM
 	open   int   // sent, and not answered
 	err    error // why not all of it was taken: errLater or errAway
@@ -46,12 +47,14 @@ var (
 // deliver sends deliver_sm over the customer's binds, after those of deliveries before it.
 // Then note records what was taken, again and again until it succeeds; it is called if
 // anything was.
-func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(context.Context) error) *delivery {
-	d.unsent, d.done, d.noted = list, make(chan struct{}), make(chan struct{})
+func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(context.Context) error) {
+	d.done, d.noted = make(chan struct{}), make(chan struct{})
 	c.mu.Lock()
-	c.number++
-	d.number = c.number
-	c.pending = append(c.pending, d)
+	d.unsent = list
+	if !d.later {
+		c.enqueue(d)
+	}
+	d.later = false
 	c.flights[d.kind+d.about] = d
 	c.mu.Unlock()
 	e.pump(c)
@@ -74,7 +77,34 @@ func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(
 		c.mu.Unlock()
 		close(d.noted)
 	})
+}
+
+// enqueue gives a delivery its place behind all others. mu is held.
+func (c *customer) enqueue(d *delivery) {
+	c.number++
+	d.number = c.number
+	c.pending = append(c.pending, d)
+}
+
+// reserve gives a delivery its place before it is known what is to be sent; deliver or
+// cancel follows.
+func (c *customer) reserve() *delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := &delivery{later: true}
+	c.enqueue(d)
 	return d
+}
+
+// cancel gives up a place that was reserved, and not used.
+func (e *engine) cancel(c *customer, d *delivery) {
+	c.mu.Lock()
+	if d.later {
+		d.later = false
+		c.pending = slices.DeleteFunc(c.pending, func(other *delivery) bool { return other == d })
+	}
+	c.mu.Unlock()
+	e.pump(c)
 }
 
 // pump sends what waits for room in the windows of the customer's binds.
@@ -83,6 +113,9 @@ func (e *engine) pump(c *customer) {
 	defer c.mu.Unlock()
 	for len(c.pending) > 0 {
 		d := c.pending[0]
+		if d.later {
+			return
+		}
 		if len(d.unsent) > 0 && d.err == nil {
 			if len(c.receivers) > 0 && !c.closing {
 				next := d.unsent[0]

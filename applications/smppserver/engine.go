@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchboard/applications"
+	"switchboard/internal/lanes"
 	"switchboard/smpp"
 	"switchboard/smpp/session"
 	"switchboard/store"
@@ -22,6 +23,8 @@ type engine struct {
 	lease   *lease
 	state   *store.Batcher
 	queues  applications.Queues // nil where out has none
+
+	arrivals lanes.Lanes[lane]
 
 	customers map[string]*customer // by system_id
 	byQueue   map[string]*customer

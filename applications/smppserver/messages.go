@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"switchboard/applications"
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
@@ -19,56 +18,58 @@ import (
 const seenTTL = time.Hour
 
 // takeMessage delivers a person's message to its customer.
-func (e *engine) takeMessage(ctx context.Context, r *applications.Received, done func(error)) {
-	m := r.Message
+func (e *engine) takeMessage(ctx context.Context, in *arrival) {
+	m := in.Message
 	if m.SessionEvent == message.SessionClose && m.TransportType != typeUSSD {
-		done(nil) // it means nothing to an ESME
+		in.done(nil) // it means nothing to an ESME
 		return
 	}
 	c := e.owner(m.To)
 	if c == nil {
-		done(message.Permanent(fmt.Errorf("no customer has the address %q the message was sent to; give it to one in addresses", m.To)))
+		in.done(message.Permanent(fmt.Errorf("no customer has the address %q the message was sent to; give it to one in addresses", m.To)))
 		return
 	}
-	d, err := e.takeFor(ctx, c, r)
+	d, err := e.beginMessage(ctx, c, in)
 	if err != nil || d == nil {
-		done(err)
+		in.done(err)
 		return
 	}
-	go func() { done(e.conclude(ctx, c, r, d)) }()
+	go func() { in.done(e.conclude(ctx, c, in, d)) }()
 }
 
-// takeFor begins to deliver a message; the delivery is nil when there is nothing to do any
-// more.
-func (e *engine) takeFor(ctx context.Context, c *customer, r *applications.Received) (*delivery, error) {
-	seen := "seen/" + r.Message.ID
-	if r.Redelivered || r.Queue != "" {
+// beginMessage begins to deliver a message; the delivery is nil when there is nothing to do
+// any more.
+func (e *engine) beginMessage(ctx context.Context, c *customer, in *arrival) (*delivery, error) {
+	seen := "seen/" + in.Message.ID
+	if in.Redelivered || in.from != nil {
 		found, err := e.state.Get(ctx, seen)
 		if err != nil {
-			return nil, fmt.Errorf("asking whether message %s came before: %w", r.Message.ID, err)
+			return nil, fmt.Errorf("asking whether message %s came before: %w", in.Message.ID, err)
 		}
 		if _, before := found[seen]; before {
 			return nil, nil
 		}
 	}
-	now, err := e.admit(c, r)
+	now, err := e.admit(c, in)
 	if err != nil {
 		return nil, err
 	}
 	if !now {
-		return nil, e.put(ctx, c, r, 0)
+		return nil, e.put(ctx, c, in, 0)
 	}
-	if d := c.flight(kindMessage, r.Message.ID); d != nil {
+	if d := c.flight(kindMessage, in.Message.ID); d != nil {
 		return d, nil
 	}
-	list, err := c.deliverSMs(r.Message)
+	list, err := c.deliverSMs(in.Message)
 	if err != nil {
-		c.release(r)
+		c.release(in)
 		return nil, message.Permanent(fmt.Errorf("writing the message for customer %s: %w", c.systemID, err))
 	}
-	return e.deliver(c, &delivery{kind: kindMessage, about: r.Message.ID}, list, func(ctx context.Context) error {
+	d := in.delivery(c, kindMessage)
+	e.deliver(c, d, list, func(ctx context.Context) error {
 		return e.state.Set(ctx, store.Entry{Key: seen, Value: c.systemID, TTL: seenTTL})
-	}), nil
+	})
+	return d, nil
 }
 
 // owner returns the first customer in the file with an address.

@@ -30,8 +30,8 @@ func (e *engine) deliverOld(ctx context.Context, c *customer) error {
 				return fmt.Errorf("reading %s: %w", entry.Key, err)
 			}
 			body, _ := p.Body.(*pdu.DeliverSM)
-			d := e.deliver(c, &delivery{kind: old.Kind, about: entry.Key}, []*deliverSM{{id: old.ID, body: body}},
-				func(ctx context.Context) error { return e.state.Delete(ctx, entry.Key) })
+			d := &delivery{kind: old.Kind, about: entry.Key}
+			e.deliver(c, d, []*deliverSM{{id: old.ID, body: body}}, func(ctx context.Context) error { return e.state.Delete(ctx, entry.Key) })
 			if <-d.noted; d.err != nil {
 				return d.err
 			}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"switchboard/applications"
 	"switchboard/message"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
@@ -18,15 +17,15 @@ import (
 
 // takeEvent learns what became of a message, and returns when the customer has the
 // receipts that it asked for. An event that comes again changes nothing.
-func (e *engine) takeEvent(ctx context.Context, r *applications.Received) error {
-	ev := r.Event
+func (e *engine) takeEvent(ctx context.Context, in *arrival) error {
+	ev := in.Event
 	c := e.customers[ev.RoutingMetadata.Text(helperKey)] // nil where its transport returns no metadata
-	if c != nil && r.Queue == "" && !c.keepsUp() {
+	if c != nil && in.from == nil && !c.keepsUp() {
 		select {
 		case e.recording <- struct{}{}:
 			defer func() { <-e.recording }()
 		default: // query_sm does not know it before the receipt is delivered
-			return e.put(ctx, c, r, 0)
+			return e.put(ctx, c, in, 0)
 		}
 	}
 	rec, err := e.record(ctx, ev.MessageID)
@@ -50,7 +49,7 @@ func (e *engine) takeEvent(ctx context.Context, r *applications.Received) error 
 	if len(list) == 0 {
 		return e.recordState(ctx, ev.MessageID, rec)
 	}
-	now, err := e.admit(c, r)
+	now, err := e.admit(c, in)
 	if err != nil {
 		return err
 	}
@@ -60,16 +59,18 @@ func (e *engine) takeEvent(ctx context.Context, r *applications.Received) error 
 				return err
 			}
 		}
-		return e.put(ctx, c, r, 0)
+		return e.put(ctx, c, in, 0)
 	}
 	d := c.flight(kindReceipt, ev.MessageID)
 	if d == nil {
-		d = e.deliver(c, &delivery{kind: kindReceipt, about: ev.MessageID, record: rec}, list, func(ctx context.Context) error {
+		d = in.delivery(c, kindReceipt)
+		d.record = rec
+		e.deliver(c, d, list, func(ctx context.Context) error {
 			rec.receipted(list)
 			return e.recordState(ctx, ev.MessageID, rec)
 		})
 	}
-	return e.conclude(ctx, c, r, d)
+	return e.conclude(ctx, c, in, d)
 }
 
 // maxRecording is how many events of customers who are not there are recorded at once, for

@@ -1,6 +1,7 @@
 package smppserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -83,19 +84,16 @@ const maxID = 64
 
 // byAnswer returns the record for the id in an answer to a customer.
 func (e *engine) byAnswer(ctx context.Context, c *customer, id string) (*record, error) {
-	r, err := e.record(ctx, id)
-	if err == nil && r == nil {
-		key := e.aliasKey(c.systemID, id)
-		var found map[string]string
-		if found, err = e.state.Get(ctx, key); err == nil && found[key] != "" {
-			id = found[key]
-			r, err = e.record(ctx, id)
-		}
+	key := e.aliasKey(c.systemID, id)
+	found, err := e.state.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("looking for message %s: %w", id, err)
 	}
+	id = cmp.Or(found[key], id)
 	if d := c.flight(kindReceipt, id); d != nil {
 		return d.record, nil // the customer may have its receipt
 	}
-	return r, err
+	return e.record(ctx, id)
 }
 
 // query answers query_sm (§4.8) from what is remembered.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"switchboard/applications"
@@ -57,47 +59,96 @@ func (a *Application) Accept(ctx context.Context, r *applications.Received, done
 		done(err)
 		return
 	}
+	in := &arrival{Received: r, from: e.byQueue[r.Queue], done: done}
+	if in.from != nil {
+		in.place = in.from.reserve()
+	}
+	key := lane{true, r.ID()}
+	if r.Message != nil {
+		key = lane{false, r.Message.From}
+	}
+	e.arrivals.Go(key, func() { e.take(ctx, in) })
+}
+
+// arrival is what was received, on its way to a customer.
+type arrival struct {
+	*applications.Received
+	from  *customer // whose queue it comes from; nil where it comes from the connector
+	place *delivery // among from's deliveries
+	done  func(error)
+}
+
+// delivery is that of an arrival, in its place.
+func (in *arrival) delivery(c *customer, kind string) *delivery {
+	d := in.place
+	if in.from != c {
+		d = new(delivery)
+	}
+	d.kind, d.about = kind, in.ID()
+	return d
+}
+
+// lane is a person's messages, or a message's events.
+type lane struct {
+	event bool
+	key   string
+}
+
+// take returns when the next of its lane may be taken.
+func (e *engine) take(ctx context.Context, in *arrival) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(e.life, cancel)
-	c := e.byQueue[r.Queue]
-	end := func(err error) {
-		stop()
-		cancel()
-		if c != nil && (err == nil || message.IsPermanent(err)) {
-			c.count(-1, 0)
-		}
-		done(err)
-		e.leave()
+	var once sync.Once
+	outcome := in.done
+	in.done = func(err error) {
+		once.Do(func() {
+			stop()
+			cancel()
+			if in.from != nil {
+				e.cancel(in.from, in.place)
+				if err == nil || message.IsPermanent(err) {
+					in.from.count(-1, 0)
+				}
+			}
+			outcome(err)
+			e.leave()
+		})
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			e.log.Error("passing something on panicked", "what", in.String(), "panic", v, "stack", string(debug.Stack()))
+			in.done(message.Permanent(fmt.Errorf("panic: %v", v)))
+		}
+	}()
 	switch {
-	case r.Queue != "" && c == nil: // its customer is no longer in the file
-		end(r.Move(ctx, "", 0))
-	case r.Event != nil:
-		end(e.takeEvent(ctx, r))
+	case in.Queue != "" && in.from == nil: // its customer is no longer in the file
+		in.done(in.Move(ctx, "", 0))
+	case in.Event != nil:
+		in.done(e.takeEvent(ctx, in))
 	default:
-		e.takeMessage(ctx, r, end)
+		e.takeMessage(ctx, in)
 	}
 }
 
 // admit says whether something may be delivered now; release it when that is over.
-func (e *engine) admit(c *customer, r *applications.Received) (now bool, err error) {
-	if r.Queue != c.queue {
+func (e *engine) admit(c *customer, in *arrival) (now bool, err error) {
+	if in.from != c {
 		return c.admit(), nil
 	}
-	if keep := e.options.KeepFor.Std(); time.Since(r.Since) > keep {
+	if keep := e.options.KeepFor.Std(); time.Since(in.Since) > keep {
 		e.metrics.delivers.WithLabelValues(c.systemID, "any", "expired").Inc()
 		return false, message.Permanent(fmt.Errorf("customer %s has not taken it within keep_for (%s)", c.systemID, keep))
 	}
 	if !c.receives() {
-		c.pauseUntil(r.Since.Add(e.options.KeepFor.Std()))
+		c.pauseUntil(in.Since.Add(e.options.KeepFor.Std()))
 		return false, fmt.Errorf("%w: %w", errAway, context.Canceled)
 	}
 	return true, nil
 }
 
 // release ends what admit allowed.
-func (c *customer) release(r *applications.Received) {
-	if r.Queue != c.queue {
+func (c *customer) release(in *arrival) {
+	if in.from != c {
 		c.count(0, -1)
 	}
 }
@@ -136,12 +187,12 @@ const (
 )
 
 // put moves something to the end of the customer's queue.
-func (e *engine) put(ctx context.Context, c *customer, r *applications.Received, delay time.Duration) error {
-	if n := c.count(1, 0); r.Queue != c.queue && n > e.options.KeepMax {
+func (e *engine) put(ctx context.Context, c *customer, in *arrival, delay time.Duration) error {
+	if n := c.count(1, 0); in.from != c && n > e.options.KeepMax {
 		c.count(-1, 0)
 		return message.RetryAfter(fullDelay, fmt.Errorf("the customer has not taken what waits for it: %d messages and receipts (keep_max)", n-1))
 	}
-	err := r.Move(ctx, c.queue, delay)
+	err := in.Move(ctx, c.queue, delay)
 	if err != nil {
 		c.count(-1, 0)
 	}
@@ -149,28 +200,28 @@ func (e *engine) put(ctx context.Context, c *customer, r *applications.Received,
 }
 
 // conclude waits for the end of a delivery, or moves what it is of to the customer's queue.
-func (e *engine) conclude(ctx context.Context, c *customer, r *applications.Received, d *delivery) error {
-	own := r.Queue == c.queue
+func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *delivery) error {
+	own := in.from == c
 	patience := time.NewTimer(directPatience)
 	defer patience.Stop()
 	if own {
 		patience.Stop()
 	}
-	defer c.release(r)
+	defer c.release(in)
 	select {
 	case <-d.noted:
 	case <-patience.C:
-		return e.put(ctx, c, r, 0)
+		return e.put(ctx, c, in, 0)
 	}
 	switch {
 	case d.err == nil:
 		return nil
 	case errors.Is(d.err, errLater):
-		return e.put(ctx, c, r, min(max(time.Since(r.Since), firstDelay), lastDelay))
+		return e.put(ctx, c, in, min(max(time.Since(in.Since), firstDelay), lastDelay))
 	case own || c.isClosing():
 		return fmt.Errorf("%w: %w", d.err, context.Canceled)
 	}
-	return e.put(ctx, c, r, 0)
+	return e.put(ctx, c, in, 0)
 }
 
 // drain has what is in a customer's queue delivered while the customer is there. While not,
