@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -71,7 +72,9 @@ var functions = map[string]function{
 	"glued":         {glued, []any{new(func(any, string, string) string)}, "glued(fields, a, b): sorted fields, a before each name and b before each value"},
 	"xml_escape":    textual("a text as XML's character data", func(a []string) (string, error) { return xmlEscape(a[0]), nil }, 1),
 	"vonage_signed": {vonageSigned, []any{new(func(any) any)}, "the fields of a request as Vonage signs them"},
+	"since":         textual("since(text, last): what a text has more than the last one of its session, without the * between", since, 2),
 	"is_gsm":        {isGSMText, []any{new(func(any) bool)}, "whether the GSM 03.38 alphabet has every character"},
+	"fits":          two(fits, "fits(text, pattern): whether a regular expression matches a text's beginning, as Python's match"),
 	"has_codes":     two(func(list, key any) any { return hasValue(list, key) }, "whether a list has a value"),
 }
 
@@ -114,6 +117,24 @@ func at(from, key any) any {
 		return nil
 	}
 	return nil
+}
+
+// since is the newest input of a USSD gateway that sends all of a session's, joined by
+// stars.
+func since(args []string) (string, error) {
+	text, more := strings.CutPrefix(args[0], args[1])
+	if !more {
+		return args[0], nil
+	}
+	if args[1] != "" {
+		text = strings.TrimPrefix(text, "*")
+	}
+	return text, nil
+}
+
+func fits(text, pattern any) any {
+	re, err := regexp.Compile("^(?:" + asText(pattern) + ")")
+	return err == nil && re.MatchString(asText(text))
 }
 
 func hasValue(list, value any) bool {

@@ -199,8 +199,21 @@ func matchPath(pattern, path string) (values map[string]any, matches bool) {
 
 // requestScope is what expressions know of a request.
 func (r *run) requestScope(q *nethttp.Request, route *route, raw, inner string, values map[string]any) (scope, error) {
-	form := map[string]any{}
-	shape := route.Read
+	form, fields, body, err := readShape(q, route.Read, raw)
+	if route.FoldNames {
+		body = foldNames(body)
+	}
+	public, plain := r.publicURL(q, inner)
+	return r.channel.settings.with(scope{
+		"method": q.Method, "url": public, "url_port": withPort(public), "url_path": plain, "raw": raw, "query": flatten(q.URL.Query()), "form": form,
+		"fields": fields, "headers": lowered(q.Header), "body": body, "it": body, "up": body, "path": values,
+	}), err
+}
+
+// readShape reads a body of a shape, or of the one that its Content-Type says. fields
+// are those of the query and of a form together.
+func readShape(q *nethttp.Request, shape, raw string) (form, fields map[string]any, body any, err error) {
+	form = map[string]any{}
 	kind := shapeOf(q.Header.Get("Content-Type"))
 	switch {
 	case shape == "" && (q.Method == nethttp.MethodGet || raw == ""):
@@ -208,15 +221,13 @@ func (r *run) requestScope(q *nethttp.Request, route *route, raw, inner string, 
 	case shape == "":
 		shape = kind
 	}
-	var body any
-	var err error
 	if shape == shapeForm && raw != "" || kind == shapeForm {
 		posted, parseErr := parse(shapeForm, raw)
 		form, _ = posted.(map[string]any)
 		err = parseErr
 	}
 	query := flatten(q.URL.Query())
-	fields := make(map[string]any, len(query)+len(form))
+	fields = make(map[string]any, len(query)+len(form))
 	for _, from := range []map[string]any{query, form} {
 		for key, value := range from {
 			fields[key] = value
@@ -225,14 +236,7 @@ func (r *run) requestScope(q *nethttp.Request, route *route, raw, inner string, 
 	if body = any(fields); shape != shapeForm {
 		body, err = parse(shape, raw)
 	}
-	if route.FoldNames {
-		body = foldNames(body)
-	}
-	public, plain := r.publicURL(q, inner)
-	return r.channel.settings.with(scope{
-		"method": q.Method, "url": public, "url_port": withPort(public), "url_path": plain, "raw": raw, "query": query, "form": form,
-		"fields": fields, "headers": lowered(q.Header), "body": body, "it": body, "up": body, "path": values,
-	}), err
+	return form, fields, body, err
 }
 
 // publicURL is how the provider calls a request's URL, with and without its query.

@@ -128,30 +128,10 @@ func (r *run) run(ctx context.Context) error {
 // answered.
 func (r *run) serve(ctx context.Context, listener net.Listener) error {
 	r.logger.Info("listening for the provider", "url", "http://"+listener.Addr().String()+r.transport.WebPath)
-	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
 	server := listen.HTTPServer(r)
 	server.Handler = knownAs(r.transport.PublicURL, server.Handler)
-	server.BaseContext = func(net.Listener) context.Context { return work }
 	server.ReadTimeout = readTimeout
-	server.ErrorLog = slog.NewLogLogger(r.logger.Handler(), slog.LevelDebug)
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		patience, cancel := context.WithTimeout(context.Background(), stopGrace)
-		defer cancel()
-		if server.Shutdown(patience) != nil {
-			giveUp()
-			_ = server.Close()
-		}
-	})
-	err := server.Serve(listen.Limited(listener))
-	if stop() { // it was not ctx that ended it
-		_ = server.Close()
-		return err
-	}
-	<-stopped
-	return nil
+	return listen.Serve(ctx, server, listener, stopGrace, r.logger)
 }
 
 // readTimeout is how long a request may take to arrive.

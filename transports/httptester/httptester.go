@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,13 +98,6 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 	}
 	defer t.port.Forget()
 	t.logger.Info("serving phones", "url", "http://"+listener.Addr().String()+t.path())
-	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	server := listen.HTTPServer(newSite(t, line, ctx.Done()))
-	server.BaseContext = func(net.Listener) context.Context { return work }
-	server.ErrorLog = slog.NewLogLogger(t.logger.Handler(), slog.LevelDebug)
-	var silent newcomers
-	server.ConnState = silent.watch
 	statuses := transports.NewStatuses(line, t.logger)
 	statuses.Tell("listener", message.OK, "listening", "The page is served.")
 	var group sync.WaitGroup
@@ -115,63 +107,7 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 		end()
 		group.Wait()
 	}()
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		shutDown(server, &silent, giveUp)
-	})
-	err = server.Serve(listen.Limited(listener))
-	if stop() { // it was not ctx that ended it
-		_ = server.Close()
-		return err
-	}
-	<-stopped
-	return nil
-}
-
-// shutDown ends the streams of events and waits for what is on its way to the
-// broker.
-func shutDown(server *http.Server, silent *newcomers, giveUp func()) {
-	patience, cancel := context.WithTimeout(context.Background(), stopGrace)
-	defer cancel()
-	silent.close()
-	if server.Shutdown(patience) == nil {
-		return
-	}
-	giveUp()
-	_ = server.Close()
-}
-
-// newcomers are connections that have said nothing yet. Browsers open some just
-// in case, and http.Server.Shutdown would wait for them.
-type newcomers struct {
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
-}
-
-func (n *newcomers) watch(conn net.Conn, state http.ConnState) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case state != http.StateNew:
-		delete(n.conns, conn)
-	case n.closed:
-		_ = conn.Close()
-	case n.conns == nil:
-		n.conns = map[net.Conn]struct{}{conn: {}}
-	default:
-		n.conns[conn] = struct{}{}
-	}
-}
-
-func (n *newcomers) close() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.closed = true
-	for conn := range n.conns {
-		_ = conn.Close()
-	}
+	return listen.Serve(ctx, listen.HTTPServer(newSite(t, line, ctx.Done())), listener, stopGrace, t.logger)
 }
 
 func (t *Transport) path() string { return strings.TrimSuffix(t.WebPath, "/") + "/" }
