@@ -27,6 +27,11 @@ warnings, and 0 otherwise.`,
 		Example: "  switchboard check configs/production\n  switchboard check --strict --json configs/production",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if class != "" {
+				if err := classes.CheckClass(class); err != nil {
+					return misused(fmt.Errorf("--worker-class: %w", err))
+				}
+			}
 			classes.Default = class
 			defs, findings, err := classes.Examine(args...)
 			if err != nil {

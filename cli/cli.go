@@ -121,6 +121,10 @@ const (
 
 // Root is the command line.
 func Root(version string, classes fleet.Classes) *cobra.Command {
+	return rootOn(version, classes, queues.Connect)
+}
+
+func rootOn(version string, classes fleet.Classes, dial dialer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "switchboard",
 		Short:         "An open messaging switch: people's channels on one side, applications on the other",
@@ -134,12 +138,29 @@ func Root(version string, classes fleet.Classes) *cobra.Command {
 	addGroup(root, groupRun, "Run a fleet", demoCommand(version, classes), runCommand(version, classes),
 		workerCommand(version, classes), migrateCommand(), healthCommand())
 	addGroup(root, groupFiles, "Look at a fleet's files; nothing runs and nothing is sent", routingCommands(classes)...)
-	addGroup(root, groupQueues, "Look after a fleet's queues", operatorCommands(classes, queues.Connect)...)
+	addGroup(root, groupQueues, "Look after a fleet's queues", operatorCommands(classes, dial)...)
 	addGroup(root, groupRecord, "Ask the record, and send to many", messagesCommand(), traceCommand(),
-		auditCommand(classes, queues.Connect), sendCommand(), resendCommand(queues.Connect), broadcastsCommand())
+		auditCommand(classes, dial), sendCommand(), resendCommand(dial), broadcastsCommand())
 	root.AddCommand(classesCommand(classes), versionCommand(version), simulateCommand(), exitCodesTopic())
 	explainArguments(root)
+	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseUnknownTopics lets `help` of what is no command be an error.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		panic(err) // there is always one
+	}
+	help.Args = func(_ *cobra.Command, topic []string) error {
+		found, rest, err := root.Find(topic)
+		if err == nil && (found != root || len(topic) == 0) {
+			return noSuchCommand(found, rest)
+		}
+		return noSuchCommand(root, topic)
+	}
 }
 
 func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {

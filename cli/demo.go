@@ -40,7 +40,7 @@ func demoCommand(version string, classes fleet.Classes) *cobra.Command {
 		},
 	}
 	flags.add(cmd)
-	for _, name := range []string{"amqp-url", "database-url"} {
+	for _, name := range []string{"amqp-url", "database-url", "management-url"} {
 		_ = cmd.Flags().MarkHidden(name) // the demo is the same everywhere
 	}
 	cmd.Flags().Lookup("log-level").DefValue = "warn"

@@ -92,6 +92,9 @@ func (a *asking) sources(cmd *cobra.Command, amqpURL string) (from queues.Source
 		from.Management = management.InFlight
 	}
 	answers, err := processes.Ask(cmd.Context(), a.processes...)
+	if wrong := (operate.Misuse{}); errors.As(err, &wrong) {
+		return from, false, err
+	}
 	if err != nil {
 		cmd.PrintErrln(printableLines(err.Error()))
 	}

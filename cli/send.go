@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchboard/operate"
 	"switchboard/operate/processes"
 	"switchboard/operate/send"
 	"switchboard/store"
@@ -110,7 +111,10 @@ func (s *sending) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	answers := s.answers(cmd)
+	answers, err := s.answers(cmd)
+	if err != nil {
+		return err
+	}
 	if s.mayBeDown(answers) && s.request.Broadcast.Start.IsZero() {
 		s.request.Broadcast.Start = time.Now().Add(pauseMargin)
 	}
@@ -142,15 +146,18 @@ func (s *sending) run(cmd *cobra.Command) error {
 const pauseMargin = 10 * time.Second
 
 // answers are those of the processes that know how links are.
-func (s *sending) answers(cmd *cobra.Command) []processes.Answer {
+func (s *sending) answers(cmd *cobra.Command) ([]processes.Answer, error) {
 	if s.anyway {
-		return nil
+		return nil, nil
 	}
 	answers, err := processes.Ask(cmd.Context(), s.ask.processes...)
+	if wrong := (operate.Misuse{}); errors.As(err, &wrong) {
+		return nil, err
+	}
 	if err != nil {
 		cmd.PrintErrln(printableLines(err.Error()))
 	}
-	return answers
+	return answers, nil
 }
 
 // mayBeDown says whether the list may be for a transport whose link is down: by which

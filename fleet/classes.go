@@ -128,8 +128,23 @@ var baseDispatcher = []string{"dispatcher", "vumi.dispatchers.BaseDispatchWorker
 // SetClass says what the worker of a document is, where Vumi's command line
 // does it and not the file.
 func (c Classes) SetClass(doc *options.Document, name string) error {
+	key, err := c.classKey(name)
+	if key == "" || err != nil {
+		return err
+	}
+	return doc.Set(key, name)
+}
+
+// CheckClass says whether there is a class of that name, of whatever kind.
+func (c Classes) CheckClass(name string) error {
+	_, err := c.classKey(name)
+	return err
+}
+
+// classKey is the key that a class stands under; a dispatcher's base class has none.
+func (c Classes) classKey(name string) (string, error) {
 	if slices.Contains(baseDispatcher, name) {
-		return nil
+		return "", nil
 	}
 	for _, kind := range []struct {
 		key string
@@ -141,12 +156,12 @@ func (c Classes) SetClass(doc *options.Document, name string) error {
 		{workerKey, func() error { _, _, err := lookUp(c.Workers, name); return err }},
 	} {
 		if kind.has() == nil {
-			return doc.Set(kind.key, name)
+			return kind.key, nil
 		}
 	}
 	all := make([]string, 0, len(c.List()))
 	for _, listed := range c.List() {
 		all = append(append(all, listed.Name), listed.Vumi...)
 	}
-	return fmt.Errorf("unknown class %q%s; `switchboard classes` lists them", name, options.DidYouMean(name, all))
+	return "", fmt.Errorf("unknown class %q%s; `switchboard classes` lists them", name, options.DidYouMean(name, all))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"switchboard/fleet"
 	"switchboard/message"
+	"switchboard/operate"
 	"switchboard/worker"
 )
 
@@ -40,6 +42,11 @@ const (
 // it finds on this machine. The error joins what was wrong with each that was named;
 // the answers of the others are valid.
 func Ask(ctx context.Context, urls ...string) ([]Answer, error) {
+	for _, text := range urls {
+		if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, operate.Misused(fmt.Errorf("process %q is no URL; write http://host:port", text))
+		}
+	}
 	found := len(urls) == 0
 	if found {
 		for port := FirstPort; port <= LastPort; port++ {
@@ -48,8 +55,8 @@ func Ask(ctx context.Context, urls ...string) ([]Answer, error) {
 	}
 	answers, errs := make([]*Answer, len(urls)), make([]error, len(urls))
 	var group sync.WaitGroup
-	for i, url := range urls {
-		group.Go(func() { answers[i], errs[i] = ask(ctx, url) })
+	for i, address := range urls {
+		group.Go(func() { answers[i], errs[i] = ask(ctx, address) })
 	}
 	group.Wait()
 	var all []Answer
@@ -64,24 +71,38 @@ func Ask(ctx context.Context, urls ...string) ([]Answer, error) {
 	return all, errors.Join(errs...)
 }
 
-func ask(ctx context.Context, url string) (*Answer, error) {
+func ask(ctx context.Context, address string) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/status?format=json", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(address, "/")+"/status?format=json", nil)
 	if err != nil {
-		return nil, fmt.Errorf("asking process %s: %w", url, err)
+		return nil, fmt.Errorf("asking process %s: %w", address, err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("asking a process: %w", err) // it names the URL
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer := Answer{URL: url}
+	answer := Answer{URL: address}
 	err = json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&answer.Status)
 	if response.StatusCode != http.StatusOK || err != nil || len(answer.Workers) == 0 {
-		return nil, fmt.Errorf("asking process %s: it answers %s, and not how its workers are", url, response.Status)
+		return nil, fmt.Errorf("asking process %s: it answers %s, and not how its workers are", address, response.Status)
 	}
 	return &answer, nil
+}
+
+// Connectors are those of the workers that answered.
+func Connectors(answers []Answer) (names []string) {
+	for _, answer := range answers {
+		for _, w := range answer.Workers {
+			if w.Connector != "" {
+				names = append(names, w.Connector)
+			}
+			names = append(append(names, w.Transports...), w.Exposed...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // LinkDown is the link that keeps back what is published to a transport: its own, where it is

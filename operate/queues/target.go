@@ -11,6 +11,7 @@ import (
 	"switchboard/fleet"
 	"switchboard/message"
 	"switchboard/operate"
+	"switchboard/operate/processes"
 	"switchboard/options"
 	"switchboard/persistence"
 	"switchboard/worker/deadletter"
@@ -134,19 +135,20 @@ func (t Target) CheckConnectors(ctx context.Context, b broker.Admin) error {
 			there = there || found
 		}
 		if !there {
-			return operate.Misused(fmt.Errorf("the broker has no queue of a connector %s%s", name, options.DidYouMean(name, known)))
+			return operate.Misused(fmt.Errorf("the broker has no queue of a connector %s%s", name, options.DidYouMean(name, append(running(ctx), known...))))
 		}
 	}
 	return nil
 }
 
-// similar are queues that exist and share the connector of a name: brokers list none.
+// similar are queues that exist and may be meant. Brokers list none: they are those of the
+// name's own connector, and those of the workers on this machine.
 func similar(ctx context.Context, b broker.Admin, name string) (near []string, err error) {
-	connector := name[:max(0, strings.LastIndexByte(name, '.'))]
+	connector := name
+	if at := strings.LastIndexByte(name, '.'); at > 0 {
+		connector = name[:at]
+	}
 	for _, flow := range flows {
-		if connector == "" {
-			connector = name
-		}
 		key := message.Key(connector, flow)
 		found, err := exists(ctx, b, key)
 		if err != nil {
@@ -156,7 +158,18 @@ func similar(ctx context.Context, b broker.Admin, name string) (near []string, e
 			near = append(near, key)
 		}
 	}
+	for _, running := range running(ctx) {
+		for _, flow := range flows {
+			near = append(near, message.Key(running, flow))
+		}
+	}
 	return near, nil
+}
+
+// running are the connectors of the workers on this machine.
+func running(ctx context.Context) []string {
+	answers, _ := processes.Ask(ctx) // none is an error
+	return processes.Connectors(answers)
 }
 
 // exists says whether there is a queue, or dead letters of one.
