@@ -59,7 +59,11 @@ func (t *Transport) SendMany(ctx context.Context, messages []*message.Message) [
 	case r.channel.send == nil:
 		return fail(message.Permanent(errNoSend))
 	case r.channel.send.Fetched:
-		return fail(r.shelf.put(ctx, messages[0]))
+		err := r.expect(ctx, []*sending{{Message: messages[0]}}, 1, 1)
+		if err == nil {
+			err = r.shelf.put(ctx, messages[0])
+		}
+		return fail(err)
 	}
 	return r.sendAll(ctx, messages)
 }

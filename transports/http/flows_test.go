@@ -1,0 +1,413 @@
+package http_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"switchboard/message"
+	"switchboard/options"
+	"switchboard/transports"
+	"switchboard/transports/http"
+)
+
+// The signatures that Twilio, Vonage and Plivo document.
+func TestSignatureVectors(t *testing.T) {
+	twilio := func(tr *http.Transport) { tr.PublicURL = "https://mycompany.com/myapp.php" }
+	fields := []string{"CallSid", "CA1234567890ABCDE", "Caller", "+14158675309", "Digits", "1234", "From", "+14158675309", "To", "+18005551212"}
+	b := start(t, "twilio", map[string]string{"account_sid": "AC1"}, map[string]options.Secret{"auth_token": "12345"}, twilio)
+	for _, c := range []struct{ body, signature string }{
+		{form(fields...), "RSOYDt4T1cUTdK1PDd93/VVr8B8="},
+		{form(append(fields, "Reason", "Participant", "ReasonConferenceEnded", "test")...), "vOEb5UThFn24KEfnOFLQY2AE5FY="},
+	} {
+		if status, answer := b.call(t, "POST", "/?foo=1&bar=2", formType, c.body, "X-Twilio-Signature", c.signature); status != 200 {
+			t.Errorf("answered %d %q", status, answer)
+		}
+	}
+	// Nobody's message: past the signature.
+	hash := "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"
+	if status, _ := b.call(t, "POST", "/?foo=1&bar=2&bodySHA256="+hash, jsonType, `{"property": "value", "boolean": true}`, "X-Twilio-Signature", "a9nBmqA0ju/hNViExpshrM61xv4="); status != 400 {
+		t.Errorf("the signature of a body's hash is refused: %d", status)
+	}
+	if status, _ := b.call(t, "POST", "/?foo=1&bar=2&bodySHA256="+hash, jsonType, `{"property": "value", "boolean": false}`, "X-Twilio-Signature", "a9nBmqA0ju/hNViExpshrM61xv4="); status != 403 {
+		t.Errorf("another body is taken: %d", status)
+	}
+}
+
+func TestVonageSignatureVectors(t *testing.T) {
+	for method, signature := range map[string]string{
+		"sha256": "280c4320703dbc98bfa22db676655ed2acfbfe8792b062ff7622e67f1183c287", "md5": "724c2bf6ca423c36e20631b11d1c5753",
+		"md5hash": "D72F75AC8CDA9BBCE891C4FA62BEE6CD",
+	} {
+		text := "&param1=value1&param2=value2&timestamp=1234567890"
+		got, err := http.Digest(method, "signature_secret", text)
+		if err != nil || got != strings.ToLower(signature) {
+			t.Errorf("%s: %s, %v, want %s", method, got, err, signature)
+		}
+	}
+}
+
+func TestPlivoSignatureVector(t *testing.T) {
+	if got := macBase64("my_auth_token", "https://answer.url"+"12345"); got != "ehV3IKhLysWBxC1sy8INm0qGoQYdYsHwuoKjsX7FsXc=" {
+		t.Errorf("got %s", got)
+	}
+	b := start(t, "plivo", map[string]string{"auth_id": "MA1"}, map[string]options.Secret{"auth_token": "my_auth_token"}, func(tr *http.Transport) { tr.PublicURL = "https://answer.url" })
+	status, answer := b.call(t, "POST", "/?any=query", formType, plivoBody, "X-Plivo-Signature-V2", "ehV3IKhLysWBxC1sy8INm0qGoQYdYsHwuoKjsX7FsXc=", "X-Plivo-Signature-V2-Nonce", "12345")
+	if status != 200 {
+		t.Errorf("answered %d %q", status, answer)
+	}
+}
+
+func TestTwilioReceipts(t *testing.T) {
+	b := start(t, "twilio", map[string]string{"account_sid": "AC1", "api_url": "PROVIDER"}, map[string]options.Secret{"auth_token": "12345"},
+		func(tr *http.Transport) { tr.PublicURL = public })
+	b.provider.answers(201, nil, `{"sid":"SM9"}`)
+	m := outbound("hello")
+	b.sends(t, m)
+	callback := b.provider.next(t).Form.Get("StatusCallback")
+	for _, c := range []struct {
+		word, code string
+		want       reported
+	}{{"sent", "", pending}, {"undelivered", "30005", failed("30005")}, {"delivered", "", delivered}} {
+		body := form("MessageSid", "SM9", "MessageStatus", c.word, "ErrorCode", c.code)
+		for range 2 {
+			status, answer := b.call(t, "POST", strings.TrimPrefix(callback, public), formType, body, "X-Twilio-Signature", twilioSign("12345", callback, body))
+			if status != 200 || answer != "<Response/>" {
+				t.Fatalf("answered %d %q", status, answer)
+			}
+		}
+		e := b.NextEvent(t)
+		extra := e.Extra()
+		if (reported{e.DeliveryStatus, extra.Text("failure_code")}) != c.want || e.MessageID != m.ID {
+			t.Errorf("reported %s", e.Encode())
+		}
+		if c.code != "" && extra.Text("failure_reason") != "The number does not exist any more. Take it off the list." {
+			t.Errorf("the reason is %q", extra.Text("failure_reason"))
+		}
+	}
+}
+
+// A text that is too long for one request is several, with an id each; it is
+// delivered when all of them are.
+func TestALongTextIsSplit(t *testing.T) {
+	b := start(t, "twilio", map[string]string{"account_sid": "AC1", "api_url": "PROVIDER"}, map[string]options.Secret{"auth_token": "12345"})
+	n, failing := 0, true
+	b.provider.answersWith(func(a asked) (int, map[string]string, string) {
+		if n == 1 && failing {
+			failing = false
+			return 503, nil, ""
+		}
+		n++
+		return 201, nil, fmt.Sprintf(`{"sid":"SM%d"}`, n)
+	})
+	text := strings.Repeat("word ", 700)
+	m := outbound(text)
+	if _, err := b.Send(within(t), m); err == nil || message.IsPermanent(err) {
+		t.Fatalf("the second part failed: %v", err)
+	}
+	if id, err := b.SendAgain(within(t), m); err != nil || id != "SM1" {
+		t.Fatalf("got %q, %v", id, err)
+	}
+	var sent string
+	for i := range 4 {
+		if part := b.provider.next(t).Form.Get("Body"); i != 1 { // that one failed, and is the next one again
+			sent += part
+		}
+	}
+	if sent != text {
+		t.Errorf("%d characters were sent, want %d, each once", len(sent), len(text))
+	}
+	for i, id := range []string{"SM2", "SM1", "SM3"} {
+		body := form("MessageSid", id, "MessageStatus", "delivered")
+		b.call(t, "POST", "/receipts", formType, body, "X-Twilio-Signature", twilioSign("12345", b.base(t)+"/receipts", body))
+		if events := b.events.Load(); (events == 1) != (i == 2) {
+			t.Errorf("after %s there are %d reports", id, events)
+		}
+	}
+	if e := b.NextEvent(t); e.DeliveryStatus != message.Delivered || e.MessageID != m.ID {
+		t.Errorf("reported %s", e.Encode())
+	}
+}
+
+func (b *bundle) base(t *testing.T) string {
+	t.Helper()
+	addr, err := b.Addr(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + addr.String()
+}
+
+// Many people in one request have a result each.
+func TestAResultForEach(t *testing.T) {
+	b := start(t, "africastalking", map[string]string{"username": "me", "api_url": "PROVIDER"}, map[string]options.Secret{"api_key": "k3y-of-at"})
+	b.provider.answers(201, nil, `{"SMSMessageData":{"Message":"","Recipients":[
+		{"statusCode":403,"number":"+254700000003","status":"InvalidPhoneNumber"},
+		{"statusCode":101,"number":"+254700000001","status":"Success","messageId":"AT1"},
+		{"statusCode":406,"number":"+254700000002","status":"UserInBlacklist"}]}}`)
+	var all []*message.Message
+	for i := 1; i <= 4; i++ {
+		m := outbound("hello")
+		m.To = fmt.Sprintf("+25470000000%d", i)
+		all = append(all, m)
+	}
+	results := b.SendMany(within(t), all)
+	if to := b.provider.next(t).Form.Get("to"); to != "+254700000001,+254700000002,+254700000003,+254700000004" {
+		t.Errorf("sent to %q", to)
+	}
+	check := func(i int, r transports.Result, ok bool) {
+		if !ok {
+			t.Errorf("person %d: %q, %v", i, r.ProviderID, r.Err)
+		}
+	}
+	check(1, results[0], results[0].Err == nil && results[0].ProviderID == "AT1")
+	_, told := message.DiscardReason(results[1].Err)
+	check(2, results[1], told && strings.Contains(results[1].Err.Error(), "406"))
+	check(3, results[2], message.IsPermanent(results[2].Err))
+	check(4, results[3], results[3].Err != nil && strings.Contains(results[3].Err.Error(), "unknown"))
+}
+
+// The phone fetches what waits; a message is done with when the phone has it.
+func TestThePhoneFetches(t *testing.T) {
+	b := start(t, "smssync", nil, map[string]options.Secret{"secret": "ph0ne-secret"})
+	m := outbound("hello")
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.Send(within(t), m)
+		done <- err
+	}()
+	want := `{"payload":{"messages":[{"message":"hello","to":"+27831234567","uuid":"` + m.ID + `"}],"secret":"ph0ne-secret","task":"send"}}`
+	for end := time.Now().Add(transportPatience); ; {
+		_, answer := b.call(t, "GET", "/?task=send&secret=ph0ne-secret", "", "")
+		if answer == want {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the phone fetched %s", answer)
+		}
+	}
+	if _, answer := b.call(t, "GET", "/?task=send&secret=wrong", "", ""); strings.Contains(answer, "hello") {
+		t.Errorf("a stranger fetched %s", answer)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("it is done with (%v) before the phone said that it has it", err)
+	default:
+	}
+	sent := `{"queued_messages":["` + m.ID + `","unknown"]}`
+	if _, answer := b.call(t, "POST", "/?task=sent&secret=ph0ne-secret", jsonType, sent); answer != `{"message_uuids":["`+m.ID+`"]}` {
+		t.Errorf("answered %s", answer)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	result := `{"message_result":[{"uuid":"` + m.ID + `","sent_result_code":0,"sent_result_message":"sent","delivered_result_code":0,"delivered_result_message":"x"}]}`
+	b.call(t, "POST", "/?task=result&secret=ph0ne-secret", jsonType, result)
+	if e := b.NextEvent(t); e.DeliveryStatus != message.Delivered || e.MessageID != m.ID {
+		t.Errorf("reported %s", e.Encode())
+	}
+}
+
+const transportPatience = 20 * time.Second
+
+// Telegram is asked for updates, and for each once; a chat that moved is written
+// to where it is now.
+func TestTelegramPolled(t *testing.T) {
+	asks := make(chan asked, 100)
+	b := unprovisioned("telegram", map[string]string{"api_url": "PROVIDER", "bot_name": "helper_bot"}, map[string]options.Secret{"bot_token": "123:ABC-def"})
+	b.provider.answersWith(func(a asked) (int, map[string]string, string) {
+		if strings.HasSuffix(a.Path, "/getUpdates") {
+			select {
+			case asks <- a:
+			default:
+			}
+			if strings.Contains(a.RawQuery, "offset=11") {
+				return 200, nil, `{"ok":true,"result":[]}`
+			}
+			return 200, nil, `{"ok":true,"result":[` + telegramUpdate + `]}`
+		}
+		if a.json(t)["chat_id"] == "-5" {
+			return 400, nil, `{"ok":false,"error_code":400,"description":"group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1005}}`
+		}
+		return 200, nil, `{"ok":true,"result":{"message_id":9,"chat":{"id":-1005}}}`
+	})
+	b.Poll, b.WebPort = true, nil
+	b.run(t)
+	if m := b.Next(t); m.Content != "hello" || m.TransportType != "telegram" {
+		t.Errorf("received %s", m.Encode())
+	}
+	if a := <-asks; strings.Contains(a.RawQuery, "offset") || a.Path != "/bot123:ABC-def/getUpdates" {
+		t.Errorf("asked %s?%s first", a.Path, a.RawQuery)
+	}
+	if a := <-asks; !strings.Contains(a.RawQuery, "offset=11") {
+		t.Errorf("then asked with %s", a.RawQuery)
+	}
+	m := outbound("hello all")
+	m.To = "-5"
+	if id := b.sends(t, m); id != "-1005/9" {
+		t.Errorf("the id is %q", id)
+	}
+}
+
+// sms-gate reports each part under one id.
+func TestSMSGateParts(t *testing.T) {
+	b := unprovisioned("sms_gate", map[string]string{"api_url": "PROVIDER/m", "username": "me"}, map[string]options.Secret{"password": "pa55word", "signing_key": "signing-key"})
+	b.now = signedAt
+	b.run(t)
+	m := outbound("a long text")
+	b.provider.answers(202, nil, `{"id":"`+m.ID+`","state":"Pending"}`)
+	b.sends(t, m)
+	for i, event := range []struct{ id, event, more string }{
+		{"1", "sms:sent", `,"partsCount":2`}, {"2", "sms:delivered", ""}, {"2", "sms:delivered", ""}, {"3", "sms:delivered", ""},
+	} {
+		body := fmt.Sprintf(`{"id":%q,"event":%q,"payload":{"messageId":%q%s}}`, event.id, event.event, m.ID, event.more)
+		if status, answer := b.call(t, "POST", "/", jsonType, body, gateHeader(body)...); status != 200 {
+			t.Fatalf("answered %d %s", status, answer)
+		}
+		if got, want := b.events.Load(), int64(1+i/3); got != want {
+			t.Errorf("after event %d there are %d reports, want %d", i+1, got, want)
+		}
+	}
+}
+
+func TestWhatsAppTemplate(t *testing.T) {
+	b := start(t, "whatsapp", map[string]string{"phone_number_id": "PN1", "api_url": "PROVIDER"}, map[string]options.Secret{"access_token": "EAAtoken", "app_secret": "x-secret", "verify_token": "v3rify"})
+	b.provider.answers(200, nil, `{"messages":[{"id":"wamid.1"}]}`)
+	b.sends(t, templated())
+	sent := b.provider.next(t).json(t)
+	if fmt.Sprint(sent["template"]) != "map[language:map[code:sw policy:deterministic] name:welcome]" || sent["text"] != nil || sent["type"] != "template" {
+		t.Errorf("sent %v", sent)
+	}
+}
+
+func TestVas2NetsRefusesWhatItCannotWrite(t *testing.T) {
+	b := start(t, "vas2nets", map[string]string{"send_url": "PROVIDER/send", "username": "me", "owner": "o", "service": "s", "default_provider": "net"}, map[string]options.Secret{"password": "pa55word"})
+	for _, text := range []string{"☃", strings.Repeat("x", 161), strings.Repeat("€", 71)} {
+		if _, err := b.Send(within(t), outbound(text)); !message.IsPermanent(err) {
+			t.Errorf("%.5q: %v", text, err)
+		}
+	}
+	b.provider.answers(200, map[string]string{"X-Nth-Smsid": "1"}, "")
+	b.sends(t, outbound(strings.Repeat("€", 70)))
+}
+
+// Whoever a provider says wants nothing is told to whoever keeps the list.
+func TestBlockedIsKept(t *testing.T) {
+	b := start(t, "twilio", map[string]string{"account_sid": "AC1", "api_url": "PROVIDER"}, map[string]options.Secret{"auth_token": "12345"}, func(tr *http.Transport) { tr.OptOutList = "default" })
+	b.provider.answers(400, nil, `{"code":21610,"message":"unsubscribed"}`)
+	_, err := b.Send(within(t), outbound("hello"))
+	if reason, told := message.DiscardReason(err); !told || !strings.HasPrefix(reason, "21610: The person has sent STOP.") {
+		t.Errorf("got %v", err)
+	}
+	found, err := b.state.Get(t.Context(), "shared/opt_out/default/27831234567")
+	if err != nil || len(found) != 1 {
+		t.Errorf("the list has %v, %v", found, err)
+	}
+}
+
+func TestCompressedBodies(t *testing.T) {
+	b := startGeneric(t)
+	zip := func(text string) string {
+		var out bytes.Buffer
+		w := gzip.NewWriter(&out)
+		_, _ = w.Write([]byte(text))
+		_ = w.Close()
+		return out.String()
+	}
+	ok := zip(`{"id":"z","from":"1","to":"2","text":"zipped"}`)
+	if status, answer := b.call(t, "POST", "/messages", jsonType, ok, "Authorization", bearer, "Content-Encoding", "gzip"); status != 200 {
+		t.Errorf("answered %d %s", status, answer)
+	}
+	bomb := zip(`{"text":"` + strings.Repeat("x", 100<<20) + `"}`)
+	if status, _ := b.call(t, "POST", "/messages", jsonType, bomb, "Authorization", bearer, "Content-Encoding", "gzip"); status != 413 {
+		t.Errorf("100 MB in %d bytes: answered %d", len(bomb), status)
+	}
+	if status, _ := b.call(t, "POST", "/messages", jsonType, "x", "Authorization", bearer, "Content-Encoding", "br"); status != 400 {
+		t.Errorf("an unknown coding: answered %d", status)
+	}
+}
+
+func TestBasicAuthenticationAndSources(t *testing.T) {
+	b := start(t, "infobip", map[string]string{"base_url": "PROVIDER"}, map[string]options.Secret{"api_key": "k3y-of-infobip"}, func(tr *http.Transport) {
+		tr.WebUsername, tr.WebPassword = "provider", "pa55word"
+	})
+	if status, _ := b.call(t, "POST", "/", jsonType, `{"results":[]}`); status != 401 {
+		t.Errorf("answered %d without a password", status)
+	}
+	if status, _ := b.call(t, "POST", "/", jsonType, `{"results":[]}`, "Authorization", "Basic cHJvdmlkZXI6cGE1NXdvcmQ="); status != 200 {
+		t.Errorf("answered %d with it", status)
+	}
+	b = start(t, "infobip", map[string]string{"base_url": "PROVIDER"}, map[string]options.Secret{"api_key": "k3y-of-infobip"}, func(tr *http.Transport) {
+		tr.WebSources = options.Names{"192.0.2.0/24"}
+	})
+	if status, _ := b.call(t, "POST", "/", jsonType, `{"results":[]}`); status != 403 {
+		t.Errorf("answered %d from elsewhere", status)
+	}
+}
+
+// The log of a channel is found by the message, and holds no secrets.
+func TestChannelLog(t *testing.T) {
+	b := start(t, "telegram", map[string]string{"api_url": "PROVIDER", "bot_name": "b"}, map[string]options.Secret{"bot_token": "123:ABC-def"}, func(tr *http.Transport) { tr.ChannelLog = 2 })
+	b.provider.answers(403, nil, `{"ok":false,"error_code":403,"description":"Forbidden: bot was blocked, token 123:ABC-def"}`)
+	first := outbound("first")
+	for _, m := range []*message.Message{first, outbound("second"), outbound("third")} {
+		if _, err := b.Send(within(t), m); err == nil {
+			t.Fatal("it was sent")
+		}
+		logged := waitForLog(t, b, m.ID)
+		text := fmt.Sprint(logged)
+		if len(logged) != 1 || !strings.Contains(text, "sendMessage") || !strings.Contains(text, "Forbidden") || !strings.Contains(text, "blocked") || strings.Contains(text, "ABC-def") {
+			t.Errorf("logged %s", text)
+		}
+	}
+	if logged, err := http.Log(t.Context(), b.state, first.ID); err != nil || len(logged) != 0 {
+		t.Errorf("more than channel_log is kept: %v, %v", logged, err)
+	}
+}
+
+func waitForLog(t *testing.T, b *bundle, id string) (logged []http.Logged) {
+	t.Helper()
+	for end := time.Now().Add(transportPatience); len(logged) == 0 && time.Now().Before(end); {
+		var err error
+		if logged, err = http.Log(t.Context(), b.state, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return logged
+}
+
+func TestMistakesInADescription(t *testing.T) {
+	tr := http.New()
+	tr.Provider, tr.TransportName = "twilo", "x"
+	if err := tr.Validate(); err == nil || !strings.Contains(err.Error(), `did you mean "twilio"`) {
+		t.Errorf("got %v", err)
+	}
+	tr.Provider = "twilio"
+	tr.Options, tr.Secrets = map[string]string{"acount_sid": "x"}, nil
+	err := tr.Validate()
+	for _, want := range []string{`did you mean "account_sid"`, "account_sid is missing", "auth_token is missing"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+	var field *options.FieldError
+	if !errors.As(err, &field) {
+		t.Errorf("the error names no key: %v", err)
+	}
+}
+
+func TestLintWarnsOfRequestsThatNobodyProves(t *testing.T) {
+	b := open(t, "infobip", map[string]string{"base_url": "PROVIDER"}, map[string]options.Secret{"api_key": "k3y-of-infobip"})
+	t.Cleanup(b.provider.close)
+	if err := b.Lint(); err == nil || !strings.Contains(err.Error(), "anybody who finds /") {
+		t.Errorf("got %v", err)
+	}
+	b.WebSources = options.Names{"192.0.2.1"}
+	if err := errors.Join(b.Validate(), b.Lint()); err != nil {
+		t.Errorf("with web_sources: %v", err)
+	}
+}
