@@ -14,8 +14,11 @@ import (
 	"switchboard/applications"
 	"switchboard/dispatcher"
 	"switchboard/fleet"
+	"switchboard/internal/catalogue"
 	"switchboard/internal/reference"
+	"switchboard/options"
 	"switchboard/transports"
+	"switchboard/transports/http"
 	"switchboard/worker"
 )
 
@@ -29,7 +32,7 @@ const referenceDir = "../../docs/reference"
 // defaults, and the comments of the fields.
 func TestReference(t *testing.T) {
 	sources := &reference.Sources{Root: "../.."}
-	pages := map[string]string{"README.md": index()}
+	pages := map[string]string{"README.md": index(), "errors.md": errorsPage(t)}
 	for name, page := range referencePages() {
 		text, err := page.Markdown(sources)
 		if err != nil {
@@ -120,6 +123,43 @@ func structs[T any](classes map[string]fleet.Class[T], except ...string) []refer
 	return all
 }
 
+// errorsPage is the catalogue of errors: HTTP's own, each preset's, and SMPP's.
+func errorsPage(t *testing.T) string {
+	t.Helper()
+	var out strings.Builder
+	out.WriteString(reference.Generated + "# Errors of the channels\n\n" +
+		"What a nack or a failed delivery report says, and `switchboard trace` and `messages` print. The class says what\n" +
+		"becomes of the message: [HTTP providers](../channels-http.md#what-becomes-of-a-message) has them all. A code that is not here\n" +
+		"goes by the HTTP status, or for SMPP by what the SMSC says.\n")
+	section := func(title string, codes []string, of func(string) catalogue.Problem) {
+		out.WriteString("\n## " + title + "\n\n| code | class | what it means | what to do |\n|---|---|---|---|\n")
+		for _, code := range codes {
+			p := of(code)
+			out.WriteString("| " + code + " | " + string(p.Class) + " | " + p.Text + " | " + p.Do + " |\n")
+		}
+	}
+	fromMap := func(title string, problems options.Map[catalogue.Problem]) {
+		var codes []string
+		for _, p := range problems {
+			codes = append(codes, p.Key)
+		}
+		section(title, codes, func(code string) catalogue.Problem { p, _ := problems.Get(code); return p })
+	}
+	fromMap("Every HTTP provider", http.Common())
+	for _, name := range http.Presets() {
+		d, _, err := http.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d.Errors) > 0 {
+			fromMap("`"+name+"`: "+d.About, d.Errors)
+		}
+	}
+	smpp := catalogue.SMPP()
+	section("SMPP: command statuses, words of receipts, and their err", slices.Sorted(maps.Keys(smpp)), func(code string) catalogue.Problem { return smpp[code] })
+	return out.String()
+}
+
 // pageOf says on which page the classes of a kind are.
 var pageOf = map[string]string{
 	"application": "applications.md", "middleware": "middleware.md", "router": "dispatchers.md",
@@ -129,7 +169,8 @@ var pageOf = map[string]string{
 func index() string {
 	var out strings.Builder
 	out.WriteString(reference.Generated + "# Reference of the classes\n\n" +
-		"Every class this program knows, with all its YAML keys. [Every worker](every-worker.md) has some keys in common.\n\n" +
+		"Every class this program knows, with all its YAML keys. [Every worker](every-worker.md) has some keys in common.\n" +
+		"[The errors](errors.md) of every channel, and what to do about them.\n\n" +
 		"| kind | class | what it does |\n|---|---|---|\n")
 	for _, c := range classes().List() {
 		out.WriteString("| " + c.Kind + " | [" + c.Name + "](" + pageOf[c.Kind] + "#" + c.Name + ") | " + c.About + " |\n")

@@ -33,11 +33,11 @@ var (
 // channel is a description ready for use with an operator's options.
 type channel struct {
 	*Description
-	settings  scope
-	routes    []*route
-	polls     []*poll
-	send      *send
-	catalogue catalogue
+	settings scope
+	routes   []*route
+	polls    []*poll
+	send     *send
+	problems problems
 }
 
 type route struct {
@@ -154,7 +154,7 @@ func (c *compiler) values(key string, source options.Map[string]) pairs {
 // compile makes a description ready. settings are the operator's options and
 // secrets by name, with their defaults.
 func compile(d *Description, settings scope) (*channel, error) {
-	ch := &channel{Description: d, settings: settings, catalogue: newCatalogue(d)}
+	ch := &channel{Description: d, settings: settings, problems: newProblems(d)}
 	var errs []error
 	request := &compiler{language: newLanguage(requestNames, settings), errs: &errs}
 	out := request.with(newLanguage(messageNames, settings))

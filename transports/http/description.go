@@ -1,16 +1,15 @@
 package http
 
 import (
-	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
+	"switchboard/internal/catalogue"
 	"switchboard/options"
 )
 
@@ -43,13 +42,6 @@ type Description struct {
 type Setting struct {
 	About   string  `yaml:"about"`
 	Default *string `yaml:"default"`
-}
-
-// Problem is what a provider's code means.
-type Problem struct {
-	Class Class  `yaml:"class"`
-	Text  string `yaml:"text"` // one plain sentence
-	Do    string `yaml:"do"`   // what to do about it
 }
 
 // Route answers requests. Path is below web_path; Read is the body's shape (form,
@@ -190,30 +182,22 @@ type Send struct {
 }
 
 // Class is what becomes of a message or a line by a provider's answer.
-type Class string
+type Class = catalogue.Class
+
+// Problem is what a provider's code means.
+type Problem = catalogue.Problem
 
 // The classes.
 const (
-	Sent      Class = "sent"
-	Pending   Class = "pending"   // accepted, and not passed on yet
-	Temporary Class = "temporary" // this message may pass later
-	Throttled Class = "throttled" // the line is too fast
-	Blocked   Class = "blocked"   // the person does not want messages
-	Permanent Class = "permanent" // this message never passes
-	Unknown   Class = "unknown"   // nobody knows whether it was sent
-	Alert     Class = "alert"     // the account cannot send: credit, token, suspension
+	Sent      = catalogue.Sent
+	Pending   = catalogue.Pending
+	Temporary = catalogue.Temporary
+	Throttled = catalogue.Throttled
+	Blocked   = catalogue.Blocked
+	Permanent = catalogue.Permanent
+	Unknown   = catalogue.Unknown
+	Alert     = catalogue.Alert
 )
-
-var classes = []Class{Sent, Pending, Temporary, Throttled, Blocked, Permanent, Unknown, Alert}
-
-// UnmarshalText reads a class.
-func (c *Class) UnmarshalText(text []byte) error {
-	if !slices.Contains(classes, Class(text)) {
-		return fmt.Errorf("%q is none of %v", text, classes)
-	}
-	*c = Class(text)
-	return nil
-}
 
 //go:embed presets/*.yaml
 var presets embed.FS
@@ -280,11 +264,11 @@ func Common() options.Map[Problem] {
 	return d.Errors
 }
 
-// catalogue is what codes mean.
-type catalogue map[string]Problem
+// problems is what codes mean.
+type problems map[string]Problem
 
-func newCatalogue(d *Description) catalogue {
-	c := catalogue{}
+func newProblems(d *Description) problems {
+	c := problems{}
 	for _, list := range []options.Map[Problem]{Common(), d.Errors} {
 		for _, p := range list {
 			c[p.Key] = p.Value
@@ -295,7 +279,7 @@ func newCatalogue(d *Description) catalogue {
 
 // of is what a code or an HTTP status means. A code that nobody knows goes by
 // the status: 5xx may pass, and what else is no success does not.
-func (c catalogue) of(code string, status int) Problem {
+func (c problems) of(code string, status int) Problem {
 	if p, known := c[code]; known && code != "" {
 		return p
 	}
@@ -306,20 +290,4 @@ func (c catalogue) of(code string, status int) Problem {
 		return Problem{Class: Temporary, Text: "The provider has a fault of its own.", Do: "Nothing: it is tried again."}
 	}
 	return Problem{Class: Permanent, Text: "The provider refused the message.", Do: "Read what the provider says; `switchboard trace` has its answer."}
-}
-
-// maxDetail bounds how much of a provider's own words goes into a reason.
-const maxDetail = 200
-
-// sentence is the catalogue's words about a code, and the provider's own.
-func (p Problem) sentence(code, detail string) string {
-	text := strings.TrimSpace(p.Text + " " + p.Do)
-	if code != "" {
-		text = code + ": " + text
-	}
-	if detail != "" && !strings.EqualFold(detail, code) {
-		runes := []rune(detail)
-		text += fmt.Sprintf(" (The provider says: %s)", string(runes[:min(len(runes), maxDetail)]))
-	}
-	return cmp.Or(text, "the provider gave no reason")
 }

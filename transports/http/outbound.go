@@ -591,8 +591,8 @@ func (r *run) classify(s scope, a *exchanged) outcome {
 		}
 		return o
 	}
-	problem := r.channel.catalogue.of(code, a.status)
-	o := outcome{Class: problem.Class, Reason: r.transport.mask.text(problem.sentence(codeOr(code, a.status), detail)), Wait: r.wait(s, a)}
+	problem := r.channel.problems.of(code, a.status)
+	o := outcome{Class: problem.Class, Reason: r.transport.mask.text(problem.Sentence(codeOr(code, a.status), detail)), Wait: r.wait(s, a)}
 	if o.Class == Sent || o.Class == Pending {
 		return outcome{Class: o.Class}
 	}

@@ -47,8 +47,8 @@ func (r *run) pollOnce(ctx context.Context, p *poll, key string) error {
 		return a.err
 	}
 	if a.status < 200 || a.status > 299 {
-		problem := r.channel.catalogue.of("", a.status)
-		return fmt.Errorf("asking for messages: %s", problem.sentence(codeOr("", a.status), ""))
+		problem := r.channel.problems.of("", a.status)
+		return fmt.Errorf("asking for messages: %s", problem.Sentence(codeOr("", a.status), ""))
 	}
 	s = r.answerScope(s, &p.call, a)
 	t, err := r.pickAll(p.messages, p.receipts, s)

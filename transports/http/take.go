@@ -204,8 +204,8 @@ func (r *run) pickReceipt(p *receiptPick, s scope) (*receipt, error) {
 		found.Status = message.Delivered
 	case has(p.Failed, found.Word):
 		found.Status = message.Failed
-		problem := r.channel.catalogue.receipt(found.Code, found.Word)
-		found.Class, found.Reason = problem.Class, problem.sentence("", detail)
+		problem := r.channel.problems.receipt(found.Code, found.Word)
+		found.Class, found.Reason = problem.Class, problem.Sentence("", detail)
 	case has(p.Pending, found.Word):
 		found.Status = message.Pending
 	default:
@@ -223,7 +223,7 @@ func has(words []string, word string) bool {
 }
 
 // receipt is what the code or the word of a failed receipt means.
-func (c catalogue) receipt(code, word string) Problem {
+func (c problems) receipt(code, word string) Problem {
 	for _, key := range []string{code, word} {
 		if p, known := c[key]; known && key != "" {
 			return p

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"switchboard/internal/catalogue"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
 	"switchboard/transports/smpp/binds"
@@ -336,7 +337,11 @@ func (s *sending) record(ctx context.Context) error {
 }
 
 func statusError(s pdu.Status) error {
-	err := fmt.Errorf("the SMSC refused submit_sm: %s: %s", s, s.Words())
+	words := s.Words()
+	if p, known := catalogue.SMPP()[s.String()]; known {
+		words = p.Sentence("", "")
+	}
+	err := fmt.Errorf("the SMSC refused submit_sm: %s: %s", s, words)
 	if s.Temporary() || ofTheBind(s) {
 		return err
 	}

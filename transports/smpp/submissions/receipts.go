@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"switchboard/internal/catalogue"
 	"switchboard/message"
 	"switchboard/smpp/receipt"
 	"switchboard/store"
@@ -376,7 +377,11 @@ func deliveryReport(m match, r Receipt) *message.Event {
 	}
 	if r.Status == receipt.Failed {
 		e.SetExtra("failure_code", cmp.Or(r.Error, r.Raw))
-		e.SetExtra("failure_reason", "the SMSC reported "+r.Raw)
+		reason := "the SMSC reported " + r.Raw
+		if p, known := catalogue.Receipt(r.Raw, r.Error); known {
+			reason += ". " + p.Sentence("", "")
+		}
+		e.SetExtra("failure_reason", reason)
 	}
 	return e
 }
