@@ -59,6 +59,10 @@ type Deduplicator interface {
 	Deduplicates() bool
 }
 
+// Linter is the optional ability of an application to warn of options that are
+// valid and may not be meant. The loader calls it after Validate.
+type Linter interface{ Lint() error }
+
 // Env is what an application may use; its documentation tells the life of an
 // application.
 type Env = worker.Env

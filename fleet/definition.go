@@ -162,6 +162,9 @@ func (c Classes) decodeApplication(d *Definition) error {
 		return err
 	}
 	d.Kind, d.Settings, d.Connector, d.plugin = KindApplication, &opts.Settings, opts.TransportName, app
+	if linter, can := app.(applications.Linter); can {
+		d.warn(linter.Lint())
+	}
 	d.build = func(env worker.Dependencies) (worker.Worker, error) { return applications.New(env, opts, app), nil }
 	return nil
 }

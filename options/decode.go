@@ -117,6 +117,11 @@ func (d *decoder) text(node *yaml.Node, into encoding.TextUnmarshaler, path []st
 
 func (d *decoder) structure(node *yaml.Node, into reflect.Value, path []string) {
 	fields := fieldsOf(into.Type())
+	if short, can := reflect.TypeAssert[Shorthand](into.Addr()); can && node.Kind != yaml.MappingNode {
+		key := short.ShorthandKey()
+		d.decode(node, into.FieldByIndex(fields.index[key]), append(path, key))
+		return
+	}
 	d.pairs(node, path, func(key, value *yaml.Node) {
 		index, known := fields.index[key.Value]
 		if why, foreign := fields.ignored[key.Value]; foreign && !known {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -48,6 +49,46 @@ func (n *Names) decodeNode(d *decoder, node *yaml.Node, path []string) {
 	}
 	d.decode(node, reflect.ValueOf((*[]string)(n)).Elem(), path)
 }
+
+// Text is what people read: written as one text, or as a mapping from languages
+// (en, sw, pt-BR) to texts, of which the first is the default.
+type Text Map[string]
+
+func (t *Text) decodeNode(d *decoder, node *yaml.Node, path []string) {
+	if node.Kind == yaml.ScalarNode {
+		*t = Text{{Value: node.Value}}
+		return
+	}
+	d.decode(node, reflect.ValueOf((*Map[string])(t)).Elem(), path)
+}
+
+// In is the text in a language; where there is none, the default.
+func (t Text) In(language string) string {
+	if text, found := Map[string](t).Get(language); found {
+		return text
+	}
+	if len(t) == 0 {
+		return ""
+	}
+	return t[0].Value
+}
+
+// Path is a file's name, from the directory of the file that names it.
+type Path string
+
+func (p *Path) decodeNode(d *decoder, node *yaml.Node, path []string) {
+	if node.Kind != yaml.ScalarNode {
+		d.wanted(node, path, "the name of a file")
+		return
+	}
+	if *p = Path(node.Value); *p != "" && !filepath.IsAbs(node.Value) {
+		*p = Path(filepath.Join(filepath.Dir(d.doc.Path), node.Value))
+	}
+}
+
+// Shorthand is the optional ability of a struct to be written as one value: that
+// of the key it names.
+type Shorthand interface{ ShorthandKey() string }
 
 const filePrefix = "file:"
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type Dependencies struct {
 	// routes are tried without a fleet.
 	Health Health
 	Now    func() time.Time
+	// HTTP stands in for the network where a conversation is tried; nil elsewhere.
+	HTTP http.RoundTripper
 }
 
 // Depths says how many bodies each queue of the broker holds, by its name,
@@ -83,6 +86,8 @@ type Env struct {
 	// Registerer takes the plugin's own metrics and labels them with the worker
 	// (a middleware's with its name too). They go when the worker stops.
 	Registerer prometheus.Registerer
+	// HTTP is what an application's HTTP client sends through; nil is the network.
+	HTTP http.RoundTripper
 	// Monitor shows to operators how things are that the plugin depends on. A
 	// transport's statuses are reported to it already.
 	Monitor *Monitor
@@ -93,7 +98,7 @@ type Env struct {
 // Env is the environment of this worker's plugin.
 func (d Dependencies) Env() Env {
 	env := Env{
-		Name: d.Name, Kind: d.Kind, Now: d.Now, People: d.Record, Logger: d.Logger, Registerer: d.Registerer, Monitor: d.Monitor,
+		Name: d.Name, Kind: d.Kind, Now: d.Now, People: d.Record, Logger: d.Logger, Registerer: d.Registerer, Monitor: d.Monitor, HTTP: d.HTTP,
 		State: scopedState(d.State, "plugin/"+d.Name+"/"), shared: d.State,
 	}
 	if d.Health != nil {

@@ -14,6 +14,7 @@ var (
 	durationType = reflect.TypeFor[options.Duration]()
 	secretType   = reflect.TypeFor[options.Secret]()
 	namesType    = reflect.TypeFor[options.Names]()
+	textType     = reflect.TypeFor[options.Text]()
 	unmarshaler  = reflect.TypeFor[yaml.Unmarshaler]()
 )
 
@@ -26,6 +27,8 @@ func typeWords(t reflect.Type) string {
 		return "secret"
 	case t == namesType:
 		return "name or list of names"
+	case t == textType:
+		return "text, or a text for each language"
 	case ordered(t):
 		return "mapping to " + plural(typeWords(mapValue(t)))
 	case reflect.PointerTo(t).Implements(unmarshaler):
@@ -64,7 +67,7 @@ func plural(words string) string {
 
 // isWord tells types whose YAML is one word although Go's type is made of parts.
 func isWord(t reflect.Type) bool {
-	return t == namesType || !ordered(t) && reflect.PointerTo(t).Implements(unmarshaler)
+	return t == namesType || t == textType || !ordered(t) && reflect.PointerTo(t).Implements(unmarshaler)
 }
 
 // ordered tells a config.Map.

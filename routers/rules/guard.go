@@ -2,14 +2,13 @@ package rules
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr/ast"
 
 	"switchboard/internal/expression"
+	"switchboard/internal/schedule"
 )
 
 // guard refuses what an expression may not do, and notes the transports whose
@@ -67,22 +66,14 @@ func written(args []ast.Node) error {
 	return nil
 }
 
-func loadZone(name string) (*time.Location, error) {
-	zone, err := time.LoadLocation(name)
-	if err != nil || name == "" || strings.EqualFold(name, "local") {
-		return nil, fmt.Errorf("%q is no time zone; write it like Africa/Johannesburg", name)
-	}
-	return zone, nil
-}
-
 // during is the function of that name, where the machine runs it.
 func (f *facts) during(spans string, zones ...string) (bool, error) {
-	week, err := parseSchedule(spans)
+	week, err := schedule.Parse(spans)
 	if err != nil || len(zones) == 0 {
-		return err == nil && week.holds(f.time(nil)), err
+		return err == nil && week.Holds(f.time(nil)), err
 	}
-	zone, err := loadZone(zones[0])
-	return err == nil && week.holds(f.time(zone)), err
+	zone, err := schedule.Zone(zones[0])
+	return err == nil && week.Holds(f.time(zone)), err
 }
 
 // metadata is a member of the message's metadata by its path (tag.pool), as

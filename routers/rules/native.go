@@ -9,6 +9,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"switchboard/internal/expression"
+	"switchboard/internal/schedule"
 	"switchboard/message"
 )
 
@@ -183,7 +184,7 @@ func (c *compiler) call(n *ast.CallNode) (test, bool) {
 	case "during":
 		week, zone, err := during(args)
 		if err == nil {
-			return func(f *facts) bool { return week.holds(f.time(zone)) }, true
+			return func(f *facts) bool { return week.Holds(f.time(zone)) }, true
 		}
 	}
 	return nil, false
@@ -208,12 +209,12 @@ func number(node ast.Node) (float64, bool) {
 }
 
 // during reads the arguments of during(): a schedule and perhaps a zone.
-func during(args []ast.Node) (week schedule, zone *time.Location, err error) {
+func during(args []ast.Node) (week schedule.Week, zone *time.Location, err error) {
 	spans, _ := constant(args[0])
-	if week, err = parseSchedule(spans); err != nil || len(args) < 2 {
+	if week, err = schedule.Parse(spans); err != nil || len(args) < 2 {
 		return week, nil, err
 	}
 	name, _ := constant(args[1])
-	zone, err = loadZone(name)
+	zone, err = schedule.Zone(name)
 	return week, zone, err
 }

@@ -11,9 +11,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
-	_ "time/tzdata" // rules name time zones, and a container may know none
 
 	"switchboard/dispatcher"
+	"switchboard/internal/schedule"
 	"switchboard/message"
 	"switchboard/options"
 )
@@ -60,7 +60,7 @@ func (r *Router) Validate() error {
 		errs = append(errs, options.Fieldf("rules", "is missing; write a list of rules"))
 	}
 	var err error
-	if r.zone, err = loadZone(r.Timezone); err != nil {
+	if r.zone, err = schedule.Zone(r.Timezone); err != nil {
 		errs = append(errs, options.Field(err, "timezone"))
 	}
 	r.language, r.rules, r.standard, r.onEvents = newLanguage(), nil, nil, false

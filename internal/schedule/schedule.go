@@ -1,13 +1,16 @@
-package rules
+// Package schedule reads times of the week as operators write them:
+// "mon-fri 08:00-17:00, sat 09:00-12:00".
+package schedule
 
 import (
 	"fmt"
 	"strings"
 	"time"
+	_ "time/tzdata" // files name time zones, and a container may know none
 )
 
-// schedule is a set of times of the week: "mon-fri 08:00-17:00, sat 09:00-12:00".
-type schedule []span
+// Week is a set of times of the week.
+type Week []span
 
 // span is the same time on several days; to may be before from, into the next
 // morning.
@@ -18,10 +21,10 @@ type span struct {
 
 const minutesADay = 24 * 60
 
-// parseSchedule reads spans separated by commas: days, a time, or both. A day is
-// mon, tue, wed, thu, fri, sat, sun, or a range of them.
-func parseSchedule(text string) (schedule, error) {
-	var s schedule
+// Parse reads spans separated by commas: days, a time, or both. A day is mon, tue,
+// wed, thu, fri, sat, sun, or a range of them.
+func Parse(text string) (Week, error) {
+	var s Week
 	for part := range strings.SplitSeq(text, ",") {
 		one := span{to: minutesADay}
 		words := strings.Fields(part)
@@ -104,8 +107,8 @@ func parseDay(text string) (time.Weekday, error) {
 	return 0, fmt.Errorf("%q is no day; write mon, tue, wed, thu, fri, sat or sun", text)
 }
 
-// holds says whether t is in the schedule, by t's own clock.
-func (s schedule) holds(t time.Time) bool {
+// Holds says whether t is in the week, by t's own clock.
+func (s Week) Holds(t time.Time) bool {
 	minute := t.Hour()*60 + t.Minute()
 	today, yesterday := t.Weekday(), (t.Weekday()+6)%7
 	for _, one := range s {
@@ -119,4 +122,13 @@ func (s schedule) holds(t time.Time) bool {
 		}
 	}
 	return false
+}
+
+// Zone is a time zone by its name, such as Africa/Johannesburg.
+func Zone(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "" || strings.EqualFold(name, "local") {
+		return nil, fmt.Errorf("%q is no time zone; write it like Africa/Johannesburg", name)
+	}
+	return zone, nil
 }
