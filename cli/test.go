@@ -17,17 +17,23 @@ func testCommand(classes fleet.Classes) *cobra.Command {
 	var asJSON, verbose bool
 	cmd := &cobra.Command{
 		Use:   "test FILE|DIR…",
-		Short: "Run the routing tests kept beside a configuration",
-		Long: `Run the routing tests in files ending in ` + fleet.TestSuffix + `, kept beside the
-configuration they test. No server is needed.
+		Short: "Run the routing tests and conversations kept beside a configuration",
+		Long: `Run the routing tests, and the conversations with applications, in files ending
+in ` + fleet.TestSuffix + `, kept beside the configuration they test. No server is needed.
 
 The exit code is 0 when all pass, 1 when one fails, 2 when they cannot be run.
-docs/routing-tests.md describes the files. A small one:
+docs/routing-tests.md describes the files, docs/applications.md those with
+conversations. A small one:
 
   tests:
     - name: JOIN goes to the joiner
       message: {transport: smpp_za, from: "+27831234567", to: "12345", content: JOIN x}
-      expect: {to: joiner, replies_to: smpp_za}`,
+      expect: {to: joiner, replies_to: smpp_za}
+  conversations:
+    - name: the joiner asks for a name
+      application: joiner
+      talk:
+        - {says: JOIN x, expects: What is your name?}`,
 		Example: "  switchboard test configs/production\n  switchboard test -v configs/use-cases/*",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -104,10 +110,17 @@ func printReports(w io.Writer, reports []testReport, verbose bool) {
 func printFailure(w io.Writer, t explain.Result) {
 	_, _ = fmt.Fprintf(w, paint(w, red, "--- FAIL:")+" %s (%s)\n", t.Name, t.At)
 	for _, p := range t.Problems {
-		_, _ = fmt.Fprintf(w, "    %s\n      - want %s\n      + got  %s\n", p.What, p.Want, p.Got)
+		_, _ = fmt.Fprintf(w, "    %s\n      - want %s\n      + got  %s\n", p.What, hanging(p.Want), hanging(p.Got))
+	}
+	if t.Answer == nil {
+		_, _ = fmt.Fprintf(w, "    what was said:\n      %s\n", strings.ReplaceAll(strings.Join(t.Talk, "\n"), "\n", "\n      "))
+		return
 	}
 	_, _ = fmt.Fprintf(w, "    how it went:\n      %s\n", strings.ReplaceAll(strings.TrimSpace(t.Answer.Text()), "\n", "\n      "))
 }
+
+// hanging is a text whose lines stand below each other.
+func hanging(text string) string { return strings.ReplaceAll(text, "\n", "\n             ") }
 
 func failedTests(reports []testReport) error {
 	failed := 0
@@ -119,7 +132,7 @@ func failedTests(reports []testReport) error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%s failed", plural(failed, "routing test"))
+		return fmt.Errorf("%s failed", plural(failed, "test"))
 	}
 	return nil
 }

@@ -26,6 +26,13 @@ func (d *Definition) Stack(ctx context.Context, env worker.Dependencies) (worker
 	return stack, stack.Provision(ctx, env.Env())
 }
 
+// Worker is the worker of this definition, to be run apart from a fleet. env needs
+// all that it uses but its name, kind and middleware.
+func (d *Definition) Worker(env worker.Dependencies) (worker.Worker, error) {
+	env.Name, env.Kind, env.Stack = d.Name, d.Kind, worker.NewStack(d.layers...)
+	return d.build(env)
+}
+
 // RuleAt is file:line of a rule as routers name it: the keys that lead to it,
 // joined by dots; "" for what the file does not have. Keys may have dots of
 // their own, so the deepest place that any reading of it leads to is taken.

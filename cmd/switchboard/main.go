@@ -7,8 +7,10 @@ import (
 	"os"
 
 	"switchboard/applications"
+	"switchboard/applications/autoreply"
 	"switchboard/applications/echo"
 	"switchboard/applications/guess"
+	"switchboard/applications/keyword"
 	"switchboard/applications/smppserver"
 	"switchboard/cli"
 	"switchboard/dispatcher"
@@ -139,6 +141,10 @@ func classes() fleet.Classes {
 			},
 		},
 		Applications: map[string]fleet.Class[applications.Application]{
+			"auto_reply": {
+				New:   func() applications.Application { return autoreply.New() },
+				About: "answers by the time of the week: office hours",
+			},
 			"echo": {
 				New:   func() applications.Application { return echo.New() },
 				Vumi:  []string{"vumi.demos.words.EchoWorker", "vumi.workers.vas2nets.EchoWorker"},
@@ -147,6 +153,10 @@ func classes() fleet.Classes {
 			"guess": {
 				New:   func() applications.Application { return guess.New() },
 				About: "a game: guess the number",
+			},
+			"keyword": {
+				New:   func() applications.Application { return keyword.New() },
+				About: "answers by the words a message begins with",
 			},
 			"smpp_server": {
 				New:   func() applications.Application { return smppserver.New() },

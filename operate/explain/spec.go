@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchboard/fleet"
+	"switchboard/operate/converse"
 	"switchboard/options"
 )
 
@@ -21,6 +22,9 @@ type Spec struct {
 	Config options.Names `yaml:"config"`
 	// Tests are tried one by one, each on a fleet that remembers nothing.
 	Tests []Test `yaml:"tests"`
+	// Conversations are had with the fleet's applications, each on one that
+	// remembers nothing.
+	Conversations []converse.Conversation `yaml:"conversations"`
 
 	doc *options.Document
 }
@@ -62,10 +66,17 @@ type Expect struct {
 
 // Validate checks the tests by themselves.
 func (s *Spec) Validate() error {
-	if len(s.Tests) == 0 {
-		return options.Fieldf("tests", "is missing; write a list of tests")
+	if len(s.Tests)+len(s.Conversations) == 0 {
+		return options.Fieldf("tests", "is missing; write a list of tests, or of conversations")
 	}
 	var errs []error
+	for i := range s.Conversations {
+		at := strconv.Itoa(i)
+		if s.Conversations[i].Name == "" {
+			s.Conversations[i].Name = "conversations." + at
+		}
+		errs = append(errs, under(s.Conversations[i].Validate(), "conversations", at))
+	}
 	for i := range s.Tests {
 		test, at := &s.Tests[i], strconv.Itoa(i)
 		if test.Name == "" {

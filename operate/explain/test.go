@@ -20,7 +20,8 @@ type Result struct {
 	At       string     `json:"at"` // file:line
 	Passed   bool       `json:"passed"`
 	Problems []Mismatch `json:"problems,omitempty"`
-	Answer   Answer     `json:"answer"`
+	Answer   *Answer    `json:"answer,omitempty"` // of a routing test
+	Talk     []string   `json:"talk,omitempty"`   // of a conversation: what was said
 }
 
 // Mismatch is an expectation that was not met.
@@ -46,8 +47,27 @@ func (s *Spec) Run(ctx context.Context, classes fleet.Classes) ([]Result, error)
 		}
 		problems := s.Tests[i].Expect.compare(answer)
 		results[i] = Result{
-			Name: s.Tests[i].Name, At: s.doc.Position(keys...), Passed: len(problems) == 0, Problems: problems, Answer: answer,
+			Name: s.Tests[i].Name, At: s.doc.Position(keys...), Passed: len(problems) == 0, Problems: problems, Answer: &answer,
 		}
+	}
+	talks, err := s.converse(ctx, classes, defs)
+	return append(results, talks...), err
+}
+
+func (s *Spec) converse(ctx context.Context, classes fleet.Classes, defs []*fleet.Definition) ([]Result, error) {
+	results := make([]Result, len(s.Conversations))
+	for i := range s.Conversations {
+		keys := []string{"conversations", strconv.Itoa(i)}
+		report, err := s.Conversations[i].Run(ctx, classes, defs)
+		if err != nil {
+			return nil, s.doc.Locate(under(err, keys...))
+		}
+		result := Result{Name: s.Conversations[i].Name, At: s.doc.Position(keys...), Passed: len(report.Problems) == 0, Talk: report.Talk}
+		for _, p := range report.Problems {
+			at := s.doc.Position(append(keys, "talk", strconv.Itoa(p.Turn))...)
+			result.Problems = append(result.Problems, Mismatch{at + ": " + p.What, orNothing(p.Want), orNothing(p.Got)})
+		}
+		results[i] = result
 	}
 	return results, nil
 }
