@@ -38,6 +38,7 @@ var (
 	ErrEnded = errors.New("the XMPP session has ended")
 
 	errSilent  = errors.New("the server has not answered for too long; the connection is given up")
+	errCut     = errors.New("the server closed the connection")
 	errClosed  = errors.New("the server closed the stream")
 	errNoTLS   = errors.New("the server offers no TLS; a server that is reached safely without it takes tls: none")
 	errPlain   = errors.New("the server offers no login that is safe without TLS")

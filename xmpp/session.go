@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/xml"
 	"errors"
 	"io"
 	"net"
@@ -197,6 +198,9 @@ func (s *Session) read(ctx context.Context) error {
 		e, err := s.reader.next()
 		if errors.Is(err, io.EOF) {
 			return errClosed
+		}
+		if syntax, is := errors.AsType[*xml.SyntaxError](err); is && syntax.Msg == "unexpected EOF" {
+			return errCut
 		}
 		if err != nil {
 			return err

@@ -52,7 +52,8 @@ async def main():
         elif command["do"] == "abort":
             people[who].abort()
         elif command["do"] == "logout":
-            people.pop(who).disconnect(wait=0.2)
+            if who in people:
+                people.pop(who).disconnect(wait=0.2)
 
 
 asyncio.get_event_loop().run_until_complete(main())

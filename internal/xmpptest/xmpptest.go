@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +71,21 @@ func (s Server) Account(t testing.TB, name string) (jid string) {
 	return local + "@" + Domain
 }
 
+// Roster writes an account's roster, in Prosody's form.
+func (s Server) Roster(t testing.TB, jid, roster string) {
+	t.Helper()
+	local, _, _ := strings.Cut(jid, "@")
+	dir := filepath.Join(filepath.Dir(s.accounts), "roster")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, local+".dat")
+	if err := os.WriteFile(file, []byte(roster), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(file) })
+}
+
 //go:embed people.py
 var program string
 
@@ -101,7 +117,6 @@ func Start() (*People, error) {
 		python = "python3"
 	}
 	p := &People{cmd: exec.Command(python, "-c", program), all: map[string]*Person{}}
-	p.cmd.Stderr = os.Stderr
 	p.cmd.Env = append(os.Environ(), "PYTHONWARNINGS=ignore")
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
@@ -164,6 +179,23 @@ func Silent(c map[string]any) { c["acknowledges"] = false }
 func (p *People) Join(t testing.TB, s Server, options ...Option) *Person {
 	t.Helper()
 	return p.Login(t, s, s.Account(t, "person"), options...)
+}
+
+// LoginAs logs an account in under a full JID, and throws out whoever has it.
+func (p *People) LoginAs(t testing.TB, s Server, full string) *Person {
+	t.Helper()
+	return p.Login(t, s, full)
+}
+
+// Logout ends a person's session.
+func (p *Person) Logout(t testing.TB) {
+	t.Helper()
+	p.people.do(t, map[string]any{"do": "logout", "who": p.who})
+	ctx, cancel := context.WithTimeout(context.Background(), testutil.Patience)
+	defer cancel()
+	if _, err := p.await(ctx, "offline", func(string) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Login logs an account in.

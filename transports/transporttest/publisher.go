@@ -142,6 +142,16 @@ func (p *Publisher) NextEvent(t testing.TB) *message.Event {
 	return await(t, p.events, "an event to be reported")
 }
 
+// PeekEvent is the next event, if one was reported already.
+func (p *Publisher) PeekEvent() (e *message.Event, there bool) {
+	select {
+	case e = <-p.events:
+		return e, true
+	default:
+		return nil, false
+	}
+}
+
 // NextStatus is the next status.
 func (p *Publisher) NextStatus(t testing.TB) *message.Status {
 	t.Helper()

@@ -52,9 +52,9 @@ type bundle struct {
 }
 
 // account makes a transport with an account of its own; it is not running yet.
-func account(t testing.TB, s xmpptest.Server, state store.State, opts ...func(*Transport)) *Transport {
+func account(t testing.TB, s xmpptest.Server, state store.State, reg prometheus.Registerer, opts ...func(*Transport)) *Transport {
 	t.Helper()
-	return provisioned(t, state, nil, append([]func(*Transport){func(tr *Transport) {
+	return provisioned(t, state, reg, append([]func(*Transport){func(tr *Transport) {
 		tr.Username, tr.Password, tr.TLSCAFile = s.Account(t, "bot"), xmpptest.Password, s.CA
 		setAddress(tr, s.Addr)
 	}}, opts...)...)
@@ -99,10 +99,16 @@ func remember(t testing.TB) *memory.State {
 func start(t *testing.T, opts ...func(*Transport)) *bundle {
 	t.Helper()
 	b := &bundle{T: t, server: xmpptest.Find(t), line: transporttest.NewPublisher(), state: remember(t), registry: prometheus.NewRegistry()}
-	b.Transport = account(t, b.server, b.state, opts...)
-	b.stop = transporttest.Start(t, b.Transport, b.line)
-	b.status("connected")
+	b.Transport = account(t, b.server, b.state, b.registry, opts...)
+	b.run()
 	return b
+}
+
+// run runs the transport, and waits until it is connected.
+func (b *bundle) run() {
+	b.Helper()
+	b.stop = transporttest.Start(b.T, b.Transport, b.line)
+	b.status("connected")
 }
 
 // status waits for a status event.
@@ -141,7 +147,7 @@ func TestConformance(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) *transporttest.Outside {
 		s := xmpptest.Find(t)
 		state := memory.New()
-		tr := account(t, s, state, func(o *Transport) { o.MaxEqualReplies = 0 })
+		tr := account(t, s, state, nil, func(o *Transport) { o.MaxEqualReplies = 0 })
 		c := &chatter{t: t, transport: tr, person: people.Join(t, s, xmpptest.Silent)}
 		return &transporttest.Outside{Transport: tr, Say: c.say, Hear: c.hear, Leave: sync.OnceFunc(func() { _ = state.Close() })}
 	})

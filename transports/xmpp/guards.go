@@ -54,7 +54,7 @@ func newCopies() *copies {
 
 // do does work for a message, unless it was done for one like it.
 func (c *copies) do(ctx context.Context, e *xmpp.Element, maybeCopy bool, work func() error) (copied bool, err error) {
-	id := e.Attr("id")
+	id := stanzaID(e)
 	if id == "" {
 		return false, work()
 	}
@@ -82,6 +82,17 @@ func (c *copies) do(ctx context.Context, e *xmpp.Element, maybeCopy bool, work f
 	err = work()
 	own.ok = err == nil
 	return false, err
+}
+
+// stanzaID is the id that our account or the room gave a stanza (XEP-0359), else the
+// sender's own.
+func stanzaID(e *xmpp.Element) string {
+	for _, c := range e.Children {
+		if by := c.Attr("by"); c.Space == xmpp.NSStanzaID && c.Name == "stanza-id" && (by == e.From().Bare().String() && e.Attr("type") == "groupchat" || by == e.To().Bare().String()) {
+			return c.Attr("id")
+		}
+	}
+	return e.Attr("id")
 }
 
 // loops breaks what two robots say to each other for ever.

@@ -2,7 +2,6 @@ package xmpp
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +19,10 @@ func (r *run) handle(e *xmpp.Element, handled func()) {
 		return
 	}
 	kind, take := r.classify(e)
+	if kind == "bounce" && r.sent.refused(e) {
+		handled()
+		return
+	}
 	if take == nil {
 		r.metrics.count(kind)
 		handled()
@@ -238,5 +241,3 @@ func without(text string, start, end int) (string, bool) {
 func isLink(text string) bool {
 	return (strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")) && !strings.ContainsAny(text, " \t\r\n")
 }
-
-var errNoSession = errors.New("there is no XMPP session")

@@ -15,9 +15,14 @@ const (
 	// out is silent (XEP-0410).
 	selfPingEvery   = 5 * time.Minute
 	selfPingTimeout = 30 * time.Second
-	// rejoinAfter is the wait before a room is entered again.
-	rejoinAfter = 15 * time.Second
-	roomTick    = time.Second
+	// minRejoin and maxRejoin bound the wait before a room is entered again; it doubles
+	// while we do not stay for stableAfter.
+	minRejoin = 2 * time.Second
+	maxRejoin = 5 * time.Minute
+	roomTick  = time.Second
+	// clockMargin is how far a room's clock may be from ours: what was said so long before
+	// the last message seen is asked for again, and recognised.
+	clockMargin = 10 * time.Second
 	maxNick     = 10 // tries
 	maxRealJIDs = 10_000
 )
@@ -35,8 +40,11 @@ type room struct {
 	jid      xmpp.JID
 	nick     string
 	tries    int
-	asked    time.Time // when we asked to enter; zero before
-	joined   bool      // our own presence came
+	asked    time.Time     // when we asked to enter, or had to leave; zero before
+	wait     time.Duration // from then until we ask again
+	joined   bool          // our own presence came
+	joinedAt time.Time
+	first    time.Time // when we entered for the first time; before it nothing was for us
 	open     bool      // and the subject, or a message of now: history is over
 	pinged   time.Time
 	lastSeen time.Time // of the last message
@@ -72,7 +80,7 @@ func (g *rooms) keep(ctx context.Context, s *xmpp.Session) {
 	}
 	g.mu.Lock()
 	for _, one := range g.list {
-		one.pinged, one.tries = time.Time{}, 0
+		one.pinged, one.tries, one.wait = time.Time{}, 0, 0
 		if !s.Resumed() {
 			one.asked, one.joined, one.open = time.Time{}, false, false
 		}
@@ -94,7 +102,7 @@ func (g *rooms) keep(ctx context.Context, s *xmpp.Session) {
 // look enters a room, or asks whether we are in it, when it is time.
 func (g *rooms) look(ctx context.Context, s *xmpp.Session, one *room) {
 	g.mu.Lock()
-	enter := !one.joined && time.Since(one.asked) > rejoinAfter
+	enter := !one.joined && time.Since(one.asked) > one.wait
 	ping := one.joined && time.Since(one.pinged) > selfPingEvery
 	if enter {
 		one.enter(g.run.about.name)
@@ -113,7 +121,11 @@ func (g *rooms) look(ctx context.Context, s *xmpp.Session, one *room) {
 }
 
 func (one *room) enter(name string) {
-	one.asked, one.since, one.open = time.Now(), one.lastSeen, false
+	one.asked, one.open = time.Now(), false
+	if !one.lastSeen.IsZero() {
+		one.since = one.lastSeen.Add(-clockMargin).Truncate(time.Second)
+	}
+	one.wait = min(max(2*one.wait, minRejoin), maxRejoin)
 	if one.nick == "" {
 		one.nick = xmpp.Clean(name)
 	}
@@ -128,7 +140,7 @@ func (one *room) self() string {
 func (one *room) presence() *xmpp.Element {
 	history := xmpp.New(xmpp.NSMUC, "history").Set("maxstanzas", "0")
 	if !one.since.IsZero() {
-		history = xmpp.New(xmpp.NSMUC, "history").Set("since", one.since.Add(time.Second).UTC().Format("2006-01-02T15:04:05Z"))
+		history = xmpp.New(xmpp.NSMUC, "history").Set("since", one.since.UTC().Format("2006-01-02T15:04:05Z"))
 	}
 	return xmpp.New(xmpp.NSClient, "presence", xmpp.New(xmpp.NSMUC, "x", history)).Set("to", one.self())
 }
@@ -149,10 +161,18 @@ func isThere(ctx context.Context, s *xmpp.Session, self string) bool {
 	return false
 }
 
-func (g *rooms) leave(one *room, kind, why string) {
-	g.mu.Lock()
+// left notes that we are in a room no more.
+func (g *rooms) left(one *room) {
+	if one.joined && time.Since(one.joinedAt) > stableAfter {
+		one.wait = 0
+	}
 	one.joined, one.open, one.asked = false, false, time.Now()
 	g.change()
+}
+
+func (g *rooms) leave(one *room, kind, why string) {
+	g.mu.Lock()
+	g.left(one)
 	g.mu.Unlock()
 	g.run.tellOf(one.jid.String(), message.Degraded, kind, fmt.Sprintf("room %s: %s; it is entered again", one.jid, why))
 }
@@ -215,8 +235,7 @@ func (g *rooms) takePresence(e *xmpp.Element) bool {
 	case kind == "error":
 		g.refused(one, xmpp.ErrorOf(e))
 	case kind == "unavailable" && ours:
-		one.joined, one.open, one.asked = false, false, time.Now()
-		g.change()
+		g.left(one)
 		if left == "" {
 			left = "left"
 		}
@@ -224,7 +243,10 @@ func (g *rooms) takePresence(e *xmpp.Element) bool {
 	case kind == "unavailable":
 		delete(one.real, from.Resource)
 	case ours && !one.joined:
-		one.joined, one.nick, one.tries, one.pinged = true, from.Resource, 0, time.Now()
+		one.joined, one.nick, one.tries, one.pinged, one.joinedAt = true, from.Resource, 0, time.Now(), time.Now()
+		if one.first.IsZero() {
+			one.first = one.joinedAt
+		}
 		g.change()
 		g.run.tellOf(one.jid.String(), message.OK, "joined", fmt.Sprintf("in room %s as %s", one.jid, one.nick))
 	}
@@ -236,7 +258,7 @@ func (g *rooms) refused(one *room, e *xmpp.StanzaError) {
 	if e.Condition == "conflict" && one.tries < maxNick {
 		one.tries++
 		one.nick += "_"
-		one.asked = time.Time{} // at once
+		one.asked, one.wait = time.Time{}, 0 // at once
 		return
 	}
 	g.run.tellOf(one.jid.String(), message.Degraded, e.Condition, fmt.Sprintf("room %s does not let us in: %v", one.jid, e))
@@ -262,7 +284,7 @@ func (g *rooms) take(ctx context.Context, e *xmpp.Element) error {
 	}
 	ours := from.Resource == one.nick
 	real := one.real[from.Resource]
-	old := !written.IsZero() && (!one.since.Before(written) || one.since.IsZero() || one.open)
+	old := !written.IsZero() && (one.since.IsZero() || written.Before(one.first) || one.open)
 	at := time.Now()
 	if !written.IsZero() {
 		at = written

@@ -170,14 +170,21 @@ func (s *sent) delivered(ctx context.Context, id string, from xmpp.JID, word str
 	return s.report(ctx, id, r, message.Delivered, nil, word)
 }
 
+// refused takes an error about a message in flight. It does not block: the server's
+// acknowledgement may be the next it says, and is not to overtake it.
+func (s *sent) refused(e *xmpp.Element) bool {
+	out := s.flying(e.Attr("id"))
+	if out == nil || out.row.To != e.From().Bare().String() {
+		return false
+	}
+	s.run.metrics.count("bounce")
+	out.settle(refusal(xmpp.ErrorOf(e)))
+	return true
+}
+
 // bounced takes an error about a message. It is never a message itself, though it may
 // carry the text of ours.
 func (s *sent) bounced(ctx context.Context, id string, from xmpp.JID, why *xmpp.StanzaError) error {
-	if out := s.flying(id); out != nil && out.row.To == from.Bare().String() {
-		s.run.metrics.count("bounce")
-		out.settle(refusal(why))
-		return nil
-	}
 	r, found, err := s.about(ctx, id, from)
 	if err != nil || !found || r.Final != "" {
 		s.run.metrics.count(matched("bounce", found && r.Final == ""))
