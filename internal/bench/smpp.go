@@ -85,7 +85,7 @@ func smppRow(ctx context.Context, b *rabbitmq.Broker, s settings, c smppCase, ou
 			}
 			dispatched = append(dispatched, m)
 		}
-		m, err := measureSMPPBare(ctx, sim, "submit", c.window, n)
+		m, err := measureSMPPBare(ctx, sim.address, "submit", c.window, n)
 		if err != nil {
 			return err
 		}
@@ -150,10 +150,10 @@ func smppReceipts(ctx context.Context, b *rabbitmq.Broker, s settings, out *stri
 
 func smppReceiptRow(ctx context.Context, b *rabbitmq.Broker, s settings, sim *smscProcess, n int, out *strings.Builder) error {
 	submitted := min(n, s.n)
-	if _, err := measureSMPPBare(ctx, sim, "submit", 100, submitted); err != nil {
+	if _, err := measureSMPPBare(ctx, sim.address, "submit", 100, submitted); err != nil {
 		return err
 	}
-	bare, err := measureSMPPBare(ctx, sim, "receive", 100, submitted)
+	bare, err := measureSMPPBare(ctx, sim.address, "receive", 100, submitted)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -93,6 +94,7 @@ func (l *smppLoop) submit() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	person := bytes.Index(frame, []byte(benchTo[1:])) + len(benchTo[1:8])
 	free := make(chan struct{}, l.window)
 	for range l.window {
 		free <- struct{}{}
@@ -110,6 +112,7 @@ func (l *smppLoop) submit() (time.Duration, error) {
 			<-free
 		}
 		binary.BigEndian.PutUint32(frame[sequenceAt:], uint32(i)+2)
+		copy(frame[person:], fmt.Sprintf("%04d", i%10_000)) // as preloadSMS
 		if _, err := l.out.Write(frame); err != nil {
 			return 0, err
 		}
@@ -156,12 +159,12 @@ func (l *smppLoop) receive() (time.Duration, error) {
 }
 
 // measureSMPPBare runs the loop in a process of its own.
-func measureSMPPBare(ctx context.Context, sim *smscProcess, what string, window, n int) (measure, error) {
+func measureSMPPBare(ctx context.Context, address, what string, window, n int) (measure, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return measure{}, err
 	}
-	c, err := startChild(ctx, "memory:", self, smppBareMode, sim.address, what, strconv.Itoa(window), strconv.Itoa(n))
+	c, err := startChild(ctx, "memory:", self, smppBareMode, address, what, strconv.Itoa(window), strconv.Itoa(n))
 	if err != nil {
 		return measure{}, err
 	}
