@@ -51,6 +51,8 @@ type customer struct {
 	flights   map[string]*delivery // those that are not noted, by kind and message
 	waiting   int                  // in the customer's queue, with what of it is in flight
 	direct    int                  // in flight from the connector's queues
+	most      int                  // of direct
+	lastLate  time.Time            // when most was reduced
 	closing   bool
 	pause     func()    // ends the present consuming of the queue
 	expires   time.Time // when the first in the queue is too old, where that is known
@@ -70,7 +72,7 @@ func (b *bind) use() { b.used.Store(time.Now().UnixNano()) }
 func newCustomer(systemID string, conf Customer) (*customer, []error) {
 	c := &customer{
 		Customer: conf.withDefaults(), systemID: systemID, queue: queueOf(systemID),
-		wake: make(chan struct{}, 1), flights: map[string]*delivery{}, pause: func() {},
+		most: inFlight, wake: make(chan struct{}, 1), flights: map[string]*delivery{}, pause: func() {},
 	}
 	c.references.Store(rand.Uint32())
 	var errs []error

@@ -111,7 +111,6 @@ func (e *engine) stop() {
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	e.settle(within)
-	e.awaitAnswers(within)
 	goodbye, hurry := context.WithTimeout(context.Background(), stopPatience)
 	defer hurry()
 	var group sync.WaitGroup
@@ -243,21 +242,3 @@ func (e *engine) unbindIdle(now time.Time) {
 		}
 	}
 }
-
-// awaitAnswers waits until all deliver_sm are answered, or ctx ends.
-func (e *engine) awaitAnswers(ctx context.Context) {
-	for _, v := range e.servers {
-		for _, s := range v.Sessions() {
-			for s.InFlight() > 0 && ctx.Err() == nil {
-				select {
-				case <-s.Done():
-				case <-ctx.Done():
-				case <-time.After(answerPoll):
-				}
-			}
-		}
-	}
-}
-
-// answerPoll is how often a stop looks for answers.
-const answerPoll = 5 * time.Millisecond

@@ -146,6 +146,19 @@ func (e *engine) admit(c *customer, in *arrival) (now bool, err error) {
 	return true, nil
 }
 
+// adapt changes how much the customer may hold of the connector's queues: as much as it
+// takes within directPatience.
+func (c *customer) adapt(late bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !late:
+		c.most = min(c.most+1, inFlight)
+	case time.Since(c.lastLate) > directPatience: // once for all that are late together
+		c.most, c.lastLate = c.most/2, time.Now()
+	}
+}
+
 // release ends what admit allowed.
 func (c *customer) release(in *arrival) {
 	if in.from != c {
@@ -161,7 +174,7 @@ func (c *customer) keepsUp() bool {
 }
 
 func (c *customer) hasRoom() bool {
-	return c.waiting == 0 && c.direct < min(2*c.DeliverWindow*len(c.receivers), maxDirect)
+	return c.waiting == 0 && len(c.receivers) > 0 && c.direct < max(c.most, 2*c.DeliverWindow)
 }
 
 // admit counts one more direct delivery, where the customer keeps up.
@@ -177,10 +190,8 @@ func (c *customer) admit() bool {
 }
 
 const (
-	// maxDirect is how much of the connector's queues one customer may hold.
-	maxDirect = inFlight / 5
-	// directPatience is how long it may be held. Then it waits in the customer's queue for the
-	// answer.
+	// directPatience is how long a customer may hold something of the connector's queues. Then
+	// it waits in the customer's queue for the answer.
 	directPatience = time.Second
 	// fullDelay is how long the fleet waits when a customer's queue is full.
 	fullDelay = 5 * time.Minute
@@ -210,7 +221,9 @@ func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *deli
 	defer c.release(in)
 	select {
 	case <-d.noted:
+		c.adapt(false)
 	case <-patience.C:
+		c.adapt(true)
 		return e.put(ctx, c, in, 0)
 	}
 	switch {
