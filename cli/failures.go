@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
 
 	"switchboard/broker"
 	"switchboard/fleet"
@@ -28,10 +30,19 @@ import (
 // failures are the flags of the commands that look after dead letters.
 type failures struct {
 	operator
-	only   []string // queues, of those the arguments name
-	limit  int
-	yes    bool
-	filter deadletter.Filter
+	only         []string // queues, of those the arguments name
+	limit        int
+	yes          bool
+	filter       deadletter.Filter
+	since, until string
+
+	again  deadletter.Again
+	rate   float64 // a second; 0 is as fast as it goes
+	dryRun bool
+	each   bool // name each
+
+	database databaseFlag // where it is noted who did what; optional
+	why      string
 }
 
 // defaultListed is how many dead letters of each queue are listed.
@@ -48,13 +59,7 @@ func failuresCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f.add(cmd)
-	flags := cmd.PersistentFlags()
-	flags.StringArrayVar(&f.only, "queue", nil, "only those of this queue; may be repeated, and needs no files")
-	flags.StringVar(&f.filter.Reason, "reason", "", "only those with this reason: "+strings.Join(deadLetterReasons, ", "))
-	flags.StringArrayVar(&f.filter.IDs, "id", nil, "only the one with this identifier, its own or its message's; may be repeated")
-	flags.StringVar(&f.filter.Error, "error", "", "only those whose error has this text in it")
-	complete(cmd, "reason", deadLetterReasons...)
-	cmd.AddCommand(f.listCommand(), f.showCommand(), f.retryCommand(), f.dropCommand())
+	cmd.AddCommand(f.listCommand(), f.showCommand(), f.retryCommand(), f.dropCommand(), f.exportCommand(), f.historyCommand())
 	return cmd
 }
 
@@ -81,7 +86,21 @@ func (f *failures) command(use, short string, do func(cmd *cobra.Command, b brok
 		},
 	}
 	f.addJSON(cmd)
+	f.addFilter(cmd)
 	return cmd
+}
+
+func (f *failures) addFilter(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.only, "queue", nil, "only those of this queue; may be repeated, and needs no files")
+	flags.StringVar(&f.filter.Reason, "reason", "", "only those with this reason: "+strings.Join(deadLetterReasons, ", "))
+	flags.StringArrayVar(&f.filter.IDs, "id", nil, "only the one with this identifier, its own or its message's; may be repeated")
+	flags.StringVar(&f.filter.Error, "error", "", "only those whose error has this text in it")
+	flags.StringVar(&f.filter.Transport, "transport", "", "only messages and events of this transport")
+	flags.StringVar(&f.filter.Text, "text", "", "only messages with this in their text")
+	flags.StringVar(&f.since, "since", "", "only those that failed last since: 2026-11-21, 2026-11-21T08:00:00Z (UTC), or for how long (24h)")
+	flags.StringVar(&f.until, "until", "", "only those that failed last before: as --since")
+	complete(cmd, "reason", deadLetterReasons...)
 }
 
 // chosen are the queues the arguments name, narrowed by --queue.
@@ -89,6 +108,12 @@ func (f *failures) chosen(args []string) (target queues.Target, err error) {
 	if reason := f.filter.Reason; reason != "" && !slices.Contains(deadLetterReasons, reason) {
 		return target, misused(fmt.Errorf("--reason %s is none of %s%s", reason, strings.Join(deadLetterReasons, ", "),
 			options.DidYouMean(reason, deadLetterReasons)))
+	}
+	if f.filter.Since, err = parseWhen(f.since); err != nil {
+		return target, misused(fmt.Errorf("--since: %w", err))
+	}
+	if f.filter.Until, err = parseWhen(f.until); err != nil {
+		return target, misused(fmt.Errorf("--until: %w", err))
 	}
 	if target, err = queues.Find(f.classes, args); err != nil {
 		return target, err
@@ -130,15 +155,37 @@ func (f *failures) find(ctx context.Context, b broker.Broker, names []string, li
 			break
 		}
 	}
-	return found, more, errors.Join(append(errs, f.notFound(len(found)))...)
+	return found, more, errors.Join(append(errs, f.notFound(ctx, b, names, len(found)+more))...)
 }
 
-// notFound is an error where identifiers were given and nothing has them.
-func (f *failures) notFound(n int) error {
+// notFound is an error where identifiers or a transport were given and nothing has them.
+func (f *failures) notFound(ctx context.Context, b broker.Admin, names []string, n int) error {
+	if n == 0 && f.filter.Transport != "" {
+		return f.noSuchTransport(ctx, b, names)
+	}
 	if n > 0 || len(f.filter.IDs) == 0 {
 		return nil
 	}
 	return fmt.Errorf("no dead letter has the identifier %s", printable(short(strings.Join(f.filter.IDs, ", "), idWidth)))
+}
+
+// noSuchTransport is an error where there are dead letters, and all of other transports.
+func (f *failures) noSuchTransport(ctx context.Context, b broker.Admin, names []string) error {
+	var seen []string
+	for _, queue := range names {
+		all, _, err := deadletter.List(ctx, b, queue, math.MaxInt, deadletter.Filter{})
+		if err != nil {
+			return err
+		}
+		for _, l := range all {
+			seen = append(seen, l.Transport)
+		}
+	}
+	slices.Sort(seen)
+	if seen = slices.Compact(seen); len(seen) == 0 || slices.Contains(seen, f.filter.Transport) {
+		return nil
+	}
+	return misused(fmt.Errorf("--transport: no dead letter is of transport %q%s", f.filter.Transport, options.DidYouMean(f.filter.Transport, seen)))
 }
 
 // errorWidth is how much of an error a line of the list shows.
@@ -160,26 +207,125 @@ func printDeadLetters(out io.Writer, list []deadletter.DeadLetter, now time.Time
 
 func (f *failures) retryCommand() *cobra.Command {
 	cmd := f.command("retry FILE|DIR|QUEUE…", "Put dead letters back on their queues, as if never tried", f.retry)
-	cmd.Long = "Put dead letters back on their queues, as if they had never been tried. Each is safe on its queue\nbefore it is taken from the dead letters."
+	cmd.Long = `Put dead letters back on their queues, or on another with --to, in their order and as if
+they had never been tried. Each is safe on its queue before it is taken from the
+dead letters: ended in the middle, it loses none and repeats one at most.
+
+--dry-run counts those that would go, and those that would not, by what leaves them out.
+At a --rate the dead letters of a queue are held meanwhile, so that it may take
+` + longestRetry.String() + ` at most; --limit lets fewer go.`
+	flags := cmd.Flags()
+	flags.StringVar(&f.again.To, "to", "", "the queue to put them on, where not on their own")
+	flags.IntVar(&f.again.Limit, "limit", 0, "no more than this many of each queue; 0 is all")
+	flags.Float64Var(&f.rate, "rate", 0, "so many a second at most; 0 is as fast as it goes")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "do nothing, and count what would go")
+	flags.BoolVarP(&f.each, "each", "v", false, "name each, and where it went")
+	f.addHistory(cmd)
 	return cmd
 }
 
+// longestRetry is how long the dead letters of a queue are held at most: RabbitMQ ends a
+// channel that holds a body for half an hour (consumer_timeout).
+const longestRetry = 20 * time.Minute
+
 func (f *failures) retry(cmd *cobra.Command, b broker.Broker, names []string) error {
-	return f.each(cmd, names, "put back", func(ctx context.Context, queue string) (int, error) {
-		return deadletter.Retry(ctx, b, queue, f.filter)
+	switch {
+	case f.again.Limit < 0:
+		return misused(errors.New("--limit must not be negative; 0 is all"))
+	case f.rate < 0 || math.IsNaN(f.rate) || math.IsInf(f.rate, 0):
+		return misused(errors.New("--rate must be a number a second, or 0 for no limit"))
+	case f.again.To != "":
+		if err := queues.CheckQueue(cmd.Context(), b, f.again.To, nil); err != nil {
+			return misused(fmt.Errorf("--to: %w", err))
+		}
+	}
+	if f.dryRun || f.rate > 0 {
+		surveys, err := f.survey(cmd.Context(), b, names)
+		if err != nil || f.dryRun {
+			return errors.Join(f.printSurveys(cmd, surveys), err)
+		}
+		for _, s := range surveys {
+			if took := time.Duration(float64(f.limited(s.Chosen)) / f.rate * float64(time.Second)); took > longestRetry {
+				return misused(fmt.Errorf("at %g a second the %s of %s take %s, more than %s: raise --rate, or let fewer go with --limit",
+					f.rate, plural(s.Chosen, "dead letter"), s.Queue, took.Round(time.Second), longestRetry))
+			}
+		}
+		f.again.Before = rate.NewLimiter(rate.Limit(f.rate), 1).Wait
+	}
+	if f.each {
+		f.again.Done = func(l deadletter.DeadLetter, queue string) {
+			cmd.PrintErrf("%s  %s  → %s\n", l.ID, cell(l.MessageID), queue)
+		}
+	}
+	return f.onEach(cmd, b, names, "put back", func(ctx context.Context, queue string) (int, error) {
+		return f.again.Retry(ctx, b, queue, f.filter)
 	})
+}
+
+// limited is how many of n go.
+func (f *failures) limited(n int) int {
+	if f.again.Limit > 0 {
+		return min(n, f.again.Limit)
+	}
+	return n
+}
+
+// survey is what a retry of a queue's dead letters would do.
+type survey struct {
+	Queue  string         `json:"queue"`
+	Chosen int            `json:"chosen"`
+	Left   map[string]int `json:"left_out,omitempty"` // by what leaves them out
+}
+
+func (f *failures) survey(ctx context.Context, b broker.Admin, names []string) (all []survey, err error) {
+	all = []survey{}
+	for _, queue := range names {
+		chosen, left, err := deadletter.Survey(ctx, b, queue, f.filter)
+		if err != nil {
+			return all, err
+		}
+		if chosen > 0 || len(left) > 0 {
+			all = append(all, survey{queue, chosen, left})
+		}
+	}
+	return all, nil
+}
+
+func (f *failures) printSurveys(cmd *cobra.Command, all []survey) error {
+	if f.asJSON {
+		return printJSON(cmd, all)
+	}
+	for _, s := range all {
+		to := ""
+		if f.again.To != "" {
+			to = " on " + f.again.To
+		}
+		cmd.Printf("%s: %s would be put back%s", s.Queue, plural(f.limited(s.Chosen), "dead letter"), to)
+		if over := s.Chosen - f.limited(s.Chosen); over > 0 {
+			cmd.Printf(", %d more are over --limit", over)
+		}
+		for _, why := range slices.Sorted(maps.Keys(s.Left)) {
+			cmd.Printf(", %d left out by their %s", s.Left[why], why)
+		}
+		cmd.Println()
+	}
+	if len(all) == 0 {
+		cmd.Println("no dead letters")
+	}
+	return nil
 }
 
 func (f *failures) dropCommand() *cobra.Command {
 	cmd := f.command("drop FILE|DIR|QUEUE…", "Delete dead letters for ever", f.drop)
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it")
+	f.addHistory(cmd)
 	return cmd
 }
 
 func (f *failures) drop(cmd *cobra.Command, b broker.Broker, names []string) error {
 	if f.yes {
 		deletions := queues.NewDeletions(b, "dropped from the dead letters by an operator")
-		err := f.each(cmd, names, "deleted", func(ctx context.Context, queue string) (int, error) {
+		err := f.onEach(cmd, b, names, "deleted", func(ctx context.Context, queue string) (int, error) {
 			return deadletter.Drop(ctx, b, queue, f.filter, func(l deadletter.DeadLetter) { deletions.Record(ctx, queue, l.Body) })
 		})
 		return errors.Join(err, deletions.Wait())
@@ -191,9 +337,9 @@ func (f *failures) drop(cmd *cobra.Command, b broker.Broker, names []string) err
 	return misused(fmt.Errorf("%s would be deleted for ever; say --yes if that is meant", plural(len(found)+more, "dead letter")))
 }
 
-// each does something to every queue's dead letters and says how many they were,
-// also when it ends with an error.
-func (f *failures) each(cmd *cobra.Command, names []string, done string, do func(ctx context.Context, queue string) (int, error)) error {
+// onEach does something to every queue's dead letters, says how many they were, also when
+// it ends with an error, and notes it.
+func (f *failures) onEach(cmd *cobra.Command, b broker.Broker, names []string, done string, do func(ctx context.Context, queue string) (int, error)) error {
 	counts := []queues.Count{}
 	var errs []error
 	for _, name := range names {
@@ -206,7 +352,7 @@ func (f *failures) each(cmd *cobra.Command, names []string, done string, do func
 			break
 		}
 	}
-	err := errors.Join(append(errs, f.notFound(queues.Sum(counts)))...)
+	err := errors.Join(append(errs, f.notFound(cmd.Context(), b, names, queues.Sum(counts)), f.note(cmd, counts))...)
 	if f.asJSON {
 		return errors.Join(printJSON(cmd, counts), err)
 	}
@@ -228,8 +374,8 @@ type shownDeadLetter struct {
 }
 
 func (f *failures) show(cmd *cobra.Command, b broker.Broker, names []string) error {
-	if len(f.filter.IDs) == 0 && f.filter.Reason == "" && f.filter.Error == "" {
-		return misused(errors.New("say which with --id, --reason or --error; `switchboard failures list` has the identifiers"))
+	if reflect.DeepEqual(f.filter, deadletter.Filter{}) {
+		return misused(errors.New("say which with --id, --reason, --error or another filter; `switchboard failures list` has the identifiers"))
 	}
 	shown := []shownDeadLetter{}
 	found, _, err := f.find(cmd.Context(), b, names, math.MaxInt)
@@ -246,6 +392,19 @@ func (f *failures) show(cmd *cobra.Command, b broker.Broker, names []string) err
 		cmd.Println("no dead letters")
 	}
 	return err
+}
+
+// exportCommand writes dead letters as JSON lines, for other programs to keep or read.
+func (f *failures) exportCommand() *cobra.Command {
+	return f.command("export FILE|DIR|QUEUE…", "Print dead letters in full, as JSON, one a line", func(cmd *cobra.Command, b broker.Broker, names []string) error {
+		lines := json.NewEncoder(cmd.OutOrStdout())
+		lines.SetEscapeHTML(false)
+		found, _, err := f.find(cmd.Context(), b, names, math.MaxInt)
+		for _, l := range found {
+			err = errors.Join(err, lines.Encode(inFull(l)))
+		}
+		return err
+	})
 }
 
 func inFull(l deadletter.DeadLetter) shownDeadLetter {

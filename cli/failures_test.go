@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -162,5 +164,56 @@ func testMisuse(d *desk) {
 		if _, _, err := d.run(args...); !errors.As(err, &wrong) {
 			d.Errorf("%v: %v", args, err)
 		}
+	}
+}
+
+// Some dead letters go to another queue, in their order and at a rate; what would go is
+// counted before, and who did it is kept.
+func testRetryElsewhere(d *desk) {
+	d.declare()
+	in, other := d.transport+".inbound", d.app+".inbound"
+	for i, transport := range []string{"sms", "ussd", "sms", "sms", "sms"} {
+		d.deadLetterNow(fmt.Sprintf(`{"message_id": "m%d", "transport_name": %q, "content": "caf\u00e9 %d"}`, i, transport, i%4), "permanent", "no route")
+	}
+	filter := []string{"--transport", "sms", "--text", "café", "--since", "2h", "--until", "30m"}
+	retry := func(more ...string) (out, errs string, err error) {
+		d.Helper()
+		return d.run(append(append(append([]string{"failures", "retry"}, filter...), more...), in)...)
+	}
+	out, _, err := retry("--dry-run", "--limit", "3", "--to", other)
+	if want := in + ": 3 dead letters would be put back on " + other + ", 1 more are over --limit, 1 left out by their transport\n"; err != nil || out != want {
+		d.Errorf("got %q, %v; want %q", out, err, want)
+	}
+	if _, _, err := retry("--rate", "0.001"); exitCode(err) != exitMisused || !strings.Contains(err.Error(), "raise --rate") {
+		d.Errorf("a rate that takes an hour: %v", err)
+	}
+	if got := d.deadLetters(in); len(got) != 5 {
+		d.Fatalf("%d dead letters are left", len(got))
+	}
+	database := "sqlite:" + filepath.Join(d.dir, "record.db")
+	d.mustRun("migrate", "--database-url", database)
+	began := time.Now()
+	out, errs, err := retry("--limit", "3", "--to", other, "--rate", "20", "--each", "--why", "the route is mended", "--database-url", database)
+	if err != nil || out != in+": 3 dead letters put back\n" || time.Since(began) < 100*time.Millisecond {
+		d.Errorf("after %v: %q, %v", time.Since(began), out, err)
+	}
+	d.wants(errs, "m0  → "+other, "m2  → "+other, "m3  → "+other)
+	var ids []string
+	d.must(d.broker.Browse(d.Context(), other, 10, func(x *broker.Delivery) (broker.Verdict, error) {
+		ids = append(ids, string(x.Body[16:18]))
+		return broker.Keep, nil
+	}))
+	if strings.Join(ids, " ") != "m0 m2 m3" {
+		d.Errorf("on the other queue are %v", ids)
+	}
+	d.wants(d.mustRun("failures", "history", "--database-url", database), "the route is mended", in, whoami())
+	lines := strings.Split(strings.TrimSpace(d.mustRun("failures", "export", in)), "\n")
+	var letter shownDeadLetter
+	d.must(json.Unmarshal([]byte(lines[0]), &letter))
+	if len(lines) != 2 || letter.MessageID != "m1" || !strings.Contains(string(letter.Body), "m1") || letter.Transport != "ussd" {
+		d.Errorf("exported: %q", lines)
+	}
+	if _, _, err := d.run("failures", "list", "--transport", "sns", in); exitCode(err) != exitMisused || !strings.Contains(err.Error(), `did you mean "sms"?`) {
+		d.Errorf("a transport with a slip: %v", err)
 	}
 }

@@ -43,7 +43,7 @@ func TestOperatorOnMemory(t *testing.T) {
 // onBroker runs every command against real queues.
 func onBroker(t *testing.T, dial dialer) {
 	for name, test := range map[string]func(*desk){
-		"status": testStatus, "links": testLinks, "clear": testClear, "wait": testWait, "retries": testRetries, "failures": testFailures, "show": testShow,
+		"status": testStatus, "links": testLinks, "clear": testClear, "wait": testWait, "retries": testRetries, "failures": testFailures, "failures elsewhere": testRetryElsewhere, "show": testShow,
 		"drop": testDrop, "typos": testTypos, "many": testManyDeadLetters, "tail": testTail, "inject": testInject, "inject strictly": testInjectStrict, "misuse": testMisuse,
 	} {
 		t.Run(name, func(t *testing.T) { test(newDesk(t, dial)) })
@@ -122,6 +122,7 @@ func (o *output) String() string {
 func (d *desk) command(ctx context.Context, in io.Reader, out, errs io.Writer, args ...string) error {
 	root := &cobra.Command{SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(operatorCommands(testClasses(), d.dial)...)
+	root.AddCommand(migrateCommand())
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)

@@ -19,7 +19,7 @@ import (
 
 // slips are command lines with a name in them that nothing has, for every argument and
 // every flag that takes a name.
-var slips = map[string][]string{
+var slips = withFailures(map[string][]string{
 	"audit [FILE":                {"audit", "nosuch.inbound"},
 	"audit --management-url":     {"audit", "--management-url", "nosuch", "FLEET"},
 	"audit --since":              {"audit", "--since", "nosuch"},
@@ -32,18 +32,6 @@ var slips = map[string][]string{
 	"clear FILE":                 {"clear", "--yes", "nosuch.inbound"},
 	"diff OLD":                   {"diff", "nosuch", "FLEET", "--messages", "-"},
 	"diff --messages":            {"diff", "FLEET", "FLEET", "--messages", "nosuch"},
-	"failures list FILE":         {"failures", "list", "nosuch.inbound"},
-	"failures list --queue":      {"failures", "list", "--queue", "nosuch", "FLEET"},
-	"failures list --reason":     {"failures", "list", "--reason", "nosuch", "FLEET"},
-	"failures show FILE":         {"failures", "show", "--id", "x", "nosuch.inbound"},
-	"failures show --queue":      {"failures", "show", "--queue", "nosuch", "--id", "x", "FLEET"},
-	"failures show --reason":     {"failures", "show", "--reason", "nosuch", "FLEET"},
-	"failures retry FILE":        {"failures", "retry", "nosuch.inbound"},
-	"failures retry --queue":     {"failures", "retry", "--queue", "nosuch", "FLEET"},
-	"failures retry --reason":    {"failures", "retry", "--reason", "nosuch", "FLEET"},
-	"failures drop FILE":         {"failures", "drop", "--yes", "nosuch.inbound"},
-	"failures drop --queue":      {"failures", "drop", "--yes", "--queue", "nosuch", "FLEET"},
-	"failures drop --reason":     {"failures", "drop", "--yes", "--reason", "nosuch", "FLEET"},
 	"graph FILE":                 {"graph", "nosuch"},
 	"graph --format":             {"graph", "--format", "nosuch", "FLEET"},
 	"graph --theme":              {"graph", "--theme", "nosuch", "FLEET"},
@@ -92,13 +80,32 @@ var slips = map[string][]string{
 	"worker --config":            {"worker", "--worker-class", "simple", "--config", "nosuch"},
 	"worker --set-option":        {"worker", "--worker-class", "simple", "--set-option", "nosuch"},
 	"worker --vumi-config":       {"worker", "--worker-class", "simple", "--vumi-config", "nosuch"},
+})
+
+// withFailures adds those of `failures`, whose commands share their filter.
+func withFailures(slips map[string][]string) map[string][]string {
+	for _, command := range []string{"list", "show", "retry", "drop", "export"} {
+		slip := func(name string, args ...string) {
+			line := append([]string{"failures", command}, args...)
+			if command == "drop" {
+				line = append(line, "--yes")
+			}
+			slips["failures "+command+" "+name] = line
+		}
+		slip("FILE", "--error", "x", "nosuch.inbound")
+		for _, flag := range []string{"--queue", "--reason", "--transport", "--since", "--until"} {
+			slip(flag, flag, "nosuch", "FLEET")
+		}
+	}
+	slips["failures retry --to"] = []string{"failures", "retry", "--to", "nosuch", "FLEET"}
+	return slips
 }
 
 // free are the flags that take whatever is written, and those of connections, which are
 // refused by those that are asked.
 var free = []string{
 	"amqp-url", "database-url", "http", "log-level", "listen", "record", "output", // an address, or a file that is made
-	"text", "name", "from", "to", "content", "type", "provider", "group", "endpoint", "address", "id", "error",
+	"text", "name", "from", "to", "content", "type", "provider", "group", "endpoint", "address", "id", "error", "why",
 	"hostname", "port", "username", "password", "vhost", "specfile", "system-id", "sentry", "maxthreads",
 }
 
@@ -112,6 +119,7 @@ func TestSlipsAreErrors(t *testing.T) {
 	d.transport, d.app = "sms", "survey"
 	d.write("join.yaml", "router_class: simple\ntransport_names: sms\nexposed_names: survey\nroute_mappings: {sms: survey}\n")
 	d.declare()
+	d.deadLetterNow(`{"transport_name": "sms"}`, "invalid", "x")
 	s := newSender(t)
 	list := s.file("people.csv", "address,name\n+1,Ann\n")
 	classes := testClasses()

@@ -35,6 +35,7 @@ type DeadLetter struct {
 	LastFailed  time.Time      `json:"last_failed,omitzero"`
 	Worker      string         `json:"worker"`
 	MessageID   string         `json:"message_id"` // empty where the body has none
+	Transport   string         `json:"transport_name,omitempty"`
 	Body        []byte         `json:"-"`
 	Headers     broker.Headers `json:"-"`
 }
@@ -57,10 +58,11 @@ func QueueOf(name string) string { return strings.TrimSuffix(name, broker.DeadSu
 func read(d *broker.Delivery) DeadLetter {
 	h := d.Headers
 	attempts, _ := strconv.Atoi(h[worker.HeaderAttempts])
+	about := parse(d.Body)
 	return DeadLetter{
 		ID: identify(d), Queue: QueueOf(d.Queue), Reason: h[worker.HeaderReason], Error: h[worker.HeaderError],
 		Attempts: attempts, FirstFailed: parseTime(h[worker.HeaderFirstFailed]), LastFailed: parseTime(h[worker.HeaderLastFailed]),
-		Worker: h[worker.HeaderWorker], MessageID: messageID(d.Body), Body: d.Body, Headers: h,
+		Worker: h[worker.HeaderWorker], MessageID: about.id(), Transport: about.text(about.Transport), Body: d.Body, Headers: h,
 	}
 }
 
@@ -78,34 +80,75 @@ func identify(d *broker.Delivery) string {
 	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
-// messageID returns the identifier in a body that may be anything, or "".
-func messageID(body []byte) string {
-	var ids struct {
-		Message any `json:"message_id"`
-		About   any `json:"user_message_id"`
+// about is what is read of a body that may be anything.
+type about struct {
+	Message   any `json:"message_id"`
+	Event     any `json:"user_message_id"`
+	Transport any `json:"transport_name"`
+	Content   any `json:"content"`
+}
+
+func parse(body []byte) (a about) {
+	if json.Unmarshal(body, &a) != nil {
+		return about{}
 	}
-	if json.Unmarshal(body, &ids) != nil {
+	return a
+}
+
+func (about) text(value any) string {
+	text, _ := value.(string)
+	return text
+}
+
+func (a about) id() string { return cmp.Or(a.text(a.Message), a.text(a.Event)) }
+
+// Filter chooses dead letters; its zero value chooses all.
+type Filter struct {
+	IDs       []string // their own or their messages'
+	Reason    string
+	Error     string    // a part of the error's text
+	Transport string    // the message's transport_name
+	Text      string    // a part of what was written
+	Since     time.Time // failed last then or later
+	Until     time.Time // failed last before
+}
+
+// Excludes says by what the filter leaves l out; empty where it chooses l.
+func (f Filter) Excludes(l DeadLetter) string {
+	switch {
+	case len(f.IDs) > 0 && !slices.Contains(f.IDs, l.ID) && (l.MessageID == "" || !slices.Contains(f.IDs, l.MessageID)):
+		return "identifier"
+	case f.Reason != "" && f.Reason != l.Reason:
+		return "reason"
+	case !strings.Contains(l.Error, f.Error):
+		return "error"
+	case f.Transport != "" && f.Transport != l.Transport:
+		return "transport"
+	case !f.Since.IsZero() && l.LastFailed.Before(f.Since), !f.Until.IsZero() && !l.LastFailed.Before(f.Until):
+		return "time"
+	}
+	if f.Text == "" {
 		return ""
 	}
-	for _, id := range []any{ids.Message, ids.About} {
-		if text, ok := id.(string); ok && text != "" {
-			return text
-		}
+	if a := parse(l.Body); !strings.Contains(a.text(a.Content), f.Text) {
+		return "text"
 	}
 	return ""
 }
 
-// Filter chooses dead letters; its zero value chooses all.
-type Filter struct {
-	IDs    []string // their own or their messages'
-	Reason string
-	Error  string // a part of the error's text
-}
-
-// Matches reports whether the filter chooses l.
-func (f Filter) Matches(l DeadLetter) bool {
-	return (len(f.IDs) == 0 || slices.Contains(f.IDs, l.ID) || l.MessageID != "" && slices.Contains(f.IDs, l.MessageID)) &&
-		(f.Reason == "" || f.Reason == l.Reason) && strings.Contains(l.Error, f.Error)
+// Survey counts the dead letters of a queue that f chooses, and those it leaves out, by
+// what.
+func Survey(ctx context.Context, b broker.Admin, queue string, f Filter) (chosen int, left map[string]int, err error) {
+	left = map[string]int{}
+	err = browse(ctx, b, queue, func(l DeadLetter) (broker.Verdict, error) {
+		if why := f.Excludes(l); why != "" {
+			left[why]++
+		} else {
+			chosen++
+		}
+		return broker.Keep, nil
+	})
+	return chosen, left, err
 }
 
 // List returns the first limit dead letters of a queue that f chooses, by the time of
@@ -114,7 +157,7 @@ func (f Filter) Matches(l DeadLetter) bool {
 func List(ctx context.Context, b broker.Admin, queue string, limit int, f Filter) (list []DeadLetter, more int, err error) {
 	err = browse(ctx, b, queue, func(l DeadLetter) (broker.Verdict, error) {
 		switch {
-		case !f.Matches(l):
+		case f.Excludes(l) != "":
 		case len(list) < limit:
 			list = append(list, l)
 		default:
@@ -126,15 +169,34 @@ func List(ctx context.Context, b broker.Admin, queue string, limit int, f Filter
 	return list, more, err
 }
 
-// Retry publishes the dead letters of a queue that f chooses to that queue, as if they
+// Again is how dead letters are tried again.
+type Again struct {
+	To    string // the queue they are put on; their own when empty
+	Limit int    // no more than so many, the first in the queue; 0 is all
+	// Before, where set, is called before each and may wait; its error ends the retry.
+	Before func(context.Context) error
+	// Done, where set, is called for each that is safe on its queue.
+	Done func(l DeadLetter, queue string)
+}
+
+// Retry publishes the dead letters of a queue that f chooses, in their order, as if they
 // were new, and returns how many. Each is confirmed before it is removed here: a
 // crash in between repeats one. An error leaves the rest where it is; a PartialError
 // says that some were not seen.
-func Retry(ctx context.Context, b broker.Broker, queue string, f Filter) (n int, err error) {
-	return remove(ctx, b, queue, f, func(l DeadLetter) error {
-		err := b.Publish(ctx, broker.Publication{Queue: l.Queue, Body: l.Body, Headers: withoutFailures(l.Headers)})
+func (a Again) Retry(ctx context.Context, b broker.Broker, queue string, f Filter) (n int, err error) {
+	return remove(ctx, b, queue, f, a.Limit, func(l DeadLetter) error {
+		if a.Before != nil {
+			if err := a.Before(ctx); err != nil {
+				return err
+			}
+		}
+		to := cmp.Or(a.To, l.Queue)
+		err := b.Publish(ctx, broker.Publication{Queue: to, Body: l.Body, Headers: withoutFailures(l.Headers)})
 		if errors.Is(err, broker.ErrUnroutable) {
-			return fmt.Errorf("queue %s does not exist: start the worker that consumes it, then try again: %w", l.Queue, err)
+			return fmt.Errorf("queue %s does not exist: start the worker that consumes it, then try again: %w", to, err)
+		}
+		if err == nil && a.Done != nil {
+			a.Done(l, to)
 		}
 		return err
 	})
@@ -143,7 +205,7 @@ func Retry(ctx context.Context, b broker.Broker, queue string, f Filter) (n int,
 // Drop deletes the dead letters of a queue that f chooses and returns how many. It calls
 // dropped, which may be nil, for each. A PartialError says that some were not seen.
 func Drop(ctx context.Context, b broker.Admin, queue string, f Filter, dropped func(DeadLetter)) (n int, err error) {
-	return remove(ctx, b, queue, f, func(l DeadLetter) error {
+	return remove(ctx, b, queue, f, 0, func(l DeadLetter) error {
 		if dropped != nil {
 			dropped(l)
 		}
@@ -151,10 +213,11 @@ func Drop(ctx context.Context, b broker.Admin, queue string, f Filter, dropped f
 	})
 }
 
-// remove removes what f chooses once before has succeeded.
-func remove(ctx context.Context, b broker.Admin, queue string, f Filter, before func(DeadLetter) error) (n int, err error) {
+// remove removes what f chooses once before has succeeded, at most limit where that is
+// above 0.
+func remove(ctx context.Context, b broker.Admin, queue string, f Filter, limit int, before func(DeadLetter) error) (n int, err error) {
 	err = browse(ctx, b, queue, func(l DeadLetter) (broker.Verdict, error) {
-		if !f.Matches(l) {
+		if limit > 0 && n == limit || f.Excludes(l) != "" {
 			return broker.Keep, nil
 		}
 		if err := before(l); err != nil {

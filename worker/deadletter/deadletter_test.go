@@ -202,7 +202,7 @@ func testListBounded(b *bench) {
 func testRetry(b *bench) {
 	b.deadLetter("a", "b")
 	b.expect(0, "a", "b")
-	n, err := deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{})
+	n, err := deadletter.Again{}.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{})
 	if err != nil || n != 2 {
 		b.Fatalf("%d, %v", n, err)
 	}
@@ -222,7 +222,7 @@ func testRetry(b *bench) {
 func testRetrySome(b *bench) {
 	b.deadLetter("a", "b", "c")
 	b.expect(0, "a", "b", "c")
-	n, err := deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{IDs: []string{"b"}})
+	n, err := deadletter.Again{}.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{IDs: []string{"b"}})
 	if err != nil || n != 1 {
 		b.Fatalf("%d, %v", n, err)
 	}
@@ -243,7 +243,7 @@ func testNothing(b *bench) {
 	b.publish("a")
 	b.expect(1)
 	for _, act := range []func() (int, error){
-		func() (int, error) { return deadletter.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{}) },
+		func() (int, error) { return deadletter.Again{}.Retry(b.ctx, b.broker, b.queue, deadletter.Filter{}) },
 		func() (int, error) { return deadletter.Drop(b.ctx, b.broker, b.queue, deadletter.Filter{}, nil) },
 	} {
 		if n, err := act(); n != 0 || err != nil {
@@ -257,7 +257,7 @@ func testNoQueue(b *bench) {
 	b.deadLetter("a")
 	b.expect(0, "a")
 	b.must(b.broker.Delete(b.ctx, b.queue))
-	n, err := deadletter.Retry(b.ctx, b.connect(), b.queue, deadletter.Filter{})
+	n, err := deadletter.Again{}.Retry(b.ctx, b.connect(), b.queue, deadletter.Filter{})
 	if n != 0 || !errors.Is(err, broker.ErrUnroutable) || !strings.Contains(err.Error(), "start the worker") {
 		b.Errorf("%d, %v", n, err)
 	}
@@ -282,7 +282,7 @@ func (k killed) Publish(ctx context.Context, p broker.Publication) error {
 func testKilled(b *bench) {
 	b.deadLetter("a", "b")
 	b.expect(0, "a", "b")
-	n, err := deadletter.Retry(b.ctx, killed{b.connect()}, b.queue, deadletter.Filter{})
+	n, err := deadletter.Again{}.Retry(b.ctx, killed{b.connect()}, b.queue, deadletter.Filter{})
 	if n != 0 || err == nil {
 		b.Fatalf("%d, %v", n, err)
 	}
