@@ -143,39 +143,44 @@ func (f *Frame) receive(ctx context.Context, d *worker.Delivery) error {
 	if err != nil {
 		return err
 	}
+	replied := false
 	if !handled {
-		if rejections, err = f.answer(ctx, m); err != nil {
+		if replied, rejections, err = f.answer(ctx, m); err != nil {
 			return err
 		}
 		f.handled.Remember(ctx, d, m.ID, rejections)
 	}
+	if replied && rejections == "" && !d.FailedBefore() {
+		return nil // the record learns of it from the reply
+	}
 	return f.receipt(ctx, m, message.ReceiptProcessed, rejections)
 }
 
-// answer has the application answer a message, and says which replies middleware
-// rejected.
-func (f *Frame) answer(ctx context.Context, m *message.Message) (rejections string, err error) {
+// answer has the application answer a message. It says whether a reply that names the
+// message went out, and which replies middleware rejected.
+func (f *Frame) answer(ctx context.Context, m *message.Message) (replied bool, rejections string, err error) {
 	if m.SessionEvent == message.SessionClose {
 		if ender, wants := f.app.(SessionEnder); wants {
-			return "", ender.EndSession(ctx, m)
+			return false, "", ender.EndSession(ctx, m)
 		}
-		return "", nil
+		return false, "", nil
 	}
 	replies, err := f.app.Receive(ctx, m)
 	if err != nil {
-		return "", err
+		return false, "", err
 	}
 	var rejected []string
 	for _, reply := range replies {
-		reason, err := f.send(ctx, reply)
+		published, reason, err := f.send(ctx, reply)
 		if err != nil {
-			return "", err
+			return false, "", err
 		}
+		replied = replied || published && reply.InReplyTo == m.ID
 		if reason != "" {
 			rejected = append(rejected, "a reply was rejected: "+reason)
 		}
 	}
-	return strings.Join(rejected, "; "), nil
+	return replied, strings.Join(rejected, "; "), nil
 }
 
 func (f *Frame) receiveEvent(ctx context.Context, d *worker.Delivery) error {
@@ -218,22 +223,22 @@ type sender struct{ f *Frame }
 var _ Sender = sender{}
 
 func (s sender) Send(ctx context.Context, m *message.Message) error {
-	_, err := s.f.send(ctx, m)
+	_, _, err := s.f.send(ctx, m)
 	return err
 }
 
 // send publishes a message. What middleware rejects is no error: rejected says
 // why, and so does a nack to the application.
-func (f *Frame) send(ctx context.Context, m *message.Message) (rejected string, err error) {
+func (f *Frame) send(ctx context.Context, m *message.Message) (published bool, rejected string, err error) {
 	err = f.runtime.Publish(ctx, &message.Envelope{Flow: message.Outbound, Connector: f.options.TransportName, Message: m})
 	reason, discarded := message.DiscardReason(err)
 	switch {
 	case message.IsRejection(err):
 		f.runtime.Logger.Info("rejected", "connector", f.options.TransportName, "message_id", m.ID, "error", err)
 		nack := message.NewNack(m, reason)
-		return reason, f.runtime.PublishBack(ctx, &message.Envelope{Flow: message.EventFlow, Connector: f.options.TransportName, Event: nack})
+		return false, reason, f.runtime.PublishBack(ctx, &message.Envelope{Flow: message.EventFlow, Connector: f.options.TransportName, Event: nack})
 	case discarded:
-		return "", nil // middleware dropped it on purpose
+		return false, "", nil // middleware dropped it on purpose
 	}
-	return "", err
+	return err == nil, "", err
 }

@@ -2,6 +2,7 @@ package applications_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -70,7 +71,7 @@ func TestSecondCopiesAreNotHandled(t *testing.T) {
 		if app.messages != 2 {
 			t.Error("a message that had not been handled was not handled")
 		}
-		for queue, want := range map[string]int{"app.outbound": 2, "receipts": 3} {
+		for queue, want := range map[string]int{"app.outbound": 2, "receipts": 1} {
 			if info, err := b.Inspect(ctx, queue); err != nil || info.Messages != want {
 				t.Errorf("%s has %+v, %v, want %d", queue, info, err, want)
 			}
@@ -81,5 +82,62 @@ func TestSecondCopiesAreNotHandled(t *testing.T) {
 		}
 		_ = b.Close(context.Background())
 		_ = state.Close()
+	})
+}
+
+// answers gives each message the replies that its content asks for, or fails once.
+type answers struct{ failed bool }
+
+func (a *answers) Receive(_ context.Context, m *message.Message) ([]*message.Message, error) {
+	switch m.Content {
+	case "reply":
+		return []*message.Message{m.Reply("yes")}, nil
+	case "other":
+		other := m.Reply("to whom it may concern")
+		other.InReplyTo = ""
+		return []*message.Message{other}, nil
+	case "fail":
+		if !a.failed {
+			a.failed = true
+			return nil, errors.New("not yet")
+		}
+		return []*message.Message{m.Reply("now")}, nil
+	}
+	return nil, nil
+}
+
+// A receipt says what no reply says.
+func TestAReplyIsReceiptEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New(memory.Settings{})
+		env := worker.Dependencies{Name: "app", Kind: worker.KindApplication, Broker: b, Logger: slog.New(slog.DiscardHandler)}
+		options := applications.DefaultOptions()
+		options.TransportName = "app"
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- applications.New(env, options, new(answers)).Run(ctx) }()
+		synctest.Wait()
+		key := message.ReceiptKey("app")
+		if err := b.Declare(ctx, broker.Queue{Name: key, Keys: []string{key}}); err != nil {
+			t.Fatal(err)
+		}
+		for content, want := range map[string]int{"reply": 0, "nothing": 1, "other": 1, "fail": 1} {
+			m := message.New()
+			m.Content = content
+			in := &message.Envelope{Flow: message.Inbound, Connector: "app", Message: m}
+			if err := b.Publish(ctx, broker.Publication{Key: in.Key(), Body: in.Encode()}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute) // of the test's own clock: what failed comes again
+			synctest.Wait()
+			if n, err := b.Purge(ctx, key); err != nil || n != want {
+				t.Errorf("%s: %d receipts, %v; want %d", content, n, err, want)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = b.Close(context.Background())
 	})
 }

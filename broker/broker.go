@@ -119,7 +119,13 @@ type Consumer interface {
 	// once all is settled or Close is called. It returns an error only for what
 	// waiting cannot mend: ErrQueueMismatch, a refused login, ErrClosed.
 	Consume(ctx context.Context, q Queue, prefetch int, handle func(*Delivery)) error
+	// ConsumeWithin is Consume with a prefetch that may change: limit is asked with
+	// every body, and must not block.
+	ConsumeWithin(ctx context.Context, q Queue, limit func() int, handle func(*Delivery)) error
 }
+
+// Fixed is a limit that does not change.
+func Fixed(prefetch int) (limit func() int) { return func() int { return prefetch } }
 
 // Verdict is what a visitor of Browse decides about a body.
 type Verdict int

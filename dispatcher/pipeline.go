@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 
+	"switchboard/internal/batch"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/worker"
@@ -27,9 +27,12 @@ import (
 type pipeline struct {
 	d         *Dispatcher
 	events    bool // the queue is one of events
-	lookUps   batchStage[received]
-	remembers batchStage[routed]
+	lookUps   *batch.Group[received]
+	remembers *batch.Group[routed]
 }
+
+// maxBatch is how many envelopes share one request to the state store, at most.
+const maxBatch = 500
 
 // received is an envelope past the middleware, with the configuration that
 // finishes it.
@@ -48,7 +51,8 @@ type routed struct {
 
 func (d *Dispatcher) newPipeline(flow message.Flow) *pipeline {
 	p := &pipeline{d: d, events: flow == message.EventFlow}
-	p.lookUps.do, p.remembers.do = p.lookUp, p.remember
+	limits := batch.Limits{Items: maxBatch}
+	p.lookUps, p.remembers = batch.New(limits, batch.One[received], p.lookUp), batch.New(limits, batch.One[routed], p.remember)
 	return p
 }
 
@@ -65,11 +69,11 @@ func (p *pipeline) handle(ctx context.Context, delivery *worker.Delivery) {
 }
 
 func (p *pipeline) receive(ctx context.Context, r received) {
-	if p.lookUps.idle() && !p.needsLookUp(r) {
+	if p.lookUps.Idle() && !p.needsLookUp(r) {
 		p.route(ctx, r, "")
 		return
 	}
-	p.lookUps.add(ctx, r)
+	_ = p.lookUps.Add(ctx, r) // does not block: the prefetch bounds what waits
 }
 
 func (p *pipeline) needsLookUp(r received) bool {
@@ -146,11 +150,11 @@ func (p *pipeline) route(ctx context.Context, r received, known returnPath) {
 		return
 	}
 	entries := p.d.toRemember(r.config, r.Envelope, targets)
-	if len(entries) == 0 && p.remembers.idle() {
+	if len(entries) == 0 && p.remembers.Idle() {
 		publish(ctx, routed{r, targets, nil})
 		return
 	}
-	p.remembers.add(ctx, routed{r, targets, entries})
+	_ = p.remembers.Add(ctx, routed{r, targets, entries})
 }
 
 // route returns targets that each have an envelope of their own, addressed and
@@ -267,55 +271,4 @@ func whenAll(n int, done func(error)) func(error) {
 		}
 		done(err)
 	}
-}
-
-// batchStage is a step that works on many things at once, because one round trip
-// to the state store serves them all, and passes them on in their order. The
-// prefetch bounds what waits in it.
-type batchStage[T any] struct {
-	do      func(ctx context.Context, batch []T)
-	mu      sync.Mutex
-	waiting []T
-	busy    bool
-}
-
-// maxBatch is how many things a stage works on at once.
-const maxBatch = 500
-
-// add puts v behind all that waits and returns at once.
-func (s *batchStage[T]) add(ctx context.Context, v T) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, v)
-	if !s.busy {
-		s.busy = true
-		go s.work(ctx)
-	}
-}
-
-// idle says that nothing waits. The only goroutine that adds may then pass the
-// stage by without changing the order.
-func (s *batchStage[T]) idle() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.busy
-}
-
-func (s *batchStage[T]) work(ctx context.Context) {
-	for batch := s.next(); batch != nil; batch = s.next() {
-		s.do(ctx, batch)
-	}
-}
-
-func (s *batchStage[T]) next() []T {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.waiting) == 0 {
-		s.waiting, s.busy = nil, false
-		return nil
-	}
-	n := min(len(s.waiting), maxBatch)
-	batch := s.waiting[:n:n]
-	s.waiting = s.waiting[n:]
-	return batch
 }

@@ -17,7 +17,12 @@ type countingBroker struct {
 
 // Consume implements broker.Consumer.
 func (b countingBroker) Consume(ctx context.Context, q broker.Queue, prefetch int, handle func(*broker.Delivery)) error {
+	return b.ConsumeWithin(ctx, q, broker.Fixed(prefetch), handle)
+}
+
+// ConsumeWithin implements broker.Consumer.
+func (b countingBroker) ConsumeWithin(ctx context.Context, q broker.Queue, limit func() int, handle func(*broker.Delivery)) error {
 	b.queues.Add(1)
 	defer b.queues.Add(-1)
-	return b.Broker.Consume(ctx, q, prefetch, handle)
+	return b.Broker.ConsumeWithin(ctx, q, limit, handle)
 }

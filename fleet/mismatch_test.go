@@ -20,13 +20,13 @@ type redeclared struct {
 	at    time.Time
 }
 
-func (r *redeclared) Consume(ctx context.Context, q broker.Queue, prefetch int, handle func(*broker.Delivery)) error {
+func (r *redeclared) ConsumeWithin(ctx context.Context, q broker.Queue, limit func() int, handle func(*broker.Delivery)) error {
 	if q.Name != r.queue {
-		return r.Broker.Consume(ctx, q, prefetch, handle)
+		return r.Broker.ConsumeWithin(ctx, q, limit, handle)
 	}
 	ctx, cancel := context.WithDeadline(ctx, r.at)
 	defer cancel()
-	if err := r.Broker.Consume(ctx, q, prefetch, handle); err != nil || time.Now().Before(r.at) {
+	if err := r.Broker.ConsumeWithin(ctx, q, limit, handle); err != nil || time.Now().Before(r.at) {
 		return err
 	}
 	return broker.ErrQueueMismatch

@@ -73,6 +73,8 @@ type WorkerStatus struct {
 	Dependencies []worker.Dependency `json:"dependencies,omitempty"`
 	// Held is how many bodies it holds of each queue: received, not settled.
 	Held map[string]int64 `json:"held,omitempty"`
+	// Limits is how many it holds of each queue at most, now.
+	Limits map[string]int `json:"limits,omitempty"`
 	// Retrying is how many bodies of each queue it has put off, and wait for their
 	// next try.
 	Retrying map[string]int `json:"retrying,omitempty"`
@@ -120,7 +122,7 @@ func (i *instance) status() WorkerStatus {
 		Name: i.def.Name, Kind: i.def.Kind, Class: i.def.Class, Connector: i.def.Connector, File: i.def.Path,
 		Running: i.up, Consuming: i.queues.Load() > 0, Since: i.since, Failures: i.restarts,
 		Transports: i.def.Names.Transports, Exposed: i.def.Names.Exposed, Dependencies: i.monitor.Dependencies(), Held: i.monitor.Held(),
-		Retrying: i.monitor.Retrying(),
+		Limits: i.monitor.Limits(), Retrying: i.monitor.Retrying(),
 	}
 	if i.lastErr != nil {
 		s.LastError = i.lastErr.Error()
@@ -217,8 +219,8 @@ func (s Status) Text(out io.Writer) {
 		if !w.Running {
 			state = "down"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
-			time.Since(w.Since).Round(time.Second), w.Link(), sum(w.Held), sum(w.Retrying), w.Failures, w.File)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
+			time.Since(w.Since).Round(time.Second), w.Link(), w.holds(), sum(w.Retrying), w.Failures, w.File)
 	}
 	_ = table.Flush()
 	for _, w := range s.Workers {
@@ -238,6 +240,14 @@ func sum[N int | int64](counts map[string]N) (n N) {
 		n += count
 	}
 	return n
+}
+
+// holds is how many bodies the worker holds, and how many at most: "3 of 60".
+func (w WorkerStatus) holds() string {
+	if len(w.Limits) == 0 {
+		return fmt.Sprint(sum(w.Held))
+	}
+	return fmt.Sprintf("%d of %d", sum(w.Held), sum(w.Limits))
 }
 
 func (c ConfigStatus) text(line func(format string, args ...any)) {

@@ -66,7 +66,7 @@ func TestOptOutOnAnApplication(t *testing.T) {
 			return broker.Keep, err
 		})
 		const refused = "+27821234567 has opted out (list default)"
-		if err != nil || strings.Join(reasons, "|") != "processed |processed a reply was rejected: "+refused {
+		if err != nil || strings.Join(reasons, "|") != "processed a reply was rejected: "+refused {
 			t.Errorf("receipts: %q, %v", reasons, err)
 		}
 		if len(app.events) != 1 || app.events[0].Type != message.Nack || app.events[0].NackReason != refused {

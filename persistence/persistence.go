@@ -34,8 +34,6 @@ type Persistence struct {
 	Countries options.Map[string] `yaml:"countries"`
 	// RecordBatch is how many bodies are written at once, at most. Default 500.
 	RecordBatch int `yaml:"record_batch"`
-	// RecordWait is how long a batch waits to fill. Default 10ms.
-	RecordWait options.Duration `yaml:"record_wait"`
 	// RetentionMonths is how many whole months are kept before the present
 	// one; 0, the default, keeps everything.
 	RetentionMonths int `yaml:"retention_months"`
@@ -48,7 +46,6 @@ type Persistence struct {
 // The defaults.
 const (
 	defaultRecordBatch = 500
-	defaultRecordWait  = 10 * time.Millisecond
 	defaultTasks       = 8
 	maxRecordBatch     = 5000
 	// batchesAhead is how many batches are read ahead: one is written while the next one
@@ -60,9 +57,13 @@ const (
 func New() *Persistence {
 	return &Persistence{
 		Settings:    worker.DefaultSettings(),
-		RecordBatch: defaultRecordBatch, RecordWait: options.Duration(defaultRecordWait),
-		Broadcasts: true, BroadcastTasks: defaultTasks,
+		RecordBatch: defaultRecordBatch, Broadcasts: true, BroadcastTasks: defaultTasks,
 	}
+}
+
+// IgnoredKeys are those that had a meaning once.
+func (*Persistence) IgnoredKeys() map[string]string {
+	return map[string]string{"record_wait": "no batch waits: it takes what came while the one before was written"}
 }
 
 // Common are the settings every worker has.
@@ -93,9 +94,6 @@ func (p *Persistence) Validate() error {
 	if p.RecordBatch < 1 || p.RecordBatch > maxRecordBatch {
 		errs = append(errs, options.Fieldf("record_batch", "must be between 1 and %d", maxRecordBatch))
 	}
-	if p.RecordWait <= 0 {
-		errs = append(errs, options.Fieldf("record_wait", "must be above 0"))
-	}
 	if p.RetentionMonths < 0 {
 		errs = append(errs, options.Fieldf("retention_months", "must not be negative"))
 	}
@@ -120,7 +118,6 @@ type recorder struct {
 	core     worker.Runtime
 	db       store.Database
 	declared declarations
-	inFlight inFlight
 }
 
 // Run records until ctx ends.

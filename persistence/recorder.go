@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -19,13 +18,9 @@ import (
 	"switchboard/worker"
 )
 
-// The bounds of what the recorder has in memory, whatever waits in its queue. A body is in it
-// about five times while its batch is written.
-const (
-	maxInFlightBytes = 4 << 20 // of bodies that are read and not settled; one body may exceed it
-	maxBatchBytes    = 1 << 20 // of a batch; its last body may exceed it
-	firstPrefetch    = 32
-)
+// maxBatchBytes bounds the bodies of a batch; its last one may exceed it. A body is in memory
+// about five times while its batch is written. The broker bounds the bodies that wait.
+const maxBatchBytes = 1 << 20
 
 // received is a delivery and what it says.
 type received struct {
@@ -35,89 +30,25 @@ type received struct {
 
 func (r received) size() (items, bytes int) { return 1, len(r.delivery.Body) }
 
-// consume records what the queue holds. It reads, decodes and writes at once.
+// consume records what the queue holds: what comes while a batch is written is the next one.
 func (r *recorder) consume(ctx context.Context) error {
 	// Writing lasts until what was read is written, StopTimeout at most.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(r.StopTimeout.Std(), stop) })
-	raw, decoded := make(chan *broker.Delivery, r.maxPrefetch()), make(chan received, r.RecordBatch)
-	var stages sync.WaitGroup
-	stages.Go(func() {
-		defer close(decoded)
-		for d := range raw {
-			r.decode(work, d, decoded)
+	limits := batch.Limits{Items: r.RecordBatch, Bytes: maxBatchBytes}
+	batches := batch.New(limits, received.size, func(_ context.Context, b []received) { r.record(work, b) })
+	defer batches.Wait()
+	err := r.core.Broker.Consume(ctx, r.queue(), cmp.Or(r.Prefetch, batchesAhead*r.RecordBatch), func(d *broker.Delivery) {
+		r.held().Add(1)
+		if envelope, ok := r.decode(work, d); ok {
+			_ = batches.Add(work, received{d, envelope}) // does not block
 		}
 	})
-	stages.Go(func() {
-		limits := batch.Limits{Items: r.RecordBatch, Bytes: maxBatchBytes, Delay: r.RecordWait.Std()}
-		batch.Run(ctx, decoded, limits, received.size, func(b []received) { r.record(work, b) })
-	})
-	err := r.read(ctx, raw)
-	close(raw)
-	stages.Wait()
 	if err != nil {
 		return fmt.Errorf("consuming %s: %w", r.queue().Name, err)
 	}
 	return nil
-}
-
-func (r *recorder) maxPrefetch() int {
-	if r.Prefetch > 0 {
-		return r.Prefetch
-	}
-	return batchesAhead * r.RecordBatch
-}
-
-// read consumes with as large a prefetch as the bodies allow. AMQP bounds a prefetch in
-// bodies alone, so read begins with a small one, quadruples it while little is in flight, and
-// halves what fitted when too much is: then RabbitMQ takes back what it has sent beyond.
-func (r *recorder) read(ctx context.Context, raw chan<- *broker.Delivery) error {
-	prefetch := min(firstPrefetch, r.maxPrefetch())
-	for {
-		window, end := context.WithCancel(ctx)
-		var next, count, peak int
-		err := r.core.Broker.Consume(window, r.queue(), prefetch, func(d *broker.Delivery) {
-			bodies, bytes := r.inFlight.add(d)
-			r.held().Add(1)
-			raw <- d // has room for the prefetch
-			count, peak = count+1, max(peak, bytes)
-			switch {
-			case bytes > maxInFlightBytes && prefetch > 1:
-				next = max(1, bodies/2)
-				end()
-			case count >= 8*prefetch && prefetch < r.maxPrefetch() && peak < maxInFlightBytes/8:
-				next = min(4*prefetch, r.maxPrefetch())
-				end()
-			}
-		})
-		end()
-		if err != nil || ctx.Err() != nil || next == 0 {
-			return err
-		}
-		prefetch = next
-	}
-}
-
-// inFlight counts the bodies that are read and not settled.
-type inFlight struct {
-	mu            sync.Mutex
-	bodies, bytes int
-}
-
-func (f *inFlight) add(d *broker.Delivery) (bodies, bytes int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.bodies++
-	f.bytes += len(d.Body)
-	return f.bodies, f.bytes
-}
-
-func (f *inFlight) remove(d *broker.Delivery) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.bodies--
-	f.bytes -= len(d.Body)
 }
 
 // held is what /status says the worker holds.
@@ -125,7 +56,6 @@ func (r *recorder) held() *atomic.Int64 { return r.core.Monitor.Holding(RecordQu
 
 // settle acks a body, or puts it back into its queue.
 func (r *recorder) settle(d *broker.Delivery, ack bool) {
-	r.inFlight.remove(d)
 	r.held().Add(-1)
 	if ack {
 		d.Ack()
@@ -134,17 +64,17 @@ func (r *recorder) settle(d *broker.Delivery, ack bool) {
 	}
 }
 
-func (r *recorder) decode(ctx context.Context, d *broker.Delivery, decoded chan<- received) {
+// decode decodes a body, or dead-letters it.
+func (r *recorder) decode(ctx context.Context, d *broker.Delivery) (envelope store.Envelope, ok bool) {
 	if err := r.core.Settings.CheckSize(d.Body); err != nil {
 		r.settle(d, r.deadLetter(ctx, d, worker.ReasonInvalid, err))
-		return
+		return envelope, false
 	}
 	envelope, err := read(d)
 	if err != nil {
 		go func() { r.settle(d, r.deadLetter(ctx, d, worker.ReasonInvalid, err)) }()
-		return
 	}
-	decoded <- received{d, envelope}
+	return envelope, err == nil
 }
 
 // read decodes a body as its routing key says.

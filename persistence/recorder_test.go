@@ -289,33 +289,36 @@ func (s *spy) sizes() []int {
 	return append([]int(nil), s.batches...)
 }
 
-// A full batch is written at once; what is in flight when the worker stops, too.
-func bySize(b *bench) {
-	p, db := b.worker(), newSpy(b.db)
-	p.RecordBatch, p.RecordWait = 10, options.Duration(time.Hour)
+// gathers has a first batch wait for the database while n more bodies come, and returns how
+// large the batches are.
+func (b *bench) gathers(p *persistence.Persistence, n int, text string) []int {
+	b.Helper()
+	db := newSpy(b.db)
+	db.breaks(true)
 	stop := b.start(p, db)
-	for range 25 {
-		b.publishMessage(message.Inbound, b.inbound("one of many"))
+	b.publishMessage(message.Inbound, b.inbound("the first"))
+	<-db.failed
+	for range n {
+		b.publishMessage(message.Inbound, b.inbound(text))
 	}
-	b.await("two batches are written", func() bool { return b.recorded() == 20 })
+	b.await("all are in flight", func() bool { return b.monitor.Held()[persistence.RecordQueue(p.Name)] == int64(n+1) })
+	db.breaks(false)
+	b.await("all are written", func() bool { return b.recorded() == n+1 })
 	stop()
-	if sizes := db.sizes(); sizes[0] != 10 || sizes[1] != 10 {
+	return db.sizes()
+}
+
+// What comes while a batch is written is the next one, up to its limits.
+func bySize(b *bench) {
+	p := b.worker()
+	p.RecordBatch = 10
+	if sizes := b.gathers(p, 25, "one of many"); !slices.Equal(sizes, []int{1, 10, 10, 5}) {
 		b.Errorf("they were written in batches of %v", sizes)
-	}
-	if n, left := b.recorded(), b.waiting(persistence.RecordQueue(p.Name)); n+left != 25 {
-		b.Errorf("%d messages were written and %d are in the queue", n, left)
 	}
 }
 
 func byBytes(b *bench) {
-	p, db := b.worker(), newSpy(b.db)
-	p.RecordBatch, p.RecordWait = 1000, options.Duration(time.Hour)
-	b.start(p, db)
-	for range 4 {
-		b.publishMessage(message.Inbound, b.inbound(strings.Repeat("x", 600_000)))
-	}
-	b.await("two batches are written", func() bool { return b.recorded() == 4 })
-	if sizes := db.sizes(); !slices.Equal(sizes, []int{2, 2}) {
+	if sizes := b.gathers(b.worker(), 4, strings.Repeat("x", 600_000)); !slices.Equal(sizes, []int{1, 2, 2}) {
 		b.Errorf("they were written in batches of %v", sizes)
 	}
 }
@@ -333,16 +336,6 @@ func overLimit(b *bench) {
 	if text := d.Headers[worker.HeaderError]; !strings.Contains(text, strconv.Itoa(len(d.Body))) {
 		b.Errorf("its size is not told: %q", text)
 	}
-}
-
-func byTime(b *bench) {
-	p, db := b.worker(), newSpy(b.db)
-	p.RecordBatch, p.RecordWait = 1000, options.Duration(5*time.Millisecond)
-	b.start(p, db)
-	for range 3 {
-		b.publishMessage(message.Inbound, b.inbound("one of few"))
-	}
-	b.await("all are written", func() bool { return b.recorded() == 3 })
 }
 
 // The queue keeps what a failing database does not take.

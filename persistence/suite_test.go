@@ -32,7 +32,6 @@ func runSuite(t *testing.T, open func(t testing.TB) (broker.Broker, store.Databa
 		"a failed message is sent again":     resend,
 		"refused by a dispatcher":            refused,
 		"batches close by size":              bySize,
-		"batches close by time":              byTime,
 		"batches close by bytes":             byBytes,
 		"a body over the limit":              overLimit,
 		"the database fails for a while":     failing,

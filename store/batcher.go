@@ -53,11 +53,10 @@ type Batcher struct {
 	state    State
 	direct   bool // the state is in memory
 	settings BatchSettings
-	writes   chan *writeRequest
-	reads    chan *getRequest
-	workers  sync.WaitGroup
+	writes   *batch.Group[*writeRequest]
+	reads    *batch.Group[*getRequest]
 
-	mu      sync.RWMutex // of closed, held for reading while sending
+	mu      sync.RWMutex // of closed, held for reading while adding
 	closed  bool
 	pending pendingWrites
 }
@@ -71,18 +70,9 @@ type writeRequest struct {
 
 // NewBatcher makes a Batcher in front of state, which Close leaves open.
 func NewBatcher(state State, settings BatchSettings) *Batcher {
-	settings = settings.withDefaults()
-	b := &Batcher{
-		state: state, direct: InMemory(state), settings: settings,
-		writes: make(chan *writeRequest, settings.MaxQueue),
-		reads:  make(chan *getRequest, settings.MaxQueue),
-	}
-	if b.direct {
-		return b
-	}
-	limits := batch.Limits{Items: settings.MaxBatch}
-	b.workers.Go(func() { batch.Run(context.Background(), b.writes, limits, writeSize, b.write) })
-	b.workers.Go(func() { batch.Run(context.Background(), b.reads, limits, readSize, b.read) })
+	b := &Batcher{state: state, direct: InMemory(state), settings: settings.withDefaults()}
+	limits := batch.Limits{Items: b.settings.MaxBatch, Queue: b.settings.MaxQueue}
+	b.writes, b.reads = batch.New(limits, writeSize, b.write), batch.New(limits, readSize, b.read)
 	return b
 }
 
@@ -97,14 +87,10 @@ func writeSize(r *writeRequest) (items, bytes int) { return len(r.entries) + len
 // Close writes what is queued and ends the Batcher.
 func (b *Batcher) Close() error {
 	b.mu.Lock()
-	closed := b.closed
 	b.closed = true
 	b.mu.Unlock()
-	if !closed {
-		close(b.writes)
-		close(b.reads)
-	}
-	b.workers.Wait()
+	b.writes.Wait()
+	b.reads.Wait()
 	return nil
 }
 
@@ -136,18 +122,16 @@ func (b *Batcher) submit(ctx context.Context, r *writeRequest) error {
 		return ErrClosed
 	}
 	b.pending.add(r)
-	select {
-	case b.writes <- r:
-		return nil
-	case <-ctx.Done():
+	if err := b.writes.Add(ctx, r); err != nil {
 		b.pending.remove(r)
-		return ctx.Err()
+		return err
 	}
+	return nil
 }
 
 // write sets what a batch sets, then deletes the keys whose newest request deletes them.
-func (b *Batcher) write(batch []*writeRequest) {
-	ctx, cancel := context.WithTimeout(context.Background(), b.settings.Timeout)
+func (b *Batcher) write(ctx context.Context, batch []*writeRequest) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.settings.Timeout)
 	defer cancel()
 	entries, deleted := merge(batch)
 	var setErr, deleteErr error
@@ -298,20 +282,15 @@ func (b *Batcher) submitRead(ctx context.Context, r *getRequest) error {
 	if b.closed {
 		return ErrClosed
 	}
-	select {
-	case b.reads <- r:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return b.reads.Add(ctx, r)
 }
 
-func (b *Batcher) read(batch []*getRequest) {
+func (b *Batcher) read(ctx context.Context, batch []*getRequest) {
 	var keys []string
 	for _, r := range batch {
 		keys = append(keys, r.keys...)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), b.settings.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.settings.Timeout)
 	defer cancel()
 	values, err := b.state.Get(ctx, keys...)
 	for _, r := range batch {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/broker"
 	"switchboard/message"
@@ -23,7 +26,7 @@ type Subscription struct {
 	// settled sooner or later.
 	Handle func(ctx context.Context, d *Delivery)
 	// Prefetch is the frame's choice of how many deliveries are in flight at once,
-	// where the settings leave it open.
+	// where the settings leave it open; 0 leaves it to the limit that chooses itself.
 	Prefetch int
 	// OnFailure, where set, is called before a delivery is dead-lettered, to tell
 	// whoever should know. When it fails the delivery returns to its queue.
@@ -94,31 +97,51 @@ func (g *ConsumerGroup) Start(s Subscription) (stop func()) {
 
 func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
 	queue := s.queue(g.runtime.Settings.QueueType)
-	prefetch := cmp.Or(g.runtime.Settings.Prefetch, s.Prefetch, defaultPrefetch)
 	inFlight := g.runtime.inFlight(s)
-	err := g.runtime.Broker.Consume(ctx, queue, prefetch, func(d *broker.Delivery) {
+	err := g.runtime.Broker.ConsumeWithin(ctx, queue, inFlight.limit.now, func(d *broker.Delivery) {
 		g.runtime.receive(g.work, s, inFlight, d)
 	})
+	g.runtime.Monitor.limit(queue.Name, 0)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("consuming %s: %w", queue.Name, err)
 	}
 	return nil
 }
 
-// inFlight counts the deliveries of a subscription that are not settled.
-func (r *Runtime) inFlight(s Subscription) func(by int64) {
-	held := r.Monitor.Holding(s.queue("").Name)
-	gauge := r.Metrics.inFlight(r.Name, s.Connector, s.Flow)
-	return func(by int64) {
-		held.Add(by)
-		gauge.Add(float64(by))
+// inFlight are the deliveries of a subscription that are not settled.
+type inFlight struct {
+	limit *limit
+	held  *atomic.Int64
+	gauge prometheus.Gauge
+}
+
+func (r *Runtime) inFlight(s Subscription) *inFlight {
+	queue := s.queue("").Name
+	limited := r.Metrics.limit(r.Name, s.Connector, s.Flow)
+	return &inFlight{
+		limit: newLimit(cmp.Or(r.Settings.Prefetch, s.Prefetch), func(limit int) {
+			r.Monitor.limit(queue, limit)
+			limited.Set(float64(limit))
+		}),
+		held: r.Monitor.Holding(queue), gauge: r.Metrics.inFlight(r.Name, s.Connector, s.Flow),
 	}
+}
+
+func (f *inFlight) received() {
+	f.limit.received(f.held.Add(1))
+	f.gauge.Inc()
+}
+
+func (f *inFlight) settled(took time.Duration) {
+	f.limit.settle(took)
+	f.held.Add(-1)
+	f.gauge.Dec()
 }
 
 // receive decodes a delivery for its subscription, or dead-letters what is no
 // envelope.
-func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight func(int64), from *broker.Delivery) {
-	inFlight(1)
+func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight *inFlight, from *broker.Delivery) {
+	inFlight.received()
 	if s.Flow == "" {
 		s.Flow = message.FlowOf(from.Body)
 	}

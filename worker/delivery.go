@@ -21,7 +21,7 @@ type Delivery struct {
 	runtime      *Runtime
 	ctx          context.Context
 	subscription Subscription
-	inFlight     func(by int64)
+	inFlight     *inFlight
 	delivery     *broker.Delivery
 	began        time.Time
 }
@@ -31,6 +31,10 @@ type Delivery struct {
 func (d *Delivery) Redelivered() bool {
 	return d.delivery.Redelivered || d.Attempts() > 0 || d.Envelope != nil && message.Again(d.Routing())
 }
+
+// FailedBefore says that handling the delivery has failed: it is tried again, or was a
+// dead letter.
+func (d *Delivery) FailedBefore() bool { return d.delivery.Headers[HeaderKey] != "" }
 
 // Attempts is how often handling the delivery has failed so far.
 func (d *Delivery) Attempts() int { return attempts(d.delivery) }
@@ -311,8 +315,9 @@ func (r *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers
 }
 
 func (d *Delivery) finish(outcome string) {
-	d.inFlight(-1)
-	d.runtime.Metrics.handled(d.runtime.Name, d.subscription.Connector, d.subscription.Flow, outcome, time.Since(d.began))
+	took := time.Since(d.began)
+	d.inFlight.settled(took)
+	d.runtime.Metrics.handled(d.runtime.Name, d.subscription.Connector, d.subscription.Flow, outcome, took)
 }
 
 func (d *Delivery) log(level slog.Level, what string, cause error) {

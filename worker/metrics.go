@@ -18,6 +18,7 @@ type Metrics struct {
 	publishes *prometheus.CounterVec
 	handling  *prometheus.HistogramVec
 	inFlights *prometheus.GaugeVec
+	limits    *prometheus.GaugeVec
 	up        *prometheus.GaugeVec
 }
 
@@ -42,6 +43,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Messages and events received and not yet settled.",
 		}, []string{"worker", "connector", "flow"}),
 	}
+	m.limits = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "switchboard_in_flight_limit",
+		Help: "How many messages and events are in flight at most: amqp_prefetch_count, or what the worker chose.",
+	}, []string{"worker", "connector", "flow"})
 	m.up = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "switchboard_dependency_up",
 		Help: "Whether what a worker depends on is there, by kind (link, state, database) and name: 1, or 0 where it is down.",
@@ -54,7 +59,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "switchboard_recording_seconds",
 		Help: "Time to record one batch.",
 	}, []string{"worker"})
-	reg.MustRegister(m.recorded, m.recording, m.messages, m.publishes, m.handling, m.inFlights, m.up)
+	reg.MustRegister(m.recorded, m.recording, m.messages, m.publishes, m.handling, m.inFlights, m.limits, m.up)
 	return m
 }
 
@@ -64,6 +69,14 @@ func (m *Metrics) inFlight(worker, connector string, flow message.Flow) promethe
 		return prometheus.NewGauge(prometheus.GaugeOpts{})
 	}
 	return m.inFlights.WithLabelValues(worker, connector, string(flow))
+}
+
+// limit is the gauge of a subscription's limit.
+func (m *Metrics) limit(worker, connector string, flow message.Flow) prometheus.Gauge {
+	if m == nil {
+		return prometheus.NewGauge(prometheus.GaugeOpts{})
+	}
+	return m.limits.WithLabelValues(worker, connector, string(flow))
 }
 
 func (m *Metrics) dependency(worker, kind, name string, health message.Health) {

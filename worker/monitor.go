@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type Monitor struct {
 	stateQuiet   int       // warnings that it left out since
 	dependencies []Dependency
 	held         map[string]*atomic.Int64 // by queue
+	limits       map[string]int           // of what is held, by queue
 	retrying     map[string]map[int64]int // by queue and the second they return in
 }
 
@@ -46,7 +48,10 @@ const (
 
 // NewMonitor makes the monitor of a worker.
 func NewMonitor(worker string, metrics *Metrics) *Monitor {
-	return &Monitor{worker: worker, metrics: metrics, held: map[string]*atomic.Int64{}, retrying: map[string]map[int64]int{}}
+	return &Monitor{
+		worker: worker, metrics: metrics,
+		held: map[string]*atomic.Int64{}, limits: map[string]int{}, retrying: map[string]map[int64]int{},
+	}
 }
 
 // Report says how something is that the worker depends on. Reason is a sentence
@@ -138,6 +143,28 @@ func (m *Monitor) Held() map[string]int64 {
 		}
 	}
 	return held
+}
+
+// Limits is how many bodies of each queue the worker holds at most.
+func (m *Monitor) Limits() map[string]int {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.limits)
+}
+
+// limit says how many bodies of a queue are held at most; 0 that it is not consumed.
+func (m *Monitor) limit(queue string, limit int) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.limits[queue] = limit; limit == 0 {
+		delete(m.limits, queue)
+	}
 }
 
 // Holding is the count of a queue, for frames that consume by themselves.

@@ -33,8 +33,9 @@ type Settings struct {
 	// Name is the worker's name; the file's own when empty.
 	Name string `yaml:"worker_name"`
 	// Prefetch is how many messages are in flight at once, of each queue. 0 leaves
-	// it to the worker: 20, as a rule; a dispatcher shares 500 out among its
-	// queues, at least 10 for each.
+	// it to the worker: from 20 to 500, as many as it handles in a second or side by
+	// side, as a rule; a dispatcher shares 500 out among its queues, at least 10 for
+	// each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// MaxBodyBytes is the largest body that is taken from a queue or published. A
 	// larger one becomes a dead letter whose error says its size.
@@ -73,7 +74,6 @@ func (Settings) IgnoredKeys() map[string]string {
 
 // The defaults: retries at 1, 3, 9, … s, at most 1 h apart, for about four hours.
 const (
-	defaultPrefetch    = 20
 	defaultMaxBody     = 1 << 20
 	leastMaxBody       = 1 << 10 // an envelope without a word in it has about half
 	defaultStopTimeout = 20 * time.Second

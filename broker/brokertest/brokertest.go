@@ -205,10 +205,15 @@ type consumption struct {
 // consume starts a consumer whose deliveries are read by next.
 func (w *world) consume(b broker.Broker, q broker.Queue, prefetch int) *consumption {
 	w.Helper()
+	return w.consumeWithin(b, q, broker.Fixed(prefetch))
+}
+
+func (w *world) consumeWithin(b broker.Broker, q broker.Queue, limit func() int) *consumption {
+	w.Helper()
 	ctx, stop := context.WithCancel(w.ctx)
 	c := &consumption{w: w, deliverer: make(chan *broker.Delivery, 65536), stop: stop, ended: make(chan error, 1)}
 	go func() {
-		c.ended <- b.Consume(ctx, q, prefetch, func(d *broker.Delivery) { c.deliverer <- d })
+		c.ended <- b.ConsumeWithin(ctx, q, limit, func(d *broker.Delivery) { c.deliverer <- d })
 	}()
 	w.Cleanup(stop)
 	return c

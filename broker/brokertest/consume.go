@@ -14,6 +14,7 @@ var consumeTests = map[string]func(*world){
 	"consume/a temporary queue looks on and goes":              consumeTemporary,
 	"consume/a temporary queue keeps the newest":               consumeTemporaryBounded,
 	"consume/at most prefetch are unsettled":                   consumePrefetch,
+	"consume/a limit that changes":                             consumeWithin,
 	"consume/one call at a time":                               consumeOneCall,
 	"consume/declares its queue and bindings":                  consumeDeclares,
 	"consume/several consumers share a queue":                  consumeShare,
@@ -46,6 +47,44 @@ func consumePrefetch(w *world) {
 	}
 	for _, d := range held {
 		d.Ack()
+	}
+	c.finish()
+}
+
+// A limit that grows or shrinks is followed with the next body, and the order stays.
+func consumeWithin(w *world) {
+	const n = 40
+	b := w.open()
+	q := w.declare(b)
+	w.publish(b, q, n)
+	var limit atomic.Int32
+	limit.Store(2)
+	c := w.consumeWithin(b, q, func() int { return int(limit.Load()) })
+	seen := c.take(2)
+	w.awaitReady(b, q, n-2)
+	limit.Store(5)
+	seen[0].Ack()
+	seen = append(seen, c.take(4)...)
+	w.await("all that may leave the queue has left", func() bool { return w.inspect(b, q).Messages <= n-len(seen) })
+	if len(c.deliverer) != 0 {
+		w.Fatal("more than 5 unsettled")
+	}
+	limit.Store(1)
+	for settled := 1; len(seen) < n; settled++ {
+		seen[settled].Ack()
+		if settled == len(seen)-1 {
+			seen = append(seen, c.next())
+		}
+		for len(c.deliverer) > 0 { // let through before the limit shrank
+			seen = append(seen, c.next())
+		}
+		if len(seen) > 20 {
+			w.awaitReady(b, q, n-len(seen))
+		}
+	}
+	seen[n-1].Ack()
+	if got, want := bodies(seen), numbers(0, n); !cmp.Equal(got, want) {
+		w.Fatalf("got %q, want %q", got, want)
 	}
 	c.finish()
 }

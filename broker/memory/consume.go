@@ -14,7 +14,7 @@ type consumer struct {
 	conn      *Broker
 	spec      broker.Queue
 	queue     *queue
-	prefetch  int
+	limit     func() int
 	inbox     fifo[item] // assigned to this consumer, not yet delivered
 	unsettled []*delivered
 	open      int // unsettled deliveries, also those that Cut has requeued
@@ -32,10 +32,15 @@ type delivered struct {
 
 // Consume implements broker.Consumer.
 func (b *Broker) Consume(ctx context.Context, q broker.Queue, prefetch int, handle func(*broker.Delivery)) error {
-	if prefetch < 1 {
+	return b.ConsumeWithin(ctx, q, broker.Fixed(prefetch), handle)
+}
+
+// ConsumeWithin implements broker.Consumer.
+func (b *Broker) ConsumeWithin(ctx context.Context, q broker.Queue, limit func() int, handle func(*broker.Delivery)) error {
+	if prefetch := limit(); prefetch < 1 {
 		return fmt.Errorf("consuming %q: the prefetch must be at least 1, not %d: %w", q.Name, prefetch, broker.ErrInvalid)
 	}
-	c := &consumer{conn: b, spec: q, prefetch: prefetch, wake: make(chan struct{}, 1)}
+	c := &consumer{conn: b, spec: q, limit: limit, wake: make(chan struct{}, 1)}
 	if err := c.attach(); err != nil {
 		return err
 	}
@@ -221,7 +226,7 @@ func (c *consumer) idle() bool {
 	return c.open == 0
 }
 
-func (c *consumer) hasRoom() bool { return c.inbox.len()+len(c.unsettled) < c.prefetch }
+func (c *consumer) hasRoom() bool { return c.inbox.len()+len(c.unsettled) < c.limit() }
 
 func (c *consumer) wakeUp() {
 	select {

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"sync"
+	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -13,6 +14,7 @@ type acks struct {
 	ch      acker
 	metrics *metrics
 	wake    chan struct{}
+	open    atomic.Int64 // unsettled deliveries
 
 	mu       sync.Mutex
 	oldest   *unsettled // of a list ordered by tag
@@ -54,6 +56,7 @@ func (a *acks) add(tag uint64) *unsettled {
 		a.newest.next = u
 	}
 	a.newest = u
+	a.open.Add(1)
 	return u
 }
 
@@ -65,6 +68,7 @@ func (a *acks) settle(u *unsettled, requeue bool) bool {
 		return false
 	}
 	u.done = true
+	a.open.Add(-1)
 	a.unlink(u)
 	if requeue {
 		a.requeued = append(a.requeued, u.tag)

@@ -17,6 +17,7 @@ import (
 type consumer struct {
 	broker   *Broker
 	spec     broker.Queue
+	limit    func() int
 	window   window
 	handle   func(*broker.Delivery)
 	declared bool          // at least once
@@ -33,13 +34,19 @@ var errQueueGone = errors.New("RabbitMQ cancelled the consumer")
 
 // Consume implements broker.Consumer.
 func (b *Broker) Consume(ctx context.Context, q broker.Queue, prefetch int, handle func(*broker.Delivery)) error {
+	return b.ConsumeWithin(ctx, q, broker.Fixed(prefetch), handle)
+}
+
+// ConsumeWithin implements broker.Consumer.
+func (b *Broker) ConsumeWithin(ctx context.Context, q broker.Queue, limit func() int, handle func(*broker.Delivery)) error {
 	if err := q.Check(); err != nil {
 		return err
 	}
+	prefetch := limit()
 	if prefetch < 1 || prefetch > math.MaxUint16 {
 		return fmt.Errorf("consuming queue %q: the prefetch must be 1 to %d, not %d: %w", q.Name, math.MaxUint16, prefetch, broker.ErrInvalid)
 	}
-	c := &consumer{broker: b, spec: q, window: newWindow(prefetch), handle: handle, settled: make(chan struct{}, 1)}
+	c := &consumer{broker: b, spec: q, limit: limit, window: newWindow(prefetch), handle: handle, settled: make(chan struct{}, 1)}
 	if !q.Temporary {
 		b.tracker.begin(c)
 		defer b.tracker.end(c)
@@ -129,7 +136,7 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	}()
 	defer c.broker.tracker.mark(c, false)
 	for {
-		if !c.awaitRoom(ctx, s) {
+		if !c.awaitRoom(ctx, s, acks) {
 			return some, c.cancelled(s, acks)
 		}
 		if err := ch.Qos(c.window.size, 0, false); err != nil {
@@ -151,7 +158,7 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 			return some, fmt.Errorf("resizing the prefetch: %w", err)
 		}
 		for d := range deliveries { // those of the old window, in their order
-			if c.awaitRoom(ctx, s) {
+			if c.awaitRoom(ctx, s, acks) {
 				c.deliverOne(s, &d, acks)
 			} else {
 				giveBack(s, &d, acks)
@@ -160,10 +167,11 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	}
 }
 
-// awaitRoom waits until the handlers hold less than maxUnsettledBytes. It reports false
-// when ctx ends, the connection is lost or the broker closes.
-func (c *consumer) awaitRoom(ctx context.Context, s *session) bool {
-	for c.bytes.Load() >= maxUnsettledBytes {
+// awaitRoom waits until the handlers hold less than the window and maxUnsettledBytes: RabbitMQ
+// sends more for a moment when the window changes, as it does not count what the old one let
+// through. It reports false when ctx ends, the connection is lost or the broker closes.
+func (c *consumer) awaitRoom(ctx context.Context, s *session, acks *acks) bool {
+	for c.bytes.Load() >= maxUnsettledBytes || acks.open.Load() >= int64(c.window.size) {
 		select {
 		case <-c.settled:
 		case <-ctx.Done():
@@ -206,7 +214,7 @@ func (c *consumer) deliver(ctx context.Context, s *session, deliveries <-chan am
 	for {
 		select {
 		case d, more := <-deliveries:
-			if ctx.Err() != nil || c.broker.isClosing() {
+			if ctx.Err() != nil || c.broker.isClosing() || more && !c.awaitRoom(ctx, s, acks) {
 				if more {
 					giveBack(s, &d, acks)
 				}
@@ -216,6 +224,7 @@ func (c *consumer) deliver(ctx context.Context, s *session, deliveries <-chan am
 				return false, errQueueGone
 			}
 			*some = true
+			c.window.most = c.limit()
 			if c.deliverOne(s, &d, acks); c.window.add(int(c.open.Load()), int(c.bytes.Load())) {
 				return true, nil
 			}

@@ -13,13 +13,17 @@ const (
 // so it begins small, grows once it was full, or used for a while, of few bytes, and
 // shrinks when too many are unsettled.
 type window struct {
-	most int // the prefetch that was asked for
-	size int // the prefetch of now
-	seen int // bodies since size was set
-	peak int // the most bytes unsettled since then
+	most  int // the prefetch that is asked for
+	first int // the one to begin with
+	size  int // the prefetch of now
+	seen  int // bodies since size was set
+	peak  int // the most bytes unsettled since then
 }
 
-func newWindow(prefetch int) window { return window{most: prefetch, size: min(prefetch, firstWindow)} }
+func newWindow(prefetch int) window {
+	first := min(prefetch, firstWindow)
+	return window{most: prefetch, first: first, size: first}
+}
 
 // add takes a body into account after which so many bodies and bytes are unsettled. It
 // reports true when size has changed.
@@ -28,9 +32,11 @@ func (w *window) add(bodies, bytes int) bool {
 	switch {
 	case bytes > maxUnsettledBytes && w.size > 1:
 		w.size = max(1, min(bodies, w.size)/2)
-	case w.size < firstWindow && w.size < w.most && w.seen >= 8*w.size && w.peak*firstWindow/w.size < maxUnsettledBytes:
-		w.size = min(w.most, firstWindow)
-	case w.size >= firstWindow && w.size < w.most && (bodies >= w.size || w.seen >= 8*w.size) && w.peak < maxUnsettledBytes/8:
+	case w.size > w.most:
+		w.size = w.most
+	case w.size < w.first && w.seen >= 8*w.size && w.peak*w.first/w.size < maxUnsettledBytes:
+		w.size = min(w.most, w.first)
+	case w.size >= w.first && w.size < w.most && (bodies >= w.size || w.seen >= 8*w.size) && w.peak < maxUnsettledBytes/8:
 		w.size = w.most // RabbitMQ does not count those of the old window: once, so many more
 	default:
 		return false

@@ -1,63 +1,116 @@
-// Package batch gathers what comes one by one, so that it is handled together.
+// Package batch is group commit: what comes while one round trip is under way goes together
+// in the next. What comes alone goes at once; nothing waits for a batch to fill.
 package batch
 
 import (
 	"context"
-	"time"
+	"sync"
 )
 
-// Limits bound a batch. It closes when it has Items or Bytes, or Delay after its first item.
+// Limits bound a batch, and what waits for one; 0 is no bound.
 type Limits struct {
-	Items int
-	Bytes int // 0 is no bound; the item that passes it is still in the batch
-	// Delay is at most; an item that comes alone waits for less. With 0 none waits: a
-	// batch is what came while the one before was handled.
-	Delay time.Duration
+	Items int // of a batch, as size counts them
+	Bytes int // of a batch; the entry that passes it is still in the batch
+	Queue int // entries that wait; Add blocks while there are so many
 }
 
-// crowd is how many items of a batch make the next one wait for the whole Delay. The
-// fewer the last one had, the less the next one waits: it would wait in vain.
-const crowd = 5
+// Group gives what is added to a function, in its order, one batch at a time. Its methods
+// are safe for several goroutines.
+type Group[T any] struct {
+	limits Limits
+	size   func(T) (items, bytes int)
+	do     func(ctx context.Context, batch []T)
 
-// Run gives batches of what queue holds to do, in order, until queue is closed and empty.
-// The slice is do's only until do returns. size is how many items, and how many bytes, an
-// entry of the queue counts for. When ctx ends, batches close at once.
-func Run[T any](ctx context.Context, queue <-chan T, l Limits, size func(T) (items, bytes int), do func([]T)) {
-	var batch []T
-	timer := time.NewTimer(l.Delay)
-	defer timer.Stop()
-	for first := range queue {
-		if l.Delay > 0 {
-			timer.Reset(l.Delay * time.Duration(min(max(len(batch), 1), crowd)) / crowd)
+	mu      sync.Mutex
+	waiting []T
+	busy    bool
+	changed chan struct{} // closed when a batch is taken, or all is done; nil while nobody waits
+}
+
+// New makes a Group. do gets the context of the Add that found nothing under way, and has
+// the slice until it returns. size is how many items, and how many bytes, an entry counts for.
+func New[T any](l Limits, size func(T) (items, bytes int), do func(ctx context.Context, batch []T)) *Group[T] {
+	return &Group[T]{limits: l, size: size, do: do}
+}
+
+// One is the size of an entry that counts for one.
+func One[T any](T) (items, bytes int) { return 1, 0 }
+
+// Add puts v behind all that waits. It blocks while the queue is full; the error is that of ctx.
+func (g *Group[T]) Add(ctx context.Context, v T) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.limits.Queue > 0 && len(g.waiting) >= g.limits.Queue {
+		if err := g.await(ctx); err != nil {
+			return err
 		}
-		batch = append(batch[:0], first)
-		items, bytes := size(first)
-		for items < l.Items && (l.Bytes == 0 || bytes < l.Bytes) {
-			next, ok := receive(ctx, queue, l.Delay, timer.C)
-			if !ok {
-				break
-			}
-			batch = append(batch, next)
-			i, b := size(next)
-			items, bytes = items+i, bytes+b
-		}
-		do(batch)
+	}
+	g.waiting = append(g.waiting, v)
+	if !g.busy {
+		g.busy = true
+		go g.work(ctx)
+	}
+	return nil
+}
+
+// Idle says that nothing waits and nothing is under way. Where one goroutine alone adds, it
+// may then pass the group by without changing the order.
+func (g *Group[T]) Idle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.busy
+}
+
+// Wait blocks until all that was added is done.
+func (g *Group[T]) Wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.busy {
+		_ = g.await(context.Background())
+	}
+}
+
+// await releases the mutex until something has changed or ctx ends.
+func (g *Group[T]) await(ctx context.Context) error {
+	if g.changed == nil {
+		g.changed = make(chan struct{})
+	}
+	changed := g.changed
+	g.mu.Unlock()
+	defer g.mu.Lock()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Group[T]) work(ctx context.Context) {
+	for batch := g.next(); batch != nil; batch = g.next() {
+		g.do(ctx, batch)
 		clear(batch)
 	}
 }
 
-func receive[T any](ctx context.Context, queue <-chan T, delay time.Duration, late <-chan time.Time) (next T, ok bool) {
-	if delay == 0 {
-		select {
-		case next, ok = <-queue:
-		default:
-		}
-		return next, ok
+// next takes a batch; nil where nothing waits.
+func (g *Group[T]) next() []T {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.changed != nil {
+		close(g.changed)
+		g.changed = nil
 	}
-	select {
-	case next, ok = <-queue:
-	case <-late:
-	case <-ctx.Done():
+	if len(g.waiting) == 0 {
+		g.waiting, g.busy = nil, false
+		return nil
 	}
-	return next, ok
+	n, items, bytes := 0, 0, 0
+	for n < len(g.waiting) && (g.limits.Items == 0 || items < g.limits.Items) && (g.limits.Bytes == 0 || bytes < g.limits.Bytes) {
+		i, b := g.size(g.waiting[n])
+		n, items, bytes = n+1, items+i, bytes+b
+	}
+	batch := g.waiting[:n:n]
+	g.waiting = g.waiting[n:]
+	return batch
 }

@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,103 +11,91 @@ import (
 	"switchboard/internal/batch"
 )
 
-func run(ctx context.Context, queue <-chan int, l batch.Limits) (batches [][]int) {
-	batch.Run(ctx, queue, l, func(n int) (int, int) { return 1, n }, func(b []int) { batches = append(batches, slices.Clone(b)) })
-	return batches
+// bench is a group whose round trips end when the test says so.
+type bench struct {
+	*batch.Group[int]
+	batches [][]int
+	next    chan struct{}
 }
 
-func filled(sizes ...int) <-chan int {
-	queue := make(chan int, len(sizes))
+func newBench(l batch.Limits) *bench {
+	b := &bench{next: make(chan struct{})}
+	b.Group = batch.New(l, func(n int) (int, int) { return 1, n }, func(_ context.Context, batch []int) {
+		b.batches = append(b.batches, slices.Clone(batch))
+		<-b.next
+	})
+	return b
+}
+
+func (b *bench) add(t *testing.T, sizes ...int) {
+	t.Helper()
 	for _, n := range sizes {
-		queue <- n
+		if err := b.Add(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
 	}
-	close(queue)
-	return queue
+	synctest.Wait()
 }
 
-func TestLimits(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name   string
+// What comes alone goes at once; what comes meanwhile goes together, within the limits.
+func TestGathersWhileOneIsUnderWay(t *testing.T) {
+	for name, c := range map[string]struct {
 		limits batch.Limits
-		sizes  []int
 		want   [][]int
 	}{
-		{"items", batch.Limits{Items: 2, Delay: time.Hour}, []int{1, 1, 1, 1, 1}, [][]int{{1, 1}, {1, 1}, {1}}},
-		{"bytes", batch.Limits{Items: 10, Bytes: 5, Delay: time.Hour}, []int{3, 3, 1, 9, 2}, [][]int{{3, 3}, {1, 9}, {2}}},
-		{"no delay", batch.Limits{Items: 3}, []int{1, 1, 1, 1}, [][]int{{1, 1, 1}, {1}}},
-		{"nothing", batch.Limits{Items: 2, Delay: time.Hour}, nil, nil},
+		"no bound": {batch.Limits{}, [][]int{{1}, {3, 3, 1, 9, 2}}},
+		"items":    {batch.Limits{Items: 2}, [][]int{{1}, {3, 3}, {1, 9}, {2}}},
+		"bytes":    {batch.Limits{Items: 10, Bytes: 5}, [][]int{{1}, {3, 3}, {1, 9}, {2}}},
 	} {
-		if got := run(t.Context(), filled(c.sizes...), c.limits); !slices.EqualFunc(got, c.want, slices.Equal) {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, began := newBench(c.limits), time.Now()
+				if !b.Idle() {
+					t.Error("a new one is not idle")
+				}
+				b.add(t, 1)
+				if len(b.batches) != 1 || b.Idle() {
+					t.Errorf("what came alone waits: %v", b.batches)
+				}
+				b.add(t, 3, 3, 1, 9, 2)
+				close(b.next)
+				b.Wait()
+				if !slices.EqualFunc(b.batches, c.want, slices.Equal) {
+					t.Errorf("batches %v, want %v", b.batches, c.want)
+				}
+				if took := time.Since(began); took != 0 || !b.Idle() {
+					t.Errorf("it took %s on timers", took)
+				}
+			})
+		})
 	}
 }
 
-func TestDelay(t *testing.T) {
-	t.Parallel()
+func TestAFullQueueBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := make(chan int)
-		var at []time.Duration
-		began := time.Now()
-		go func() {
-			defer close(queue)
-			for range 2 {
-				queue <- 1 // alone
-				time.Sleep(time.Second)
-			}
-		}()
-		batch.Run(t.Context(), queue, batch.Limits{Items: 10, Delay: 10 * time.Millisecond},
-			func(int) (int, int) { return 1, 0 }, func([]int) { at = append(at, time.Since(began)) })
-		if want := []time.Duration{2 * time.Millisecond, time.Second + 2*time.Millisecond}; !slices.Equal(at, want) {
-			t.Errorf("batches closed at %v, want %v", at, want)
+		b := newBench(batch.Limits{Queue: 2})
+		b.add(t, 0) // under way
+		b.add(t, 1, 2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.Add(ctx, 3); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("adding to a full queue: %v", err)
 		}
-	})
-}
-
-// Without a delay what comes alone is alone, and the rest is what came meanwhile.
-func TestNoDelay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		queue := make(chan int, 3)
-		var sizes []int
-		go func() {
-			defer close(queue)
-			queue <- 1
-			synctest.Wait()
-			for range 3 {
-				queue <- 1
-			}
-		}()
-		batch.Run(t.Context(), queue, batch.Limits{Items: 10}, func(int) (int, int) { return 1, 0 }, func(b []int) {
-			sizes = append(sizes, len(b))
-			time.Sleep(time.Second)
-		})
-		if want := []int{1, 3}; !slices.Equal(sizes, want) {
-			t.Errorf("batches of %v, want %v", sizes, want)
+		added := make(chan error, 1)
+		go func() { added <- b.Add(t.Context(), 4) }()
+		synctest.Wait()
+		select {
+		case err := <-added:
+			t.Fatalf("added to a full queue: %v", err)
+		default:
 		}
-	})
-}
-
-func TestStopClosesBatches(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		queue := make(chan int, 1)
-		queue <- 1
-		var got [][]int
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			got = run(ctx, queue, batch.Limits{Items: 10, Delay: time.Hour})
-		}()
-		synctest.Wait()
-		stop()
-		synctest.Wait()
-		close(queue)
-		<-done
-		if len(got) != 1 {
-			t.Errorf("batches %v, want one", got)
+		close(b.next)
+		if err := <-added; err != nil {
+			t.Error(err)
+		}
+		b.Wait()
+		if got := slices.Concat(b.batches...); !slices.Equal(got, []int{0, 1, 2, 4}) {
+			t.Errorf("done: %v", got)
 		}
 	})
 }
