@@ -29,8 +29,8 @@ const (
 	Connector = "app"
 	// Here is the address people write to.
 	Here = "8080"
-	// seenQueue gets, in their order, what the application sends and the
-	// receipts that tell that a message is handled.
+	// seenQueue gets, in their order, what the application sends and the outcomes of
+	// what it handles.
 	seenQueue = "applicationtest"
 	// seenBuffer bounds what a test may leave unlooked at.
 	seenBuffer = 1024
@@ -43,10 +43,33 @@ type Worker struct {
 	seen   chan seen
 }
 
-// seen is a message the application sent, or a receipt.
+// seen is a message the application sent, or how handling one ended.
 type seen struct {
 	message *message.Message
-	receipt message.Receipt
+	failure string // empty where it was handled
+}
+
+// outcomes is a middleware that publishes to seenQueue how handling each message ended.
+type outcomes struct{ broker *memory.Broker }
+
+// outcomeHeader tells an outcome, whose body is the failure, from a message.
+const outcomeHeader = "outcome"
+
+func (o outcomes) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
+	if flow != message.Inbound {
+		return next
+	}
+	return func(ctx context.Context, e *message.Envelope) error {
+		err := worker.Protect(func() error { return next(ctx, e) })
+		p := broker.Publication{Queue: seenQueue, Headers: broker.Headers{outcomeHeader: "true"}}
+		if _, discarded := message.DiscardReason(err); err != nil && !discarded {
+			p.Body = []byte(err.Error())
+		}
+		if lost := o.broker.Publish(ctx, p); lost != nil {
+			return lost
+		}
+		return err
+	}
 }
 
 // Configure decodes the application's own part of a YAML file over app, and
@@ -76,6 +99,7 @@ func Start(t testing.TB, app applications.Application) *Worker {
 	opts.TransportName, opts.MaxAttempts = Connector, 1
 	env := worker.Dependencies{
 		Name: Connector, Kind: worker.KindApplication, Broker: w.broker, State: state, Logger: slog.New(slog.DiscardHandler),
+		Stack: worker.NewStack(worker.Layer{Name: "outcomes", Middleware: outcomes{w.broker}}),
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -107,7 +131,7 @@ func (w *Worker) declare() {
 }
 
 func queueSeen() broker.Queue {
-	return broker.Queue{Name: seenQueue, Keys: []string{message.Key(Connector, message.Outbound), message.ReceiptKey(Connector)}}
+	return broker.Queue{Name: seenQueue, Keys: []string{message.Key(Connector, message.Outbound)}}
 }
 
 // background runs a job until the test's cleanup, which is last in, first out:
@@ -127,12 +151,8 @@ func background(t testing.TB, run func(context.Context) error) {
 
 func (w *Worker) look(d *broker.Delivery) {
 	defer d.Ack()
-	if d.Key == message.ReceiptKey(Connector) {
-		receipt, err := message.DecodeReceipt(d.Body)
-		if err != nil {
-			w.t.Errorf("reading a receipt: %v", err)
-		}
-		w.seen <- seen{receipt: receipt}
+	if d.Headers[outcomeHeader] != "" {
+		w.seen <- seen{failure: string(d.Body)}
 		return
 	}
 	m, err := message.Decode(d.Body)
