@@ -96,6 +96,11 @@ func measureDispatcher(ctx context.Context, b *rabbitmq.Broker, s settings, tran
 
 // runWorker measures a worker of this YAML until a queue holds n bodies.
 func runWorker(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database, queue string, n int) (measure, error) {
+	return runWorkerFrom(ctx, b, s, yaml, database, queue, 0, n)
+}
+
+// runWorkerFrom is runWorker with the clock beginning when the queue holds more than from.
+func runWorkerFrom(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, database, queue string, from, n int) (measure, error) {
 	file := filepath.Join(s.dir, "worker.yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		return measure{}, err
@@ -103,16 +108,21 @@ func runWorker(ctx context.Context, b *rabbitmq.Broker, s settings, yaml, databa
 	if err := declareEmpty(ctx, b, queue); err != nil {
 		return measure{}, err
 	}
-	return moveAll(ctx, b, n, queue, database, s.binary, "run", "--http", "127.0.0.1:0", "--log-level", "warn", file)
+	return moveSome(ctx, b, from, n, queue, database, s.binary, "run", "--http", "127.0.0.1:0", "--log-level", "warn", file)
 }
 
 // moveAll starts a process and measures it until a queue holds n bodies.
 func moveAll(ctx context.Context, b *rabbitmq.Broker, n int, queue, database, program string, args ...string) (measure, error) {
+	return moveSome(ctx, b, 0, n, queue, database, program, args...)
+}
+
+// moveSome measures the rate from the moment when the queue holds more than from.
+func moveSome(ctx context.Context, b *rabbitmq.Broker, from, n int, queue, database, program string, args ...string) (measure, error) {
 	c, err := startChild(ctx, database, program, args...)
 	if err != nil {
 		return measure{}, err
 	}
-	took, moved, err := timeUntil(ctx, b, queue, n)
+	took, moved, err := timeBetween(ctx, b, queue, from, n)
 	used, stopErr := c.stop()
 	if err != nil {
 		return measure{}, fmt.Errorf("%w\n%s", err, c.out.String())

@@ -63,6 +63,7 @@ func sections() []section {
 		{"dispatch", "The dispatcher against a bare loop", dispatchSection},
 		{"routers", "Every router", routersSection},
 		{"smpp", "SMPP against a bare loop", smppSection},
+		{"smppclient", "What an SMSC delivers", smppInSection},
 		{"smppserver", "The SMPP server against a bare loop", smppServerSection},
 		{"record", "Recording conversations", recordSection},
 		{"broadcast", "A broadcast", broadcastSection},

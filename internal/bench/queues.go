@@ -74,6 +74,11 @@ const pollEvery = 5 * time.Millisecond
 // timeUntil waits until a queue holds n bodies and says how long that took from
 // the first one it saw there, and how many were there then.
 func timeUntil(ctx context.Context, b *rabbitmq.Broker, queue string, n int) (time.Duration, int, error) {
+	return timeBetween(ctx, b, queue, 0, n)
+}
+
+// timeBetween is timeUntil from the moment when the queue holds more than from.
+func timeBetween(ctx context.Context, b *rabbitmq.Broker, queue string, from, n int) (time.Duration, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	var began time.Time
@@ -84,7 +89,7 @@ func timeUntil(ctx context.Context, b *rabbitmq.Broker, queue string, n int) (ti
 			return 0, 0, err
 		}
 		now := time.Now()
-		if began.IsZero() && info.Messages > 0 {
+		if began.IsZero() && info.Messages > from {
 			began, atStart = now, info.Messages
 		}
 		if info.Messages >= n {

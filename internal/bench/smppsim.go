@@ -36,8 +36,13 @@ type smscProcess struct {
 
 // startSMSC simulates an SMSC with a round trip, on free ports.
 func startSMSC(ctx context.Context, s settings, roundTrip time.Duration, receipts string) (*smscProcess, error) {
+	return startSMSCWith(ctx, s, fmt.Sprintf("  answers: {delay: %s}\n  receipts: {form: %s}\n  delivery: {window: 100}\n", roundTrip, receipts))
+}
+
+// startSMSCWith simulates an SMSC with a behaviour, in YAML.
+func startSMSCWith(ctx context.Context, s settings, behaviour string) (*smscProcess, error) {
 	file := filepath.Join(s.dir, "smsc.yaml")
-	text := fmt.Sprintf("keep: -1\nbehaviour:\n  answers: {delay: %s}\n  receipts: {form: %s}\n  delivery: {window: 100}\n", roundTrip, receipts)
+	text := "keep: -1\nbehaviour:\n" + behaviour
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
