@@ -2,6 +2,7 @@ package receipt
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -188,18 +189,26 @@ const maxNumber = 40
 
 // convert rewrites a number from one base to another; false when it is none.
 func convert(s string, from, to int) (string, bool) {
-	if s == "" || len(s) > maxNumber || s[0] == '+' || s[0] == '-' {
+	if s == "" || len(s) > maxNumber || strings.ContainsFunc(s, func(r rune) bool { return digit(r) >= from }) {
 		return "", false
 	}
 	if n, err := strconv.ParseUint(s, from, 64); err == nil {
 		return strconv.FormatUint(n, to), true
-	}
-	if strings.Contains(s, "_") {
-		return "", false
 	}
 	n, ok := new(big.Int).SetString(s, from)
 	if !ok {
 		return "", false
 	}
 	return n.Text(to), true
+}
+
+// digit is what a character of plainID's is worth in a number.
+func digit(r rune) int {
+	switch {
+	case r >= '0' && r <= '9':
+		return int(r - '0')
+	case r >= 'a' && r <= 'f':
+		return int(r-'a') + 10
+	}
+	return math.MaxInt
 }

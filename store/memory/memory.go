@@ -85,7 +85,7 @@ func (s *State) InMemory() bool { return true }
 func (s *State) Get(_ context.Context, keys ...string) (map[string]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := make(map[string]string, len(keys))
+	found := map[string]string{} // often there is nothing
 	for _, key := range keys {
 		if e, ok := s.live(key); ok {
 			found[key] = e.value

@@ -26,6 +26,8 @@ type Receipt struct {
 	To        string         `json:"to"`
 	Held      time.Time      `json:"held,omitzero"` // since when it waits for its message
 	Reference uint16         `json:"ref,omitempty"` // user_message_reference; 0 for none
+
+	candidates []receipt.Candidate // the ids it may mean; nil where they are not found out yet
 }
 
 // match is the submission a receipt is about.
@@ -41,6 +43,7 @@ type match struct {
 // Receipt reports a receipt, or holds it until its message is known. It returns
 // when the broker, or the state store, has it.
 func (s *Store) Receipt(ctx context.Context, r Receipt) error {
+	r.candidates = s.ids.candidates(r.ID)
 	s.awaitRecording(ctx, r)
 	m, err := s.find(ctx, r, 0)
 	switch {
@@ -64,7 +67,7 @@ func (s *Store) find(ctx context.Context, r Receipt, waited time.Duration) (*mat
 
 // rowKeys are where what a receipt may be about is stored.
 func (s *Store) rowKeys(r Receipt) (keys []string) {
-	for _, c := range s.ids.candidates(r.ID) {
+	for _, c := range s.candidatesOf(r) {
 		keys = append(keys, s.Prefix+"id/"+c.ID)
 	}
 	if r.Reference != 0 {
@@ -74,6 +77,13 @@ func (s *Store) rowKeys(r Receipt) (keys []string) {
 		keys = append(keys, s.unansweredKey(r.From, r.To))
 	}
 	return keys
+}
+
+func (s *Store) candidatesOf(r Receipt) []receipt.Candidate {
+	if r.candidates != nil {
+		return r.candidates
+	}
+	return s.ids.candidates(r.ID)
 }
 
 // match is find in rows that were read already.
@@ -96,8 +106,7 @@ func (s *Store) match(ctx context.Context, found map[string]string, r Receipt, w
 // message must have gone to the receipt's person too. The id alone is enough only
 // where the formats are declared, or the receipt is patient.
 func (s *Store) matchByID(found map[string]string, r Receipt, patient bool) *match {
-	candidates := s.ids.candidates(r.ID)
-	there := filter(candidates, func(c receipt.Candidate) bool { return found[s.Prefix+"id/"+c.ID] != "" })
+	there := filter(s.candidatesOf(r), func(c receipt.Candidate) bool { return found[s.Prefix+"id/"+c.ID] != "" })
 	for _, c := range there {
 		m := &match{key: s.Prefix + "id/" + c.ID, by: "id", relation: c.Relation, certain: len(there) == 1}
 		var ok bool
@@ -272,6 +281,9 @@ func (s *Store) reportNow(ctx context.Context, m match, r Receipt) error {
 	if m.shared {
 		return s.finishShared(ctx, m)
 	}
+	over := *m.Message
+	over.Routing = nil // nothing more is reported
+	m.Message = &over
 	// The SMSC is answered meanwhile: the broker has the report, and this process
 	// knows it. A receipt that came again after a crash would be the same event.
 	return s.State.SetAsync(ctx, func(err error) {

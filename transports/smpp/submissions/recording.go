@@ -17,7 +17,7 @@ const recordingWait = time.Second
 type recording struct {
 	seed maphash.Seed
 	mu   sync.Mutex
-	open map[uint64]*unrecorded
+	open map[uint64]unrecorded
 }
 
 type unrecorded struct {
@@ -26,7 +26,7 @@ type unrecorded struct {
 }
 
 func newRecording() *recording {
-	return &recording{seed: maphash.MakeSeed(), open: map[uint64]*unrecorded{}}
+	return &recording{seed: maphash.MakeSeed(), open: map[uint64]unrecorded{}}
 }
 
 // hash is that of an id, or of a person's reference.
@@ -38,25 +38,21 @@ func (r *recording) begin(key uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	u := r.open[key]
-	if u == nil {
-		u = new(unrecorded)
-		r.open[key] = u
-	}
 	u.parts++
+	r.open[key] = u
 }
 
 func (r *recording) end(key uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	u := r.open[key]
-	if u == nil {
+	u, there := r.open[key]
+	if u.parts--; there && u.parts > 0 {
+		r.open[key] = u
 		return
 	}
-	if u.parts--; u.parts == 0 {
-		delete(r.open, key)
-		if u.done != nil {
-			close(u.done)
-		}
+	delete(r.open, key)
+	if u.done != nil {
+		close(u.done)
 	}
 }
 
@@ -65,12 +61,10 @@ func (r *recording) end(key uint64) {
 func (r *recording) look(key uint64) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	u := r.open[key]
-	if u == nil {
-		return nil
-	}
-	if u.done == nil {
+	u, there := r.open[key]
+	if there && u.done == nil {
 		u.done = make(chan struct{})
+		r.open[key] = u
 	}
 	return u.done
 }
@@ -90,7 +84,7 @@ func (s *Store) recordingOf(p Part, id string, do func(key uint64)) {
 
 // awaitRecording waits until what a receipt may be about is recorded.
 func (s *Store) awaitRecording(ctx context.Context, r Receipt) {
-	for _, c := range s.ids.candidates(r.ID) {
+	for _, c := range r.candidates {
 		s.awaitKey(ctx, s.recording.hash(c.ID, 0))
 	}
 	if r.Reference != 0 {
