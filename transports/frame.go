@@ -77,6 +77,11 @@ func New(env worker.Dependencies, opts Options, t Transport) *Frame {
 // Run carries messages until ctx ends or the transport fails.
 func (f *Frame) Run(ctx context.Context) error {
 	defer f.runtime.Close(f.transport)
+	remember := f.options.RememberSent.Std()
+	if r, can := f.transport.(Rememberer); can {
+		r.Remember(remember)
+		remember = 0
+	}
 	if err := f.runtime.Provision(ctx, f.transport, f.runtime.Env()); err != nil {
 		return fmt.Errorf("starting transport: %w", err)
 	}
@@ -85,7 +90,7 @@ func (f *Frame) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	f.sent = f.runtime.NewHandled("sent/"+f.options.TransportName+"/", f.options.RememberSent.Std())
+	f.sent = f.runtime.NewHandled("sent/"+f.options.TransportName+"/", remember)
 	defer f.sent.Close()
 	return f.serve(ctx)
 }

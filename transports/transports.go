@@ -5,6 +5,7 @@ package transports
 
 import (
 	"context"
+	"time"
 
 	"switchboard/message"
 	"switchboard/worker"
@@ -60,6 +61,14 @@ type Windowed interface {
 // place, with the same promises.
 type Resender interface {
 	SendAgain(ctx context.Context, m *message.Message) (providerID string, err error)
+}
+
+// Rememberer is the optional ability of a Resender to remember by itself what it has
+// sent, so that SendAgain does not send it twice. The frame calls Remember first, and
+// says for how long; 0 is not at all. For others the frame remembers.
+type Rememberer interface {
+	Resender
+	Remember(ttl time.Duration)
 }
 
 // Linter is the optional ability of a transport to point at what runs and may not

@@ -159,25 +159,27 @@ func TestReceiptsComeAgainOnTheNextBind(t *testing.T) {
 	for _, err := range b.sendMany(many) {
 		t.Fatal(err)
 	}
-	deliver := func() <-chan error {
+	deliver := func(ctx context.Context) <-chan error {
 		told := make(chan error, many)
 		for _, r := range v.Submitted() {
-			go func() { told <- b.tryReceipt(r, "DELIVRD") }()
+			go func() { told <- b.tryReceiptWithin(ctx, r, "DELIVRD") }()
 		}
 		return told
 	}
-	lost := deliver()
+	waiting, leave := context.WithCancel(within(t))
+	lost := deliver(waiting)
 	for range many {
 		<-line.begun
 	}
 	v.Sessions()[0].Abort(errors.New("the connection is reset"))
+	leave()
 	for range many {
 		if err := <-lost; err == nil {
 			t.Error("the SMSC is told what came of a receipt")
 		}
 	}
 	b.until("it is bound again", func() bool { return v.Counters().Binds == 2 })
-	again := deliver()
+	again := deliver(within(t))
 	close(line.confirm)
 	for range many {
 		if err := <-again; err != nil {

@@ -204,8 +204,12 @@ func (b *bundle) endsOnce(m *message.Message, both []simulator.Received) {
 
 // tryReceipt has the SMSC report a state, and returns what it is told.
 func (b *bundle) tryReceipt(r simulator.Received, state string) error {
+	return b.tryReceiptWithin(within(b), r, state)
+}
+
+func (b *bundle) tryReceiptWithin(ctx context.Context, r simulator.Received, state string) error {
 	m := r.Message()
-	return b.smsc.DeliverPDU(within(b), "", &pdu.DeliverSM{Message: pdu.Message{
+	return b.smsc.DeliverPDU(ctx, "", &pdu.DeliverSM{Message: pdu.Message{
 		Source: m.Dest, Dest: m.Source, ESMClass: pdu.ESMReceipt,
 		ShortMessage: []byte("id:" + r.MessageID + " sub:001 dlvrd:001 submit date:2611210700 done date:2611210701 stat:" + state + " err:000 text:"),
 	}})

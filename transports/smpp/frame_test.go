@@ -11,6 +11,7 @@ import (
 	brokermemory "switchboard/broker/memory"
 	"switchboard/internal/testutil"
 	"switchboard/message"
+	"switchboard/options"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/store"
@@ -36,8 +37,12 @@ func employ(t testing.TB, tr *Transport, state store.State) *fleet {
 
 func employAt(t testing.TB, tr *Transport, state store.State, at broker.Broker) *fleet {
 	t.Helper()
+	return employWith(t, tr, state, at, transports.DefaultOptions())
+}
+
+func employWith(t testing.TB, tr *Transport, state store.State, at broker.Broker, o transports.Options) *fleet {
+	t.Helper()
 	f := &fleet{TB: t, broker: at, name: tr.TransportName, watch: worker.NewMonitor("smpp", nil), events: make(chan *message.Event, 1<<16)}
-	o := transports.DefaultOptions()
 	o.TransportName, o.RetryInitialDelay = tr.TransportName, quick
 	w := transports.New(worker.Dependencies{Name: "smpp", Kind: worker.KindTransport, Broker: f.broker, State: state, Logger: logger(t), Monitor: f.watch}, o, tr)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -213,6 +218,32 @@ func BenchmarkFrame(b *testing.B) {
 			}
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+		})
+	}
+}
+
+// A second copy of a message that was sent is acknowledged and not submitted, for as
+// long as remember_sent says.
+func TestSecondCopyIsNotSubmitted(t *testing.T) {
+	for name, c := range map[string]struct {
+		remember options.Duration
+		submits  int
+	}{"remembered": {options.Duration(time.Hour), 1}, "not remembered": {0, 2}} {
+		t.Run(name, func(t *testing.T) {
+			v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
+			state := remember(t)
+			o := transports.DefaultOptions()
+			o.RememberSent = c.remember
+			f := employWith(t, connected(t, v.Addr(), state, nil), state, brokermemory.New(brokermemory.Settings{}), o)
+			defer f.stop()
+			m := outgoing("hello")
+			f.publish(m)
+			first := f.next()
+			m.RoutingMetadata.Set(message.AgainKey, true)
+			f.publish(m)
+			if second := f.next(); second.Type != message.Ack || c.submits == 1 && second.ID != first.ID || len(v.Submitted()) != c.submits {
+				t.Errorf("after %d submits comes %s", len(v.Submitted()), second.Encode())
+			}
 		})
 	}
 }

@@ -54,7 +54,9 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	r.stopping, r.stop = context.WithCancel(context.Background())
 	prefix := t.statePrefix()
 	r.binds = binds.NewManager(r.bindSettings(t.metrics))
-	r.submissions = submissions.New(r.submissionSettings(prefix, publisher, t.metrics))
+	settings := r.submissionSettings(prefix, publisher, t.metrics)
+	settings.SentTTL = t.remember
+	r.submissions = submissions.New(settings)
 	r.receiver = &receiver{
 		options: r.options, logger: t.logger, metrics: t.metrics, publisher: publisher,
 		submissions: r.submissions, parser: parser, codings: codings, dedup: newDeliverDedup(r.stopping, &r.work),

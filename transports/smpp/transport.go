@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,6 +34,7 @@ type Transport struct {
 	logger     *slog.Logger
 	registerer prometheus.Registerer
 	metrics    *metrics
+	remember   time.Duration // how long what was sent is remembered
 
 	mu      sync.Mutex
 	current *run          // of the present Run
@@ -43,7 +45,7 @@ var (
 	_ transports.Transport    = (*Transport)(nil)
 	_ transports.Acknowledger = (*Transport)(nil)
 	_ transports.Windowed     = (*Transport)(nil)
-	_ transports.Resender     = (*Transport)(nil)
+	_ transports.Rememberer   = (*Transport)(nil)
 	_ worker.Listener         = (*Transport)(nil)
 )
 
@@ -81,6 +83,9 @@ func (t *Transport) Provision(_ context.Context, env transports.Env) error {
 	t.metrics = m
 	return err
 }
+
+// Remember says for how long what was sent is to be remembered.
+func (t *Transport) Remember(ttl time.Duration) { t.remember = ttl }
 
 // AcksItself says that no acks are wanted, as disable_ack does.
 func (t *Transport) AcksItself() bool { return t.DisableAck }

@@ -5,7 +5,7 @@
 // A Store writes typed rows to the state store. Their keys begin with the
 // transport's prefix:
 //
-//	part/<message>/<n>                    Outcome of a part, until the message is done with
+//	part/<message>/<n>                    Outcome of a part
 //	id/<id>                               submission: the part, or parts, that were given an id
 //	reference/<person>/<n>                submission without an id, by its user_message_reference
 //	unanswered/<to>/<from>                some submit between the two went unanswered
@@ -116,6 +116,7 @@ type Settings struct {
 	DetectIDFormat              bool // the two formats are found out
 	SubmitFormat, ReceiptFormat receipt.IDFormat
 	OutcomeTTL, IDTTL           time.Duration // of unfinished parts, and of ids
+	SentTTL                     time.Duration // of messages of one part that are sent; 0 remembers none
 	FinalTTL, HeldTTL           time.Duration // of ids after the final receipt, and of held receipts
 	QueryAfter                  time.Duration // when a missing receipt is asked for; 0 is never
 }
@@ -288,8 +289,11 @@ func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 	shared, overused, _ := s.duplicates.isShared(key)
 	named := id != "" && !overused
 	var entries []store.Entry
+	accepted := Outcome{Accepted: true, ID: id}
 	if p.Parts > 1 { // the others may take long, and the message be taken up again meanwhile
-		entries = append(entries, s.outcomeEntry(p, Outcome{Accepted: true, ID: id}))
+		entries = append(entries, s.outcomeEntry(p, accepted))
+	} else if s.SentTTL > 0 {
+		entries = append(entries, entry(s.partKey(p), accepted, s.SentTTL))
 	}
 	switch {
 	case !named:
