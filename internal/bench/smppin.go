@@ -101,7 +101,7 @@ func measureBareIn(ctx context.Context, s settings, window, n int) (measure, err
 		return measure{}, err
 	}
 	defer func() { _ = sim.stop() }()
-	return measureSMPPBare(ctx, sim, "receive", window, n)
+	return measureSMPPBare(ctx, sim.address, "receive", window, n)
 }
 
 func measureIn(ctx context.Context, b *rabbitmq.Broker, s settings, c smppInCase, n int) (measure, error) {
