@@ -42,6 +42,7 @@ func TestReceipts(t *testing.T) {
 		{"undelivered", 1, failed("UNDELIV", "11"), pdu.StateUndeliverable, "stat:UNDELIV err:011"},
 		{"expired", 1, failed("EXPIRED", ""), pdu.StateExpired, "stat:EXPIRED err:000"},
 		{"failed in its own words", 1, failed("BOUNCED", "no number"), pdu.StateUndeliverable, "stat:UNDELIV err:000"},
+		{"failed, though its word says accepted", 1, failed("ACCEPTD", ""), pdu.StateUndeliverable, "stat:UNDELIV"},
 		{"failed, though its word says delivered", 1, failed("DELIVRD", ""), pdu.StateUndeliverable, "stat:UNDELIV"},
 		{"refused", 1, nack, pdu.StateRejected, "stat:REJECTD"},
 		{"failures only: delivered", 2, delivered, 0, ""},

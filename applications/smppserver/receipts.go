@@ -120,7 +120,8 @@ func (r *record) learn(ev *message.Event, ackIsLast bool) bool {
 }
 
 // reported returns the state for a delivery report. Where the transport passes the
-// SMSC's own word on, that is more exact than "failed".
+// SMSC's own word on, that is more exact than "failed"; ACCEPTD is not among them, since
+// it is a success to its reader.
 func reported(ev *message.Event) (state pdu.MessageState, last bool) {
 	switch ev.DeliveryStatus {
 	case message.Delivered:
@@ -131,7 +132,7 @@ func reported(ev *message.Event) (state pdu.MessageState, last bool) {
 	}
 	word := strings.ToUpper(ev.TransportMetadata.Text("smpp_delivery_status"))
 	for _, s := range [...]pdu.MessageState{
-		pdu.StateExpired, pdu.StateDeleted, pdu.StateUndeliverable, pdu.StateAccepted, pdu.StateUnknown, pdu.StateRejected,
+		pdu.StateExpired, pdu.StateDeleted, pdu.StateUndeliverable, pdu.StateUnknown, pdu.StateRejected,
 	} {
 		if strings.HasPrefix(word, receipt.Word(s)[:5]) { // EXPIRED, EXPIRE, …
 			return s, true

@@ -124,12 +124,42 @@ func (c Coding) boundary(units []byte, start, end, header int) int {
 		for back > start && units[back]&0xC0 == 0x80 {
 			back--
 		}
+	case ShiftJIS, ISO2022JP, EUCJP, EUCKR, GBK, GB18030, Big5:
+		wide := false
+		for next := 0; next <= end; next += c.length(units[next:], &wide) {
+			back = next
+		}
 	}
 	if back > start {
 		return back
 	}
 	return end
 }
+
+// length is how many octets the first character of b has, or the escape sequence in its
+// place. Wide is the state of ISO 2022: characters of two octets.
+func (c Coding) length(b []byte, wide *bool) int {
+	first := b[0]
+	switch {
+	case c == ISO2022JP && first == iso2022Escape && len(b) > 2:
+		*wide = b[1] == '$'
+		if *wide && b[2] == '(' {
+			return 4
+		}
+		return 3
+	case c == ISO2022JP && *wide, c == EUCJP && first == 0x8E:
+		return 2
+	case c == EUCJP && first == 0x8F:
+		return 3
+	case first <= 0x80, c == ShiftJIS && first >= 0xA0 && first <= 0xDF:
+		return 1
+	case c == GB18030 && len(b) > 1 && b[1] >= '0' && b[1] <= '9':
+		return 4
+	}
+	return 2
+}
+
+const iso2022Escape = 0x1B
 
 // asciiSeptets is what an SMSC needs for an ASCII character on the air.
 func asciiSeptets(b byte) int {

@@ -2,6 +2,7 @@ package gsm_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -24,6 +25,40 @@ func sizes(m gsm.Message) (n []int) {
 		}
 	}
 	return n
+}
+
+// Characters of several octets stay whole, so that each segment can be read alone; of ISO
+// 2022, whose segments do not repeat the escape sequence in force, all together can.
+func TestCharacterSetsAreCutBetweenCharacters(t *testing.T) {
+	for coding, characters := range map[gsm.Coding]string{
+		gsm.ShiftJIS: "日本aｱ語ミ", gsm.ISO2022JP: "日本a語ミ", gsm.EUCJP: "日本aｱ語丂", gsm.EUCKR: "한국a어", gsm.GBK: "中文a字", gsm.GB18030: "中文a字𠀋", gsm.Big5: "中文a字",
+	} {
+		runes := []rune(characters)
+		rng := rand.New(rand.NewPCG(1, 2))
+		for n := 1; n < 400; n += 7 {
+			var text strings.Builder
+			for range n {
+				text.WriteRune(runes[rng.IntN(len(runes))])
+			}
+			m, err := gsm.Splitter{Codings: []gsm.Coding{coding}}.Text(text.String(), 1)
+			if err != nil {
+				t.Fatalf("%s: %v", coding, err)
+			}
+			var all []gsm.Part
+			for _, s := range m.Segments {
+				all = append(all, s.Part)
+				if len(s.Octets()) > 140 {
+					t.Fatalf("%s: a segment has %d octets", coding, len(s.Octets()))
+				}
+				if alone, err := m.Decode(s.Payload, 0); err != nil && coding != gsm.ISO2022JP {
+					t.Fatalf("%s: a segment reads %q: %v", coding, alone, err)
+				}
+			}
+			if got, err := m.DecodeParts(all); err != nil || got != text.String() {
+				t.Fatalf("%s: %q became %q, %v", coding, text.String(), got, err)
+			}
+		}
+	}
 }
 
 func TestSegmentsHaveTheRightSize(t *testing.T) {
