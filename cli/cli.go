@@ -141,7 +141,7 @@ func rootOn(version string, classes fleet.Classes, dial dialer) *cobra.Command {
 	addGroup(root, groupQueues, "Look after a fleet's queues", operatorCommands(classes, dial)...)
 	addGroup(root, groupRecord, "Ask the record, and send to many", messagesCommand(), traceCommand(),
 		auditCommand(classes, dial), sendCommand(), resendCommand(dial), broadcastsCommand())
-	root.AddCommand(classesCommand(classes), versionCommand(version), simulateCommand(), exitCodesTopic())
+	root.AddCommand(classesCommand(classes), versionCommand(version), simulateCommand(), httpCommand(classes), exitCodesTopic())
 	explainArguments(root)
 	refuseUnknownTopics(root)
 	return root

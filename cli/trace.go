@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/store"
+	"switchboard/transports/http"
 )
 
 func traceCommand() *cobra.Command {
@@ -38,15 +40,62 @@ func traceCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(cmd, trace)
+			logged, err := channelLog(cmd.Context(), db, trace)
+			if err != nil {
+				return err
 			}
-			return printTrace(cmd, trace)
+			if asJSON {
+				return printJSON(cmd, struct {
+					*store.Trace
+					ChannelLog []http.Logged `json:"channel_log,omitempty"`
+				}{trace, logged})
+			}
+			if err := printTrace(cmd, trace); err != nil {
+				return err
+			}
+			printChannelLog(cmd, logged)
+			return nil
 		},
 	}
 	flag.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// maxLogTraced is of how many messages of a trace the channels' log is shown.
+const maxLogTraced = 20
+
+// channelLog is what HTTP channels logged of a trace's messages, the oldest first.
+func channelLog(ctx context.Context, state store.State, trace *store.Trace) (all []http.Logged, err error) {
+	for _, r := range trace.Records[:min(len(trace.Records), maxLogTraced)] {
+		logged, err := http.Log(ctx, state, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, logged...)
+	}
+	slices.SortStableFunc(all, func(a, b http.Logged) int { return a.At.Compare(b.At) })
+	return all, nil
+}
+
+func printChannelLog(cmd *cobra.Command, logged []http.Logged) {
+	for _, e := range logged {
+		who := "asked the provider"
+		if e.Direction == "in" {
+			who = "was asked by the provider"
+		}
+		cmd.Printf("\n%s %s %s", e.At.UTC().Format("2006-01-02 15:04:05.000000"), e.Transport, who)
+		if e.Took != "" {
+			cmd.Printf(" (%s)", e.Took)
+		}
+		cmd.Println("\n" + indent("> ", e.Request))
+		if e.Answer != "" {
+			cmd.Println(indent("< ", e.Answer))
+		}
+		if e.Outcome != "" {
+			cmd.Println("understood as " + e.Outcome)
+		}
+	}
 }
 
 // traced is one line of a trace.

@@ -127,6 +127,10 @@ func (d *Definition) OwnQueues() (names []string) {
 	return names
 }
 
+// Plugin is the router, transport, application or worker that stands alone, with the
+// file's options.
+func (d *Definition) Plugin() any { return d.plugin }
+
 // warn adds every part of err to the warnings.
 func (d *Definition) warn(err error) {
 	if err == nil {

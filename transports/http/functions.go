@@ -78,6 +78,16 @@ var functions = map[string]function{
 	"has_codes":     two(func(list, key any) any { return hasValue(list, key) }, "whether a list has a value"),
 }
 
+// Functions are the names of what expressions may call, and what each is.
+func Functions() (all [][2]string) {
+	for _, name := range sortedKeys(functions) {
+		if about := functions[name].about; about != "" {
+			all = append(all, [2]string{name, about})
+		}
+	}
+	return all
+}
+
 func two(run func(a, b any) any, about string) function {
 	return function{func(p ...any) (any, error) { return run(p[0], p[1]), nil }, []any{new(func(any, any) any)}, about}
 }
