@@ -245,7 +245,7 @@ func (g *rooms) takePresence(e *xmpp.Element) bool {
 	case ours && !one.joined:
 		one.joined, one.nick, one.tries, one.pinged, one.joinedAt = true, from.Resource, 0, time.Now(), time.Now()
 		if one.first.IsZero() {
-			one.first = one.joinedAt
+			one.first = one.joinedAt.Truncate(time.Second) // as stamps are
 		}
 		g.change()
 		g.run.tellOf(one.jid.String(), message.OK, "joined", fmt.Sprintf("in room %s as %s", one.jid, one.nick))

@@ -26,15 +26,17 @@ func enter(t *testing.T, p *xmpptest.Person, room, nick string) {
 
 func said(room, id, text string) *xmpp.Element { return chat(room, id, text).Set("type", "groupchat") }
 
-// inRoom is a bot in a room with somebody who is called anna.
-func inRoom(t *testing.T) (b *bundle, p *xmpptest.Person, room string) {
+// inRoom is a bot in a room with somebody who is called anna and has said something.
+func inRoom(t *testing.T, before ...string) (b *bundle, p *xmpptest.Person, room string) {
 	t.Helper()
 	s := xmpptest.Find(t)
 	p = people.Join(t, s)
 	room = "room" + message.NewID()[:10] + "@rooms.xmpp.test"
 	enter(t, p, room, "anna")
-	p.Send(t, said(room, "h1", "said before"))
-	p.Next(t, func(e *xmpp.Element) bool { return e.Attr("id") == "h1" })
+	for _, text := range before {
+		p.Send(t, said(room, text, text))
+		p.Next(t, func(e *xmpp.Element) bool { return e.Attr("id") == text })
+	}
 	b = start(t, func(tr *Transport) { tr.Rooms, tr.Nick = []string{room}, "anna" }) // a name that is taken
 	b.status("joined")
 	return b, p, room
@@ -43,7 +45,7 @@ func inRoom(t *testing.T) (b *bundle, p *xmpptest.Person, room string) {
 // What is said in a room is a group's, what was said before is not said again, and what
 // we say is sent when the room shows it.
 func TestRoom(t *testing.T) {
-	b, p, room := inRoom(t)
+	b, p, room := inRoom(t, "said before")
 	p.Send(t, said(room, "m1", "hello bot"))
 	m := b.line.Next(t)
 	if m.Content != "hello bot" || m.Group != room || m.To != b.Username || m.From != room+"/anna" && m.From != p.JID {
