@@ -129,6 +129,18 @@ func (p *Publisher) Next(t testing.TB) *message.Message {
 	return await(t, p.received, "a message to be received")
 }
 
+// All takes the messages that were received so far.
+func (p *Publisher) All() (list []*message.Message) {
+	for {
+		select {
+		case m := <-p.received:
+			list = append(list, m)
+		default:
+			return list
+		}
+	}
+}
+
 // Asked is the next message that Inbound was called with, also when it was held
 // or refused.
 func (p *Publisher) Asked(t testing.TB) *message.Message {
