@@ -43,6 +43,9 @@ type Classes struct {
 	Applications map[string]Class[applications.Application]
 	Workers      map[string]Class[Standalone]
 	Middleware   map[string]Class[worker.Middleware]
+	// Replaced says what to use in the place of Vumi's classes that there are none of
+	// here, by their dotted names.
+	Replaced map[string]string
 	// Default is the class of files that name none, by its short name or Vumi's.
 	Default string
 	// WithoutSecrets loads files whose workers are not to run here: secrets and
@@ -158,6 +161,9 @@ func (c Classes) classKey(name string) (string, error) {
 		if kind.has() == nil {
 			return kind.key, nil
 		}
+	}
+	if instead, known := c.Replaced[name]; known {
+		return "", fmt.Errorf("class %q is not here: %s", name, instead)
 	}
 	all := make([]string, 0, len(c.List()))
 	for _, listed := range c.List() {

@@ -87,7 +87,7 @@ func (c Classes) decode(d *Definition) error {
 }
 
 func (c Classes) decodeDispatcher(d *Definition) error {
-	router, err := pick(d, routerKey, c.Routers)
+	router, err := pick(c, d, routerKey, c.Routers)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *Definition) warn(err error) {
 }
 
 func (c Classes) decodeTransport(d *Definition) error {
-	transport, err := pick(d, transportKey, c.Transports)
+	transport, err := pick(c, d, transportKey, c.Transports)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (c Classes) decodeTransport(d *Definition) error {
 }
 
 func (c Classes) decodeApplication(d *Definition) error {
-	app, err := pick(d, applicationKey, c.Applications)
+	app, err := pick(c, d, applicationKey, c.Applications)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (c Classes) decodeApplication(d *Definition) error {
 }
 
 func (c Classes) decodeWorker(d *Definition) error {
-	standalone, err := pick(d, workerKey, c.Workers)
+	standalone, err := pick(c, d, workerKey, c.Workers)
 	if err != nil {
 		return err
 	}
@@ -185,10 +185,14 @@ func (c Classes) decodeWorker(d *Definition) error {
 	return nil
 }
 
-func pick[T any](d *Definition, key string, classes map[string]Class[T]) (T, error) {
+func pick[T any](c Classes, d *Definition, key string, classes map[string]Class[T]) (T, error) {
 	var none T
-	short, class, err := lookUp(classes, d.doc.Text(key))
+	name := d.doc.Text(key)
+	short, class, err := lookUp(classes, name)
 	if err != nil {
+		if instead, known := c.Replaced[name]; known {
+			err = fmt.Errorf("class %q is not here: %s", name, instead)
+		}
 		return none, fmt.Errorf("%s: %s: %w", d.doc.Position(key), key, err)
 	}
 	d.Class = short

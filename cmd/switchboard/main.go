@@ -22,6 +22,7 @@ import (
 	"switchboard/transports"
 	"switchboard/transports/devnull"
 	"switchboard/transports/http"
+	"switchboard/transports/httprpc"
 	"switchboard/transports/httptester"
 	"switchboard/transports/smpp"
 	"switchboard/transports/stdio"
@@ -37,6 +38,7 @@ func main() { os.Exit(cli.Main(version, classes())) }
 
 func classes() fleet.Classes {
 	return fleet.Classes{
+		Replaced: replacedVumi,
 		Routers: map[string]fleet.Class[dispatcher.Router]{
 			"content_keyword": {
 				New:   func() dispatcher.Router { return routers.NewContentKeyword() },
@@ -94,35 +96,81 @@ func classes() fleet.Classes {
 			},
 		},
 		Transports: map[string]fleet.Class[transports.Transport]{
+			"airtel_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("airtel") },
+				Vumi:  []string{"vumi.transports.airtel.AirtelUSSDTransport", "vumi.transports.airtel.airtel.AirtelUSSDTransport"},
+				About: "USSD of Airtel: http_rpc with its description",
+			},
+			"cellulant_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("cellulant") },
+				Vumi:  []string{"vumi.transports.cellulant.CellulantTransport", "vumi.transports.cellulant.cellulant.CellulantTransport"},
+				About: "USSD of Cellulant: http_rpc with its description",
+			},
+			"devnull": {
+				New:   func() transports.Transport { return devnull.New() },
+				Vumi:  []string{"vumi.transports.devnull.DevNullTransport", "vumi.transports.devnull.devnull.DevNullTransport"},
+				About: "takes every message and makes up what became of it, to try fleets",
+			},
+			"dmark_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("dmark") },
+				Vumi:  []string{"vumi.transports.dmark.DmarkUssdTransport", "vumi.transports.dmark.dmark_ussd.DmarkUssdTransport"},
+				About: "USSD of Dmark: http_rpc with its description",
+			},
 			"http": {
 				New:   func() transports.Transport { return http.New() },
 				About: "any HTTP provider, as a preset or a description in YAML says",
 			},
-			"devnull": {
-				New:   func() transports.Transport { return devnull.New() },
-				Vumi:  []string{"vumi.transports.devnull.DevNullTransport"},
-				About: "takes every message and makes up what became of it, to try fleets",
+			"http_api": {
+				New:   func() transports.Transport { return httprpc.NewAPI() },
+				Vumi:  []string{"vumi.transports.api.HttpApiTransport", "vumi.transports.api.api.HttpApiTransport"},
+				About: "takes messages by HTTP and answers with their message_id",
+			},
+			"http_rpc": {
+				New:   func() transports.Transport { return httprpc.New() },
+				Vumi:  []string{"vumi.transports.httprpc.HttpRpcTransport", "vumi.transports.httprpc.httprpc.HttpRpcTransport"},
+				About: "HTTP requests that wait for the reply, as USSD gateways make them",
 			},
 			"httptester": {
 				New:   func() transports.Transport { return httptester.New() },
 				About: "a phone in the browser, to try applications with",
+			},
+			"imimobile_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("imimobile") },
+				Vumi:  []string{"vumi.transports.imimobile.ImiMobileUssdTransport", "vumi.transports.imimobile.imimobile_ussd.ImiMobileUssdTransport"},
+				About: "USSD of IMImobile: http_rpc with its description",
+			},
+			"infobip_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("infobip") },
+				Vumi:  []string{"vumi.transports.infobip.InfobipTransport", "vumi.transports.infobip.infobip.InfobipTransport"},
+				About: "USSD of Infobip: http_rpc with its description",
+			},
+			"mtech_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("mtech") },
+				Vumi:  []string{"vumi.transports.mtech_ussd.MtechUssdTransport", "vumi.transports.mtech_ussd.mtech_ussd.MtechUssdTransport"},
+				About: "USSD of MTECH: http_rpc with its description",
+			},
+			"safaricom_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("safaricom") },
+				Vumi:  []string{"vumi.transports.safaricom.SafaricomTransport", "vumi.transports.safaricom.safaricom.SafaricomTransport"},
+				About: "USSD of Safaricom: http_rpc with its description",
 			},
 			"smpp": {
 				New: func() transports.Transport { return smpp.New() },
 				Vumi: []string{
 					"vumi.transports.smpp.SmppTransceiverTransport", "vumi.transports.smpp.SmppTransceiverTransportWithOldConfig",
 					"vumi.transports.smpp.SmppTransport", "vumi.transports.smpp.smpp_transport.SmppTransceiverTransport",
+					"vumi.transports.smpp.smpp_transport.SmppTransceiverTransportWithOldConfig",
 				},
 				About: "SMS and USSD over SMPP, bound to an SMSC as a transceiver or as transmitter and receiver",
 			},
 			"smpp_receiver": {
 				New:   func() transports.Transport { return smpp.NewReceiver() },
-				Vumi:  []string{"vumi.transports.smpp.SmppReceiverTransport", "vumi.transports.smpp.SmppReceiverTransportWithOldConfig"},
+				Vumi:  []string{"vumi.transports.smpp.SmppReceiverTransport", "vumi.transports.smpp.SmppReceiverTransportWithOldConfig", "vumi.transports.smpp.smpp_transport.SmppReceiverTransport"},
 				About: "the receiving half of an SMPP transport that is two workers",
 			},
 			"smpp_transmitter": {
 				New:   func() transports.Transport { return smpp.NewTransmitter() },
-				Vumi:  []string{"vumi.transports.smpp.SmppTransmitterTransport", "vumi.transports.smpp.SmppTransmitterTransportWithOldConfig"},
+				Vumi:  []string{"vumi.transports.smpp.SmppTransmitterTransport", "vumi.transports.smpp.SmppTransmitterTransportWithOldConfig", "vumi.transports.smpp.smpp_transport.SmppTransmitterTransport"},
 				About: "the sending half of an SMPP transport that is two workers",
 			},
 			"stdio": {
@@ -131,8 +179,18 @@ func classes() fleet.Classes {
 			},
 			"telnet": {
 				New:   func() transports.Transport { return telnet.New() },
-				Vumi:  []string{"vumi.transports.telnet.TelnetServerTransport"},
+				Vumi:  []string{"vumi.transports.telnet.TelnetServerTransport", "vumi.transports.telnet.telnet.TelnetServerTransport"},
 				About: "people type to it with telnet or nc",
+			},
+			"vodacom_ussd": {
+				New:   func() transports.Transport { return httprpc.NewPreset("vodacom") },
+				Vumi:  []string{"vumi.transports.vodacom_messaging.VodacomMessagingTransport", "vumi.transports.vodacom_messaging.vodacom_messaging.VodacomMessagingTransport"},
+				About: "USSD of Vodacom Messaging: http_rpc with its description",
+			},
+			"telnet_addressed": {
+				New:   func() transports.Transport { return telnet.NewAddressed() },
+				Vumi:  []string{"vumi.transports.telnet.AddressedTelnetServerTransport", "vumi.transports.telnet.telnet.AddressedTelnetServerTransport"},
+				About: "telnet that asks who speaks, and to whom",
 			},
 			"xmpp": {
 				New:   func() transports.Transport { return xmpp.New() },

@@ -100,6 +100,21 @@ OPERATOR_NUMBER: {NETWORK1: "27761234567"}
 smpp_offset: 1
 smpp_increment: 3
 `
+	vumiRPC = vumiTransport + `
+web_path: /api/ussd
+web_port: 8123
+web_username: user
+web_password: secret
+web_auth_domain: Vumi
+health_path: /health/
+request_cleanup_interval: 5
+request_timeout: 240
+request_timeout_status_code: 504
+request_timeout_body: ''
+validation_mode: permissive
+response_time_down: 10.0
+response_time_degraded: 1.0
+`
 	vumiApplication = vumiWorker + `
 transport_name: app
 send_to: {default: {transport_name: sms}}
@@ -142,6 +157,24 @@ var vumiOptions = []struct{ kind, class, text string }{
 		"transport_class", "vumi.transports.devnull.DevNullTransport",
 		vumiTransport + "transport_type: sms\nack_rate: 0.8\nfailure_rate: '0.2'\nreply_rate: 1\nreply_copy: thanks\n",
 	},
+	{"transport_class", "vumi.transports.httprpc.HttpRpcTransport", vumiRPC + "noisy: true\n"},
+	{"transport_class", "vumi.transports.api.HttpApiTransport", vumiRPC + "reply_expected: true\nallowed_fields: [content, to_addr, from_addr]\nfield_defaults: {group: g}\n"},
+	{
+		"transport_class", "vumi.transports.airtel.AirtelUSSDTransport",
+		vumiRPC + "airtel_username: user\nairtel_password: secret\nairtel_charge: true\nairtel_charge_amount: 5\nsession_key_prefix: x\n" +
+			"ussd_session_timeout: 600\nto_addr_pattern: '\\*121#$'\n",
+	},
+	{"transport_class", "vumi.transports.cellulant.CellulantTransport", vumiRPC + "ussd_session_timeout: 600\ntransport_type: ussd\n"},
+	{"transport_class", "vumi.transports.dmark.DmarkUssdTransport", vumiRPC + "ussd_session_timeout: 600\nfix_to_addr: true\n"},
+	{
+		"transport_class", "vumi.transports.imimobile.ImiMobileUssdTransport",
+		vumiRPC + "suffix_to_addrs: {some-suffix: '56263'}\nuser_terminated_session_message: '^Map'\nuser_terminated_session_response: Bye\nussd_session_timeout: 600\n",
+	},
+	{"transport_class", "vumi.transports.infobip.InfobipTransport", vumiRPC + "ussd_session_timeout: 600\ntransport_type: ussd\n"},
+	{"transport_class", "vumi.transports.mtech_ussd.MtechUssdTransport", vumiRPC + "ussd_session_timeout: 600\ntransport_type: ussd\n"},
+	{"transport_class", "vumi.transports.safaricom.SafaricomTransport", vumiRPC + "ussd_session_timeout: 600\ntransport_type: ussd\n"},
+	{"transport_class", "vumi.transports.vodacom_messaging.VodacomMessagingTransport", vumiRPC + "ussd_string_prefix: '*120*666'\nweb_host: 10.0.0.1\n"},
+	{"transport_class", "vumi.transports.telnet.AddressedTelnetServerTransport", vumiTransport + "telnet_port: 9010\n"},
 	{"application_class", "vumi.demos.words.EchoWorker", vumiApplication},
 	{"transport_class", "telnet", middlewareOf("vumi.middleware.LoggingMiddleware", "log_level: info\nfailure_log_level: error")},
 	{"transport_class", "telnet", middlewareOf("vumi.middleware.StoringMiddleware", "store_prefix: message_store\nstore_on_consume: true\nredis_manager: {}\nriak_manager: {}")},
@@ -163,6 +196,7 @@ func TestVumiOptions(t *testing.T) {
 				"redis_manager", "riak_manager", "vhost", "sentry_dsn", "metrics_prefix", "publish_status", "concurrent_sends", "send_to",
 				"COUNTRY_CODE", "OPERATOR_PREFIX", "OPERATOR_NUMBER", "smpp_offset", "smpp_increment",
 				"codec_class", "deliver_sm_decoding_error", "completed_multipart_info_expiry", "multipart_sar_reference_rollover", "TRANSPORT_NAME",
+				"request_cleanup_interval", "noisy", "session_key_prefix",
 			} {
 				if there := strings.Contains(c.text, "\n"+key+":") || strings.Contains(c.text, "\n  "+key+":"); there && !strings.Contains(warnings, key) {
 					t.Errorf("%s has no effect, and no warning says so:\n%s", key, warnings)
@@ -193,6 +227,59 @@ func TestVumiFiles(t *testing.T) {
 			}
 			t.Log(define(t, words[1], words[2], string(text)))
 		})
+	}
+}
+
+// vumiTransports are the transports of Vumi 0.6.19's tree, by their modules.
+var vumiTransports = map[string][]string{
+	"airtel.airtel": {"AirtelUSSDTransport"}, "api.api": {"HttpApiTransport"}, "api.oldapi": {"OldSimpleHttpTransport", "OldTemplateHttpTransport"},
+	"apposit.apposit": {"AppositTransport"}, "cellulant.cellulant": {"CellulantTransport"}, "cellulant.cellulant_sms": {"CellulantSmsTransport"},
+	"devnull.devnull": {"DevNullTransport"}, "dmark.dmark_ussd": {"DmarkUssdTransport"}, "failures": {"FailureWorker"},
+	"httprpc.httprpc": {"HttpRpcTransport"}, "imimobile.imimobile_ussd": {"ImiMobileUssdTransport"}, "infobip.infobip": {"InfobipTransport"},
+	"integrat.integrat": {"IntegratTransport"}, "irc.irc": {"IrcTransport"}, "mediaedgegsm.mediaedgegsm": {"MediaEdgeGSMTransport"},
+	"mediafonemc.mediafonemc": {"MediafoneTransport"}, "mtech_kenya.mtech_kenya": {"MTechKenyaTransport", "MTechKenyaTransportV2"},
+	"mtech_ussd.mtech_ussd": {"MtechUssdTransport"}, "mtn_nigeria.mtn_nigeria_ussd": {"MtnNigeriaUssdTransport"}, "mxit.mxit": {"MxitTransport"},
+	"netcore.netcore": {"NetcoreTransport"}, "opera.opera": {"OperaTransport"}, "parlayx.parlayx": {"ParlayXTransport"},
+	"safaricom.safaricom": {"SafaricomTransport"}, "smssync.smssync": {"SingleSmsSync", "MultiSmsSync"},
+	"smpp.smpp_transport": {"SmppTransceiverTransport", "SmppReceiverTransport", "SmppTransmitterTransport", "SmppTransceiverTransportWithOldConfig"},
+	"telnet.telnet":       {"TelnetServerTransport", "AddressedTelnetServerTransport"}, "truteq.truteq": {"TruteqTransport"},
+	"twitter.twitter": {"TwitterTransport"}, "vas2nets.vas2nets": {"Vas2NetsTransport"},
+	"vodacom_messaging.vodacom_messaging": {"VodacomMessagingTransport"}, "vumi_bridge.vumi_bridge": {"GoConversationTransport"},
+	"wechat.wechat": {"WeChatTransport"}, "xmpp.xmpp": {"XMPPTransport"},
+}
+
+// Each of Vumi's transports runs under its names, or the error says what to use instead.
+func TestVumiTransports(t *testing.T) {
+	names := []string{"vumi.transports.mtn_rwanda.mtn_rwanda_ussd.MTNRwandaUSSDTransport", "vumi.transports.trueafrican.transport.TrueAfricanUssdTransport"}
+	for module, classes := range vumiTransports {
+		folder, _, inside := strings.Cut(module, ".")
+		for _, class := range classes {
+			names = append(names, "vumi.transports."+module+"."+class)
+			if inside && class != "SmppTransceiverTransportWithOldConfig" {
+				names = append(names, "vumi.transports."+folder+"."+class)
+			}
+		}
+	}
+	known := map[string]bool{}
+	for _, listed := range classes().List() {
+		for _, name := range listed.Vumi {
+			known[name] = true
+		}
+	}
+	for _, name := range names {
+		doc, err := options.Parse("file.yaml", []byte("transport_name: sms\n"), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = doc.Set("transport_class", name)
+		_, err = classes().Define(doc)
+		switch says := err != nil && strings.Contains(err.Error(), "is not here: "); {
+		case known[name] && says, !known[name] && !says:
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := classes().SetClass(doc, name); !known[name] && (err == nil || !strings.Contains(err.Error(), "is not here: ")) {
+			t.Errorf("on the command line, %s: %v", name, err)
+		}
 	}
 }
 

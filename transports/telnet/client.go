@@ -25,8 +25,13 @@ const (
 
 // What people are told by the transport itself.
 const (
-	tooManyText = "Too many people are connected; please try again later."
-	tooLongText = "That line is too long and was not sent; the most is %d bytes."
+	tooManyText   = "Too many people are connected; please try again later."
+	tooLongText   = "That line is too long and was not sent; the most is %d bytes."
+	askToText     = `Please provide "to_addr":`
+	askFromText   = `Please provide "from_addr":`
+	addressedText = "[Sending all messages to: %s and from: %s]"
+	takenText     = "Somebody else has that address."
+
 	notSentText = "That could not be sent; please try again."
 )
 
@@ -36,8 +41,33 @@ const quitCommand = "/quit"
 // client is one person's connection.
 type client struct {
 	addr    string
+	to      string // where the person's messages go
 	conn    net.Conn
 	writing sync.Mutex
+
+	// Of the one goroutine that reads.
+	parser parser
+	buffer []byte
+	unread []byte // within buffer
+}
+
+func newClient(conn net.Conn, to string) *client {
+	return &client{addr: conn.RemoteAddr().String(), to: to, conn: conn, parser: parser{limit: maxLine}, buffer: make([]byte, readBuffer)}
+}
+
+// next is the next token of the byte stream; its bytes are good until the next call.
+func (c *client) next() (found token, err error) {
+	for {
+		if found, c.unread = c.parser.next(c.unread); found.kind != nothing {
+			return found, nil
+		}
+		if err != nil {
+			return token{}, err
+		}
+		var n int
+		n, err = c.conn.Read(c.buffer)
+		c.unread = c.buffer[:n]
+	}
 }
 
 // write sends bytes to the person. When it fails the connection is of no
@@ -111,7 +141,7 @@ func (t *Transport) hangUpAll() {
 // serve is a person's session: new, a message a line, close. It ends soon after
 // ctx; work lasts long enough to finish what is in flight.
 func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transports.Publisher) {
-	c := &client{addr: conn.RemoteAddr().String(), conn: conn}
+	c := newClient(conn, t.ToAddr)
 	defer c.close(work)
 	if !t.add(c) {
 		_ = c.tell(work, tooManyText)
@@ -119,6 +149,9 @@ func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transpo
 	}
 	defer t.remove(c)
 	if ctx.Err() != nil { // hangUpAll may have come before add
+		return
+	}
+	if t.addressed && !t.askAddresses(work, c) {
 		return
 	}
 	if err := line.Inbound(work, t.message(c, message.SessionNew, "")); err != nil {
@@ -136,23 +169,63 @@ func (t *Transport) serve(ctx, work context.Context, conn net.Conn, line transpo
 // converse takes lines until the person says /quit, or either side hangs up.
 // The next line is read when the broker has the one before.
 func (t *Transport) converse(ctx context.Context, c *client, line transports.Publisher) {
-	parser := parser{limit: maxLine}
-	buffer := make([]byte, readBuffer)
 	for {
-		n, err := c.conn.Read(buffer)
-		for text := buffer[:n]; ; {
-			var token token
-			if token, text = parser.next(text); token.kind == nothing {
-				break
-			}
-			if !t.take(ctx, c, line, token) {
-				return
-			}
-		}
-		if err != nil {
+		token, err := c.next()
+		if err != nil || !t.take(ctx, c, line, token) {
 			return
 		}
 	}
+}
+
+// askAddresses asks, in the words of Vumi's transport, to whom the person speaks and who
+// they are; false when they hang up.
+func (t *Transport) askAddresses(ctx context.Context, c *client) bool {
+	to, told := c.ask(ctx, askToText)
+	if !told {
+		return false
+	}
+	for {
+		from, told := c.ask(ctx, askFromText)
+		if !told {
+			return false
+		}
+		if t.rename(c, from) {
+			c.to = to
+			return c.tell(ctx, fmt.Sprintf(addressedText, to, from)) == nil
+		}
+		if c.tell(ctx, takenText) != nil {
+			return false
+		}
+	}
+}
+
+// ask asks until there is an answer; false when the person hangs up.
+func (c *client) ask(ctx context.Context, question string) (answer string, told bool) {
+	if c.tell(ctx, question) != nil {
+		return "", false
+	}
+	for {
+		token, err := c.next()
+		if err != nil {
+			return "", false
+		}
+		if answer := strings.TrimSpace(strings.ToValidUTF8(string(token.bytes), "\uFFFD")); token.kind == lineEnd && answer != "" {
+			return answer, true
+		}
+	}
+}
+
+// rename gives a client another address, unless somebody has it.
+func (t *Transport) rename(c *client, addr string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.clients[addr] != nil {
+		return false
+	}
+	delete(t.clients, c.addr)
+	c.addr = addr
+	t.clients[addr] = c
+	return true
 }
 
 // take handles one token of the byte stream; more is false when it was the last.
@@ -178,7 +251,7 @@ func (t *Transport) take(ctx context.Context, c *client, line transports.Publish
 
 func (t *Transport) message(c *client, event message.SessionEvent, text string) *message.Message {
 	m := message.New()
-	m.From, m.To, m.Content = c.addr, t.ToAddr, text
+	m.From, m.To, m.Content = c.addr, c.to, text
 	m.SessionEvent, m.TransportType = event, t.TransportType
 	return m
 }

@@ -39,6 +39,8 @@ type Transport struct {
 	// comes after them is told to try again later. Default 1000.
 	MaxConnections int `yaml:"max_connections"`
 
+	addressed bool // people say who they are, and to whom they speak
+
 	logger *slog.Logger
 
 	port    listen.Port
@@ -60,6 +62,13 @@ func New() *Transport {
 		TelnetHost: defaultHost, ToAddr: defaultAddress, TransportType: defaultAddress, MaxConnections: defaultMaxConnections,
 		logger: slog.New(slog.DiscardHandler), clients: map[string]*client{},
 	}
+}
+
+// NewAddressed makes a transport that asks people for to_addr and from_addr first.
+func NewAddressed() *Transport {
+	t := New()
+	t.addressed = true
+	return t
 }
 
 // Validate checks the options.

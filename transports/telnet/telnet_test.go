@@ -306,6 +306,43 @@ func TestStoppingDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
 	})
 }
 
+// People of an addressed transport say who they are, and to whom they speak.
+func TestAddressed(t *testing.T) {
+	addressed := func(tr *Transport) { tr.addressed = true }
+	tr, line := start(t, addressed)
+	p := dial(t, tr)
+	for _, turn := range []struct{ reads, types string }{
+		{askToText, "\r\n*120#\r\n"},
+		{askFromText, " thandi \r\n"},
+		{"[Sending all messages to: *120# and from: thandi]", "hello\r\n"},
+	} {
+		if got := p.reads(); got != turn.reads+"\r\n" {
+			t.Errorf("got %q, want %q", got, turn.reads)
+		}
+		p.types(turn.types)
+	}
+	first := line.Next(t)
+	is(t, first, message.SessionNew, "")
+	if first.From != "thandi" || first.To != "*120#" {
+		t.Errorf("got %s", first.Encode())
+	}
+	is(t, line.Next(t), message.SessionResume, "hello")
+	if _, err := tr.Send(t.Context(), first.Reply("hi")); err != nil || p.reads() != "hi\r\n" {
+		t.Error(err)
+	}
+	other := dial(t, tr)
+	other.reads()
+	other.types("1\r\nthandi\r\n")
+	other.reads()
+	if got := other.reads(); got != takenText+"\r\n" {
+		t.Errorf("got %q", got)
+	}
+	p.types("/quit\r\n")
+	is(t, line.Next(t), message.SessionClose, "")
+	p.isHungUpOn()
+	isUnknown(t, tr, "thandi")
+}
+
 func TestAPortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
