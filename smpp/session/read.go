@@ -48,7 +48,11 @@ func (s *Session) read() error {
 		case p.Command() == pdu.CmdUnbind && !s.intercepted(p) && unbind == nil:
 			unbind = p
 			s.requests.close()
-			defer time.AfterFunc(answerGrace, func() { s.agree(unbind) }).Stop()
+			grace := answerGrace
+			if s.acceptor == nil {
+				grace = min(submitGrace, s.settings.ResponseTimeout)
+			}
+			defer time.AfterFunc(grace, func() { s.agree(unbind) }).Stop()
 		case p.Command() != pdu.CmdUnbind:
 			err = s.serve(p)
 		}

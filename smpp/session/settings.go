@@ -31,9 +31,11 @@ const (
 	maxPending = 32 << 20
 	// maxLate is how many unanswered requests keep waiting for a late answer.
 	maxLate = 10_000
-	// answerGrace is how long answers to our requests may take after the peer's
-	// unbind.
+	// answerGrace is how long answers to our requests may take after an ESME's
+	// unbind, and submitGrace after an SMSC's: what becomes of a submit without an
+	// answer may never be known.
 	answerGrace = 2 * time.Second
+	submitGrace = 10 * time.Second
 	// shortestTick and longestTick bound how often time-outs are looked at.
 	shortestTick = 5 * time.Millisecond
 	longestTick  = time.Second

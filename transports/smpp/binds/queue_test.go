@@ -1,6 +1,7 @@
 package binds
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -222,4 +223,32 @@ func TestQueriesComeFirst(t *testing.T) {
 		s.Abort(nil)
 		<-s.Done()
 	})
+}
+
+// After the SMSC's unbind a slow answer is still taken: nothing else may tell what
+// became of the submit. One that never comes is not waited for longer.
+func TestSlowAnswerAfterUnbind(t *testing.T) {
+	for takes, answered := range map[time.Duration]bool{8 * time.Second: true, 12 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			m := manager(1, 0)
+			defer m.Queue.Stop()
+			near, far := net.Pipe()
+			go smsc(far, func(p *pdu.PDU) {
+				_, _ = (&pdu.PDU{Sequence: 1, Body: new(pdu.Unbind)}).WriteTo(far)
+				time.AfterFunc(takes, func() { _, _ = p.Respond(pdu.StatusOK).WriteTo(far) })
+			})
+			s := bindOver(t, m, near)
+			results := make(chan Result, 1)
+			m.Queue.Submit(submit(func(r Result) { results <- r }))
+			if r := <-results; (r.Unanswered == nil) != answered {
+				t.Errorf("of an answer after %s comes %+v", takes, r)
+			}
+			<-s.Done()
+			if !errors.Is(s.Reason(), session.ErrUnbound) {
+				t.Errorf("the session ended because %v", s.Reason())
+			}
+			_ = far.Close()
+			time.Sleep(takes)
+		})
+	}
 }
