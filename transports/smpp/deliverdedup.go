@@ -83,27 +83,24 @@ func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, agai
 }
 
 // work does what is to be done for a request, unless it was done for a copy. What
-// is begun goes on, until the deadline of ctx, when the SMSC's connection is lost
-// and ctx ends: the SMSC sends the request again, and is told what came of it.
-func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, do func(context.Context) error) (err error) {
+// is begun goes on, until the deadline, when the SMSC's connection is lost and ctx
+// ends: the SMSC sends the request again, and is told what came of it.
+func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, deadline time.Time, do func(context.Context) error) (err error) {
 	defer func() { d.leave(o, err) }()
-	try := d.join(ctx, o, do)
+	try := d.join(o, deadline, do)
 	if try == nil {
 		return nil
 	}
 	select {
 	case <-try.done:
+		return try.err
 	case <-ctx.Done():
-		if ctx.Err() != context.DeadlineExceeded {
-			return ctx.Err()
-		}
-		<-try.done // it has no more time either: the next copy is to find it ended
+		return ctx.Err()
 	}
-	return try.err
 }
 
 // join joins the present try, or begins one; nil says that the request is taken.
-func (d *deliverDedup) join(ctx context.Context, o *pendingDeliver, do func(context.Context) error) *deliverTry {
+func (d *deliverDedup) join(o *pendingDeliver, deadline time.Time, do func(context.Context) error) *deliverTry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if o.taken || o.try != nil {
@@ -111,14 +108,9 @@ func (d *deliverDedup) join(ctx context.Context, o *pendingDeliver, do func(cont
 	}
 	try := &deliverTry{done: make(chan struct{})}
 	o.try = try
-	deadline, limited := ctx.Deadline()
 	d.running.Go(func() {
-		ctx := d.stopping
-		if limited {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, deadline)
-			defer cancel()
-		}
+		ctx, cancel := context.WithDeadline(d.stopping, deadline)
+		defer cancel()
 		try.err = do(ctx)
 		d.mu.Lock()
 		defer d.mu.Unlock()

@@ -92,7 +92,7 @@ func TestImpatientSMSC(t *testing.T) {
 			t.Fatal("the wrong ones are copies")
 		}
 		for _, o := range []*pendingDeliver{first, later, twice, other} {
-			if err := c.work(t.Context(), o, count(nil)); err != nil {
+			if err := c.work(t.Context(), o, time.Now().Add(time.Minute), count(nil)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -100,7 +100,7 @@ func TestImpatientSMSC(t *testing.T) {
 			t.Errorf("%d were done, %d are kept; want 3 and none", done, c.list.Len())
 		}
 		first, _ = c.enter(request("hello"), time.Now())
-		if err := c.work(t.Context(), first, count(failure)); !errors.Is(err, failure) {
+		if err := c.work(t.Context(), first, time.Now().Add(time.Minute), count(failure)); !errors.Is(err, failure) {
 			t.Error(err)
 		}
 		if o, again := c.enter(request("hello"), time.Now()); o != first || !again {

@@ -36,7 +36,8 @@ type receiver struct {
 // accept takes a deliver_sm or data_sm in the order of its coming, and returns
 // the work to be done for it.
 func (r *receiver) accept(p *pdu.PDU, m *pdu.Message) func(context.Context) error {
-	pending, again := r.dedup.enter(p, time.Now())
+	now := time.Now()
+	pending, again := r.dedup.enter(p, now)
 	var part *smpp.Adding
 	if !again {
 		_ = guard(r.logger, "taking a part of a message", func() error {
@@ -45,7 +46,7 @@ func (r *receiver) accept(p *pdu.PDU, m *pdu.Message) func(context.Context) erro
 		})
 	}
 	return func(ctx context.Context) error {
-		return r.dedup.work(ctx, pending, func(ctx context.Context) error {
+		return r.dedup.work(ctx, pending, now.Add(r.options.DeliverTimeout.Std()), func(ctx context.Context) error {
 			return guard(r.logger, "taking a message", func() error { return r.deliver(ctx, m, pending.messageID, part) })
 		})
 	}

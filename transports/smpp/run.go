@@ -92,7 +92,7 @@ func (r *run) bindSettings(m *metrics) binds.Settings {
 		MinDelay: o.InitialReconnectDelay.Std(), MaxDelay: o.MaxReconnectDelay.Std(), StableAfter: o.StableAfter.Std(),
 		Window: o.Window, MTTPS: o.MTTPS, ThrottleDelay: o.ThrottleDelay.Std(),
 		OutbindSystemID: o.OutbindSystemID, OutbindPassword: o.OutbindPassword.Reveal(),
-		DeliverWindow: o.DeliverWindow, DeliverTimeout: o.DeliverTimeout.Std(),
+		DeliverWindow: o.DeliverWindow,
 		Deliver:       func(p *pdu.PDU, m *pdu.Message) func(context.Context) error { return r.receiver.accept(p, m) },
 		Status:        r.tell,
 		ProtocolError: m.protocolError, Metrics: m.binds, Logger: r.logger,

@@ -39,12 +39,9 @@ func (d *deliveries) add(p *pdu.PDU) {
 	}
 	m := messageOf(p)
 	deliver := d.b.settings.Deliver(p, m)
-	deadline := time.Now().Add(d.b.settings.DeliverTimeout)
 	d.lanes.Go(m.Source.Addr, func() {
 		defer d.group.Done()
-		ctx, cancel := context.WithDeadline(d.ctx, deadline)
-		defer cancel()
-		d.answer(p, d.status(deliver(ctx)))
+		d.answer(p, d.status(deliver(d.ctx)))
 	})
 }
 

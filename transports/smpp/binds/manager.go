@@ -46,11 +46,11 @@ type Settings struct {
 	OutbindSystemID string // whom they must name; empty: any
 	OutbindPassword string
 
-	DeliverWindow  int           // deliver_sm in flight of each bind
-	DeliverTimeout time.Duration // for each to be done
+	DeliverWindow int // deliver_sm in flight of each bind
 	// Deliver takes what a deliver_sm or data_sm brings, in the order of its
 	// coming, and returns the work to be done for it: in order for one person, in
-	// parallel for several. A message.Permanent error rejects it for good.
+	// parallel for several; it ends soon when its context does. A message.Permanent
+	// error rejects it for good.
 	Deliver func(p *pdu.PDU, m *pdu.Message) func(context.Context) error
 	// Status tells how the binds are.
 	Status func(health message.Health, kind, text string, reasons ...string)
