@@ -16,6 +16,10 @@ const (
 	FailureTemporary   FailureCode = "temporary"
 )
 
+// DeadLetteredKey is true in a failure's helper_metadata where its message is a dead letter
+// already, and the application has its nack.
+const DeadLetteredKey = "switchboard_dead_lettered"
+
 // Failure says that a transport could not send a message; it holds the whole
 // message.
 type Failure struct {

@@ -196,6 +196,7 @@ func (f *Frame) reportFailure(ctx context.Context, d *worker.Delivery, reason er
 		return err
 	}
 	failure := message.NewFailure(d.Message, message.FailurePermanent, reason.Error())
+	failure.HelperMetadata.Set(message.DeadLetteredKey, true)
 	return f.runtime.PublishBody(ctx, f.options.TransportName+".failures", failure.Encode())
 }
 

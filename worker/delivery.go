@@ -243,7 +243,7 @@ func (r *Runtime) DeadLetter(ctx context.Context, d *broker.Delivery, reason str
 }
 
 func (d *Delivery) retryLater(cause error) {
-	delay := d.runtime.Settings.retryDelay(d.Attempts(), cause)
+	delay := d.runtime.Settings.RetryDelay(d.Attempts(), cause)
 	err := d.runtime.Broker.Publish(d.ctx, broker.Publication{
 		Queue: d.delivery.Queue, Body: d.delivery.Body, Headers: d.runtime.failureHeaders(d.delivery, cause), Delay: delay,
 	})
@@ -274,9 +274,9 @@ func (d *Delivery) requeueSlowly() {
 	d.delivery.Requeue()
 }
 
-// retryDelay is 1, 3, 9, … s, or what the error asks for, with up to a fifth
+// RetryDelay is 1, 3, 9, … s, or what the error asks for, with up to a fifth
 // added at random, so that what failed together is not tried again together.
-func (s *Settings) retryDelay(attempts int, cause error) time.Duration {
+func (s *Settings) RetryDelay(attempts int, cause error) time.Duration {
 	delay, asked := message.RetryDelay(cause)
 	if !asked {
 		delay = s.backOff(attempts)

@@ -29,6 +29,7 @@ import (
 	"switchboard/transports/telnet"
 	"switchboard/transports/xmpp"
 	"switchboard/worker"
+	"switchboard/worker/failures"
 )
 
 // version is set by the linker.
@@ -225,6 +226,11 @@ func classes() fleet.Classes {
 			"persistence": {
 				New:   func() fleet.Standalone { return persistence.New() },
 				About: "writes all that passes into the database, and hands broadcasts over",
+			},
+			"failures": {
+				New:   func() fleet.Standalone { return failures.New() },
+				Vumi:  []string{"vumi.transports.failures.FailureWorker"},
+				About: "tries again what Vumi's transports could not send for now, and keeps the rest as dead letters",
 			},
 		},
 		Middleware: map[string]fleet.Class[worker.Middleware]{
