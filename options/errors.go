@@ -24,6 +24,24 @@ func Fieldf(key, format string, args ...any) error {
 	return &FieldError{Keys: []string{key}, Err: fmt.Errorf(format, args...)}
 }
 
+// Under puts keys before those of each part of a Validate method's error.
+func Under(err error, keys ...string) error {
+	if err == nil {
+		return nil
+	}
+	if joined, is := err.(interface{ Unwrap() []error }); is {
+		var errs []error
+		for _, part := range joined.Unwrap() {
+			errs = append(errs, Under(part, keys...))
+		}
+		return errors.Join(errs...)
+	}
+	if field, ok := errors.AsType[*FieldError](err); ok {
+		return Field(field.Err, append(slices.Clone(keys), field.Keys...)...)
+	}
+	return Field(err, keys...)
+}
+
 func (e *FieldError) Error() string { return strings.Join(e.Keys, ".") + ": " + e.Err.Error() }
 
 func (e *FieldError) Unwrap() error { return e.Err }

@@ -110,9 +110,14 @@ func (d Dependencies) Env() Env {
 // Shared is state that all workers share which name the same scope.
 func (e Env) Shared(scope string) store.State {
 	if e.shared == nil {
-		return scopedState(e.State, "shared/"+scope+"/")
+		return SharedState(e.State, scope)
 	}
-	return scopedState(e.shared, "shared/"+scope+"/")
+	return SharedState(e.shared, scope)
+}
+
+// SharedState is the part of a state that Env.Shared gives to workers.
+func SharedState(state store.State, scope string) store.State {
+	return scopedState(state, "shared/"+scope+"/")
 }
 
 // Publishes says that the worker publishes the envelopes of a flow that pass its

@@ -50,9 +50,7 @@ func (a *Action) Validate(known []string, keys ...string) error {
 		}
 		errs = append(errs, CheckTexts(s.Text, known, at("send", "text")...))
 		for _, text := range []struct{ key, text string }{{"to", s.To}, {"from", s.From}} {
-			if err := CheckText(text.text, known); err != nil {
-				errs = append(errs, options.Field(err, at("send", text.key)...))
-			}
+			errs = append(errs, options.Under(CheckText(text.text, known), at("send", text.key)...))
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr"
@@ -19,7 +20,8 @@ import (
 // A nil one holds.
 type Condition struct {
 	program *vm.Program
-	names   []string
+	known   []string
+	used    []string
 }
 
 var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
@@ -47,8 +49,11 @@ func Compile(source string, known []string) (*Condition, error) {
 	}
 	var guard expression.Guard
 	ast.Walk(&tree.Node, &guard)
-	return &Condition{program, known}, errors.Join(guard.Errs...)
+	return &Condition{program, known, guard.Names}, errors.Join(guard.Errs...)
 }
+
+// Names says whether the condition asks for a value.
+func (c *Condition) Names(name string) bool { return c != nil && slices.Contains(c.used, name) }
 
 // Holds evaluates the condition. What cannot be evaluated, such as int() of a
 // word, does not hold.
@@ -56,8 +61,8 @@ func (c *Condition) Holds(values Values) bool {
 	if c == nil {
 		return true
 	}
-	env := make(map[string]any, len(c.names))
-	for _, name := range c.names {
+	env := make(map[string]any, len(c.known))
+	for _, name := range c.known {
 		env[name] = values[name]
 	}
 	machine := vm.VM{MemoryBudget: expression.MemoryBudget}

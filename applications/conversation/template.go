@@ -74,9 +74,7 @@ func CheckTexts(text options.Text, known []string, keys ...string) error {
 		if one.Key != "" {
 			at = append(slices.Clone(keys), one.Key)
 		}
-		if err := CheckText(one.Value, known); err != nil {
-			errs = append(errs, options.Field(err, at...))
-		}
+		errs = append(errs, options.Under(CheckText(one.Value, known), at...))
 	}
 	return errors.Join(errs...)
 }

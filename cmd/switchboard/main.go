@@ -9,9 +9,12 @@ import (
 	"switchboard/applications"
 	"switchboard/applications/autoreply"
 	"switchboard/applications/echo"
+	"switchboard/applications/forward"
 	"switchboard/applications/guess"
 	"switchboard/applications/keyword"
+	"switchboard/applications/menu"
 	"switchboard/applications/smppserver"
+	"switchboard/applications/survey"
 	"switchboard/cli"
 	"switchboard/dispatcher"
 	"switchboard/fleet"
@@ -209,6 +212,10 @@ func classes() fleet.Classes {
 				Vumi:  []string{"vumi.demos.words.EchoWorker", "vumi.workers.vas2nets.EchoWorker"},
 				About: "answers with what it was told",
 			},
+			"forward": {
+				New:   func() applications.Application { return forward.New() },
+				About: "hands messages on to a webhook, by e-mail or to another address",
+			},
 			"guess": {
 				New:   func() applications.Application { return guess.New() },
 				About: "a game: guess the number",
@@ -217,9 +224,17 @@ func classes() fleet.Classes {
 				New:   func() applications.Application { return keyword.New() },
 				About: "answers by the words a message begins with",
 			},
+			"menu": {
+				New:   func() applications.Application { return menu.New() },
+				About: "screens with choices and questions, as USSD and SMS menus have them",
+			},
 			"smpp_server": {
 				New:   func() applications.Application { return smppserver.New() },
 				About: "SMPP clients bind to it as to an SMSC, and share the fleet's transports",
+			},
+			"survey": {
+				New:   func() applications.Application { return survey.New() },
+				About: "asks everybody the same questions and stores the answers",
 			},
 		},
 		Workers: map[string]fleet.Class[fleet.Standalone]{

@@ -75,16 +75,16 @@ func (s *Spec) Validate() error {
 		if s.Conversations[i].Name == "" {
 			s.Conversations[i].Name = "conversations." + at
 		}
-		errs = append(errs, under(s.Conversations[i].Validate(), "conversations", at))
+		errs = append(errs, options.Under(s.Conversations[i].Validate(), "conversations", at))
 	}
 	for i := range s.Tests {
 		test, at := &s.Tests[i], strconv.Itoa(i)
 		if test.Name == "" {
 			test.Name = "tests." + at
 		}
-		errs = append(errs, under(test.Message.Validate(), "tests", at, "message"))
+		errs = append(errs, options.Under(test.Message.Validate(), "tests", at, "message"))
 		for j := range test.After {
-			errs = append(errs, under(test.After[j].Validate(), "tests", at, "after", strconv.Itoa(j)))
+			errs = append(errs, options.Under(test.After[j].Validate(), "tests", at, "after", strconv.Itoa(j)))
 		}
 		if test.Expect.isEmpty() {
 			errs = append(errs, options.Field(errors.New("expects nothing; write at least one of to, rule, rewritten, replies_to, events_to, discard, error"),
@@ -96,24 +96,6 @@ func (s *Spec) Validate() error {
 
 func (e *Expect) isEmpty() bool {
 	return e.To == nil && e.RepliesTo == nil && e.EventsTo == nil && len(e.Rule)+len(e.Rewritten) == 0 && e.Discard == "" && e.Error == ""
-}
-
-// under puts keys before those of a Validate method's errors.
-func under(err error, keys ...string) error {
-	if err == nil {
-		return nil
-	}
-	if joined, is := err.(interface{ Unwrap() []error }); is {
-		var errs []error
-		for _, part := range joined.Unwrap() {
-			errs = append(errs, under(part, keys...))
-		}
-		return errors.Join(errs...)
-	}
-	if field, ok := errors.AsType[*options.FieldError](err); ok {
-		return options.Field(field.Err, append(slices.Clone(keys), field.Keys...)...)
-	}
-	return options.Field(err, keys...)
 }
 
 // ReadSpec reads a file of routing tests.

@@ -43,7 +43,7 @@ func (s *Spec) Run(ctx context.Context, classes fleet.Classes) ([]Result, error)
 		keys := []string{"tests", strconv.Itoa(i)}
 		answer, err := s.Tests[i].ask(ctx, classes, defs)
 		if err != nil {
-			return nil, s.doc.Locate(under(err, append(keys, "message")...))
+			return nil, s.doc.Locate(options.Under(err, append(keys, "message")...))
 		}
 		problems := s.Tests[i].Expect.compare(answer)
 		results[i] = Result{
@@ -60,7 +60,7 @@ func (s *Spec) converse(ctx context.Context, classes fleet.Classes, defs []*flee
 		keys := []string{"conversations", strconv.Itoa(i)}
 		report, err := s.Conversations[i].Run(ctx, classes, defs)
 		if err != nil {
-			return nil, s.doc.Locate(under(err, keys...))
+			return nil, s.doc.Locate(options.Under(err, keys...))
 		}
 		result := Result{Name: s.Conversations[i].Name, At: s.doc.Position(keys...), Passed: len(report.Problems) == 0, Talk: report.Talk}
 		for _, p := range report.Problems {

@@ -1,0 +1,139 @@
+package menu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"switchboard/applications/conversation"
+	"switchboard/options"
+)
+
+// Call is an HTTP request.
+type Call struct {
+	// URL is asked for; values in it are escaped. Example:
+	// `https://bank.example.org/balance?number={from}`.
+	URL string `yaml:"url"`
+	// Method is GET or POST. Default GET; POST where there is a body.
+	Method string `yaml:"method"`
+	// Headers are sent along; they may be secrets.
+	Headers map[string]options.Secret `yaml:"headers"`
+	// Body is sent as a JSON object of texts.
+	Body map[string]string `yaml:"body"`
+	// Save are variables and where their values are in the JSON answer: keys and
+	// numbers joined by dots; status is the HTTP status. Example: `{balance:
+	// account.balance}`.
+	Save map[string]string `yaml:"save"`
+	// Failed is the screen that is shown where no 2xx answer comes in ten seconds,
+	// or one without what save names.
+	Failed string `yaml:"failed"`
+}
+
+const callTimeout = 10 * time.Second
+
+// fetch makes the request of a screen, and saves what came. It may be made again
+// when a process dies: the header Idempotency-Key tells.
+func (v *visit) fetch(ctx context.Context, screen string, c *Call) error {
+	header := http.Header{"Idempotency-Key": {v.message.ID + "/" + screen}, "Accept": {"application/json"}}
+	for name, value := range c.Headers {
+		header.Set(name, value.Reveal())
+	}
+	var body []byte
+	if len(c.Body) > 0 {
+		filled := map[string]string{}
+		for key, text := range c.Body {
+			filled[key] = conversation.Fill(text, v.values)
+		}
+		body, _ = json.Marshal(filled) // texts always can be
+		header.Set("Content-Type", "application/json")
+	}
+	answer, err := v.app.web.Do(ctx, c.Method, conversation.Replace(c.URL, v.values, url.QueryEscape), header, body)
+	if err != nil {
+		return err
+	}
+	if answer.Status < 200 || answer.Status > 299 {
+		return fmt.Errorf("the answer is HTTP %d", answer.Status)
+	}
+	var object any
+	if len(c.Save) > 0 {
+		if err := json.Unmarshal(answer.Body, &object); err != nil {
+			return fmt.Errorf("the answer is no JSON: %w", err)
+		}
+	}
+	found := map[string]string{}
+	for name, path := range c.Save {
+		if path == "status" {
+			found[name] = strconv.Itoa(answer.Status)
+			continue
+		}
+		if found[name], err = dig(object, path); err != nil {
+			return err
+		}
+	}
+	for name, value := range found {
+		v.set(name, value)
+	}
+	return nil
+}
+
+// dig is a member of a JSON value as text.
+func dig(value any, path string) (string, error) {
+	for key := range strings.SplitSeq(path, ".") {
+		switch inner := value.(type) {
+		case map[string]any:
+			value = inner[key]
+		case []any:
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(inner) {
+				return "", fmt.Errorf("the answer has no %s", path)
+			}
+			value = inner[i]
+		default:
+			return "", fmt.Errorf("the answer has no %s", path)
+		}
+	}
+	switch v := value.(type) {
+	case nil:
+		return "", fmt.Errorf("the answer has no %s", path)
+	case string:
+		return v, nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	}
+	return "", fmt.Errorf("%s is no text, number, true or false", path)
+}
+
+func (c *Call) check(names []string, screens func(string) error) error {
+	errs := []error{screens(c.Failed)}
+	if c.Failed == "" {
+		errs = []error{options.Fieldf("failed", "is missing; write the screen that is shown when it fails")}
+	}
+	if c.Method == "" {
+		c.Method = http.MethodGet
+		if len(c.Body) > 0 {
+			c.Method = http.MethodPost
+		}
+	}
+	if c.Method != http.MethodGet && c.Method != http.MethodPost {
+		errs = append(errs, options.Fieldf("method", "is %q; write GET or POST", c.Method))
+	}
+	address := conversation.Replace(c.URL, nil, func(string) string { return "x" })
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		errs = append(errs, options.Fieldf("url", "is %q; write http://… or https://…", c.URL))
+	} else if strings.Contains(u.Host, "x") && strings.Contains(strings.SplitN(c.URL, "/", 4)[2], "{") {
+		errs = append(errs, options.Fieldf("url", "must name its host; a value may not choose it"))
+	}
+	errs = append(errs, options.Under(conversation.CheckText(c.URL, names), "url"))
+	for key, text := range c.Body {
+		errs = append(errs, options.Under(conversation.CheckText(text, names), "body", key))
+	}
+	return errors.Join(errs...)
+}
