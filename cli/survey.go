@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/applications/survey"
+	surveys "switchboard/applications/survey"
 	"switchboard/store"
 	"switchboard/worker"
 )
@@ -47,7 +47,7 @@ Answers that a spreadsheet would take for a formula begin with an apostrophe.`,
 					defer func() { err = errors.Join(err, file.Close()) }()
 					out = file
 				}
-				n, err := survey.Export(cmd.Context(), worker.SharedState(db, survey.Scope(args[0])), out, done)
+				n, err := surveys.Export(cmd.Context(), worker.SharedState(db, surveys.Scope(args[0])), out, done)
 				if err == nil && n == 0 {
 					return fmt.Errorf("nobody has answered %s; is that what its file has under results?", args[0])
 				}
