@@ -253,10 +253,10 @@ func (t *Transport) settings(d *Description) (scope, error) {
 			switch {
 			case slices.Contains(reserved, p.Key):
 				errs = append(errs, options.Fieldf("provider", "the description's option %s has a name with a meaning of its own", p.Key))
+			case p.Value.Default == nil && value == "": // an empty secret proves nothing
+				errs = append(errs, options.Fieldf(key, "%s is missing: %s", p.Key, p.Value.About))
 			case there:
 				s[p.Key] = value
-			case p.Value.Default == nil:
-				errs = append(errs, options.Fieldf(key, "%s is missing: %s", p.Key, p.Value.About))
 			default:
 				s[p.Key] = *p.Value.Default
 			}
