@@ -124,7 +124,7 @@ func tryHTTP(ctx context.Context, classes fleet.Classes, path string, m *message
 	if err != nil {
 		return nil, misused(err)
 	}
-	channel, is := defs[0].Plugin().(*http.Transport)
+	channel, is := defs[0].Plugin().(tryer)
 	if len(defs) != 1 || !is {
 		return nil, misused(fmt.Errorf("%s is no file of a transport of class http", path))
 	}
@@ -138,8 +138,14 @@ func tryHTTP(ctx context.Context, classes fleet.Classes, path string, m *message
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	m.TransportName = channel.TransportName
+	m.TransportName = defs[0].Connector
 	return channel.Try(ctx, m)
+}
+
+// tryer is a transport of class http, or one made of it.
+type tryer interface {
+	worker.Provisioner
+	Try(ctx context.Context, m *message.Message) ([]http.Tried, error)
 }
 
 func showTried(cmd *cobra.Command, tried []http.Tried) {

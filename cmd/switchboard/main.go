@@ -196,6 +196,11 @@ func classes() fleet.Classes {
 				Vumi:  []string{"vumi.transports.telnet.AddressedTelnetServerTransport", "vumi.transports.telnet.telnet.AddressedTelnetServerTransport"},
 				About: "telnet that asks who speaks, and to whom",
 			},
+			"vas2nets": {
+				New:   func() transports.Transport { return http.NewVas2Nets() },
+				Vumi:  []string{"vumi.transports.vas2nets.Vas2NetsTransport", "vumi.transports.vas2nets.vas2nets.Vas2NetsTransport"},
+				About: "the aggregator Vas2Nets, with the options of Vumi's transport",
+			},
 			"xmpp": {
 				New:   func() transports.Transport { return xmpp.New() },
 				Vumi:  []string{"vumi.transports.xmpp.XMPPTransport", "vumi.transports.xmpp.xmpp.XMPPTransport"},

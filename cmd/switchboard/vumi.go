@@ -52,8 +52,6 @@ var replacedVumi = map[string]string{
 	"vumi.transports.truteq.truteq.TruteqTransport":                        byProgram,
 	"vumi.transports.twitter.TwitterTransport":                             "Twitter's streaming interface, which it spoke, is gone, and so is the transport",
 	"vumi.transports.twitter.twitter.TwitterTransport":                     "Twitter's streaming interface, which it spoke, is gone, and so is the transport",
-	"vumi.transports.vas2nets.Vas2NetsTransport":                           "write transport_class: http and provider: vas2nets",
-	"vumi.transports.vas2nets.vas2nets.Vas2NetsTransport":                  "write transport_class: http and provider: vas2nets",
 	"vumi.transports.vumi_bridge.GoConversationTransport":                  "Vumi Go has closed; between two fleets use transport_class: http and provider: generic_json",
 	"vumi.transports.vumi_bridge.vumi_bridge.GoConversationTransport":      "Vumi Go has closed; between two fleets use transport_class: http and provider: generic_json",
 	"vumi.transports.wechat.WeChatTransport":                               byXML,

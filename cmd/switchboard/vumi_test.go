@@ -175,6 +175,11 @@ var vumiOptions = []struct{ kind, class, text string }{
 	{"transport_class", "vumi.transports.safaricom.SafaricomTransport", vumiRPC + "ussd_session_timeout: 600\ntransport_type: ussd\n"},
 	{"transport_class", "vumi.transports.vodacom_messaging.VodacomMessagingTransport", vumiRPC + "ussd_string_prefix: '*120*666'\nweb_host: 10.0.0.1\n"},
 	{"transport_class", "vumi.transports.telnet.AddressedTelnetServerTransport", vumiTransport + "telnet_port: 9010\n"},
+	{
+		"transport_class", "vumi.transports.vas2nets.Vas2NetsTransport",
+		vumiTransport + "url: http://vas2nets.example.com/send\nusername: u\npassword: p\nowner: o\nservice: s\nsubservice: b\nheader: X-Nth-Smsid\n" +
+			"web_receive_path: /receive/\nweb_receipt_path: /receipt/\nweb_health_path: /health\nweb_port: 8888\n",
+	},
 	{"application_class", "vumi.demos.words.EchoWorker", vumiApplication},
 	{"transport_class", "telnet", middlewareOf("vumi.middleware.LoggingMiddleware", "log_level: info\nfailure_log_level: error")},
 	{"transport_class", "telnet", middlewareOf("vumi.middleware.StoringMiddleware", "store_prefix: message_store\nstore_on_consume: true\nredis_manager: {}\nriak_manager: {}")},

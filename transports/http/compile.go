@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -173,8 +174,9 @@ func compile(d *Description, settings scope) (*channel, error) {
 
 func (c *compiler) route(r *Route, out *compiler, settings scope) *route {
 	made := &route{Route: *r, when: c.expression("when", r.When), taken: c.expression("taken", r.Taken), headers: c.values("headers", r.Headers)}
-	if made.Path == "" {
-		made.Path = "/"
+	path := c.value("path", r.Path)
+	if text, err := path.text(settings); err == nil {
+		made.Path = cmp.Or(text, "/")
 	}
 	if !strings.HasPrefix(made.Path, "/") {
 		c.fail(fmt.Errorf("is %q and must begin with a slash", r.Path), "path")

@@ -5,14 +5,19 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	nethttp "net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/store/memory"
 	"switchboard/transports"
 	"switchboard/transports/http"
+	"switchboard/transports/transporttest"
 )
 
 // The signatures that Twilio, Vonage and Plivo document.
@@ -293,6 +298,35 @@ func TestVas2NetsRefusesWhatItCannotWrite(t *testing.T) {
 	}
 	b.provider.answers(200, map[string]string{"X-Nth-Smsid": "1"}, "")
 	b.sends(t, outbound(strings.Repeat("€", 70)))
+}
+
+// Vumi's file of a Vas2Nets transport means what it meant.
+func TestVas2NetsWithVumisOptions(t *testing.T) {
+	v := http.NewVas2Nets()
+	b := &bundle{Transport: &v.Transport, Publisher: transporttest.NewPublisher(), provider: newProvider(), registry: prometheus.NewRegistry(), client: &nethttp.Client{Transport: &nethttp.Transport{}}, state: memory.New()}
+	port := 0
+	v.TransportName, v.WebHost, v.WebPort, v.WebReceivePath, v.WebReceiptPath = "vas2nets", "127.0.0.1", &port, "/receive/", "/receipt/"
+	v.URL, v.Username, v.Password, v.Owner, v.Service = b.provider.URL+"/send", "me", "pa55word", "owner", "svc"
+	v.DefaultProvider = "net"
+	if err := v.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t)
+	b.call(t, "POST", "/receive/", formType, form("messageid", "1", "time", "2009.02.13 23:31:30", "sender", "0041791234567", "destination", "9292", "provider", "provider", "keyword", "kw", "text", "hello"))
+	m := b.Next(t)
+	if m.ID != "vas2nets.1" || m.Provider != "provider" || m.TransportMetadata.Text("keyword") != "kw" {
+		t.Errorf("received %s", m.Encode())
+	}
+	b.provider.answers(200, map[string]string{"X-Nth-Smsid": "sms-1"}, "")
+	if id := b.sends(t, m.Reply("hello")); id != "sms-1" {
+		t.Errorf("the id is %q", id)
+	}
+	if sent := b.provider.next(t).Form; sent.Get("messageid") != "1" || sent.Get("subservice") != "kw" || sent.Get("call-number") != "0041791234567" {
+		t.Errorf("sent %v", sent)
+	}
+	if _, answer := b.call(t, "GET", "/health", "", ""); answer != "OK" {
+		t.Errorf("health is %q", answer)
+	}
 }
 
 // Whoever a provider says wants nothing is told to whoever keeps the list.

@@ -140,14 +140,19 @@ const (
 
 // New makes a transport with its defaults.
 func New() *Transport {
-	return &Transport{
-		WebHost: "localhost", WebPath: "/", MaxInFlight: 20, Timeout: options.Duration(30 * time.Second),
-		UnknownPolicy: policyWait, UnknownWait: options.Duration(10 * time.Minute),
-		ThirdPartyIDExpiry: options.Duration(7 * 24 * time.Hour), RememberReceived: options.Duration(3 * 24 * time.Hour),
-		HeldReceiptExpiry: options.Duration(time.Hour), ReassemblyTTL: options.Duration(10 * time.Minute),
-		ChannelLog: 200, ChannelLogExpiry: options.Duration(24 * time.Hour),
-		logger: slog.New(slog.DiscardHandler),
-	}
+	t := &Transport{}
+	t.init()
+	return t
+}
+
+func (t *Transport) init() {
+	day := 24 * time.Hour
+	t.WebHost, t.WebPath, t.MaxInFlight, t.Timeout = "localhost", "/", 20, options.Duration(30*time.Second)
+	t.UnknownPolicy, t.UnknownWait = policyWait, options.Duration(10*time.Minute)
+	t.ThirdPartyIDExpiry, t.RememberReceived = options.Duration(7*day), options.Duration(3*day)
+	t.HeldReceiptExpiry, t.ReassemblyTTL = options.Duration(time.Hour), options.Duration(10*time.Minute)
+	t.ChannelLog, t.ChannelLogExpiry = 200, options.Duration(day)
+	t.logger = slog.New(slog.DiscardHandler)
 }
 
 const maxPort = 65535
