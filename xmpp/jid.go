@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -27,6 +28,9 @@ func ParseJID(text string) (JID, error) {
 
 func parseJID(text string) (j JID, err error) {
 	rest, resource, full := strings.Cut(text, "/")
+	if full && resource == "" {
+		return j, errors.New("its resource is empty")
+	}
 	if full {
 		if j.Resource, err = precis.OpaqueString.String(resource); err != nil {
 			return j, fmt.Errorf("its resource: %w", err)
@@ -52,6 +56,9 @@ const forbidden = `"&'/:<>@`
 
 func prepareLocal(local string) (string, error) {
 	prepared, err := precis.UsernameCaseMapped.String(local)
+	if err == nil && prepared == "" {
+		err = errors.New("it is empty")
+	}
 	if err == nil && strings.ContainsAny(prepared, forbidden) {
 		err = errors.New("it has one of " + forbidden)
 	}
@@ -72,6 +79,9 @@ func prepareDomain(domain string) (string, error) {
 	unicode, err := idna.Lookup.ToUnicode(strings.ToLower(domain))
 	if err == nil && strings.ContainsAny(unicode, forbidden+" \t\r\n") {
 		err = errors.New("it has a character that no domain has")
+	}
+	if err == nil && slices.Contains(strings.Split(unicode, "."), "") {
+		err = errors.New("one of its labels is empty")
 	}
 	return unicode, err
 }
