@@ -21,6 +21,8 @@ const (
 	// told that it is taken, and maxPending how many are.
 	rememberUntaken = 10 * time.Minute
 	maxPending      = 10_000
+	// usualSize is about what a deliver_sm takes, in octets.
+	usualSize = 300
 )
 
 // deliverDedup recognises requests that the SMSC sends again, so that they make
@@ -63,7 +65,7 @@ func newDeliverDedup(stopping context.Context, running *sync.WaitGroup) *deliver
 // Each is to be worked.
 func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, again bool) {
 	own := &pendingDeliver{messageID: message.NewID(), arrived: now, waiting: 1}
-	text, err := p.AppendTo(nil)
+	text, err := p.AppendTo(make([]byte, 0, usualSize))
 	if err != nil { // it was read leniently
 		return own, false
 	}
