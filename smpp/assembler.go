@@ -17,8 +17,8 @@ import (
 	"switchboard/smpp/pdu"
 )
 
-// Assembler puts long messages together. Their parts are in a state store, so
-// that any process may get any of them:
+// Assembler puts long messages together. The parts of those that do not come at
+// once are in a state store, so that any process may get any of them:
 //
 //	open/<name>  the Group: the ID the message will have, so that two processes
 //	             that both see the last part make one message
