@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,6 +103,27 @@ func (a *asking) sources(cmd *cobra.Command, amqpURL string) (from queues.Source
 	return from, err != nil, nil
 }
 
+// adviseVersion says which of the queues would be quicker as version 2. Only the management
+// knows.
+func (a *asking) adviseVersion(cmd *cobra.Command, amqpURL string, target queues.Target) error {
+	management, err := queues.Management(a.management, amqpURL)
+	if management == nil || err != nil {
+		return err
+	}
+	first, err := management.FirstVersion(cmd.Context())
+	if err != nil {
+		return operate.Unreachable{Err: err}
+	}
+	ours := target.Queues()
+	first = slices.DeleteFunc(first, func(name string) bool { return !slices.Contains(ours, name) })
+	if len(first) > 0 {
+		cmd.PrintErrf("RabbitMQ keeps %d of these queues as version 1 (%s, …); version 2 is quicker:\n"+
+			"  rabbitmqctl set_policy switchboard '.*' '{\"queue-version\":2}' --apply-to queues\n"+
+			"  (one policy applies to a queue: where it has another, add the key there)\n", len(first), first[0])
+	}
+	return nil
+}
+
 func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	o := &operator{classes: classes, dial: dial}
 	var ask asking
@@ -135,6 +157,9 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 					return err
 				}
 				explainUnknown(cmd, all, unplaced)
+				if err := ask.adviseVersion(cmd, o.amqpURL, target); err != nil {
+					return err
+				}
 				return statusVerdict(all, queues.Troubles(from.Processes), strict, silent)
 			})
 		},

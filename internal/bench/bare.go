@@ -19,11 +19,12 @@ const bareMode = "bare-loop"
 // for their confirm.
 const barePrefetch = 200
 
-// bareMain moves bodies from one queue to another: consume, publish persistent
-// with confirms, acknowledge after the confirm. It looks into nothing.
+// bareMain moves bodies from one queue to another, or between several pairs of queues:
+// consume, publish persistent with confirms, acknowledge after the confirm. It looks into
+// nothing.
 func bareMain(args []string) error {
-	if len(args) != 2 {
-		return errors.New("usage: bare-loop FROM TO, with AMQP_URL")
+	if len(args) == 0 || len(args)%2 != 0 {
+		return errors.New("usage: bare-loop FROM TO…, with AMQP_URL")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -32,6 +33,14 @@ func bareMain(args []string) error {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
+	ended := make(chan error, len(args))
+	for ; len(args) > 0; args = args[2:] {
+		go func(from, to string) { ended <- bareHop(ctx, conn, from, to) }(args[0], args[1])
+	}
+	return <-ended
+}
+
+func bareHop(ctx context.Context, conn *amqp.Connection, from, to string) error {
 	ch, err := conn.Channel()
 	if err != nil {
 		return err
@@ -39,11 +48,11 @@ func bareMain(args []string) error {
 	if err := errors.Join(ch.Confirm(false), ch.Qos(barePrefetch, 0, false)); err != nil {
 		return err
 	}
-	deliveries, err := ch.Consume(args[0], "", false, false, false, false, nil)
+	deliveries, err := ch.Consume(from, "", false, false, false, false, nil)
 	if err != nil {
 		return err
 	}
-	return bareLoop(ctx, ch, deliveries, args[1])
+	return bareLoop(ctx, ch, deliveries, to)
 }
 
 type barePending struct {

@@ -72,8 +72,10 @@ func (c *child) stop() (usage, error) {
 	return usage{cpu: state.UserTime() + state.SystemTime(), peakRSS: peak}, nil
 }
 
-func (c *child) peakRSS() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+func (c *child) peakRSS() int64 { return peakRSS(strconv.Itoa(c.cmd.Process.Pid)) }
+
+func peakRSS(pid string) int64 {
+	text, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return 0
 	}
@@ -109,4 +111,37 @@ func (c *child) finish() (usage, error) {
 		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, err, c.out.String())
 	}
 	return usage{cpu: c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime(), peakRSS: peak.Load()}, nil
+}
+
+// tick is the unit of the times in /proc (USER_HZ).
+const tick = 10 * time.Millisecond
+
+// usages is what the children, this process and the servers on this machine took so far. Of the
+// servers it counts all there are, and no memory.
+func usages(children map[string]*child) map[string]usage {
+	used := map[string]usage{"source and sink": usageOf("self")}
+	for name, c := range children {
+		used[name] = usageOf(strconv.Itoa(c.cmd.Process.Pid))
+	}
+	pids, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, path := range pids {
+		comm, _ := os.ReadFile(path)
+		server := map[string]string{"beam.smp": "RabbitMQ", "postgres": "PostgreSQL"}[strings.TrimSpace(string(comm))]
+		if server != "" {
+			used[server] = usage{cpu: used[server].cpu + usageOf(filepath.Base(filepath.Dir(path))).cpu}
+		}
+	}
+	return used
+}
+
+func usageOf(pid string) usage {
+	text, _ := os.ReadFile("/proc/" + pid + "/stat")
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return usage{}
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return usage{cpu: time.Duration(user+system) * tick, peakRSS: peakRSS(pid)}
 }

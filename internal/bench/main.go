@@ -65,6 +65,7 @@ func sections() []section {
 		{"smpp", "SMPP against a bare loop", smppSection},
 		{"smppclient", "What an SMSC delivers", smppInSection},
 		{"smppserver", "The SMPP server against a bare loop", smppServerSection},
+		{"conversation", "Conversations", conversationSection},
 		{"record", "Recording conversations", recordSection},
 		{"broadcast", "A broadcast", broadcastSection},
 		{"lookup", "Looking things up", lookupSection},
