@@ -13,6 +13,7 @@ import (
 	"switchboard/applications/guess"
 	"switchboard/applications/keyword"
 	"switchboard/applications/menu"
+	"switchboard/applications/script"
 	"switchboard/applications/smppserver"
 	"switchboard/applications/survey"
 	"switchboard/cli"
@@ -232,6 +233,10 @@ func classes() fleet.Classes {
 			"menu": {
 				New:   func() applications.Application { return menu.New() },
 				About: "screens with choices and questions, as USSD and SMS menus have them",
+			},
+			"script": {
+				New:   func() applications.Application { return script.New() },
+				About: "runs JavaScript in a sandbox",
 			},
 			"smpp_server": {
 				New:   func() applications.Application { return smppserver.New() },
