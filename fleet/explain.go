@@ -26,10 +26,11 @@ func (d *Definition) Stack(ctx context.Context, env worker.Dependencies) (worker
 	return stack, stack.Provision(ctx, env.Env())
 }
 
-// Worker is the worker of this definition, to be run apart from a fleet. env needs
-// all that it uses but its name, kind and middleware.
-func (d *Definition) Worker(env worker.Dependencies) (worker.Worker, error) {
-	env.Name, env.Kind, env.Stack = d.Name, d.Kind, worker.NewStack(d.layers...)
+// Worker is the worker of this definition, to be run apart from a fleet, with
+// outer before its own middleware. env needs all else that it uses but its name and
+// kind.
+func (d *Definition) Worker(env worker.Dependencies, outer ...worker.Layer) (worker.Worker, error) {
+	env.Name, env.Kind, env.Stack = d.Name, d.Kind, worker.NewStack(append(outer, d.layers...)...)
 	return d.build(env)
 }
 

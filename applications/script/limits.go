@@ -23,13 +23,13 @@ const watchInterval = 2 * time.Millisecond
 // watchInterval is not looked at, and what other workers of the process allocate
 // meanwhile counts, too. The returned function ends the watch.
 func watch(ctx context.Context, vm *goja.Runtime, limit int64) (stop func()) {
+	before := heap()
 	ended := make(chan struct{})
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
 		tick := time.NewTicker(watchInterval)
 		defer tick.Stop()
-		before := heap()
 		for {
 			select {
 			case <-ended:

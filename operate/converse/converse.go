@@ -88,6 +88,7 @@ const (
 	patience = 30 * time.Second
 	// seenBuffer bounds what one message may make an application send.
 	seenBuffer = 1024
+	seenQueue  = "conversation"
 )
 
 // Validate checks the conversation by itself.
@@ -196,10 +197,10 @@ type stage struct {
 	report Report
 }
 
-// seen is a message the application sent, or the receipt of one it handled.
+// seen is a message the application sent, or how handling one ended.
 type seen struct {
 	message *message.Message
-	receipt *message.Receipt
+	failure string // empty where it was handled
 }
 
 func newStage(c *Conversation, def *fleet.Definition) *stage {
@@ -216,7 +217,7 @@ func newStage(c *Conversation, def *fleet.Definition) *stage {
 func (s *stage) open(ctx context.Context) error {
 	ctx, s.stop = context.WithCancel(ctx)
 	inbound := message.Key(s.def.Connector, message.Inbound)
-	outside := broker.Queue{Name: "conversation", Keys: []string{message.Key(s.def.Connector, message.Outbound), message.ReceiptKey(s.def.Connector)}}
+	outside := broker.Queue{Name: seenQueue, Keys: []string{message.Key(s.def.Connector, message.Outbound)}}
 	for _, queue := range []broker.Queue{outside, {Name: inbound, Keys: []string{inbound}}} {
 		if err := s.broker.Declare(ctx, queue); err != nil {
 			return err
@@ -225,7 +226,7 @@ func (s *stage) open(ctx context.Context) error {
 	s.def.Settings.MaxAttempts = 1
 	w, err := s.def.Worker(worker.Dependencies{
 		Broker: s.broker, State: s.state, Logger: slog.New(slog.DiscardHandler), Now: s.clock.now, HTTP: s.web,
-	})
+	}, worker.Layer{Name: "outcomes", Middleware: outcomes{s.broker}})
 	if err != nil {
 		return err
 	}
@@ -248,10 +249,8 @@ func (s *stage) close() {
 
 func (s *stage) look(d *broker.Delivery) {
 	defer d.Ack()
-	if d.Key == message.ReceiptKey(s.def.Connector) {
-		if receipt, err := message.DecodeReceipt(d.Body); err == nil {
-			s.seen <- seen{receipt: &receipt}
-		}
+	if _, is := d.Headers[outcomeHeader]; is {
+		s.seen <- seen{failure: string(d.Body)}
 		return
 	}
 	if m, err := message.Decode(d.Body); err == nil {
@@ -281,11 +280,11 @@ func (s *stage) turn(ctx context.Context, i int, t *Turn) error {
 		m.Content = *t.Says
 		s.say("%s says: %s", person, m.Content)
 	}
-	sent, receipt, err := s.deliver(ctx, m)
+	sent, failure, err := s.deliver(ctx, m)
 	if err != nil {
 		return err
 	}
-	s.compare(i, t, person, sent, receipt)
+	s.compare(i, t, person, sent, failure)
 	return nil
 }
 
@@ -308,30 +307,30 @@ func (s *stage) message(person string) *message.Message {
 
 // deliver hands the application a message, and returns what it sent until it
 // was done with it.
-func (s *stage) deliver(ctx context.Context, m *message.Message) (sent []*message.Message, receipt *message.Receipt, err error) {
+func (s *stage) deliver(ctx context.Context, m *message.Message) (sent []*message.Message, failure string, err error) {
 	envelope := message.Envelope{Flow: message.Inbound, Connector: s.def.Connector, Message: m}
 	if err := s.broker.Publish(ctx, broker.Publication{Key: envelope.Key(), Body: envelope.Encode()}); err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	for {
 		select {
 		case found := <-s.seen:
-			if found.receipt != nil {
-				return sent, found.receipt, nil
+			if found.message == nil {
+				return sent, found.failure, nil
 			}
 			sent = append(sent, found.message)
 		case err := <-s.ended:
 			s.ended <- err
-			return nil, nil, fmt.Errorf("the application ended: %w", err)
+			return nil, "", fmt.Errorf("the application ended: %w", err)
 		case <-limit.C:
-			return nil, nil, fmt.Errorf("the application was not done with it within %s", patience)
+			return nil, "", fmt.Errorf("the application was not done with it within %s", patience)
 		}
 	}
 }
 
-func (s *stage) compare(i int, t *Turn, person string, sent []*message.Message, receipt *message.Receipt) {
+func (s *stage) compare(i int, t *Turn, person string, sent []*message.Message, failed string) {
 	var heard []string
 	others := map[string][]string{}
 	ends := false
@@ -349,9 +348,7 @@ func (s *stage) compare(i int, t *Turn, person string, sent []*message.Message, 
 		}
 		s.say("%s hears: %s%s", person, m.Content, ending)
 	}
-	failed := ""
-	if receipt.Outcome != message.ReceiptProcessed {
-		failed = receipt.Reason
+	if failed != "" {
 		s.say("(the message is dead-lettered: %s)", failed)
 	}
 	switch {
