@@ -19,12 +19,13 @@ import (
 
 // negotiation makes a session of a connection.
 type negotiation struct {
-	ctx      context.Context
-	set      Settings
-	conn     net.Conn
-	reader   *reader
-	tls      *tls.ConnectionState // nil without TLS
-	features *Element
+	ctx       context.Context
+	set       Settings
+	conn      net.Conn
+	reader    *reader
+	tls       *tls.ConnectionState // nil without TLS
+	features  *Element
+	mechanism string // of the login
 }
 
 func sortByPriority(records []*net.SRV) {
@@ -171,7 +172,7 @@ func (n *negotiation) begin(prior *Resumption) (*Session, error) {
 
 func (n *negotiation) session() *Session {
 	s := &Session{
-		settings: n.set, jid: n.set.JID, features: n.features, conn: n.conn, reader: n.reader,
+		settings: n.set, jid: n.set.JID, mechanism: n.mechanism, conn: n.conn, reader: n.reader,
 		out: coalesce.New(n.conn, writeTimeout), in: new(inbox), iqs: map[string]*request{},
 	}
 	s.in.tell = s.acknowledgeManaged

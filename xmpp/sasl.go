@@ -18,8 +18,8 @@ var mechanisms = [...]sasl.Mechanism{
 	sasl.ScramSha256Plus, sasl.ScramSha1Plus, sasl.ScramSha256, sasl.ScramSha1, sasl.Plain,
 }
 
-// mechanism is the best that the server offers and is safe.
-func (n *negotiation) mechanism() (m sasl.Mechanism, offered []string, err error) {
+// choose finds the best mechanism that the server offers and is safe.
+func (n *negotiation) choose() (m sasl.Mechanism, offered []string, err error) {
 	for _, e := range n.features.Child(nsSASL, "mechanisms").children() {
 		offered = append(offered, strings.TrimSpace(e.Text))
 	}
@@ -64,10 +64,11 @@ func (e *Element) children() []*Element {
 
 // login proves who we are, and with SCRAM that the server knows the password, too.
 func (n *negotiation) login() error {
-	m, offered, err := n.mechanism()
+	m, offered, err := n.choose()
 	if err != nil {
 		return err
 	}
+	n.mechanism = m.Name
 	password := n.set.Password
 	if prepared, err := precis.OpaqueString.String(password); err == nil {
 		password = prepared // RFC 8265

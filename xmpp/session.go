@@ -28,17 +28,17 @@ const (
 // Session is a negotiated stream. Its methods are safe for several goroutines; done
 // functions must not block.
 type Session struct {
-	settings Settings
-	jid      JID
-	features *Element
-	conn     net.Conn
-	reader   *reader
-	out      *coalesce.Writer
-	in       *inbox
-	managed  bool   // XEP-0198 is on
-	id       string // of the managed session; "" where it cannot be resumed
-	location string
-	resumed  bool
+	settings  Settings
+	jid       JID
+	conn      net.Conn
+	reader    *reader
+	out       *coalesce.Writer
+	in        *inbox
+	managed   bool   // XEP-0198 is on
+	id        string // of the managed session; "" where it cannot be resumed
+	location  string
+	resumed   bool
+	mechanism string
 
 	mu      sync.Mutex
 	box     outbox
@@ -67,8 +67,8 @@ func (s *Session) Resumed() bool { return s.resumed }
 // Managed says that the server acknowledges stanzas (XEP-0198).
 func (s *Session) Managed() bool { return s.managed }
 
-// Feature says whether the server's last stream features have an element.
-func (s *Session) Feature(space, name string) bool { return s.features.Child(space, name) != nil }
+// Mechanism is the SASL mechanism of the login; "" of a component.
+func (s *Session) Mechanism() string { return s.mechanism }
 
 // Send writes a stanza. done, where it is not nil, is called once, on another
 // goroutine: with nil when the server has the stanza, ErrUnknown when that cannot be

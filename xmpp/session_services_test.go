@@ -5,6 +5,7 @@ package xmpp_test
 import (
 	"context"
 	"crypto/tls"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,5 +95,51 @@ func TestMessageBetweenAccounts(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Errorf("a clean stop: %v", err)
+	}
+}
+
+// TLS from the first byte, and a login that is bound to the TLS connection where the
+// server offers that.
+func TestDirectTLSAndChannelBinding(t *testing.T) {
+	server := xmpptest.Find(t)
+	for name, version := range map[string]uint16{"1.3": tls.VersionTLS13, "1.2": tls.VersionTLS12} {
+		t.Run(name, func(t *testing.T) {
+			set := settings(t, server, "anna")
+			set.Address, set.DirectTLS = server.TLSAddr, true
+			set.TLS = func() (*tls.Config, error) {
+				config, err := tlsfiles.Files{CA: server.CA}.Client("")
+				config.MaxVersion = version
+				return config, err
+			}
+			s, err := xmpp.Dial(within(t), set, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(t, s)
+			t.Logf("logged in by %s", s.Mechanism())
+			if want := "SCRAM-SHA-256-PLUS"; version == tls.VersionTLS12 && s.Mechanism() != want {
+				t.Errorf("logged in by %s, want %s", s.Mechanism(), want)
+			}
+		})
+	}
+}
+
+// The certificate is held against the account's domain, though the address is another.
+func TestCertificateOfAnotherServer(t *testing.T) {
+	server := xmpptest.Find(t)
+	for _, direct := range []bool{false, true} {
+		set := settings(t, server, "anna")
+		set.JID.Domain, set.DirectTLS = "example.org", direct
+		if direct {
+			set.Address = server.TLSAddr
+		}
+		if _, err := xmpp.Dial(within(t), set, nil); err == nil || !strings.Contains(err.Error(), "example.org") {
+			t.Errorf("direct %t: %v", direct, err)
+		}
+	}
+	set := settings(t, server, "anna")
+	set.TLS = nil // the system's authorities
+	if _, err := xmpp.Dial(within(t), set, nil); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("an authority of its own: %v", err)
 	}
 }

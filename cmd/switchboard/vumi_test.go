@@ -154,6 +154,10 @@ var vumiOptions = []struct{ kind, class, text string }{
 	},
 	{"transport_class", "vumi.transports.telnet.TelnetServerTransport", vumiTransport + "twisted_endpoint: tcp:9010\n"},
 	{
+		"transport_class", "vumi.transports.xmpp.XMPPTransport",
+		vumiTransport + "host: chat.example.org\nport: 5222\ndebug: true\nusername: bot@example.org\npassword: secret\nstatus: chat\nstatus_message: hello\npresence_interval: 60\nping_interval: 60\n",
+	},
+	{
 		"transport_class", "vumi.transports.devnull.DevNullTransport",
 		vumiTransport + "transport_type: sms\nack_rate: 0.8\nfailure_rate: '0.2'\nreply_rate: 1\nreply_copy: thanks\n",
 	},

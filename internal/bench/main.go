@@ -47,6 +47,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == smppBareMode {
 		exit(smppBareMain(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == xmppBareMode {
+		exit(xmppBareMain(os.Args[2:]))
+	}
 	exit(run())
 }
 
@@ -66,6 +69,7 @@ func sections() []section {
 		{"smppclient", "What an SMSC delivers", smppInSection},
 		{"smppserver", "The SMPP server against a bare loop", smppServerSection},
 		{"conversation", "Conversations", conversationSection},
+		{"xmpp", "XMPP against a bare client", xmppSection},
 		{"record", "Recording conversations", recordSection},
 		{"broadcast", "A broadcast", broadcastSection},
 		{"lookup", "Looking things up", lookupSection},

@@ -160,11 +160,16 @@ func (l *smppLoop) receive() (time.Duration, error) {
 
 // measureSMPPBare runs the loop in a process of its own.
 func measureSMPPBare(ctx context.Context, address, what string, window, n int) (measure, error) {
+	return measureYardstick(ctx, n, smppBareMode, address, what, strconv.Itoa(window), strconv.Itoa(n))
+}
+
+// measureYardstick runs this program as a yardstick, which prints the seconds that n took.
+func measureYardstick(ctx context.Context, n int, args ...string) (measure, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return measure{}, err
 	}
-	c, err := startChild(ctx, "memory:", self, smppBareMode, address, what, strconv.Itoa(window), strconv.Itoa(n))
+	c, err := startChild(ctx, "memory:", self, args...)
 	if err != nil {
 		return measure{}, err
 	}

@@ -179,6 +179,26 @@ func TestConflict(t *testing.T) {
 	other.Next(t, func(e *xmpp.Element) bool { return e.Attr("id") == "still" })
 }
 
+// What the server has is not sent again when the broker brings it again.
+func TestSendAgain(t *testing.T) {
+	b := start(t)
+	p := people.Join(t, b.server)
+	m := b.to(p.JID, "once")
+	if _, err := b.Send(within(t), m); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := b.SendAgain(within(t), m); err != nil || id != m.ID {
+		t.Errorf("again: %q, %v", id, err)
+	}
+	fresh := b.to(p.JID, "last")
+	if _, err := b.SendAgain(within(t), fresh); err != nil { // it was in flight, and never left
+		t.Fatal(err)
+	}
+	if all := texts(t, p, "last"); len(all) != 2 {
+		t.Errorf("the person got %q", all)
+	}
+}
+
 // Two workers with one account live side by side: each bind takes a name of chance.
 func TestTwoWorkers(t *testing.T) {
 	b := start(t)

@@ -65,7 +65,9 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		changed: make(chan struct{}),
 	}
 	r.work, r.stop = context.WithCancel(context.Background())
-	r.sent = &sent{run: r, prefix: t.TransportName + "/sent/", inFlight: map[string]*outgoing{}}
+	r.sent = &sent{
+		run: r, prefix: t.TransportName + "/sent/", ttl: max(t.RememberReceipts.Std(), t.remember), inFlight: map[string]*outgoing{},
+	}
 	r.presence = newPresence(r)
 	r.rooms = newRooms(r)
 	var err error

@@ -47,6 +47,7 @@ func (r *row) message() *message.Message {
 type sent struct {
 	run    *run
 	prefix string
+	ttl    time.Duration
 
 	mu       sync.Mutex
 	inFlight map[string]*outgoing // by stanza id; the window bounds them
@@ -83,7 +84,7 @@ func (s *sent) record(id string, r row) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout) // also when there is no more time
 	defer cancel()
-	return s.run.state.Set(ctx, store.Entry{Key: s.prefix + id, Value: string(text), TTL: s.run.options.RememberReceipts.Std()})
+	return s.run.state.Set(ctx, store.Entry{Key: s.prefix + id, Value: string(text), TTL: s.ttl})
 }
 
 func (s *sent) find(ctx context.Context, id string) (r row, found bool, err error) {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"switchboard/message"
 	"switchboard/store"
@@ -27,15 +28,18 @@ type Transport struct {
 	logger  *slog.Logger
 	metrics *metrics
 
+	remember time.Duration // of what was sent, that it is not sent again
+
 	mu      sync.Mutex
 	current *run
 	changed chan struct{} // closed when current is set; nil while nobody waits
 }
 
 var (
-	_ transports.Transport = (*Transport)(nil)
-	_ transports.Windowed  = (*Transport)(nil)
-	_ transports.Resender  = (*Transport)(nil)
+	_ transports.Transport  = (*Transport)(nil)
+	_ transports.Windowed   = (*Transport)(nil)
+	_ transports.Rememberer = (*Transport)(nil)
+	_ transports.Linter     = (*Transport)(nil)
 )
 
 // New makes a transport with its defaults.
@@ -59,6 +63,9 @@ func (t *Transport) Provision(_ context.Context, env transports.Env) error {
 
 // InFlight is how many messages Send is of use for at once.
 func (t *Transport) InFlight() int { return t.Window }
+
+// Remember says how long what was sent is to be remembered.
+func (t *Transport) Remember(ttl time.Duration) { t.remember = ttl }
 
 // Run keeps the session until ctx ends.
 func (t *Transport) Run(ctx context.Context, publisher transports.Publisher) error {
