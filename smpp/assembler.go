@@ -78,8 +78,8 @@ type Assembled struct {
 	Missing []int        // numbers of those that never came
 	GivenUp bool         // it was not received when its last part came
 	// Forget is set by Receive where the parts, when they come again, are those of
-	// a new message.
-	Forget bool
+	// a new message, and Stored where it stored what goes with the message.
+	Forget, Stored bool
 }
 
 // StoredPart is a part as it came, and the ID it was answered with.
@@ -211,10 +211,11 @@ func (a *Assembler) receive(ctx context.Context, s *groupState, givenUp bool, wi
 	if m.Forget {
 		clear(done)
 	}
-	return func(ctx context.Context) { a.note(ctx, g, done) }, nil
+	stored := !s.fresh || m.Stored
+	return func(ctx context.Context) { a.note(ctx, g, done, stored) }, nil
 }
 
-func (a *Assembler) note(ctx context.Context, g *Group, done map[int]donePart) {
+func (a *Assembler) note(ctx context.Context, g *Group, done map[int]donePart, stored bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	text, _ := json.Marshal(done) // texts
@@ -224,11 +225,14 @@ func (a *Assembler) note(ctx context.Context, g *Group, done map[int]donePart) {
 			"message_id", g.ID, "error", err)
 		return
 	}
+	a.drop(*g)
+	if !stored {
+		return
+	}
 	keys := []string{a.openKey(g.Name)}
 	for n := range g.Total {
 		keys = append(keys, a.partKey(g.Name, n+1))
 	}
-	a.drop(*g)
 	if err := a.State.Delete(ctx, keys...); err != nil {
 		a.Logger.Warn("forgetting the parts of a message failed; they expire", "error", err)
 	}

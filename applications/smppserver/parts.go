@@ -33,6 +33,7 @@ func (e *engine) assemble(ctx context.Context, c *customer, in *submission) (id 
 
 // assembled publishes a message that came in parts, or gives it up.
 func (e *engine) assembled(ctx context.Context, c *customer, m *smpp.Assembled, with []smpp.Entry) error {
+	m.Stored = true
 	in := readSubmission(m.Parts[0].Body)
 	if err := c.check(&in); err != nil {
 		return err

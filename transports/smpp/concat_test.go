@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
@@ -194,5 +195,41 @@ func TestOneReplicaGivesUp(t *testing.T) {
 	b.hears("one ")
 	if err := second.receiver.parts.GiveUp(t.Context(), g); err != nil {
 		t.Errorf("the other replica says %v", err)
+	}
+}
+
+// gated is a state that counts what is asked, and answers Get when it may.
+type gated struct {
+	trips
+	open chan struct{}
+}
+
+func (s *gated) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	<-s.open
+	return s.trips.Get(ctx, keys...)
+}
+
+// Parts that are there when the first is looked up cost one look, and are not stored.
+func TestPartsThatComeTogetherAreNotStored(t *testing.T) {
+	v := simulate(t, simulator.Settings{})
+	state := &gated{trips: trips{State: remember(t)}, open: make(chan struct{})}
+	tr := connected(t, v.Addr(), state, nil)
+	line := transporttest.NewPublisher()
+	stop := transporttest.Start(t, tr, line)
+	b := (&bundle{T: t, Transport: tr, smsc: v, line: line}).bound()
+	long := strings.Repeat("0123456789", 40)
+	told := make(chan error, 1)
+	go func() { told <- v.Deliver(within(t), simulator.Incoming{From: "27831234567", To: "9292", Text: long}) }()
+	testutil.Eventually(t, "all parts are on their way", func() bool { return v.Counters().Delivering == 3 })
+	b.says(simulator.Incoming{From: "27837654321", To: "9292", Text: "after them"})
+	b.hears("after them")
+	close(state.open)
+	b.hears(long)
+	if err := <-told; err != nil {
+		t.Error(err)
+	}
+	stop()
+	if gets, sets, others := state.gets.Load(), state.sets.Load(), state.others.Load(); gets != 1 || sets != 1 || others != 0 {
+		t.Errorf("%d reads, %d writes and %d others, want one read and one write", gets, sets, others)
 	}
 }
