@@ -70,6 +70,7 @@ func sections() []section {
 		{"smppserver", "The SMPP server against a bare loop", smppServerSection},
 		{"conversation", "Conversations", conversationSection},
 		{"xmpp", "XMPP against a bare client", xmppSection},
+		{"http", "HTTP against a bare loop", httpSection},
 		{"record", "Recording conversations", recordSection},
 		{"broadcast", "A broadcast", broadcastSection},
 		{"lookup", "Looking things up", lookupSection},

@@ -74,7 +74,7 @@ type Transport struct {
 	// MTTPS is how many requests are sent in a second at most; default the
 	// description's, where it has one, else no limit.
 	MTTPS float64 `yaml:"mt_tps"`
-	// MaxInFlight is how many messages are being sent at once. Default 20.
+	// MaxInFlight is how many requests are under way at once. Default 20.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// Timeout is how long a request may take. Default 30s.
 	Timeout options.Duration `yaml:"timeout"`
@@ -314,8 +314,27 @@ func (t *Transport) Listens() []string {
 	return []string{net.JoinHostPort(t.WebHost, strconv.Itoa(*t.WebPort))}
 }
 
-// InFlight is how many messages are sent at once.
-func (t *Transport) InFlight() int { return max(t.MaxInFlight, 2*t.MaxMany()) }
+// handling is how many more messages are in flight than are at the provider: those
+// that are being remembered and acknowledged, which a database does by the hundred.
+const handling = 400
+
+// InFlight is how many messages Send is of use for at once: no more than a rate lets
+// go in about a second, so that a stop need not wait for many.
+func (t *Transport) InFlight() int {
+	more := handling
+	if rate := t.rate(); rate > 0 {
+		more = min(more, int(rate))
+	}
+	return t.MaxInFlight*t.MaxMany() + more
+}
+
+// rate is how many requests are sent in a second at most; 0 is no limit.
+func (t *Transport) rate() float64 {
+	if t.compiled == nil || t.compiled.send == nil {
+		return t.MTTPS
+	}
+	return cmp.Or(t.MTTPS, t.compiled.send.Rate)
+}
 
 // MaxMany is how many people one request may have.
 func (t *Transport) MaxMany() int {
@@ -370,7 +389,7 @@ func (t *Transport) client() (*nethttp.Client, error) {
 		Transport: &nethttp.Transport{
 			Proxy: proxy, DialContext: dialer.DialContext, TLSClientConfig: conf, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: connectTimeout, IdleConnTimeout: idleTimeout,
-			MaxIdleConnsPerHost: t.InFlight(), MaxResponseHeaderBytes: maxHeader,
+			MaxIdleConnsPerHost: t.MaxInFlight, MaxResponseHeaderBytes: maxHeader,
 		},
 	}, nil
 }

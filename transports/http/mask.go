@@ -47,7 +47,7 @@ var base64Word = regexp.MustCompile(`[A-Za-z0-9+/_-]{6,}={0,2}`)
 
 // text is a text without secrets.
 func (m *mask) text(text string) string {
-	if m == nil {
+	if m == nil || len(m.secrets) == 0 {
 		return redact.Text(text)
 	}
 	text = m.replacer.Replace(text)

@@ -149,13 +149,13 @@ func (r *run) sendPart(ctx context.Context, messages []*sending, text string, pa
 		}
 	}
 	for len(left) > 0 {
-		if err := r.line.enter(ctx); err != nil {
+		outcomes, err := r.takeTurn(ctx, func() []outcome { return r.exchange(ctx, left, text, part, parts) })
+		if err != nil {
 			for _, s := range left {
 				s.result.Err = err
 			}
 			return on
 		}
-		outcomes := r.exchange(ctx, left, text, part, parts)
 		var again []*sending
 		for i, s := range left {
 			switch o := &outcomes[i]; {
@@ -174,6 +174,21 @@ func (r *run) sendPart(ctx context.Context, messages []*sending, text string, pa
 		left = again
 	}
 	return on
+}
+
+// takeTurn makes a request when fewer than max_in_flight are under way and the line
+// takes one.
+func (r *run) takeTurn(ctx context.Context, exchange func() []outcome) ([]outcome, error) {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := r.line.enter(ctx); err != nil {
+		return nil, err
+	}
+	return exchange(), nil
 }
 
 // sentBefore says whether an earlier try sent this part.

@@ -36,6 +36,7 @@ type run struct {
 	numbers   *msisdn.Numbers
 	complain  rate.Sometimes // about what comes from outside
 	sends     sync.RWMutex   // held for reading while something is sent
+	slots     chan struct{}  // one for each request that is under way
 
 	mu       sync.Mutex
 	down     bool // the provider was out of reach
@@ -75,9 +76,10 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		transport: t, channel: t.compiled, publisher: publisher, logger: t.logger, metrics: t.metrics, client: client,
 		memory:  &memory{state: store.NewBatcher(t.env.State, store.BatchSettings{}), options: t},
 		numbers: msisdn.NewNumbers(""), shelf: newShelf(), log: newChannelLog(t),
+		slots:    make(chan struct{}, t.MaxInFlight),
 		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: make(chan *message.Status, maxStatuses),
 	}
-	r.line = newLine(r.rate(), r.status)
+	r.line = newLine(t.rate(), r.status)
 	return r, nil
 }
 
@@ -85,13 +87,6 @@ func (r *run) close() {
 	r.client.CloseIdleConnections()
 	r.log.close()
 	_ = r.memory.state.Close() // nothing waits in it any more
-}
-
-func (r *run) rate() float64 {
-	if r.channel.send == nil {
-		return 0
-	}
-	return cmp.Or(r.transport.MTTPS, r.channel.send.Rate)
 }
 
 func (r *run) run(ctx context.Context) error {
