@@ -65,15 +65,23 @@ func (p *phone) once(status pdu.Status) {
 func (p *phone) meet(answers simulator.Answers) {
 	b := friendly()
 	b.Answers = &answers
-	before := p.v.Counters().Submits
+	before := answered(p.v.Counters())
 	p.v.SetBehaviour(b)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), transporttest.Patience)
 		defer cancel()
-		if p.v.WaitSubmits(ctx, int(before)+1) == nil {
+		if p.v.Wait(ctx, "the answer is decided", func(c simulator.Counters) bool { return answered(c) > before }) == nil {
 			p.v.SetBehaviour(friendly())
 		}
 	}()
+}
+
+// answered is how many submits the SMSC has decided about.
+func answered(c simulator.Counters) (n uint64) {
+	for _, of := range c.Answers {
+		n += of
+	}
+	return n + c.LostAnswers
 }
 
 func (p *phone) say(ctx context.Context, text string) error {

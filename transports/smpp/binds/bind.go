@@ -137,10 +137,10 @@ func (b *bind) Bound(s *session.Session) {
 	b.up.Add(1)
 	b.settings.Metrics.bound(b.name, true)
 	b.settings.Logger.Info("SMPP bind is up", "bind", b.name, "version", fmt.Sprintf("%d.%d", peer.Version>>4, peer.Version&0xF), "address", s.RemoteAddr().String())
-	b.settings.Status(b.health(), "bound", b.name+" is bound")
 	if b.tx != nil {
 		b.Queue.attach(b.tx, s)
 	}
+	b.settings.Status(b.health(), "bound", b.name+" is bound")
 }
 
 // Request takes a deliver_sm or data_sm.
