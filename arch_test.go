@@ -38,6 +38,8 @@ var mayImport = map[string][]string{
 	"applications":   {"worker", "options", "message", "store"},
 	// Only these two speak SMPP: one to an SMSC, one as an SMSC.
 	"transports/smpp":         {"transports", "worker", "options", "message", "store", "smpp", "internal/partstate"},
+	// A modem's messages are written as SMPP's are.
+	"transports/gsmmodem":     {"transports", "worker", "options", "message", "store", "smpp", "internal/partstate"},
 	"applications/smppserver": {"applications", "options", "message", "store", "smpp", "internal/partstate"},
 	"internal/partstate":      {"store", "smpp"},
 	"transports/xmpp":         {"transports", "worker", "options", "message", "store", "xmpp"},

@@ -25,6 +25,7 @@ import (
 	"switchboard/routers/rules"
 	"switchboard/transports"
 	"switchboard/transports/devnull"
+	"switchboard/transports/gsmmodem"
 	"switchboard/transports/http"
 	"switchboard/transports/httprpc"
 	"switchboard/transports/httptester"
@@ -120,6 +121,10 @@ func classes() fleet.Classes {
 				New:   func() transports.Transport { return httprpc.NewPreset("dmark") },
 				Vumi:  []string{"vumi.transports.dmark.DmarkUssdTransport", "vumi.transports.dmark.dmark_ussd.DmarkUssdTransport"},
 				About: "USSD of Dmark: http_rpc with its description",
+			},
+			"gsm_modem": {
+				New:   func() transports.Transport { return gsmmodem.New() },
+				About: "SMS by a modem and a SIM card of one's own, on a serial port",
 			},
 			"http": {
 				New:   func() transports.Transport { return http.New() },
