@@ -3,6 +3,7 @@ package gsmmodem
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,8 +37,7 @@ func configured(m *modem, change ...func(*Transport)) *Transport {
 
 func TestConformance(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) *transporttest.Outside {
-		m := newModem(t)
-		m.pin = testPIN
+		m := newModem(t, func(m *modem) { m.pin = testPIN })
 		tr := configured(m, func(tr *Transport) { tr.PIN = testPIN })
 		if err := tr.Validate(); err != nil {
 			t.Fatal(err)
@@ -67,6 +67,12 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func (m *modem) tries() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.pinTries)
+}
+
 func (m *modem) set(change func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,17 +83,25 @@ func (m *modem) set(change func()) {
 type person struct {
 	t    testing.TB
 	m    *modem
+	mu   sync.Mutex
 	said uint16
 	last []string
 }
 
 func (p *person) say(ctx context.Context, text string) error {
+	p.mu.Lock()
 	p.said++
 	p.last = delivers(p.t, text, p.said)
+	p.mu.Unlock()
 	return p.repeat(ctx)
 }
 
-func (p *person) repeat(ctx context.Context) error { return p.m.receive(ctx, p.last) }
+func (p *person) repeat(ctx context.Context) error {
+	p.mu.Lock()
+	last := p.last
+	p.mu.Unlock()
+	return p.m.receive(ctx, last)
+}
 
 func (p *person) hear(ctx context.Context) (string, error) {
 	select {
@@ -149,8 +163,7 @@ func TestMisbehaviour(t *testing.T) {
 		"hung at the start": func(m *modem) { m.hung = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newModem(t)
-			change(m)
+			m := newModem(t, change)
 			if _, stored := m.store(delivers(t, "before the start", 1)[0], "+CMTI:"); !stored {
 				t.Fatal("no room")
 			}
@@ -177,8 +190,7 @@ func TestMisbehaviour(t *testing.T) {
 // A PIN that the SIM refuses is tried once, over all restarts: the third time would lock
 // the SIM.
 func TestAWrongPINIsTriedOnce(t *testing.T) {
-	m, state := newModem(t), remember(t)
-	m.pin = "1234"
+	m, state := newModem(t, func(m *modem) { m.pin = "1234" }), remember(t)
 	for range 3 {
 		tr, out := configured(m, func(tr *Transport) { tr.PIN = "9999" }), transporttest.NewPublisher()
 		if err := tr.Provision(t.Context(), transports.Env{Name: "modem", State: state, Logger: tr.logger}); err != nil {
@@ -189,14 +201,14 @@ func TestAWrongPINIsTriedOnce(t *testing.T) {
 		}
 		stop()
 	}
-	if len(m.pinTries) != 1 {
-		t.Errorf("the PIN was tried %d times", len(m.pinTries))
+	if tries := m.tries(); len(tries) != 1 {
+		t.Errorf("the PIN was tried %d times", len(tries))
 	}
 	_, out := start(t, m, state, func(tr *Transport) { tr.PIN = "1234" })
 	for s := out.NextStatus(t); s.Health != message.OK; s = out.NextStatus(t) {
 	}
-	if len(m.pinTries) != 2 {
-		t.Errorf("the right one was tried %v", m.pinTries)
+	if tries := m.tries(); len(tries) != 2 {
+		t.Errorf("the right one was tried %v", tries)
 	}
 }
 
@@ -210,14 +222,13 @@ func TestASIMThatWantsMore(t *testing.T) {
 		"a PIN": {func(m *modem) { m.pin = "1234" }, "it wants a PIN; set pin"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newModem(t)
-			c.modem(m)
+			m := newModem(t, c.modem)
 			_, out := start(t, m, remember(t))
 			s := out.NextStatus(t)
 			for ; s.Type != "sim_locked"; s = out.NextStatus(t) {
 			}
-			if len(s.Reasons) != 1 || !strings.Contains(s.Reasons[0], c.want) || len(m.pinTries) > 0 {
-				t.Errorf("got %s, tried %v", s.Encode(), m.pinTries)
+			if len(s.Reasons) != 1 || !strings.Contains(s.Reasons[0], c.want) || len(m.tries()) > 0 {
+				t.Errorf("got %s, tried %v", s.Encode(), m.tries())
 			}
 		})
 	}
@@ -263,16 +274,18 @@ func TestPartsAreSentOnce(t *testing.T) {
 	if _, err := tr.Send(within(t), long); err != nil {
 		t.Fatal(err)
 	}
-	if text := <-m.heard; text != long.Content || len(m.submitted) != 3 {
-		t.Errorf("heard %q in %d parts", text, len(m.submitted))
-	}
+	text := <-m.heard
+	m.set(func() {
+		if text != long.Content || len(m.submitted) != 3 {
+			t.Errorf("heard %q in %d parts", text, len(m.submitted))
+		}
+	})
 }
 
 // More messages than the memory has room for arrive: each place is freed as soon as its
 // message is published.
 func TestTheMemoryIsEmptied(t *testing.T) {
-	m := newModem(t)
-	m.capacity = 3
+	m := newModem(t, func(m *modem) { m.capacity = 3 })
 	_, out := start(t, m, remember(t))
 	for i := range uint16(30) {
 		if err := m.receive(within(t), delivers(t, "message", i)); err != nil {
@@ -286,9 +299,14 @@ func TestTheMemoryIsEmptied(t *testing.T) {
 	if err := m.receive(within(t), delivers(t, "after nonsense", 99)); err != nil {
 		t.Fatal(err)
 	}
-	if got := out.Next(t); got.Content != "after nonsense" || len(m.memory) != 0 {
-		t.Errorf("got %s, and %v is left", got.Encode(), m.memory)
+	if got := out.Next(t); got.Content != "after nonsense" {
+		t.Errorf("got %s", got.Encode())
 	}
+	m.set(func() {
+		if len(m.memory) != 0 {
+			t.Errorf("%v is left", m.memory)
+		}
+	})
 }
 
 // A modem that hangs is reset, and goes on.
@@ -303,9 +321,11 @@ func TestAHungModemIsReset(t *testing.T) {
 	if _, err := tr.Send(within(t), outgoing("still there?")); err != nil {
 		t.Fatal(err)
 	}
-	if m.resets == 0 {
-		t.Error("it was not reset")
-	}
+	m.set(func() {
+		if m.resets == 0 {
+			t.Error("it was not reset")
+		}
+	})
 }
 
 func TestDescribe(t *testing.T) {

@@ -55,10 +55,13 @@ type modem struct {
 	registered string
 }
 
-func newModem(t testing.TB) *modem {
+func newModem(t testing.TB, change ...func(*modem)) *modem {
 	m := &modem{
 		t: t, link: filepath.Join(t.TempDir(), "modem"), memory: map[int]string{}, capacity: 20, deleted: make(chan struct{}),
 		heard: make(chan string, 1000), collected: map[string][]gsm.Part{}, echo: true, signal: "20,99", registered: "0,1",
+	}
+	for _, c := range change {
+		c(m)
 	}
 	m.plugIn()
 	t.Cleanup(m.pullOut)
@@ -176,7 +179,7 @@ func (m *modem) command(to *os.File, text string) (wantsPDU bool) {
 	if echo {
 		m.write(to, text+"\r")
 	}
-	for _, begin := range m.refuses {
+	for _, begin := range m.refuses { // set before it began
 		if strings.HasPrefix(text, begin) {
 			m.say(to, "ERROR")
 			return false
