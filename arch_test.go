@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"transports":     {"worker", "options", "message", "store"},
 	"applications":   {"worker", "options", "message", "store"},
 	// Only these two speak SMPP: one to an SMSC, one as an SMSC.
-	"transports/smpp":         {"transports", "worker", "options", "message", "store", "smpp", "internal/partstate"},
+	"transports/smpp": {"transports", "worker", "options", "message", "store", "smpp", "internal/partstate"},
 	// A modem's messages are written as SMPP's are.
 	"transports/gsmmodem":     {"transports", "worker", "options", "message", "store", "smpp", "internal/partstate"},
 	"applications/smppserver": {"applications", "options", "message", "store", "smpp", "internal/partstate"},
