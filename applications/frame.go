@@ -171,11 +171,15 @@ func (f *Frame) answer(ctx context.Context, m *message.Message) (replied bool, r
 	}
 	var rejected []string
 	for _, reply := range replies {
+		answers := reply.InReplyTo == m.ID
+		if answers && !replied {
+			message.NoteAnswered(reply, m)
+		}
 		published, reason, err := f.send(ctx, reply)
 		if err != nil {
 			return false, "", err
 		}
-		replied = replied || published && reply.InReplyTo == m.ID
+		replied = replied || published && answers
 		if reason != "" {
 			rejected = append(rejected, "a reply was rejected: "+reason)
 		}

@@ -117,13 +117,14 @@ func TestAReplyIsReceiptEnough(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- applications.New(env, options, new(answers)).Run(ctx) }()
 		synctest.Wait()
-		key := message.ReceiptKey("app")
+		key, out := message.ReceiptKey("app"), message.Key("app", message.Outbound)
 		if err := b.Declare(ctx, broker.Queue{Name: key, Keys: []string{key}}); err != nil {
 			t.Fatal(err)
 		}
 		for content, want := range map[string]int{"reply": 0, "nothing": 1, "other": 1, "fail": 1} {
 			m := message.New()
 			m.Content = content
+			message.AddHop(&m.RoutingMetadata, "join", "rule of "+content)
 			in := &message.Envelope{Flow: message.Inbound, Connector: "app", Message: m}
 			if err := b.Publish(ctx, broker.Publication{Key: in.Key(), Body: in.Encode()}); err != nil {
 				t.Fatal(err)
@@ -132,6 +133,23 @@ func TestAReplyIsReceiptEnough(t *testing.T) {
 			synctest.Wait()
 			if n, err := b.Purge(ctx, key); err != nil || n != want {
 				t.Errorf("%s: %d receipts, %v; want %d", content, n, err, want)
+			}
+			err := b.Browse(ctx, out, 10, func(d *broker.Delivery) (broker.Verdict, error) {
+				reply, err := message.Decode(d.Body)
+				if err != nil || reply.InReplyTo == "" {
+					return broker.Remove, err
+				}
+				came := message.AnsweredHops(&reply.RoutingMetadata)
+				if len(came) != 1 || came[0].Rule != "rule of "+content || len(message.Hops(&reply.RoutingMetadata)) != 0 {
+					t.Errorf("%s: the reply says that its message came by %+v", content, came)
+				}
+				if ack := message.NewAck(reply, "1"); len(message.AnsweredHops(&ack.RoutingMetadata)) != 0 {
+					t.Errorf("%s: its event repeats it: %s", content, ack.Encode())
+				}
+				return broker.Remove, nil
+			})
+			if err != nil {
+				t.Error(err)
 			}
 		}
 		stop()

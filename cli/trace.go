@@ -210,12 +210,17 @@ func hops(step store.Step) (lines []traced) {
 		body, id = step.Event.Body, step.Event.MessageID
 	}
 	var routed struct {
-		Routing message.Object `json:"routing_metadata"`
+		InReplyTo string         `json:"in_reply_to"`
+		Routing   message.Object `json:"routing_metadata"`
 	}
 	if json.Unmarshal([]byte(body), &routed) != nil {
 		return nil
 	}
-	for _, hop := range message.Hops(&routed.Routing) {
+	return append(hopLines(message.AnsweredHops(&routed.Routing), routed.InReplyTo), hopLines(message.Hops(&routed.Routing), id)...)
+}
+
+func hopLines(hops []message.Hop, id string) (lines []traced) {
+	for _, hop := range hops {
 		how := "dispatcher " + hop.Dispatcher
 		if hop.Rule != "" {
 			how += ", rule " + hop.Rule

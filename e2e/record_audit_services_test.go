@@ -131,7 +131,7 @@ func TestConversationTraced(t *testing.T) {
 	})
 	for _, hop := range []string{
 		"received by transport", "dispatcher join, rule route_mappings.line", "sent by application", "rule transport_name",
-		"processed", "ack", "is R (processed)", "missing: ",
+		"ack", "is R (replied)", "missing: ",
 	} {
 		if !strings.Contains(trace, hop) {
 			t.Errorf("%q is missing from:\n%s", hop, trace)

@@ -55,10 +55,12 @@ var eventSchema = schema{
 // NewEvent makes an event about m, with the routing metadata that leads it back
 // to the application that sent m.
 func NewEvent(kind EventType, m *Message) *Event {
-	return &Event{
+	e := &Event{
 		ID: NewID(), Type: kind, MessageID: m.ID, Timestamp: now(),
 		TransportName: m.TransportName, RoutingMetadata: m.RoutingMetadata,
 	}
+	e.RoutingMetadata.Delete(AnsweredKey)
+	return e
 }
 
 // NewAck says that the outside took m under its own identifier.

@@ -20,6 +20,8 @@ const (
 	AgainKey = "switchboard_again"
 	// HopsKey holds a Hop for each dispatcher an envelope has passed.
 	HopsKey = "switchboard_hops"
+	// AnsweredKey holds the hops of the message that a reply answers, for who traces it.
+	AnsweredKey = "switchboard_answered_hops"
 )
 
 // Again says whether another copy of an envelope may exist.
@@ -34,9 +36,21 @@ type Hop struct {
 }
 
 // Hops are the dispatchers an envelope has passed, by its routing metadata.
-func Hops(routing *Object) []Hop {
+func Hops(routing *Object) []Hop { return hopsAt(routing, HopsKey) }
+
+// AnsweredHops are those of the message that a reply answers.
+func AnsweredHops(routing *Object) []Hop { return hopsAt(routing, AnsweredKey) }
+
+// NoteAnswered notes in a reply which way the message came that it answers.
+func NoteAnswered(reply, to *Message) {
+	if hops := to.RoutingMetadata.Raw(HopsKey); hops != "" {
+		reply.RoutingMetadata.set(AnsweredKey, hops)
+	}
+}
+
+func hopsAt(routing *Object, key string) []Hop {
 	var wire [][3]string
-	if routing.Decode(HopsKey, &wire) != nil {
+	if routing.Decode(key, &wire) != nil {
 		return nil // not ours, or malformed
 	}
 	hops := make([]Hop, len(wire))

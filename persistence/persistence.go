@@ -63,7 +63,7 @@ func New() *Persistence {
 
 // IgnoredKeys are those that had a meaning once.
 func (*Persistence) IgnoredKeys() map[string]string {
-	return map[string]string{"record_wait": "no batch waits: it takes what came while the one before was written"}
+	return map[string]string{"record_wait": "what comes alone is recorded at once, and a stream in batches"}
 }
 
 // Common are the settings every worker has.

@@ -22,6 +22,11 @@ import (
 // about five times while its batch is written. The broker bounds the bodies that wait.
 const maxBatchBytes = 1 << 20
 
+// recordPause is from the begin of a batch that was not full to the begin of the next: what
+// comes alone is recorded at once, and a stream in batches that cost the database little.
+// Nobody waits for the record.
+const recordPause = 20 * time.Millisecond
+
 // received is a delivery and what it says.
 type received struct {
 	delivery *broker.Delivery
@@ -37,7 +42,12 @@ func (r *recorder) consume(ctx context.Context) error {
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(r.StopTimeout.Std(), stop) })
 	limits := batch.Limits{Items: r.RecordBatch, Bytes: maxBatchBytes}
-	batches := batch.New(limits, received.size, func(_ context.Context, b []received) { r.record(work, b) })
+	batches := batch.New(limits, received.size, func(_ context.Context, b []received) {
+		began := time.Now()
+		if r.record(work, b); len(b) < r.RecordBatch {
+			backoff.Sleep(ctx, recordPause-time.Since(began))
+		}
+	})
 	defer batches.Wait()
 	err := r.core.Broker.Consume(ctx, r.queue(), cmp.Or(r.Prefetch, batchesAhead*r.RecordBatch), func(d *broker.Delivery) {
 		r.held().Add(1)
