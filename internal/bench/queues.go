@@ -71,13 +71,8 @@ func sample(transport string) []byte {
 
 const pollEvery = 5 * time.Millisecond
 
-// timeUntil waits until a queue holds n bodies and says how long that took from
-// the first one it saw there, and how many were there then.
-func timeUntil(ctx context.Context, b *rabbitmq.Broker, queue string, n int) (time.Duration, int, error) {
-	return timeBetween(ctx, b, queue, 0, n)
-}
-
-// timeBetween is timeUntil from the moment when the queue holds more than from.
+// timeBetween waits until a queue holds n bodies. It says how long that took from when
+// it held more than from, and how many came meanwhile.
 func timeBetween(ctx context.Context, b *rabbitmq.Broker, queue string, from, n int) (time.Duration, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()

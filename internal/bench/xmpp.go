@@ -43,7 +43,7 @@ func xmppSection(ctx context.Context, s settings) (string, error) {
 	defer func() { _ = b.Close(context.Background()) }()
 	for _, name := range [...]string{xmppBot, xmppSink} {
 		file := filepath.Join(os.Getenv("XMPP_ACCOUNTS"), name+".dat")
-		if err := os.WriteFile(file, []byte("return { [\"password\"] = \""+xmppPassword+"\"; };\n"), 0o644); err != nil { //nolint:gosec // Prosody reads it
+		if err := os.WriteFile(file, []byte("return { [\"password\"] = \""+xmppPassword+"\"; };\n"), 0o644); err != nil {
 			return "", fmt.Errorf("making an account at Prosody (XMPP_ACCOUNTS; make bench sets it): %w", err)
 		}
 		defer func() { _ = os.Remove(file) }()
