@@ -22,7 +22,7 @@ import (
 	"switchboard/worker"
 )
 
-//go:generate go test . -run ^TestReference$ -update
+//go:generate go test . -run ^(TestReference|TestChannels)$ -update
 
 var update = flag.Bool("update", false, "write docs/reference in place of comparing with it")
 
