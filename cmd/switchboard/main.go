@@ -259,7 +259,7 @@ func classes() fleet.Classes {
 			},
 			"failures": {
 				New:   func() fleet.Standalone { return failures.New() },
-				Vumi:  []string{"vumi.transports.failures.FailureWorker"},
+				Vumi:  []string{"vumi.transports.failures.FailureWorker", "vumi.transports.FailureWorker"},
 				About: "tries again what Vumi's transports could not send for now, and keeps the rest as dead letters",
 			},
 		},

@@ -10,8 +10,6 @@ const (
 // replacedVumi are Vumi's transports that this program has under another class, or that
 // nobody can use any more.
 var replacedVumi = map[string]string{
-	"vumi.transports.FailureWorker":                                        "retries and dead letters need no worker; `switchboard failures` lists, retries and drops",
-	"vumi.transports.failures.FailureWorker":                               "retries and dead letters need no worker; `switchboard failures` lists, retries and drops",
 	"vumi.transports.api.OldSimpleHttpTransport":                           "write transport_class: http_api",
 	"vumi.transports.api.oldapi.OldSimpleHttpTransport":                    "write transport_class: http_api",
 	"vumi.transports.api.OldTemplateHttpTransport":                         byForm,

@@ -243,7 +243,7 @@ func TestVumiFiles(t *testing.T) {
 var vumiTransports = map[string][]string{
 	"airtel.airtel": {"AirtelUSSDTransport"}, "api.api": {"HttpApiTransport"}, "api.oldapi": {"OldSimpleHttpTransport", "OldTemplateHttpTransport"},
 	"apposit.apposit": {"AppositTransport"}, "cellulant.cellulant": {"CellulantTransport"}, "cellulant.cellulant_sms": {"CellulantSmsTransport"},
-	"devnull.devnull": {"DevNullTransport"}, "dmark.dmark_ussd": {"DmarkUssdTransport"}, "failures": {"FailureWorker"},
+	"devnull.devnull": {"DevNullTransport"}, "dmark.dmark_ussd": {"DmarkUssdTransport"},
 	"httprpc.httprpc": {"HttpRpcTransport"}, "imimobile.imimobile_ussd": {"ImiMobileUssdTransport"}, "infobip.infobip": {"InfobipTransport"},
 	"integrat.integrat": {"IntegratTransport"}, "irc.irc": {"IrcTransport"}, "mediaedgegsm.mediaedgegsm": {"MediaEdgeGSMTransport"},
 	"mediafonemc.mediafonemc": {"MediafoneTransport"}, "mtech_kenya.mtech_kenya": {"MTechKenyaTransport", "MTechKenyaTransportV2"},
