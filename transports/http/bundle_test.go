@@ -1,7 +1,6 @@
 package http_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -267,15 +266,6 @@ func (b *bundle) Inbound(ctx context.Context, m *message.Message) error {
 		b.received.Add(1)
 	}
 	return err
-}
-
-func encode(t testing.TB, v any) string {
-	t.Helper()
-	var out bytes.Buffer
-	if err := json.NewEncoder(&out).Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
 }
 
 func form(pairs ...string) string {

@@ -1,6 +1,7 @@
 package http_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,6 @@ type sent struct {
 	wants      map[string]string // headers
 	query      string
 	form, json string
-	body       string
 	id         string
 }
 
@@ -69,7 +69,7 @@ type classified struct {
 
 func TestPresets(t *testing.T) {
 	covered := map[string]bool{}
-	for _, x := range exercises {
+	for _, x := range slices.Concat(exercises, exercises2) {
 		covered[x.preset] = true
 		t.Run(x.preset, func(t *testing.T) {
 			t.Run("receives", func(t *testing.T) { x.receive(t) })

@@ -78,16 +78,6 @@ func whatsappSigned(body string) []string {
 	return []string{"X-Hub-Signature-256", "sha256=" + macHex("app-s3cret", body)}
 }
 
-func gateEvent(id, event, more string) request {
-	body := fmt.Sprintf(`{"id":%q,"event":%q,"deviceId":"D1","payload":{"messageId":"MSGID"%s}}`, id, event, more)
-	return request{method: "POST", path: "/", kind: jsonType, body: body}
-}
-
-func eventful(q request, events ...reported) request {
-	q.events = events
-	return q
-}
-
 func telnyxEvent(id, status, failure string, events ...reported) request {
 	body := fmt.Sprintf(telnyxReport, id, status, failure)
 	return request{method: "POST", path: "/", kind: jsonType, body: body, header: telnyxHeader(body, signedAt), events: events}
@@ -105,8 +95,6 @@ func templated() *message.Message {
 }
 
 var plivoBody = form("From", "27831234567", "To", "27820001001", "Text", "hello", "Type", "sms", "MessageUUID", "PL1")
-
-func init() { exercises = append(exercises, exercises2...) }
 
 var exercises2 = []exercise{
 	{

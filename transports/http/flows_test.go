@@ -428,8 +428,7 @@ func TestMistakesInADescription(t *testing.T) {
 			t.Errorf("%q is not in %v", want, err)
 		}
 	}
-	var field *options.FieldError
-	if !errors.As(err, &field) {
+	if _, named := errors.AsType[*options.FieldError](err); !named {
 		t.Errorf("the error names no key: %v", err)
 	}
 }

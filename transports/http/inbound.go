@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	nethttp "net/http"
 	"net/netip"
@@ -228,11 +229,8 @@ func readShape(q *nethttp.Request, shape, raw string) (form, fields map[string]a
 	}
 	query := flatten(q.URL.Query())
 	fields = make(map[string]any, len(query)+len(form))
-	for _, from := range []map[string]any{query, form} {
-		for key, value := range from {
-			fields[key] = value
-		}
-	}
+	maps.Copy(fields, query)
+	maps.Copy(fields, form)
 	if body = any(fields); shape != shapeForm {
 		body, err = parse(shape, raw)
 	}

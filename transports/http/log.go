@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	nethttp "net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -192,18 +193,9 @@ func Log(ctx context.Context, state store.State, messageID string) ([]Logged, er
 			return nil, fmt.Errorf("reading the channels' log: %w", err)
 		}
 		var e Logged
-		if json.Unmarshal([]byte(values[key]), &e) == nil && contains(e.Messages, messageID) { // its slot may have another one by now
+		if json.Unmarshal([]byte(values[key]), &e) == nil && slices.Contains(e.Messages, messageID) { // its slot may have another one by now
 			all = append(all, e)
 		}
 	}
 	return all, nil
-}
-
-func contains(list []string, text string) bool {
-	for _, one := range list {
-		if one == text {
-			return true
-		}
-	}
-	return false
 }

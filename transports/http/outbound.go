@@ -403,7 +403,6 @@ func (ch *channel) bringsOurID() bool {
 // exchanged is a request and its answer.
 type exchanged struct {
 	request  string
-	answer   string
 	at       time.Time
 	took     time.Duration
 	status   int

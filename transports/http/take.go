@@ -20,7 +20,6 @@ import (
 type taken struct {
 	messages []*inbound
 	receipts []*receipt
-	ignored  int
 }
 
 // inbound is a message from a person.
