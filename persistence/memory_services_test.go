@@ -18,19 +18,19 @@ import (
 	"switchboard/worker"
 )
 
-// Whatever waits in its queue, a recorder with GOMEMLIMIT=100MiB needs less than 128 MiB.
+// Whatever waits in its queue, a recorder with GOMEMLIMIT=96MiB needs less than 128 MiB.
 func TestMemoryIsBounded(t *testing.T) {
 	b := &bench{TB: t, id: message.NewID()[:10]}
 	b.broker, b.db = openServers(t)
 	b.sms, b.app = "sms"+b.id, "app"+b.id
 	t.Cleanup(b.deleteQueues)
 	b.start(b.worker(), b.db)() // the queue is there
-	const large, small, huge = 1500, 3000, 5
+	const large, small, huge = 1500, 3000, 65
 	waiting := []struct{ bodies, bytes int }{{small, 100}, {large, 100_000}, {huge, 10_000_000}}
 	for _, w := range waiting {
 		b.publishMany(w.bodies, strings.Repeat("x", w.bytes))
 	}
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(100 << 20))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(96 << 20))
 	used := peakMemory(t)
 	b.start(b.worker(), b.db)
 	testutil.EventuallyWithin(t, 3*time.Minute, "all is recorded or dead-lettered", func() bool {
