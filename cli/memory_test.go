@@ -17,6 +17,9 @@ func TestMemoryOfGroup(t *testing.T) {
 		"version 2, the parent's": {map[string]string{
 			"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "1000\n", "sys/fs/cgroup/a/b/memory.max": "2000\n",
 		}, 1000},
+		"version 2, its own": {map[string]string{
+			"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "2000\n", "sys/fs/cgroup/a/b/memory.max": "1000\n",
+		}, 1000},
 		"version 1 in container": {map[string]string{
 			"proc/self/cgroup": "5:cpu:/x\n4:memory:/docker/y\n0::/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "3000\n",
 		}, 3000},

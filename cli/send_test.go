@@ -285,7 +285,10 @@ func TestSendToALinkThatIsDown(t *testing.T) {
 		t.Errorf("a dispatcher whose only transport is down: %v", err)
 	}
 	people := s.file("people.csv", "address,transport\n+1,sms\n+2,other\n+3,sms\n")
-	_, _, err := s.run(nil, "send", "--process", server.URL, "--from-file", people, "--text", "x")
+	out, _, err := s.run(nil, "send", "--process", server.URL, "--from-file", people, "--text", "x")
+	if !strings.Contains(out, "not before") {
+		t.Errorf("workers may take it before it is paused: %s", out)
+	}
 	if err == nil || !strings.Contains(err.Error(), "broadcast 3 waits, paused: transport sms, by which 2 addresses go, has") {
 		t.Errorf("a list with a transport whose link is down: %v", err)
 	}

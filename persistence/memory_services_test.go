@@ -25,7 +25,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	b.sms, b.app = "sms"+b.id, "app"+b.id
 	t.Cleanup(b.deleteQueues)
 	b.start(b.worker(), b.db)() // the queue is there
-	const large, small, huge = 1500, 3000, 65
+	const large, small, huge = 1500, 3000, 30
 	waiting := []struct{ bodies, bytes int }{{small, 100}, {large, 100_000}, {huge, 10_000_000}}
 	for _, w := range waiting {
 		b.publishMany(w.bodies, strings.Repeat("x", w.bytes))
