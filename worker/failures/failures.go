@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func (f *Failures) names() []string {
 	if f.TransportName == "" {
 		return f.Transports
 	}
-	return append(f.Transports[:len(f.Transports):len(f.Transports)], f.TransportName)
+	return append(slices.Clip(f.Transports), f.TransportName)
 }
 
 // Worker makes the worker.
