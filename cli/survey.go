@@ -49,7 +49,7 @@ Answers that a spreadsheet would take for a formula begin with an apostrophe.`,
 				}
 				n, err := surveys.Export(cmd.Context(), worker.SharedState(db, surveys.Scope(args[0])), out, done)
 				if err == nil && n == 0 {
-					return fmt.Errorf("nobody has answered %s; is that what its file has under results?", args[0])
+					return misused(fmt.Errorf("nobody has answered %s; is that what its file has under results?", args[0]))
 				}
 				return err
 			})
