@@ -132,10 +132,12 @@ func commandLine() string {
 	return os.Args[0]
 }
 
-const demoText = `A small fleet is running in this process: two transports, a dispatcher, two applications.
+const demoText = `A small fleet is running in this process: two transports, a dispatcher, six applications.
 
   Play            http://localhost:%[1]s     open the phone and type "50": guess the number
                                     type "echo hello": it comes back as it is
+                                    write to 8081: hangman, to 8082: tic-tac-toe between two
+                                    phones, 8083: rock, paper, scissors, 8084: a health survey
   By telnet       telnet localhost %[2]s     the same, if you have telnet (or: nc localhost %[2]s)
   For operators   %[3]s/status
   What was said   DATABASE_URL=%[4]s %[5]s messages

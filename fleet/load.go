@@ -32,6 +32,7 @@ func (c Classes) LoadFS(files fs.FS, dir string) ([]*Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration: %w", err)
 	}
+	paths = slices.DeleteFunc(paths, func(path string) bool { return strings.HasSuffix(path, TestSuffix) })
 	return c.load(paths, func(path string) (*options.Document, error) {
 		text, err := fs.ReadFile(files, path)
 		if err != nil {

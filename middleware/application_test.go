@@ -65,7 +65,7 @@ func TestOptOutOnAnApplication(t *testing.T) {
 			reasons = append(reasons, receipt.Outcome+" "+receipt.Reason)
 			return broker.Keep, err
 		})
-		const refused = "+27821234567 has opted out (list default)"
+		const refused = "blocked: +27821234567 has opted out (list default)"
 		if err != nil || strings.Join(reasons, "|") != "processed a reply was rejected: "+refused {
 			t.Errorf("receipts: %q, %v", reasons, err)
 		}

@@ -94,7 +94,7 @@ func TestOptOutOnADispatcher(t *testing.T) {
 		}
 		events := f.take("app", message.EventFlow)
 		if len(events) != 1 || events[0].Event.Type != message.Nack || events[0].ID() != out.ID() ||
-			events[0].Event.NackReason != "+27821234567 has opted out (list default)" {
+			events[0].Event.NackReason != "blocked: +27821234567 has opted out (list default)" {
 			t.Fatalf("the application got %v", events)
 		}
 		if dead := f.take("app.outbound", "dead"); len(dead) != 0 {

@@ -53,7 +53,7 @@ var _ worker.Middleware = (*OptOut)(nil)
 // NewOptOut makes the middleware with its defaults.
 func NewOptOut() *OptOut {
 	return &OptOut{
-		StopKeywords: options.Names{"STOP"}, StartKeywords: options.Names{"START", "UNSTOP"},
+		StopKeywords: options.Names{"STOP", "STOPALL", "UNSUBSCRIBE", "REVOKE", "OPTOUT", "OPT OUT"}, StartKeywords: options.Names{"START", "UNSTOP"},
 		List: "default", Confirm: true,
 	}
 }
@@ -92,7 +92,7 @@ func plain(text string) string {
 
 // Provision takes the worker's state, and the record's people.
 func (o *OptOut) Provision(_ context.Context, env worker.Env) error {
-	o.state, o.people = env.Shared("opt_out/"+o.List), env.People
+	o.state, o.people = env.Shared(optOutScope(o.List)), env.People
 	return nil
 }
 
@@ -167,5 +167,5 @@ func (o *OptOut) guard(ctx context.Context, e *message.Envelope) error {
 	if !listed || o.Confirm && e.Message.InReplyTo != "" && e.Message.InReplyTo == stopped {
 		return nil
 	}
-	return message.Reject(fmt.Sprintf("%s has opted out (list %s)", e.Person(), o.List))
+	return message.Reject(fmt.Sprintf("blocked: %s has opted out (list %s)", e.Person(), o.List))
 }

@@ -9,6 +9,7 @@ import (
 	"switchboard/message"
 	"switchboard/middleware"
 	"switchboard/store"
+	"switchboard/store/memory"
 	"switchboard/store/sqlite"
 	"switchboard/worker"
 )
@@ -125,4 +126,37 @@ func TestOptOutOptions(t *testing.T) {
 		"a word that does both": "{stop_keywords: [no], start_keywords: ['No.']}", "no word": "stop_keywords: ['.']",
 		"no list": "list: ''", "a list with a slash": "list: a/b",
 	})
+}
+
+// What an operator puts on a list counts, and the operator sees who sent STOP.
+func TestOptOutList(t *testing.T) {
+	state := memory.New()
+	defer func() { _ = state.Close() }()
+	o := optOut{t, mustLoad(t, middleware.NewOptOut(), "country: ZA"), worker.KindDispatcher}
+	if err := o.Provision(t.Context(), worker.Dependencies{Name: "w", State: state, Logger: slog.New(slog.DiscardHandler)}.Env()); err != nil {
+		t.Fatal(err)
+	}
+	list, err := middleware.NewOptOutList(state, "default", "za")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list.Add(t.Context(), "0821234567", "+27820000001"); err != nil {
+		t.Fatal(err)
+	}
+	o.wantsMail("after an operator's word", false, nil)
+	if err := list.Remove(t.Context(), "27821234567"); err != nil {
+		t.Fatal(err)
+	}
+	o.wantsMail("after its end", true, nil)
+	stop := o.says("revoke")
+	var seen []string
+	if err := list.Each(t.Context(), func(e middleware.OptOutEntry) error {
+		seen = append(seen, e.Address+" "+e.Why)
+		return nil
+	}); err != nil || strings.Join(seen, ",") != "+27820000001 operator,+27821234567 "+stop.ID && strings.Join(seen, ",") != "27820000001 operator,27821234567 "+stop.ID {
+		t.Errorf("the list has %q, %v", seen, err)
+	}
+	if _, err := middleware.NewOptOutList(state, "a/b", ""); err == nil {
+		t.Error("a list with a slash was taken")
+	}
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"switchboard/operate/explain"
@@ -8,7 +11,7 @@ import (
 
 // The conversations with the applications of configs are as their files say.
 func TestConversations(t *testing.T) {
-	for _, dir := range []string{"applications"} {
+	for _, dir := range []string{"applications", "demo"} {
 		files, err := explain.SpecFiles("../../configs/" + dir)
 		if err != nil {
 			t.Fatal(err)
@@ -28,5 +31,26 @@ func TestConversations(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Operators look after the lists of who sent STOP.
+func TestOptOuts(t *testing.T) {
+	env := []string{"DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "x.db")}
+	program(t, env, "migrate")
+	program(t, env, "optouts", "add", "--country", "ZA", "0821234567", "+27820000001")
+	file := filepath.Join(t.TempDir(), "more.csv")
+	if err := os.WriteFile(file, []byte("address,when\n\"+27820000002\",x\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := program(t, env, "optouts", "import", "--transport", "sms", file); !strings.Contains(out, "put 1 line on list default") {
+		t.Errorf("import says %q", out)
+	}
+	program(t, env, "optouts", "remove", "27820000001")
+	if out := program(t, env, "optouts", "list"); !strings.Contains(out, "operator") || !strings.Contains(out, "27821234567") || strings.Contains(out, "27820000001") {
+		t.Errorf("list says %q", out)
+	}
+	if out := program(t, env, "optouts", "export"); strings.Count(out, "\n") != 2 {
+		t.Errorf("export says %q", out)
 	}
 }

@@ -47,6 +47,9 @@ func TestDemo(t *testing.T) {
 	say(t, page, "echo hello")
 	answers.await(t, "echo hello")
 
+	sayTo(t, page, "8081", "hello")
+	answers.await(t, "Guess the word")
+
 	second := program(t, ports, "demo")
 	if !strings.Contains(second, ":"+phone+" (phone)") || !strings.Contains(second, "PHONE_PORT=") || !strings.Contains(second, "TELNET_PORT=") {
 		t.Errorf("the second demo says\n%s", second)
@@ -98,7 +101,12 @@ func get(t *testing.T, address string) string {
 
 func say(t *testing.T, page, content string) {
 	t.Helper()
-	response, err := http.PostForm(page+"/messages", url.Values{"from": {"+12025550101"}, "to": {"8080"}, "content": {content}})
+	sayTo(t, page, "8080", content)
+}
+
+func sayTo(t *testing.T, page, to, content string) {
+	t.Helper()
+	response, err := http.PostForm(page+"/messages", url.Values{"from": {"+12025550101"}, "to": {to}, "content": {content}})
 	if err != nil {
 		t.Fatal(err)
 	}
