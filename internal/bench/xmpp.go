@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	xmppBot      = "bench-bot"
-	xmppSink     = "bench-sink"
+	xmppBot      = "benchbot"
+	xmppSink     = "benchsink"
 	xmppDomain   = "xmpp.test"
 	xmppPassword = "bench"
 	// xmppPeople is how many addresses the messages go to.

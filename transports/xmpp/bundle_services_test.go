@@ -95,9 +95,10 @@ func remember(t testing.TB) *memory.State {
 	return s
 }
 
-// start runs a transport with an account of its own.
+// start runs a transport with an account of its own, beside those of other tests.
 func start(t *testing.T, opts ...func(*Transport)) *bundle {
 	t.Helper()
+	t.Parallel()
 	b := &bundle{T: t, server: xmpptest.Find(t), line: transporttest.NewPublisher(), state: remember(t), registry: prometheus.NewRegistry()}
 	b.Transport = account(t, b.server, b.state, b.registry, opts...)
 	b.run()
