@@ -11,14 +11,12 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/internal/testutil"
 	"switchboard/internal/xmpptest"
 	"switchboard/message"
-	"switchboard/options"
 	"switchboard/store"
 	"switchboard/store/memory"
 	"switchboard/transports"
@@ -193,6 +191,3 @@ func (c *chatter) hear(ctx context.Context) (string, error) {
 	e, err := c.person.NextIn(ctx, c.t, func(e *xmpp.Element) bool { return e.Child(xmpp.NSClient, "body") != nil })
 	return e.ChildText(xmpp.NSClient, "body"), err
 }
-
-// quick is short enough to wait for, and long enough for a machine under load.
-const quick = options.Duration(500 * time.Millisecond)

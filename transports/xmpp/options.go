@@ -111,13 +111,12 @@ const (
 	unknownResend = "resend"
 	unknownFail   = "fail"
 
-	maxWindow      = 10_000
-	maxPort        = 65535
-	leastStanza    = 10_000
-	mostStanza     = 1 << 20
-	maxPerSecond   = 10_000
-	maxEqualLimit  = 10_000
-	componentDefPt = "5347"
+	maxWindow     = 10_000
+	maxPort       = 65535
+	leastStanza   = 10_000
+	mostStanza    = 1 << 20
+	maxPerSecond  = 10_000
+	maxEqualLimit = 10_000
 )
 
 func defaultOptions() Options {
@@ -222,7 +221,7 @@ func (o *Options) settings() xmpp.Settings {
 func (o *Options) tlsConfig() (*tls.Config, error) {
 	config, err := tlsfiles.Files{CA: o.TLSCAFile}.Client("")
 	if err == nil {
-		config.InsecureSkipVerify = o.TLSSkipVerify //nolint:gosec // the operator asked for it
+		config.InsecureSkipVerify = o.TLSSkipVerify
 	}
 	return config, err
 }

@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -150,7 +151,7 @@ func isThere(ctx context.Context, s *xmpp.Session, self string) bool {
 	asking, cancel := context.WithTimeout(ctx, selfPingTimeout)
 	defer cancel()
 	_, err := s.IQ(asking, xmpp.IQ(self, "get", xmpp.New(xmpp.NSPing, "ping")))
-	refused, is := err.(*xmpp.StanzaError) //nolint:errorlint // IQ returns it as it is
+	refused, is := errors.AsType[*xmpp.StanzaError](err)
 	if !is {
 		return true // an answer, or none: nobody knows
 	}
