@@ -319,6 +319,7 @@ const settle = 50 * time.Millisecond
 
 func toldAfterwards(t *testing.T, b *bundle) {
 	b.says(t, "the first")
+	b.next(t)
 	b.asked(t)
 	release := b.publisher.Hold()
 	defer release()
@@ -339,7 +340,6 @@ func toldAfterwards(t *testing.T, b *bundle) {
 	if err := <-told; err != nil {
 		t.Errorf("the outside was told %v", err)
 	}
-	b.next(t)
 	if m := b.next(t); m.Content != "held" {
 		t.Errorf("received %q", m.Content)
 	}
