@@ -37,9 +37,9 @@ func TestWebhook(t *testing.T) {
 		bodies = append(bodies, string(body))
 		// standardwebhooks.com: HMAC-SHA256 over id.timestamp.body, with the base64 behind whsec_ as the key.
 		mac := hmac.New(sha256.New, []byte("0123456789"))
-		_, _ = fmt.Fprintf(mac, "%s.%s.%s", r.Header.Get("webhook-id"), r.Header.Get("webhook-timestamp"), body)
-		if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); r.Header.Get("webhook-signature") != want {
-			t.Errorf("the signature is %q, not %q", r.Header.Get("webhook-signature"), want)
+		_, _ = fmt.Fprintf(mac, "%s.%s.%s", r.Header.Get("Webhook-Id"), r.Header.Get("Webhook-Timestamp"), body)
+		if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); r.Header.Get("Webhook-Signature") != want {
+			t.Errorf("the signature is %q, not %q", r.Header.Get("Webhook-Signature"), want)
 		}
 		if r.Header.Get("Authorization") != "Bearer x" {
 			t.Error("the header is missing")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"switchboard/applications"
@@ -171,9 +172,7 @@ func (a *Application) visit(p *person, m *message.Message) *visit {
 	if len(a.Languages) > 0 {
 		values[language] = a.Languages[0]
 	}
-	for name, value := range p.Values {
-		values[name] = value
-	}
+	maps.Copy(values, p.Values)
 	if p.Values == nil {
 		p.Values = conversation.Values{}
 	}

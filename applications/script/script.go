@@ -58,7 +58,6 @@ type Application struct {
 	logger *slog.Logger
 	now    func() time.Time
 	state  store.State
-	shared store.State
 	web    *webclient.Client
 
 	mu      sync.Mutex // one message at a time: what a script shares between people has one writer

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,9 +187,7 @@ func (a *Application) turn(p *person, m *message.Message) conversation.Output {
 func (a *Application) values(p *person, m *message.Message) conversation.Values {
 	values := conversation.Facts(m)
 	values[language] = ""
-	for name, answer := range p.Answers {
-		values[name] = answer
-	}
+	maps.Copy(values, p.Answers)
 	return values
 }
 
