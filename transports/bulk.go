@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"time"
 
 	"switchboard/message"
 	"switchboard/worker"
@@ -34,26 +33,29 @@ type Result struct {
 // errResults: nobody knows which messages were sent.
 var errResults = errors.New("the transport did not answer for each of the messages it was given at once")
 
-// gatherWait is how long the first of several messages waits for others with
-// its text.
-const gatherWait = 5 * time.Millisecond
-
-// gatherer gathers messages with the same text. The prefetch bounds what it holds.
+// gatherer sends a text at once while no call with it is under way, and gathers its further
+// recipients while one is. The prefetch bounds what it holds.
 type gatherer struct {
 	transport BulkSender
 	mu        sync.Mutex
-	open      map[string]*gathering
+	texts     map[string]*gathering
 }
 
+// gathering is what there is of one text.
 type gathering struct {
+	calls   int // under way
+	waiting bulk
+}
+
+// bulk is what goes in one call.
+type bulk struct {
 	messages []*message.Message
 	results  []chan Result
-	timer    *time.Timer
 }
 
 func newGatherer(t Transport) *gatherer {
 	if b, can := t.(BulkSender); can {
-		return &gatherer{transport: b, open: map[string]*gathering{}}
+		return &gatherer{transport: b, texts: map[string]*gathering{}}
 	}
 	return nil
 }
@@ -71,20 +73,37 @@ func (g *gatherer) join(ctx context.Context, m *message.Message) <-chan Result {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := sameText(m)
-	many := g.open[key]
-	if many == nil {
-		many = new(gathering)
-		many.timer = time.AfterFunc(gatherWait, func() { g.close(ctx, key, many) })
-		g.open[key] = many
+	text := g.texts[key]
+	if text == nil {
+		text = new(gathering)
+		g.texts[key] = text
 	}
 	result := make(chan Result, 1)
-	many.messages, many.results = append(many.messages, m), append(many.results, result)
-	if len(many.messages) >= g.transport.MaxMany() {
-		many.timer.Stop()
-		delete(g.open, key)
-		go many.send(ctx, g.transport)
+	text.waiting.messages, text.waiting.results = append(text.waiting.messages, m), append(text.waiting.results, result)
+	if text.calls == 0 || len(text.waiting.messages) >= g.transport.MaxMany() {
+		g.call(ctx, key, text)
 	}
 	return result
+}
+
+// call begins a call with all that waits. It is called with the mutex held.
+func (g *gatherer) call(ctx context.Context, key string, text *gathering) {
+	many := text.waiting
+	text.waiting = bulk{}
+	text.calls++
+	go func() {
+		many.send(ctx, g.transport)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		text.calls--
+		switch {
+		case text.calls > 0:
+		case len(text.waiting.messages) > 0:
+			g.call(ctx, key, text)
+		default:
+			delete(g.texts, key)
+		}
+	}()
 }
 
 // sameText is equal for messages that may be sent in one call.
@@ -94,20 +113,7 @@ func sameText(m *message.Message) string {
 	}, "\x00")
 }
 
-// close sends what has gathered, unless it was full before.
-func (g *gatherer) close(ctx context.Context, key string, many *gathering) {
-	g.mu.Lock()
-	mine := g.open[key] == many
-	if mine {
-		delete(g.open, key)
-	}
-	g.mu.Unlock()
-	if mine {
-		many.send(ctx, g.transport)
-	}
-}
-
-func (many *gathering) send(ctx context.Context, t BulkSender) {
+func (many *bulk) send(ctx context.Context, t BulkSender) {
 	var results []Result
 	err := worker.Protect(func() error {
 		results = t.SendMany(ctx, many.messages)

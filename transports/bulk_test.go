@@ -23,6 +23,7 @@ import (
 // text of "short".
 type post struct {
 	many  int
+	takes time.Duration // a call
 	mu    sync.Mutex
 	calls [][]*message.Message
 	seen  map[string]int
@@ -57,6 +58,7 @@ func (p *post) again(address string) bool {
 
 func (p *post) SendMany(_ context.Context, messages []*message.Message) []transports.Result {
 	p.note(messages)
+	time.Sleep(p.takes)
 	if messages[0].Content == "panic" {
 		panic("out of paper")
 	}
@@ -138,7 +140,7 @@ func outboundTo(to, text string) *message.Message {
 }
 
 func TestManyAtOnce(t *testing.T) {
-	p := &post{many: 10}
+	p := &post{many: 10, takes: 20 * time.Millisecond}
 	var messages []*message.Message
 	for i := range 95 {
 		messages = append(messages, outboundTo(fmt.Sprint("good", i), "hello"))
