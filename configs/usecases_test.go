@@ -119,7 +119,6 @@ func TestUseCases(t *testing.T) {
 func TestRoutingTests(t *testing.T) {
 	files, err := filepath.Glob("use-cases/*/*" + fleet.TestSuffix)
 	if err != nil || len(files) != len(useCases)+1 { // and sms-and-xmpp
-
 		t.Fatalf("found %v, %v", files, err)
 	}
 	for _, file := range files {

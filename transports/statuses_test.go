@@ -86,7 +86,7 @@ func TestStatusesAreBounded(t *testing.T) {
 func TestDeliveriesGoOn(t *testing.T) {
 	state := statememory.New()
 	t.Cleanup(func() { _ = state.Close() })
-	work, stop := context.WithCancel(context.Background())
+	work, stop := context.WithCancel(t.Context())
 	defer stop()
 	d, replica := transports.NewDeliveries(work, state, time.Hour, slog.New(slog.DiscardHandler)),
 		transports.NewDeliveries(work, state, time.Hour, slog.New(slog.DiscardHandler))

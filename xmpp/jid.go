@@ -38,7 +38,7 @@ func parseJID(text string) (j JID, err error) {
 	}
 	local, domain, hasLocal := strings.Cut(rest, "@")
 	if !hasLocal {
-		local, domain = "", rest
+		domain = rest
 	} else if j.Local, err = prepareLocal(local); err != nil {
 		return j, fmt.Errorf("its local part: %w", err)
 	}

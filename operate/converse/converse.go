@@ -239,7 +239,7 @@ func (s *stage) close() {
 	if s.stop != nil {
 		s.stop()
 		for range cap(s.ended) {
-			<-s.ended // it was told to stop
+			<-s.ended //nolint:errcheck // it was told to stop
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -122,7 +122,7 @@ var errorWords = map[string]map[int]string{
 var errorLine = regexp.MustCompile(`^\+(CMS|CME) ERROR: *(\d+)`)
 
 // final says whether a line ends the answer to a command, and with which error.
-func final(line string) (err error, is bool) { //nolint:revive // the error is the answer
+func final(line string) (err error, is bool) {
 	switch line {
 	case "OK":
 		return nil, true

@@ -45,8 +45,6 @@ func TestConformance(t *testing.T) {
 // program is the other end: it answers each line it gets, and numbers those it writes.
 type program struct {
 	mu       sync.Mutex
-	toIt     *os.File // the transport writes
-	fromIt   *os.File // the transport reads
 	in       *os.File
 	out      *os.File
 	lines    int

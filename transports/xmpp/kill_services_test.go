@@ -38,7 +38,7 @@ func startPrivate(t *testing.T) *private {
 	p.do("up", "--private", "prosody")
 	variables := map[string]string{}
 	for line := range strings.SplitSeq(p.do("env", "prosody"), "\n") {
-		for _, word := range strings.Fields(strings.TrimPrefix(line, "export ")) {
+		for word := range strings.FieldsSeq(strings.TrimPrefix(line, "export ")) {
 			name, value, _ := strings.Cut(word, "=")
 			variables[name] = value
 		}
