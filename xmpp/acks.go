@@ -58,7 +58,7 @@ type inbox struct {
 	handled uint32
 	flight  []*arrival
 	owed    bool          // the server was told of less than was received
-	tell    func()        // tells it again, by the present session
+	tell    func()        // tells it again
 	changed chan struct{} // closed when something is handled; nil while nobody waits
 }
 

@@ -182,7 +182,8 @@ func (n *negotiation) session() *Session {
 // resume asks for the earlier session. What the server has of it is settled; the
 // rest is sent again, in order.
 func (s *Session) resume(n *negotiation, prior *Resumption) (resumed bool, err error) {
-	h := strconv.FormatUint(uint64(prior.in.count()), 10)
+	handled := prior.in.count()
+	h := strconv.FormatUint(uint64(handled), 10)
 	answer, err := n.ask(New(nsSM, "resume").Set("h", h).Set("previd", prior.id))
 	if err != nil {
 		return false, fmt.Errorf("resuming the session: %w", err)
@@ -203,11 +204,9 @@ func (s *Session) resume(n *negotiation, prior *Resumption) (resumed bool, err e
 		return false, nil
 	}
 	s.managed, s.resumed, s.id, s.location, s.jid = true, true, prior.id, prior.location, prior.jid
-	s.box, s.in = prior.out, prior.in
+	// What is still being handled comes again, and counts then: the old inbox is left.
+	s.box, s.in.handled = prior.out, handled
 	prior.out = outbox{}
-	s.in.mu.Lock()
-	s.in.tell = s.acknowledgeManaged
-	s.in.mu.Unlock()
 	for _, p := range s.box.waiting {
 		s.write(p.raw)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -259,6 +260,42 @@ func TestResumption(t *testing.T) {
 	for _, done := range append(sent[2:], last) {
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// What was not handled when the connection broke comes again, and counts once.
+func TestUnhandledBeforeResumption(t *testing.T) {
+	b := newBundle(t)
+	handled := make(chan func(), 4)
+	b.settings.Handle = func(_ *Element, done func()) { handled <- done }
+	s, p := b.connected()
+	ended := run(t, s)
+	p.write("<message id='1'/><message id='2'/>")
+	old := []func(){<-handled, <-handled}
+	_ = p.conn.Close()
+	<-ended
+	s, err := b.dial(s.Resumption(), func(p2 *peer) {
+		p2.login()
+		if e := p2.next("resume"); e.Attr("h") != "0" {
+			t.Errorf("resumed by %s", e)
+		}
+		p2.write("<resumed xmlns='" + nsSM + "' previd='sm1' h='0'/>")
+		p = p2
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s)
+	p.write("<message id='1'/><message id='2'/>")
+	again := []func(){<-handled, <-handled}
+	for i, list := range [][]func(){old, again} {
+		for _, done := range list {
+			done()
+		}
+		p.write("<r xmlns='" + nsSM + "'/>")
+		if e := p.next("a"); e.Attr("h") != strconv.Itoa(2*i) {
+			t.Errorf("%s were handled, want %d", e.Attr("h"), 2*i)
 		}
 	}
 }
