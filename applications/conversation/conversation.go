@@ -56,8 +56,8 @@ func Facts(m *message.Message) Values {
 }
 
 // Keeper keeps a T of each person. What one message changed and what it was
-// answered are stored in one step: a second copy of the message changes nothing
-// and gets the same answer.
+// answered are stored in one step: a second copy of one of the last maxTurns
+// messages changes nothing and gets the same answer.
 type Keeper[T any] struct {
 	State    store.State
 	Remember time.Duration // after the person's last message
@@ -66,11 +66,20 @@ type Keeper[T any] struct {
 
 // kept is what is stored of a person.
 type kept[T any] struct {
-	Last    string    `json:"last"` // the last message's ID
-	At      time.Time `json:"at"`
-	Outputs []Output  `json:"outputs,omitempty"`
-	Known   T         `json:"known"`
+	Turns []turn    `json:"turns"` // the last messages, newest first
+	At    time.Time `json:"at"`
+	Known T         `json:"known"`
 }
+
+// turn is a message that was handled, and its answer.
+type turn struct {
+	ID      string   `json:"id"`
+	Outputs []Output `json:"outputs,omitempty"`
+}
+
+// maxTurns is how many of a person's messages are known again: after a connection
+// is lost, all that were in flight may come again.
+const maxTurns = 20
 
 // Person is the key of who sent a message.
 func Person(m *message.Message) string { return "person/" + m.TransportName + "/" + m.From }
@@ -87,14 +96,17 @@ func (k *Keeper[T]) Handle(ctx context.Context, m *message.Message, next func(kn
 	if json.Unmarshal([]byte(found[key]), &p) != nil || k.Now().Sub(p.At) > k.Remember {
 		p = kept[T]{} // there is nothing, or nothing that this version can read
 	}
-	if p.Last == m.ID {
-		return Messages(p.Outputs, m), nil
+	for _, t := range p.Turns {
+		if t.ID == m.ID {
+			return Messages(t.Outputs, m), nil
+		}
 	}
-	var also []store.Entry
-	if p.Outputs, also, err = next(&p.Known); err != nil {
+	outputs, also, err := next(&p.Known)
+	if err != nil {
 		return nil, err
 	}
-	p.Last, p.At = m.ID, k.Now()
+	p.Turns = append([]turn{{m.ID, outputs}}, p.Turns[:min(len(p.Turns), maxTurns-1)]...)
+	p.At = k.Now()
 	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("writing what is known of a person: %w", err)
@@ -102,5 +114,5 @@ func (k *Keeper[T]) Handle(ctx context.Context, m *message.Message, next func(kn
 	if err := k.State.Set(ctx, append(also, store.Entry{Key: key, Value: string(text), TTL: k.Remember})...); err != nil {
 		return nil, fmt.Errorf("storing what is known of a person: %w", err)
 	}
-	return Messages(p.Outputs, m), nil
+	return Messages(outputs, m), nil
 }

@@ -17,7 +17,8 @@ import (
 
 // Call is an HTTP request.
 type Call struct {
-	// URL is asked for; values in it are escaped. Example:
+	// URL is asked for; values in it are escaped, and in its path none may be `.`,
+	// `..` or have a slash. Example:
 	// `https://bank.example.org/balance?number={from}`.
 	URL string `yaml:"url"`
 	// Method is GET or POST. Default GET; POST where there is a body.
@@ -53,7 +54,11 @@ func (v *visit) fetch(ctx context.Context, screen string, c *Call) error {
 		body, _ = json.Marshal(filled) // texts always can be
 		header.Set("Content-Type", "application/json")
 	}
-	answer, err := v.app.web.Do(ctx, c.Method, conversation.Replace(c.URL, v.values, url.QueryEscape), header, body)
+	address, err := v.address(c.URL)
+	if err != nil {
+		return err
+	}
+	answer, err := v.app.web.Do(ctx, c.Method, address, header, body)
 	if err != nil {
 		return err
 	}
@@ -80,6 +85,22 @@ func (v *visit) fetch(ctx context.Context, screen string, c *Call) error {
 		v.set(name, value)
 	}
 	return nil
+}
+
+// address fills a URL in such that no value leads to another path.
+func (v *visit) address(text string) (string, error) {
+	path, query, asks := strings.Cut(text, "?")
+	var err error
+	filled := conversation.Replace(path, v.values, func(value string) string {
+		if value == "." || value == ".." || strings.ContainsAny(value, `/\`) {
+			err = fmt.Errorf("%q in the path of url would lead to another path", value)
+		}
+		return url.PathEscape(value)
+	})
+	if asks {
+		filled += "?" + conversation.Replace(query, v.values, url.QueryEscape)
+	}
+	return filled, err
 }
 
 // dig is a member of a JSON value as text.
@@ -125,10 +146,13 @@ func (c *Call) check(names []string, screens func(string) error) error {
 	if c.Method != http.MethodGet && c.Method != http.MethodPost {
 		errs = append(errs, options.Fieldf("method", "is %q; write GET or POST", c.Method))
 	}
-	address := conversation.Replace(c.URL, nil, func(string) string { return "x" })
-	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	filled := func(value string) (*url.URL, error) {
+		return url.Parse(conversation.Replace(c.URL, nil, func(string) string { return value }))
+	}
+	one, err := filled("x")
+	if other, _ := filled("y"); err != nil || one.Host == "" || one.Scheme != "http" && one.Scheme != "https" {
 		errs = append(errs, options.Fieldf("url", "is %q; write http://… or https://…", c.URL))
-	} else if strings.Contains(u.Host, "x") && strings.Contains(strings.SplitN(c.URL, "/", 4)[2], "{") {
+	} else if other == nil || one.Host != other.Host {
 		errs = append(errs, options.Fieldf("url", "must name its host; a value may not choose it"))
 	}
 	errs = append(errs, options.Under(conversation.CheckText(c.URL, names), "url"))

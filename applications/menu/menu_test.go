@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,27 @@ func start(t *testing.T, yaml string) *applicationtest.Worker {
 }
 
 // A real server is asked, and what a person wrote cannot change the request.
+// What a person writes in a URL's path leads nowhere else.
+func TestHTTPPath(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.RequestURI) }))
+	defer server.Close()
+	w := start(t, `
+allow_private: true
+screens:
+  number: {text: "Number?", ask: number, next: saved}
+  saved: {http: {url: "`+server.URL+`/accounts/{number}/balance?n={number}", failed: sorry}, text: Done.}
+  sorry: {text: Sorry.}
+`)
+	for _, number := range []string{"..", ".", "../../admin", `..\\x`} {
+		w.Talk("a", "hi", "Number?", number, "Sorry.")
+	}
+	w.Talk("a", "hi", "Number?", "a b?c", "Done.")
+	if want := []string{"/accounts/a%20b%3Fc/balance?n=a+b%3Fc"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+}
+
 func TestHTTP(t *testing.T) {
 	var asked []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -64,53 +64,156 @@ func heap() int64 {
 	return int64(sample[0].Value.Uint64())
 }
 
-// limits bounds the functions that take unbounded memory in one step, where no
-// watch can stop them: each would build a value far longer than its arguments.
-var limits = goja.MustCompile("limits", `(function () {
-	var most = 1 << 20, call = Reflect.apply;
+// maxNesting is how deep JSON may be that a script reads.
+const maxNesting = 500
+
+// tooDeep says whether JSON is nested too deep: reading it would recurse as deep.
+func tooDeep(text string) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == '[' || c == '{'):
+			if depth++; depth > maxNesting {
+				return true
+			}
+		case !quoted && (c == ']' || c == '}'):
+			depth--
+		}
+	}
+	return false
+}
+
+// limits bounds what takes unbounded memory or time in one step, where no watch can
+// stop it: functions that build a value far longer than their arguments, and those
+// that recurse. It is called with tooDeep.
+var limits = goja.MustCompile("limits", `(function (tooDeep) {
+	var most = 1 << 20, longestPattern = 1000, call = Reflect.apply, isArray = Array.isArray;
+	function replace(object, name, value) {
+		Object.defineProperty(object, name, {value: value, writable: false, configurable: false, enumerable: false});
+	}
+	function refuse(name) {
+		throw new RangeError(String(name) + " would take more than " + most + " characters or items");
+	}
 	function bounded(object, name, size) {
 		var original = object[name];
-		Object.defineProperty(object, name, {
-			value: function () {
-				if (!(call(size, this, arguments) <= most)) {
-					throw new RangeError(String(name) + " would take more than " + most + " characters or items");
-				}
-				return call(original, this, arguments);
-			},
-			writable: false, configurable: false, enumerable: false
+		replace(object, name, function () {
+			if (!(call(size, this, arguments) <= most)) {
+				refuse(name);
+			}
+			return call(original, this, arguments);
 		});
 	}
-	bounded(String.prototype, "repeat", function (n) { return String(this).length * n; });
-	bounded(String.prototype, "padStart", function (n) { return +n; });
-	bounded(String.prototype, "padEnd", function (n) { return +n; });
 	function len(list) { return list == null ? 0 : +list.length || 0; }
-	["fill", "join", "concat", "slice", "splice", "map", "reverse", "sort", "filter", "forEach", "indexOf", "lastIndexOf", "includes",
-		"find", "findIndex", "some", "every", "reduce", "reduceRight", "copyWithin", "toString", "toLocaleString", "shift", "unshift",
-		"flat", "flatMap", "push"].forEach(function (name) {
+	function sum(self, list, size) {
+		var n = size(self);
+		for (var i = 0; i < list.length; i++) n += size(list[i]);
+		return n;
+	}
+	// What replacing makes: $&, $`+"`"+` and $' are each as long as the text, at most.
+	function replaced(text, by) {
+		var n = String(text).length;
+		if (typeof by === "function") return n;
+		by = String(by);
+		return n + (n + 1) * (by.indexOf("$") < 0 ? by.length : by.length * (n + 1));
+	}
+	function pattern(p) {
+		if (!(p instanceof Pattern) && p !== undefined && String(p).length > longestPattern) {
+			throw new RangeError("a pattern may have at most " + longestPattern + " characters");
+		}
+	}
+	var Pattern = RegExp;
+	RegExp = function (p, flags) {
+		pattern(p);
+		return new Pattern(p, flags);
+	};
+	RegExp.prototype = Pattern.prototype;
+	replace(Pattern.prototype, "constructor", RegExp);
+	delete Pattern.prototype.compile;
+	function matched(p) {
+		pattern(p);
+		return String(this).length;
+	}
+	var sizes = {
+		match: matched, matchAll: matched, search: matched,
+		repeat: function (n) { return String(this).length * n; },
+		padStart: function (n) { return Math.max(String(this).length, +n); },
+		padEnd: function (n) { return Math.max(String(this).length, +n); },
+		concat: function () { return sum(this, arguments, function (v) { return String(v).length; }); },
+		replace: function (_, by) { return replaced(this, by); },
+		replaceAll: function (_, by) { return replaced(this, by); },
+	};
+	Object.getOwnPropertyNames(String.prototype).forEach(function (name) {
+		if (name !== "constructor" && name !== "toString" && name !== "valueOf" && typeof String.prototype[name] === "function") {
+			bounded(String.prototype, name, sizes[name] || function () { return String(this).length; });
+		}
+	});
+	["exec", "test", Symbol.match, Symbol.matchAll, Symbol.search, Symbol.split].forEach(function (name) {
+		bounded(Pattern.prototype, name, function (text) { return String(text).length; });
+	});
+	bounded(Pattern.prototype, Symbol.replace, replaced);
+	["encodeURI", "encodeURIComponent", "decodeURI", "decodeURIComponent", "escape", "unescape"].forEach(function (name) {
+		bounded(globalThis, name, function (text) { return String(text).length; });
+	});
+	["fill", "slice", "splice", "map", "reverse", "sort", "filter", "forEach", "indexOf", "lastIndexOf", "includes", "find", "findIndex",
+		"findLast", "findLastIndex", "some", "every", "reduce", "reduceRight", "copyWithin", "toString", "toReversed", "toSorted", "toSpliced",
+		"with", "shift", "unshift", "push"].forEach(function (name) {
 		if (Array.prototype[name]) {
 			bounded(Array.prototype, name, function () { return len(this); });
 		}
+	});
+	["flat", "flatMap", "toLocaleString"].forEach(function (name) { delete Array.prototype[name]; });
+	bounded(Array.prototype, "concat", function () {
+		return sum(this, arguments, function (v) { return isArray(v) ? v.length : 1; });
+	});
+	var join = Array.prototype.join, push = Array.prototype.push;
+	replace(Array.prototype, "join", function (separator) {
+		var between = separator === undefined ? "," : String(separator), texts = [], all = 0;
+		if (len(this) > most) {
+			refuse("join");
+		}
+		for (var i = 0; i < len(this); i++) {
+			var text = this[i] == null ? "" : String(this[i]);
+			all += text.length + between.length;
+			if (all > most) {
+				refuse("join");
+			}
+			push.call(texts, text);
+		}
+		return call(join, texts, [between]);
 	});
 	["values", "keys", "entries", Symbol.iterator].forEach(function (name) {
 		bounded(Array.prototype, name, function () { return len(this); });
 	});
 	// JSON.stringify writes every item of an array, however few there are.
-	var stringify = JSON.stringify, isArray = Array.isArray;
-	Object.defineProperty(JSON, "stringify", {
-		value: function (value, replacer, space) {
-			return stringify(value, function (key, item) {
-				if (typeof replacer === "function") {
-					item = call(replacer, this, [key, item]);
-				} else if (isArray(replacer) && key !== "" && !isArray(this) && replacer.indexOf(key) < 0) {
-					return undefined;
-				}
-				if (isArray(item) && item.length > most) {
-					throw new RangeError("stringify would take more than " + most + " items");
-				}
-				return item;
-			}, space);
-		},
-		writable: false, configurable: false, enumerable: false
+	var stringify = JSON.stringify, parse = JSON.parse;
+	replace(JSON, "stringify", function (value, replacer, space) {
+		var all = 0;
+		return stringify(value, function (key, item) {
+			if (typeof replacer === "function") {
+				item = call(replacer, this, [key, item]);
+			} else if (isArray(replacer) && key !== "" && !isArray(this) && replacer.indexOf(key) < 0) {
+				return undefined;
+			}
+			all += 1 + key.length + (typeof item === "string" || isArray(item) ? item.length : 0);
+			if (all > most) {
+				refuse("stringify");
+			}
+			return item;
+		}, space);
+	});
+	replace(JSON, "parse", function (text, reviver) {
+		text = String(text);
+		if (text.length > most) {
+			refuse("parse");
+		}
+		if (tooDeep(text)) {
+			throw new RangeError("JSON may not be nested so deep");
+		}
+		return parse(text, reviver);
 	});
 	bounded(Array, "from", function (source) { return len(source); });
 	bounded(Function.prototype, "apply", function (self, list) { return len(list); });
@@ -119,4 +222,9 @@ var limits = goja.MustCompile("limits", `(function () {
 		delete globalThis[name];
 	});
 	delete globalThis.eval;
-})();`, true)
+	// A script cannot compile another: functions are made by what it says itself.
+	[function () {}, function* () {}, async function () {}].forEach(function (f) {
+		replace(Object.getPrototypeOf(f), "constructor", undefined);
+	});
+	delete globalThis.Function;
+})`, true)

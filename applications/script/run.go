@@ -86,7 +86,7 @@ func (r *run) call() error {
 	if err != nil {
 		return err
 	}
-	if text, is := said.(goja.String); is { // a text that is returned is a reply
+	if text, is := said.(goja.String); is && !r.closes { // a text that is returned is a reply
 		if text.Length() > maxText {
 			return errStopped{fmt.Sprintf("it returned a text of more than %d characters", maxText)}
 		}
@@ -161,7 +161,12 @@ func (r *run) furnish() error {
 			return err
 		}
 	}
-	if _, err := r.vm.RunProgram(limits); err != nil {
+	bound, err := r.vm.RunProgram(limits)
+	if err == nil {
+		function, _ := goja.AssertFunction(bound)
+		_, err = function(goja.Undefined(), r.vm.ToValue(tooDeep))
+	}
+	if err != nil {
 		return fmt.Errorf("setting the limits: %w", err)
 	}
 	_, err = r.vm.RunString("var config = " + string(config))
@@ -202,6 +207,8 @@ func (r *run) sendTo(call goja.FunctionCall) goja.Value {
 
 func (r *run) send(o conversation.Output) {
 	switch {
+	case r.closes:
+		r.stop("onClose cannot send: the session is over")
 	case len(r.outputs) >= r.app.MaxSends:
 		r.stop("it sent more than %d messages (max_sends)", r.app.MaxSends)
 	case len(o.Content) > maxText:

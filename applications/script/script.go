@@ -223,21 +223,21 @@ func (a *Application) Receive(ctx context.Context, m *message.Message) ([]*messa
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reload()
-	keeper := conversation.Keeper[struct{}]{State: a.state, Remember: a.Remember.Std(), Now: a.now}
-	return keeper.Handle(ctx, m, func(*struct{}) ([]conversation.Output, []store.Entry, error) {
-		r := &run{app: a, message: m, written: map[string]*string{}}
-		return r.do(ctx)
-	})
+	return a.handle(ctx, m, false)
 }
 
 // EndSession runs the script's onClose(message), if it has one.
 func (a *Application) EndSession(ctx context.Context, m *message.Message) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := &run{app: a, message: m, written: map[string]*string{}, closes: true}
-	_, entries, err := r.do(ctx)
-	if err != nil || len(entries) == 0 {
-		return err
-	}
-	return a.state.Set(ctx, entries...)
+	_, err := a.handle(ctx, m, true)
+	return err
+}
+
+func (a *Application) handle(ctx context.Context, m *message.Message, closes bool) ([]*message.Message, error) {
+	keeper := conversation.Keeper[struct{}]{State: a.state, Remember: a.Remember.Std(), Now: a.now}
+	return keeper.Handle(ctx, m, func(*struct{}) ([]conversation.Output, []store.Entry, error) {
+		r := &run{app: a, message: m, written: map[string]*string{}, closes: closes}
+		return r.do(ctx)
+	})
 }

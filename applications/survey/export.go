@@ -69,7 +69,7 @@ func Export(ctx context.Context, state store.State, out io.Writer, doneOnly bool
 		}
 		n++
 		line := []string{
-			r.Person, r.Transport, r.Language, r.Started.UTC().Format(time.RFC3339), r.Answered.UTC().Format(time.RFC3339), strconv.FormatBool(r.Done),
+			harmless(r.Person), harmless(r.Transport), r.Language, r.Started.UTC().Format(time.RFC3339), r.Answered.UTC().Format(time.RFC3339), strconv.FormatBool(r.Done),
 		}
 		for _, name := range questions {
 			line = append(line, harmless(r.Answers[name]))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -286,7 +287,7 @@ func (a *Application) answer(q *Question, p *person, m *message.Message, content
 	}
 	if q.Min != nil || q.Max != nil {
 		n, err := strconv.ParseFloat(strings.Replace(content, ",", ".", 1), 64)
-		if err != nil || n != n || q.Min != nil && n < *q.Min || q.Max != nil && n > *q.Max {
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) || q.Min != nil && n < *q.Min || q.Max != nil && n > *q.Max {
 			return "", false
 		}
 		return strconv.FormatFloat(n, 'f', -1, 64), true
