@@ -37,7 +37,7 @@ var (
 
 func (c *check) verify(s scope, now time.Time) error {
 	value, err := c.value.of(s)
-	if err != nil || asText(value) == "" {
+	if err != nil || asText(value) == "" || len(asList(value)) == 0 {
 		return errNoToken
 	}
 	algorithm, err := c.with.text(s)

@@ -112,6 +112,11 @@ var exercises2 = []exercise{
 		forged: []request{{
 			method: "POST", path: "/", kind: formType, body: plivoBody, status: 403, answer: "the signature is wrong; is public_url what the provider calls, and the secret its own?",
 			header: []string{"X-Plivo-Signature-V2", macBase64("another", public+"12345"), "X-Plivo-Signature-V2-Nonce", "12345"},
+		}, {
+			method: "POST", path: "/", kind: formType, body: plivoBody, status: 403, answer: "the request carries no token or signature",
+		}, {
+			method: "POST", path: "/", kind: formType, body: plivoBody, status: 403, answer: "the request carries no token or signature",
+			header: []string{"X-Plivo-Signature-V3", ","},
 		}},
 		sends: sent{
 			method: "POST", path: "/v1/Account/MA1/Message/", status: 202, answer: `{"message":"message(s) queued","message_uuid":["PLO"],"api_id":"a"}`, id: "PLO",

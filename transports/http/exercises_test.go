@@ -255,6 +255,10 @@ var exercises = []exercise{
 		forged: []request{
 			{method: "GET", path: "/?msisdn=1&to=2&text=x", status: 403, answer: "the request carries no token or signature"},
 			{
+				method: "POST", path: "/", kind: jsonType, status: 403, answer: "the request carries no token or signature",
+				body: fmt.Sprintf(`{"msisdn":"1","to":"2","text":"x","sig":[],"timestamp":"%d"}`, vonageNow.Unix()),
+			},
+			{
 				method: "GET", path: "/?" + vonageSign("signature_secret", "msisdn", "1", "to", "2", "text", "x", "timestamp", fmt.Sprint(vonageNow.Add(-6*time.Minute).Unix())), status: 403,
 				answer: "the signature is too old or too new; is the clock right?",
 			},
