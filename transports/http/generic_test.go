@@ -235,6 +235,27 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// A receipt proves a message sent also when it comes before the request is given up.
+func TestAReceiptWhileTheRequestWaits(t *testing.T) {
+	b := startGeneric(t, func(tr *http.Transport) {
+		tr.UnknownPolicy, tr.Timeout, tr.UnknownWait = "wait", options.Duration(time.Second), options.Duration(time.Millisecond)
+	})
+	m, hold := outbound("who knows"), make(chan struct{})
+	b.provider.answersWith(func(asked) (int, map[string]string, string) {
+		b.call(t, "POST", "/receipts", jsonType, `{"message_id":"`+m.ID+`","status":"delivered"}`, "Authorization", bearer)
+		<-hold
+		return 200, nil, ""
+	})
+	_, err := b.Send(within(t), m)
+	close(hold)
+	if err == nil || !strings.Contains(err.Error(), "unknown") {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := b.SendAgain(within(t), m); err != nil {
+		t.Errorf("a receipt proves it sent: %v", err)
+	}
+}
+
 func TestAProviderOutOfReach(t *testing.T) {
 	b := startGeneric(t)
 	b.provider.close()

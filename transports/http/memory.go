@@ -26,7 +26,6 @@ import (
 //	of/<message id>       how many parts are delivered; n/<message id>: of how many
 //	did/<message id>      the provider's ids of the parts that were sent so far
 //	unk/<message id>      since when it is unknown whether the message was sent
-//	seen/<message id>     a receipt came for it meanwhile
 //	cursor/<number>       where polling goes on
 //	concat/<key>/<part>   parts of long messages
 type memory struct {
@@ -112,8 +111,8 @@ func (r *receipt) ref() string {
 
 // take reports a receipt, or holds it until its message is known.
 func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, *receipt) error) error {
-	ref, unknown := r.ref(), "unk/"+r.Message
-	found, err := m.state.Get(ctx, ref, unknown)
+	ref := r.ref()
+	found, err := m.state.Get(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -129,11 +128,6 @@ func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, 
 			return err
 		}
 		value = found[ref]
-	}
-	if _, waits := found[unknown]; waits {
-		if err := m.state.Set(ctx, store.Entry{Key: "seen/" + r.Message, Value: "1", TTL: m.options.ThirdPartyIDExpiry.Std()}); err != nil {
-			return err
-		}
 	}
 	var sent sentMessage
 	if err := json.Unmarshal([]byte(value), &sent); err != nil {

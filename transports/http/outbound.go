@@ -281,16 +281,19 @@ func (r *run) unknown(ctx context.Context, m *message.Message, reason string) er
 // unknownSince says whether a message that was in flight before is not to be sent
 // now: err is then its outcome, nil when a receipt has proved that it was sent.
 func (r *run) unknownSince(ctx context.Context, m *message.Message) (waiting bool, err error) {
-	if r.transport.UnknownPolicy != policyWait {
+	if r.transport.UnknownPolicy != policyWait || r.channel.send == nil {
 		return false, nil
 	}
-	since, seen := "unk/"+m.ID, "seen/"+m.ID
-	found, err := r.memory.state.Get(ctx, since, seen)
+	since := "unk/" + m.ID
+	found, err := r.memory.state.Get(ctx, since)
 	if err != nil || found[since] == "" {
 		return false, err
 	}
-	if found[seen] != "" {
-		return true, nil
+	if len(split(m.Content, r.channel.send.MaxLength)) == 1 { // of several parts another may be the one that arrived
+		receipts, err := r.memory.state.Range(ctx, "rc/m/"+m.ID+"/", "rc/m/"+m.ID+"0", 1)
+		if err != nil || len(receipts) > 0 {
+			return true, err
+		}
 	}
 	began, _ := strconv.ParseInt(found[since], 10, 64)
 	if left := r.transport.UnknownWait.Std() - time.Since(time.Unix(began, 0)); left > time.Second {
