@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -170,6 +171,25 @@ func TestPlainNeedsTLS(t *testing.T) {
 	_, err := b.dial(nil, func(p *peer) { p.features(offerPlain) })
 	if !errors.Is(err, errPlain) || !IsPermanent(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A challenge neither keeps the login busy for ever nor has it compute for hours.
+func TestHostileChallenges(t *testing.T) {
+	for _, challenge := range []string{
+		"", "x", "xyz", "r=%s,s=c2FsdA==,i=4096,", "r=%s,s=c2FsdA==,i=4096,xyz", "r=%s,s=c2FsdA==,i=2147483647", "r=%s,s=c2FsdA==,i=0",
+	} {
+		b := newBundle(t)
+		_, err := b.dial(nil, func(p *peer) {
+			p.features(strings.Replace(offerPlain, "PLAIN", "SCRAM-SHA-1", 1))
+			first, _ := base64.StdEncoding.DecodeString(p.next("auth").Text)
+			_, nonce, _ := strings.Cut(string(first), ",r=")
+			text := strings.Replace(challenge, "%s", nonce, 1)
+			p.write("<challenge xmlns='" + nsSASL + "'>" + base64.StdEncoding.EncodeToString([]byte(text)) + "</challenge>")
+		})
+		if !errors.Is(err, errChallenge) {
+			t.Errorf("%q: %v", challenge, err)
+		}
 	}
 }
 

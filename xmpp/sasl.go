@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/text/secure/precis"
@@ -102,7 +103,7 @@ func (n *negotiation) login() error {
 		}
 		success := answer.Name == "success"
 		if more && (len(challenge) > 0 || !success) {
-			if more, response, err = client.Step(challenge); err != nil {
+			if more, response, err = step(client, challenge); err != nil {
 				return fmt.Errorf("logging in by %s: %w", m.Name, err)
 			}
 		}
@@ -115,6 +116,25 @@ func (n *negotiation) login() error {
 		request = NewText(nsSASL, "response", base64.StdEncoding.EncodeToString(response))
 	}
 }
+
+// step answers a challenge of SCRAM (RFC 5802 §5.1). A field of another form would keep
+// the library busy for ever.
+func step(client *sasl.Negotiator, challenge []byte) (more bool, response []byte, err error) {
+	for field := range strings.SplitSeq(string(challenge), ",") {
+		if len(field) < 3 || field[1] != '=' {
+			return false, nil, errChallenge
+		}
+		if count, is := strings.CutPrefix(field, "i="); is {
+			if n, err := strconv.Atoi(count); err != nil || n < 1 || n > maxIterations {
+				return false, nil, errChallenge
+			}
+		}
+	}
+	return client.Step(challenge)
+}
+
+// maxIterations bounds the work that a server may ask for: about a second.
+const maxIterations = 1_000_000
 
 // emptyData is how data of no bytes is written (RFC 6120 §6.4.2).
 const emptyData = "="
@@ -132,4 +152,7 @@ func authError(e *Element) error {
 	return found
 }
 
-var errUnproven = errors.New("the server did not prove that it knows the password")
+var (
+	errUnproven  = errors.New("the server did not prove that it knows the password")
+	errChallenge = errors.New("the server's challenge is malformed, or asks for too much work")
+)
