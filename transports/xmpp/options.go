@@ -35,8 +35,8 @@ type Options struct {
 	// component 5347.
 	Port int `yaml:"port"`
 	// TLS is starttls (the default), direct (TLS from the first byte), or none; a
-	// component's default is none, since servers rarely offer it there. Passwords
-	// are never sent in clear, whatever this says.
+	// component has no starttls, and its default is none, since servers rarely offer
+	// TLS there. Passwords are never sent in clear, whatever this says.
 	TLS string `yaml:"tls"`
 	// TLSCAFile holds the certificates to trust, in PEM; default the system's. The
 	// server's certificate must be for the account's domain.
@@ -162,6 +162,8 @@ func (o *Options) validateAddress() error {
 		return options.Fieldf("component", "is %q; write a domain, as sms.example.org", o.Component)
 	case o.Component != "" && o.Host == "":
 		return options.Fieldf("host", "must be given: where the server takes components")
+	case o.Component != "" && o.TLS == tlsStart:
+		return options.Fieldf("tls", "is starttls, which components have not; write direct, or none")
 	case o.Component == "" && (err != nil || j.Local == ""):
 		return options.Fieldf("username", "is %q; write the account's JID, as bot@example.org", o.Username)
 	case o.Port != 0 && o.Host == "":

@@ -55,21 +55,22 @@ debug: true
 func TestWrongOptions(t *testing.T) {
 	const account = "username: bot@example.org\npassword: x\n"
 	for text, want := range map[string]string{
-		"password: x":                               "username: must be given",
-		"username: example.org\npassword: x":        `username: is "example.org"`,
-		"username: bot@example.org":                 "password: must be given",
-		account + "component: sms.example.org":      "two ways in",
-		"component: a@sms.example.org\npassword: x": "write a domain",
-		"component: sms.example.org\npassword: x":   "host: must be given",
-		account + "port: 5222":                      "stands without host",
-		account + "status: busy":                    "write away, chat, dnd, xa",
-		account + "tls: maybe":                      "write starttls, direct, none",
-		account + "window: 0":                       "between 1 and",
-		account + "rooms: [nowhere]":                `"nowhere" is no room`,
-		account + "unknown_policy: shrug":           "write wait, resend, fail",
-		account + "max_stanza_bytes: 100":           "max_stanza_bytes: must be between",
-		account + "ping_interval: 0":                "ping_interval: must be above 0",
-		account + "room: x@y":                       `did you mean "rooms"`,
+		"password: x":                                                             "username: must be given",
+		"username: example.org\npassword: x":                                      `username: is "example.org"`,
+		"username: bot@example.org":                                               "password: must be given",
+		account + "component: sms.example.org":                                    "two ways in",
+		"component: a@sms.example.org\npassword: x":                               "write a domain",
+		"component: sms.example.org\npassword: x":                                 "host: must be given",
+		"component: sms.example.org\npassword: x\nhost: localhost\ntls: starttls": "components have not",
+		account + "port: 5222":                                                    "stands without host",
+		account + "status: busy":                                                  "write away, chat, dnd, xa",
+		account + "tls: maybe":                                                    "write starttls, direct, none",
+		account + "window: 0":                                                     "between 1 and",
+		account + "rooms: [nowhere]":                                              `"nowhere" is no room`,
+		account + "unknown_policy: shrug":                                         "write wait, resend, fail",
+		account + "max_stanza_bytes: 100":                                         "max_stanza_bytes: must be between",
+		account + "ping_interval: 0":                                              "ping_interval: must be above 0",
+		account + "room: x@y":                                                     `did you mean "rooms"`,
 	} {
 		if _, _, err := load(t, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
