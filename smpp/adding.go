@@ -57,7 +57,12 @@ func (p *Adding) Wait(ctx context.Context) (id string, err error) {
 		select {
 		case <-p.done:
 		case p.name.turn <- struct{}{}:
-			p.a.work(ctx, p)
+			select {
+			case <-p.done: // meanwhile; the name may be forgotten, and begun anew
+				<-p.name.turn
+			default:
+				p.a.work(ctx, p)
+			}
 		case <-ctx.Done():
 			p.withdraw()
 			return "", ctx.Err()

@@ -249,6 +249,23 @@ func TestTwoMessagesThatComeTogether(t *testing.T) {
 	}
 }
 
+// A part that another's turn adds, while it is about to take its own, leaves the name
+// to those who come next.
+func TestPartsThatComeAtOneMoment(t *testing.T) {
+	for range 1000 {
+		r, list := assemblers(1, func(*smpp.AssemblerSettings) {})
+		var group sync.WaitGroup
+		for i := range 20 {
+			group.Go(func() { add(t, list[0], part(1, 1, fmt.Sprint(i))) })
+		}
+		group.Wait()
+		list[0].Flush()
+		if got := r.got(); len(got) != 20 {
+			t.Fatalf("received %q", got)
+		}
+	}
+}
+
 // A part for which there is no time is not added later.
 func TestNoTimeForAPart(t *testing.T) {
 	begun, release := make(chan struct{}, 9), make(chan struct{})
