@@ -34,6 +34,7 @@ type Assembler struct {
 	open  map[string]Group // those that this process has seen a part of, or found; by name
 	busy  map[string]*name
 	notes sync.WaitGroup
+	found time.Time // when find was last called
 }
 
 // AssemblerSettings are what an Assembler needs.
@@ -118,7 +119,9 @@ const (
 	doneTTL = 10 * time.Minute
 	// maxOpen bounds the groups of an Assembler.
 	maxOpen   = 100_000
-	loadBatch = 500
+	findBatch = 500
+	// findEvery is how often the groups of other processes are looked for.
+	findEvery = 30 * time.Second
 	// giveUpAgain is when a group whose giving up failed is looked at again, here
 	// or by another process.
 	giveUpAgain = 10 * time.Second
@@ -241,11 +244,11 @@ func (a *Assembler) note(ctx context.Context, g *Group, done map[int]donePart, s
 // Flush waits until all that was received is noted.
 func (a *Assembler) Flush() { a.notes.Wait() }
 
-// Load finds the groups that were open when the last process ended.
-func (a *Assembler) Load(ctx context.Context) error {
+// find finds the groups that any process has begun: it may have ended since.
+func (a *Assembler) find(ctx context.Context) error {
 	from, to := a.openKey(""), strings.TrimSuffix(a.openKey(""), "/")+"0" // the octet after /
 	for a.Open() < maxOpen {
-		found, err := a.State.Range(ctx, from, to, loadBatch)
+		found, err := a.State.Range(ctx, from, to, findBatch)
 		if err != nil {
 			return fmt.Errorf("looking for messages whose parts are missing: %w", err)
 		}
@@ -269,8 +272,14 @@ func (a *Assembler) Load(ctx context.Context) error {
 }
 
 // Sweep receives what is there of messages whose other parts have not come. It
-// passes over those of which a part is being added.
+// passes over those of which a part is being added. One call follows the other.
 func (a *Assembler) Sweep(ctx context.Context, now time.Time) {
+	if now.Sub(a.found) >= findEvery {
+		a.found = now
+		if err := a.find(ctx); err != nil && ctx.Err() == nil {
+			a.Logger.Warn("finding unfinished messages failed; trying again", "error", err, "in", findEvery)
+		}
+	}
 	for _, g := range a.Due(now) {
 		if a.isBusy(g.Name) {
 			continue

@@ -152,14 +152,25 @@ func TestPartsLeftByAnotherProcess(t *testing.T) {
 	add(t, list[0], part(3, 2, "two"))
 	later := time.Now().Add(2 * time.Hour)
 	for _, a := range list[1:] {
-		if err := a.Load(t.Context()); err != nil || a.Open() != 1 {
-			t.Fatalf("%d groups are found, %v", a.Open(), err)
+		if a.Sweep(t.Context(), time.Now()); a.Open() != 1 {
+			t.Fatalf("%d groups are found", a.Open())
 		}
 	}
 	list[1].Sweep(t.Context(), later)
 	list[2].Sweep(t.Context(), later)
 	if got := r.got(); !slices.Equal(got, []string{"two[1 3]"}) || list[1].Open() != 0 || list[2].Open() != 0 {
 		t.Errorf("received %q; %d and %d groups are open", got, list[1].Open(), list[2].Open())
+	}
+}
+
+// What a process leaves is found by those that were running already.
+func TestPartsLeftWhileOthersRun(t *testing.T) {
+	r, list := assemblers(2, func(*smpp.AssemblerSettings) {})
+	list[1].Sweep(t.Context(), time.Now())
+	add(t, list[0], part(2, 1, "one"))
+	list[1].Sweep(t.Context(), time.Now().Add(2*time.Hour))
+	if got := r.got(); !slices.Equal(got, []string{"one[2]"}) {
+		t.Errorf("received %q", got)
 	}
 }
 

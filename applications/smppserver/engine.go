@@ -192,11 +192,6 @@ const refusalLogEvery = 10 * time.Second
 const housekeepEvery = time.Second
 
 func (e *engine) housekeep(ctx context.Context) {
-	for _, c := range e.inOrder {
-		if err := c.parts.Load(ctx); err != nil {
-			e.log.Warn("finding unfinished messages failed; their parts may go unreported", "customer", c.systemID, "error", err)
-		}
-	}
 	tick := time.NewTicker(housekeepEvery)
 	defer tick.Stop()
 	for {

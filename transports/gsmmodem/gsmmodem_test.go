@@ -262,6 +262,26 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// The parts of a long message that came before a restart are received when the others
+// never come.
+func TestPartsOutliveARestart(t *testing.T) {
+	m, state := newModem(t), remember(t)
+	hasty := func(tr *Transport) { tr.ReassemblyTTL = options.Duration(time.Millisecond) }
+	tr, out := configured(m, hasty), transporttest.NewPublisher() // it does not live to give them up
+	if err := tr.Provision(t.Context(), transports.Env{Name: "modem", State: state, Logger: tr.logger}); err != nil {
+		t.Fatal(err)
+	}
+	stop := transporttest.Start(t, tr, out)
+	if err := m.receive(within(t), delivers(t, strings.Repeat("x", 200), 1)[:1]); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	_, again := start(t, m, state, hasty, func(tr *Transport) { tr.LookEvery = options.Duration(50 * time.Millisecond) })
+	if got := again.Next(t); got.Content != strings.Repeat("x", 153) || got.TransportMetadata.Raw("missing_parts") != "[2]" {
+		t.Errorf("got %s", got.Encode())
+	}
+}
+
 // A try at a long message goes on behind the parts that were sent.
 func TestPartsAreSentOnce(t *testing.T) {
 	m := newModem(t)

@@ -136,12 +136,7 @@ func (r *run) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	helpers.Go(func() { r.statuses.Run(background) })
 	helpers.Go(func() { r.everySecond(background, r.submissions.Sweep) })
-	helpers.Go(func() {
-		if err := r.receiver.parts.Load(background); err != nil && !errors.Is(err, context.Canceled) {
-			r.logger.Warn("finding unfinished messages failed; their parts may go unreported", "error", err)
-		}
-		r.everySecond(background, r.receiver.parts.Sweep)
-	})
+	helpers.Go(func() { r.everySecond(background, r.receiver.parts.Sweep) })
 	if r.options.QueryAfter > 0 && r.options.BindMode.sends() {
 		helpers.Go(func() { r.querier.run(background) })
 	}
