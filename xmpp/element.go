@@ -88,11 +88,18 @@ func (e *Element) From() JID { return jidOf(e.Attr("from")) }
 // To is whom a stanza is for.
 func (e *Element) To() JID { return jidOf(e.Attr("to")) }
 
+// jidOf takes a resource that cannot be prepared as it is: emoji stand in the names of
+// people in rooms.
 func jidOf(text string) JID {
 	j, err := ParseJID(text)
-	if err != nil {
+	if err == nil {
+		return j
+	}
+	bare, resource, _ := strings.Cut(text, "/")
+	if j, err = ParseJID(bare); err != nil || len(resource) > maxPart {
 		return JID{}
 	}
+	j.Resource = resource
 	return j
 }
 

@@ -93,3 +93,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A sender is who they are, also where their resource cannot be prepared.
+func TestSenders(t *testing.T) {
+	for from, want := range map[string]JID{
+		"Anna@example.org/phone":                    {"anna", "example.org", "phone"},
+		"Room@example.org/👩\u200d💻":                 {"room", "example.org", "👩\u200d💻"},
+		"anna@chat_server.lan/x":                    {},
+		"a@b/\u200d" + strings.Repeat("x", maxPart): {},
+		"": {},
+	} {
+		if got := New(NSClient, "message").Set("from", from).From(); got != want {
+			t.Errorf("%.50q is %.50q, want %q", from, got, want)
+		}
+	}
+}

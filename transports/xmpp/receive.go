@@ -35,16 +35,16 @@ func (r *run) handle(e *xmpp.Element, handled func()) {
 			return // the server keeps it
 		default:
 			r.logger.Warn("taking a stanza failed", "kind", kind, "from", e.Attr("from"), "error", err)
-			r.refuse(e)
+			r.refuse(e, "wait", "resource-constraint", "the message could not be taken; please try again")
 		}
 		handled()
 	})
 }
 
 // refuse tells a sender that their message was not taken.
-func (r *run) refuse(e *xmpp.Element) {
+func (r *run) refuse(e *xmpp.Element, kind, condition, text string) {
 	if s := r.current(); s != nil && e.Attr("type") != "error" && e.Attr("type") != "groupchat" {
-		_ = s.Send(xmpp.ErrorReply(e, "wait", "resource-constraint", "the message could not be taken; please try again"), nil)
+		_ = s.Send(xmpp.ErrorReply(e, kind, condition, text), nil)
 	}
 }
 
@@ -54,6 +54,8 @@ type taker func(context.Context, *xmpp.Element) error
 func (r *run) classify(e *xmpp.Element) (kind string, take taker) {
 	from := e.From()
 	switch {
+	case from.IsZero() && e.Attr("from") != "":
+		return "unreadable_sender", r.takeUnreadable
 	case from.IsZero(), r.isOurs(from):
 		return "echo", nil // our server's own word, or our own
 	case e.Attr("type") == "error":
@@ -96,6 +98,14 @@ func (r *run) isOurs(j xmpp.JID) bool {
 		return j.Domain == r.jid.Domain
 	}
 	return j.Bare() == r.jid
+}
+
+// takeUnreadable tells somebody whose address is no JID here that nobody could answer them.
+func (r *run) takeUnreadable(_ context.Context, e *xmpp.Element) error {
+	r.metrics.count("unreadable_sender")
+	r.logger.Warn("a stanza is not taken: its sender's address cannot be read", "from", e.Attr("from"))
+	r.refuse(e, "modify", "jid-malformed", "the sender's address cannot be read")
+	return nil
 }
 
 func (r *run) takeBounce(ctx context.Context, e *xmpp.Element) error {
