@@ -16,8 +16,9 @@ import (
 const (
 	// maxRemembered bounds each of what is remembered here.
 	maxRemembered = 10_000
-	// copiesFor is how long a message is recognised when a server brings it again.
-	copiesFor = 10 * time.Minute
+	// copiesWithin is how far apart two messages may have been written to be copies of
+	// one: a stamp is another clock's, and may be missing on one of them.
+	copiesWithin = 10 * time.Minute
 	// afterConnect is how long after connecting a server may bring copies that say
 	// nothing of their age.
 	afterConnect = time.Minute
@@ -42,7 +43,7 @@ type copies struct {
 }
 
 type original struct {
-	at   time.Time
+	at   time.Time     // when it was written, or came
 	over chan struct{} // closed when the broker has it, or not
 	ok   bool          // once over
 }
@@ -59,10 +60,13 @@ func (c *copies) do(ctx context.Context, e *xmpp.Element, maybeCopy bool, work f
 		return false, work()
 	}
 	key := digestOf(e.Attr("from"), id, e.ChildText(xmpp.NSClient, "body"))
-	own := &original{at: time.Now(), over: make(chan struct{})}
+	own := &original{at: delayOf(e), over: make(chan struct{})}
+	if own.at.IsZero() {
+		own.at = time.Now()
+	}
 	c.mu.Lock()
 	was, there := c.list.Get(key)
-	there = there && maybeCopy && time.Since(was.at) < copiesFor
+	there = there && maybeCopy && own.at.Sub(was.at).Abs() < copiesWithin
 	if !there {
 		c.list.Add(key, own)
 	}

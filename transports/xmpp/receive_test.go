@@ -66,3 +66,27 @@ func TestUnreadableSender(t *testing.T) {
 		t.Errorf("the log has %q", &r.log)
 	}
 }
+
+// A room that is entered again brings its last message, however long ago it was written;
+// what was written at another time is no copy of it.
+func TestCopiesAreWrittenAtOneTime(t *testing.T) {
+	c := newCopies()
+	for _, step := range []struct {
+		written time.Duration // ago; 0 is a message without a stamp
+		copied  bool
+	}{{0, false}, {time.Hour, true}, {time.Minute, false}, {time.Minute, true}} {
+		e := xmpp.New(xmpp.NSClient, "message", body("hello")).Set("type", "groupchat").Set("from", "room@example.org/anna").Set("id", "m1")
+		if step.written > 0 {
+			e.Add(xmpp.New(xmpp.NSDelay, "delay").Set("stamp", time.Now().Add(-step.written).UTC().Format(time.RFC3339)))
+		}
+		copied, err := c.do(t.Context(), e, true, func() error { return nil })
+		if err != nil || copied != step.copied {
+			t.Errorf("written %s ago: copied %t, %v", step.written, copied, err)
+		}
+		if step.written == 0 { // an hour passes
+			for _, o := range c.list.Values() {
+				o.at = o.at.Add(-time.Hour)
+			}
+		}
+	}
+}
