@@ -29,8 +29,9 @@ func Example_application() {
 	ctx, stop := context.WithCancel(context.Background())
 	b := memory.New(memory.Settings{})
 	replies := make(chan string)
+	queue := broker.Queue{Name: "replies", Keys: []string{message.Key("shout", message.Outbound)}}
+	_ = b.Declare(ctx, queue)
 	go func() {
-		queue := broker.Queue{Name: "replies", Keys: []string{message.Key("shout", message.Outbound)}}
 		_ = b.Consume(ctx, queue, 1, func(d *broker.Delivery) {
 			m, _ := message.Decode(d.Body)
 			replies <- m.Content

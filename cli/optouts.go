@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"switchboard/middleware"
+	"switchboard/options"
+	"switchboard/persistence"
 	"switchboard/store"
 )
 
@@ -37,15 +40,17 @@ broadcasts by that transport.`,
 type optOutFlags struct {
 	databaseFlag
 	list, country string
+	isNew         bool
 	transports    []string
 }
 
 func (f *optOutFlags) add(cmd *cobra.Command, changes bool) {
 	f.databaseFlag.add(cmd)
-	cmd.Flags().StringVar(&f.list, "list", "default", "the list, as the middleware's file names it")
+	cmd.Flags().StringVar(&f.list, "list", defaultList, "the list, as the middleware's file names it")
 	cmd.Flags().StringVar(&f.country, "country", "", "whose national numbers these are, such as ZA; as the middleware's file has it")
 	if changes {
 		cmd.Flags().StringSliceVar(&f.transports, "transport", nil, "transports whose broadcasts it concerns, too")
+		cmd.Flags().BoolVar(&f.isNew, "new", false, "begin the list, where nobody is on it yet")
 	}
 }
 
@@ -55,8 +60,37 @@ func (f *optOutFlags) with(cmd *cobra.Command, do func(*middleware.OptOutList, s
 		if err != nil {
 			return misused(err)
 		}
+		if err := f.checkNames(cmd.Context(), list, db); err != nil {
+			return err
+		}
 		return do(list, db)
 	})
+}
+
+// defaultList is the one of a middleware that names none.
+const defaultList = "default"
+
+// checkNames refuses a list that nobody is on, and transports that are not recorded.
+func (f *optOutFlags) checkNames(ctx context.Context, list *middleware.OptOutList, db store.Database) error {
+	if f.list != defaultList && !f.isNew {
+		empty, err := list.Empty(ctx)
+		if err != nil {
+			return err
+		}
+		if empty {
+			return misused(fmt.Errorf("--list: nobody is on a list %q; `optouts add --new` begins it", f.list))
+		}
+	}
+	known, err := persistence.ReadRecorded(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, name := range f.transports {
+		if !slices.Contains(known.Transports, name) {
+			return misused(fmt.Errorf("--transport: no persistence worker records a transport %q%s", name, options.DidYouMean(name, known.Transports)))
+		}
+	}
+	return nil
 }
 
 // change puts one address on the list or takes it off, and records it for

@@ -80,11 +80,30 @@ func (l *OptOutList) Add(ctx context.Context, addresses ...string) error {
 	return nil
 }
 
-// Remove takes people off the list.
+// Empty says that nobody is on the list.
+func (l *OptOutList) Empty(ctx context.Context) (bool, error) {
+	found, err := l.state.Range(ctx, "", "\xff", 1)
+	if err != nil {
+		return false, fmt.Errorf("reading the list: %w", err)
+	}
+	return len(found) == 0, nil
+}
+
+// Remove takes people off the list; who is not on it is store.ErrNotFound, and then
+// nobody is taken off.
 func (l *OptOutList) Remove(ctx context.Context, addresses ...string) error {
 	keys := make([]string, len(addresses))
 	for i, address := range addresses {
 		keys[i] = l.numbers.Normal(address)
+	}
+	found, err := l.state.Get(ctx, keys...)
+	if err != nil {
+		return fmt.Errorf("reading the list: %w", err)
+	}
+	for i, key := range keys {
+		if _, is := found[key]; !is {
+			return fmt.Errorf("%s is not on the list: %w", addresses[i], store.ErrNotFound)
+		}
 	}
 	if err := l.state.Delete(ctx, keys...); err != nil {
 		return fmt.Errorf("removing from the list: %w", err)

@@ -272,7 +272,7 @@ func TestTwentyThousandForAMuteCustomer(t *testing.T) {
 			close(stop)
 			<-flowed
 			t.Logf("beside what still comes for the other %s", beside)
-			if beside > 3*alone+100*time.Millisecond {
+			if beside > 5*alone+time.Second { // a few statements, not the other's two thousand
 				t.Errorf("a receipt beside what waits for another customer took %s, and %s alone", beside, alone)
 			}
 		})

@@ -34,7 +34,7 @@ func (w *window) add(bodies, bytes int) bool {
 		w.size = max(1, min(bodies, w.size)/2)
 	case w.size > w.most:
 		w.size = w.most
-	case w.size < w.first && w.seen >= 8*w.size && w.peak*w.first/w.size < maxUnsettledBytes:
+	case w.size < min(w.first, w.most) && w.seen >= 8*w.size && w.peak*w.first/w.size < maxUnsettledBytes:
 		w.size = min(w.most, w.first)
 	case w.size >= w.first && w.size < w.most && (bodies >= w.size || w.seen >= 8*w.size) && w.peak < maxUnsettledBytes/8:
 		w.size = w.most // RabbitMQ does not count those of the old window: once, so many more

@@ -50,3 +50,17 @@ func TestWindowGrowsWithSmallBodiesAndShrinksWithLargeOnes(t *testing.T) {
 		t.Errorf("a prefetch of 20 begins with %d", w.size)
 	}
 }
+
+// A window that shrank below the first one stays as it is: changing it costs a consumer.
+func TestWindowStaysShrunk(t *testing.T) {
+	w := newWindow(2)
+	w.most = 1
+	if !w.add(1, 1) || w.size != 1 {
+		t.Fatalf("the window is %d", w.size)
+	}
+	for i := range 50 {
+		if w.add(1, 1) {
+			t.Fatalf("it changed to %d after %d bodies", w.size, i+1)
+		}
+	}
+}

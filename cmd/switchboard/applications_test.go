@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"switchboard/operate/explain"
+	"switchboard/persistence"
+	"switchboard/store/sqlite"
 )
 
 // The conversations with the applications of configs are as their files say.
@@ -36,8 +39,16 @@ func TestConversations(t *testing.T) {
 
 // Operators look after the lists of who sent STOP.
 func TestOptOuts(t *testing.T) {
-	env := []string{"DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "x.db")}
+	path := filepath.Join(t.TempDir(), "x.db")
+	env := []string{"DATABASE_URL=sqlite:" + path}
 	program(t, env, "migrate")
+	db, err := sqlite.Open(t.Context(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(persistence.Recorded{Transports: []string{"sms"}}.Note(t.Context(), db), db.Close()); err != nil {
+		t.Fatal(err)
+	}
 	program(t, env, "optouts", "add", "--country", "ZA", "0821234567", "+27820000001")
 	file := filepath.Join(t.TempDir(), "more.csv")
 	if err := os.WriteFile(file, []byte("address,when\n\"+27820000002\",x\n\n"), 0o600); err != nil {
