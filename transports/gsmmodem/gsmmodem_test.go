@@ -2,6 +2,8 @@ package gsmmodem
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"slices"
 	"strings"
@@ -209,6 +211,31 @@ func TestAWrongPINIsTriedOnce(t *testing.T) {
 	}
 	if tries := m.tries(); len(tries) != 2 {
 		t.Errorf("the right one was tried %v", tries)
+	}
+}
+
+// A worker may end between the PIN's acceptance and its note of it. A SIM that is ready
+// then has taken the PIN.
+func TestAPINThatWasAcceptedIsTriedAgain(t *testing.T) {
+	m, state := newModem(t), remember(t)
+	sum := sha256.Sum256([]byte(testPIN))
+	if err := state.Set(t.Context(), store.Entry{Key: pinKey, Value: hex.EncodeToString(sum[:8])}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		tr, out := configured(m, func(tr *Transport) { tr.PIN = testPIN }), transporttest.NewPublisher()
+		if err := tr.Provision(t.Context(), transports.Env{Name: "modem", State: state, Logger: tr.logger}); err != nil {
+			t.Fatal(err)
+		}
+		stop := transporttest.Start(t, tr, out)
+		s := out.NextStatus(t)
+		for ; s.Health != message.OK && s.Type != "sim_locked"; s = out.NextStatus(t) {
+		}
+		if s.Health != message.OK {
+			t.Errorf("got %s", s.Encode())
+		}
+		stop()
+		m.set(func() { m.pin = testPIN }) // the power went off and on
 	}
 }
 

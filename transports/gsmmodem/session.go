@@ -163,8 +163,8 @@ func (s *session) unlock(ctx context.Context) error {
 		return fmt.Errorf("asking for the SIM card: %w", err)
 	}
 	switch want := value(lines, "+CPIN"); {
-	case want == "READY":
-		return nil
+	case want == "READY": // it has all of its tries
+		return s.state.Delete(ctx, pinKey)
 	case want == "": // the answer to something else
 		return fmt.Errorf("%w when it is asked for the SIM card", errSilent)
 	case want != "SIM PIN":
