@@ -289,6 +289,37 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// stopping is a state that is told things when the time of those who tell is over.
+type stopping struct {
+	store.State
+	stop func()
+}
+
+func (s stopping) Set(ctx context.Context, entries ...store.Entry) error {
+	s.stop()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.State.Set(ctx, entries...)
+}
+
+// That a part was sent is remembered even when there is no more time for its message.
+func TestAPartThatWasSentAtTheEndIsSentOnce(t *testing.T) {
+	m := newModem(t)
+	ctx, cancel := context.WithCancel(within(t))
+	tr, _ := start(t, m, stopping{remember(t), cancel})
+	sent := outgoing("hello")
+	_, _ = tr.Send(ctx, sent)
+	if _, err := tr.Send(within(t), sent); err != nil {
+		t.Fatal(err)
+	}
+	m.set(func() {
+		if len(m.submitted) != 1 {
+			t.Errorf("it was sent %d times", len(m.submitted))
+		}
+	})
+}
+
 // The parts of a long message that came before a restart are received when the others
 // never come.
 func TestPartsOutliveARestart(t *testing.T) {

@@ -65,11 +65,21 @@ func (s *session) sendParts(j *job) (id string, err error) {
 		if s.DeliveryReports {
 			entries = append(entries, s.expect(j.message, reference, len(j.lines)))
 		}
-		if err := s.state.Set(j.ctx, entries...); err != nil {
+		if err := s.note(j.ctx, entries); err != nil {
 			s.logger.Warn("remembering that a part was sent failed; its report will find no message", "message_id", j.message.ID, "error", err)
 		}
 	}
 	return id, nil
+}
+
+// noteTimeout is how long the state store may take for what was sent.
+const noteTimeout = 10 * time.Second
+
+// note remembers what was sent, even when ctx ended meanwhile.
+func (s *session) note(ctx context.Context, entries []store.Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
+	return s.state.Set(ctx, entries...)
 }
 
 // sendPart sends one short message, and waits while the network is congested.
