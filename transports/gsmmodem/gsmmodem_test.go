@@ -360,6 +360,19 @@ func TestPartsAreSentOnce(t *testing.T) {
 	})
 }
 
+// A message that noise has spoilt, and that the modem refuses to read again, stays until it
+// can be read.
+func TestASpoiltMessageStays(t *testing.T) {
+	m := newModem(t, func(m *modem) { m.noise = true })
+	_, out := start(t, m, remember(t), func(tr *Transport) { tr.LookEvery = options.Duration(50 * time.Millisecond) })
+	if err := m.receive(within(t), delivers(t, "hello", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.Next(t); got.Content != "hello" {
+		t.Errorf("got %s", got.Encode())
+	}
+}
+
 // More messages than the memory has room for arrive: each place is freed as soon as its
 // message is published.
 func TestTheMemoryIsEmptied(t *testing.T) {

@@ -51,6 +51,7 @@ type modem struct {
 	stalled    chan struct{}
 	reportWith []byte   // statuses that the next submit is reported with
 	refuses    []string // beginnings of commands it does not know
+	noise      bool     // spoils what it lists, until it was once too busy to read one
 	signal     string
 	registered string
 }
@@ -205,14 +206,22 @@ func (m *modem) command(to *os.File, text string) (wantsPDU bool) {
 		var lines []string
 		for i, p := range m.memory {
 			lines = append(lines, fmt.Sprintf("+CMGL: %d,1,,%d", i, len(p)/2-1), p)
+			if m.noise {
+				lines[len(lines)-1] = "~" + p
+			}
 		}
 		m.mu.Unlock()
 		m.say(to, lines...)
 	case strings.HasPrefix(text, "AT+CMGR="):
 		i, _ := strconv.Atoi(strings.TrimPrefix(text, "AT+CMGR="))
 		m.mu.Lock()
-		p := m.memory[i]
+		p, busy := m.memory[i], m.noise
+		m.noise = false
 		m.mu.Unlock()
+		if busy {
+			m.say(to, "+CMS ERROR: 314")
+			return false
+		}
 		m.write(to, fmt.Sprintf("\r\n+CMGR: 1,,%d\r\n%s\r\n", len(p)/2-1, p))
 	case strings.HasPrefix(text, "AT+CMGD="):
 		i, _ := strconv.Atoi(strings.TrimPrefix(text, "AT+CMGD="))

@@ -329,6 +329,10 @@ func (s *session) empty(ctx context.Context) error {
 		}
 		index, _, _ := strings.Cut(strings.TrimSpace(head), ",")
 		pdu, err := s.wholePDU(ctx, index, lines[i:])
+		if refused := (*modemError)(nil); errors.As(err, &refused) {
+			s.logger.Warn("reading a message again failed; it stays in the modem's memory until the next look", "error", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -352,7 +356,7 @@ func (s *session) wholePDU(ctx context.Context, index string, answer []string) (
 		return pdu, nil
 	}
 	lines, err := s.ask(ctx, "AT+CMGR="+index, s.CommandTimeout.Std())
-	if refused := (*modemError)(nil); err != nil && !errors.As(err, &refused) {
+	if err != nil {
 		return "", err
 	}
 	if pdu := findPDU(lines); pdu != "" {
