@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"switchboard/internal/backoff"
 	"switchboard/message"
 	"switchboard/xmpp"
 )
@@ -29,16 +30,39 @@ func (r *run) handle(e *xmpp.Element, handled func()) {
 		return
 	}
 	r.inLane(e.From().Bare().String(), func() {
-		switch err := take(r.work, e); {
-		case err == nil:
-		case r.work.Err() != nil:
-			return // the server keeps it
-		default:
-			r.logger.Warn("taking a stanza failed", "kind", kind, "from", e.Attr("from"), "error", err)
-			r.refuse(e, "wait", "resource-constraint", "the message could not be taken; please try again")
-		}
-		handled()
+		kept := false
+		defer func() {
+			if !kept { // a panic must not stop reading
+				handled()
+			}
+		}()
+		kept = !r.isTaken(e, kind, take)
 	})
+}
+
+// isTaken takes a stanza. A person whose message is not taken is told to send it again;
+// what nobody would send again is tried until it is taken. False is that there is no
+// more time: the server keeps it.
+func (r *run) isTaken(e *xmpp.Element, kind string, take taker) bool {
+	delays := backoff.Backoff{Min: minDelay, Max: maxDelay}
+	for {
+		err := take(r.work, e)
+		switch {
+		case err == nil:
+			return true
+		case r.work.Err() != nil:
+			return false
+		}
+		r.logger.Warn("taking a stanza failed", "kind", kind, "from", e.Attr("from"), "error", err)
+		switch {
+		case kind == "message":
+			r.refuse(e, "wait", "resource-constraint", "the message could not be taken; please try again")
+			return true
+		case message.IsPermanent(err):
+			return true
+		}
+		delays.Wait(r.work)
+	}
 }
 
 // refuse tells a sender that their message was not taken.
