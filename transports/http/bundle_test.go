@@ -3,6 +3,7 @@ package http_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	nethttp "net/http"
@@ -105,7 +106,8 @@ type bundle struct {
 	*transporttest.Publisher
 	received atomic.Int64 // messages that the broker has
 	events   atomic.Int64
-	now      time.Time // zero is the present
+	refuses  atomic.Bool // the broker takes no events
+	now      time.Time   // zero is the present
 	provider *provider
 	client   *nethttp.Client
 	registry *prometheus.Registry
@@ -160,6 +162,9 @@ func (b *bundle) clock() time.Time {
 
 // Event counts what is reported.
 func (b *bundle) Event(ctx context.Context, e *message.Event) error {
+	if b.refuses.Load() {
+		return errors.New("no broker")
+	}
 	b.events.Add(1)
 	return b.Publisher.Event(ctx, e)
 }

@@ -11,7 +11,7 @@ import (
 // the phone says that it has it; the prefetch bounds how many there are.
 type shelf struct {
 	mu      sync.Mutex
-	waiting map[string]*shelved // by message id
+	waiting map[string]*shelved // by attempt id
 	order   []string
 }
 
@@ -24,18 +24,19 @@ func newShelf() shelf { return shelf{waiting: map[string]*shelved{}} }
 
 // put waits until a phone has taken a message.
 func (s *shelf) put(ctx context.Context, m *message.Message) error {
+	id := attemptID(m)
 	s.mu.Lock()
-	one := s.waiting[m.ID]
+	one := s.waiting[id]
 	if one == nil {
 		one = &shelved{m, make(chan struct{})}
-		s.waiting[m.ID], s.order = one, append(s.order, m.ID)
+		s.waiting[id], s.order = one, append(s.order, id)
 	}
 	s.mu.Unlock()
 	select {
 	case <-one.taken:
 		return nil
 	case <-ctx.Done():
-		s.remove(m.ID)
+		s.remove(id)
 		return ctx.Err()
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/store"
 	"switchboard/store/memory"
 	"switchboard/transports"
 	"switchboard/transports/http"
@@ -135,6 +136,56 @@ func TestALongTextIsSplit(t *testing.T) {
 	}
 	if e := b.NextEvent(t); e.DeliveryStatus != message.Delivered || e.MessageID != m.ID {
 		t.Errorf("reported %s", e.Encode())
+	}
+}
+
+// The attempts of a broadcast at a message share its identifier; each is sent, and
+// reported on.
+func TestEachAttemptIsSent(t *testing.T) {
+	b := start(t, "twilio", map[string]string{"account_sid": "AC1", "api_url": "PROVIDER"}, map[string]options.Secret{"auth_token": "12345"})
+	n := 0
+	b.provider.answersWith(func(asked) (int, map[string]string, string) {
+		n++
+		return 201, nil, fmt.Sprintf(`{"sid":"SM%d"}`, n)
+	})
+	first := outbound(strings.Repeat("word ", 400))
+	second := first.Clone()
+	store.SetAttempt(second, 2)
+	reported := map[string]bool{}
+	for i, m := range []*message.Message{first, second} {
+		if id, want := b.sends(t, m), fmt.Sprintf("SM%d", 2*i+1); id != want {
+			t.Errorf("attempt %d was sent as %q, want %q", i+1, id, want)
+		}
+		for part := 1; part <= 2; part++ {
+			body := form("MessageSid", fmt.Sprintf("SM%d", 2*i+part), "MessageStatus", "delivered")
+			b.call(t, "POST", "/receipts", formType, body, "X-Twilio-Signature", twilioSign("12345", b.base(t)+"/receipts", body))
+			if got, want := b.events.Load(), int64(i+part/2); got != want {
+				t.Errorf("attempt %d: after part %d there are %d reports, want %d", i+1, part, got, want)
+			}
+		}
+		e := b.NextEvent(t)
+		if e.MessageID != first.ID || store.AttemptOf(e) != store.Attempt(m) {
+			t.Errorf("attempt %d: reported %s", i+1, e.Encode())
+		}
+		reported[e.ID] = true
+	}
+	if len(reported) != 2 {
+		t.Error("the reports on two attempts are copies of one")
+	}
+}
+
+// A receipt that brings our own identifier says which attempt it is about.
+func TestOurIdentifierIsTheAttempts(t *testing.T) {
+	b := startGeneric(t)
+	m := outbound("hello")
+	for attempt := 1; attempt <= 2; attempt++ {
+		store.SetAttempt(m, attempt)
+		b.sends(t, m)
+		id := fmt.Sprint(b.provider.next(t).json(t)["id"])
+		b.call(t, "POST", "/receipts", jsonType, `{"message_id":"`+id+`","status":"failed"}`, "Authorization", bearer)
+		if e := b.NextEvent(t); e.MessageID != m.ID || store.AttemptOf(e) != attempt {
+			t.Errorf("attempt %d: reported %s", attempt, e.Encode())
+		}
 	}
 }
 

@@ -73,6 +73,19 @@ func TestAReceiptBeforeTheAnswer(t *testing.T) {
 	}
 }
 
+// What the provider has is not sent again because its receipt cannot be passed on.
+func TestAnEarlyReceiptThatCannotBeReported(t *testing.T) {
+	b := startGeneric(t)
+	b.provider.answersWith(func(asked) (int, map[string]string, string) {
+		b.call(t, "POST", "/receipts", jsonType, `{"id":"p-9","status":"delivered"}`, "Authorization", bearer)
+		return 200, nil, `{"id":"p-9"}`
+	})
+	b.refuses.Store(true)
+	if id := b.sends(t, outbound("hello")); id != "p-9" {
+		t.Errorf("sent as %q", id)
+	}
+}
+
 func TestWhoIsNotTheProvider(t *testing.T) {
 	b := startGeneric(t)
 	good := `{"id":"m1","from":"+27831234567","to":"1001","text":"hello"}`

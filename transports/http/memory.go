@@ -16,16 +16,17 @@ import (
 	"switchboard/store"
 )
 
-// memory is what a channel remembers in the state store, which its replicas share:
+// memory is what a channel remembers in the state store, which its replicas share. Of
+// a message that was sent it remembers each attempt, by its attemptID:
 //
 //	in/<key>              a message from a person that the broker has
-//	m/<message id>        what was sent, by our own identifier
+//	m/<attempt id>        what was sent, by our own identifier
 //	id/<provider's id>    what was sent, by the provider's
 //	early/<ref>/<status>  a receipt that came before its message was known
 //	rc/<ref>/<key>        a receipt that was reported
-//	of/<message id>       how many parts are delivered; n/<message id>: of how many
-//	did/<message id>      the provider's ids of the parts that were sent so far
-//	unk/<message id>      since when it is unknown whether the message was sent
+//	of/<attempt id>       how many parts are delivered; n/<attempt id>: of how many
+//	did/<attempt id>      the provider's ids of the parts that were sent so far
+//	unk/<attempt id>      since when it is unknown whether the message was sent
 //	cursor/<number>       where polling goes on
 //	concat/<key>/<part>   parts of long messages
 type memory struct {
@@ -52,6 +53,24 @@ func remembered(m *message.Message, part, parts int) sentMessage {
 		s.Part, s.Parts = part, parts
 	}
 	return s
+}
+
+// message is what an event about s needs of it.
+func (s sentMessage) message() *message.Message {
+	m := &message.Message{ID: s.ID}
+	if len(s.Routing) > 0 {
+		_ = m.RoutingMetadata.UnmarshalJSON(s.Routing) // was JSON when it was stored
+	}
+	return m
+}
+
+// attemptID is our own identifier of one attempt at a message: the attempts of a
+// broadcast at it share the message's.
+func attemptID(m *message.Message) string {
+	if attempt := store.Attempt(m); attempt > 1 {
+		return m.ID + "-" + strconv.Itoa(attempt)
+	}
+	return m.ID
 }
 
 func (s sentMessage) entry(key string, ttl time.Duration) store.Entry {
@@ -151,26 +170,26 @@ func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *re
 // whole says whether a receipt speaks of the whole message: delivered it is when
 // all of its parts are.
 func (m *memory) whole(ctx context.Context, sent sentMessage, r *receipt) (bool, error) {
-	ttl := m.options.ThirdPartyIDExpiry.Std()
+	id, ttl := attemptID(sent.message()), m.options.ThirdPartyIDExpiry.Std()
 	if r.Parts > 1 && r.Status == message.Pending {
-		return true, m.state.Set(ctx, store.Entry{Key: "n/" + sent.ID, Value: strconv.Itoa(r.Parts), TTL: ttl})
+		return true, m.state.Set(ctx, store.Entry{Key: "n/" + id, Value: strconv.Itoa(r.Parts), TTL: ttl})
 	}
 	if r.Status != message.Delivered {
 		return true, nil
 	}
 	parts := max(sent.Parts, r.Parts)
 	if r.Replay != "" { // the only receipts that come for each part under one id
-		found, err := m.state.Get(ctx, "n/"+sent.ID)
+		found, err := m.state.Get(ctx, "n/"+id)
 		if err != nil {
 			return false, err
 		}
-		n, _ := strconv.Atoi(found["n/"+sent.ID])
+		n, _ := strconv.Atoi(found["n/"+id])
 		parts = max(parts, n)
 	}
 	if parts < 2 {
 		return true, nil
 	}
-	n, err := m.state.Increment(ctx, "of/"+sent.ID, 1, ttl)
+	n, err := m.state.Increment(ctx, "of/"+id, 1, ttl)
 	return n >= int64(parts), err
 }
 

@@ -195,7 +195,7 @@ func (r *run) takeTurn(ctx context.Context, exchange func() []outcome) ([]outcom
 func (r *run) sentBefore(ctx context.Context, s *sending, part, parts int) (bool, error) {
 	if parts > 1 && !s.looked {
 		s.looked = true
-		key := "did/" + s.ID
+		key := "did/" + attemptID(s.Message)
 		found, err := r.memory.state.Get(ctx, key)
 		if err != nil {
 			return false, err
@@ -216,7 +216,10 @@ func (r *run) settle(ctx context.Context, s *sending, o *outcome, part, parts in
 	keep := context.WithoutCancel(ctx) // what the provider has must be remembered also when there is no time
 	switch o.Class {
 	case Sent, Pending:
-		return r.remember(keep, s, o, part, parts)
+		if err := r.remember(keep, s, o, part, parts); err != nil {
+			r.logger.Warn("remembering a message that was sent failed; its receipts may find no way back", "message_id", s.ID, "error", err)
+		}
+		return nil
 	case Blocked:
 		r.optOut(keep, s.To)
 		return message.Reject(o.Reason)
@@ -236,14 +239,13 @@ func (r *run) settle(ctx context.Context, s *sending, o *outcome, part, parts in
 func (r *run) remember(ctx context.Context, s *sending, o *outcome, part, parts int) error {
 	ids := o.IDs
 	several := max(parts, len(ids))
+	var failed error
 	for i, id := range ids {
 		n := part
 		if len(ids) > 1 {
 			n = i + 1
 		}
-		if err := r.memory.remember(ctx, id, remembered(s.Message, n, several), r.report(ctx)); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, r.memory.remember(ctx, id, remembered(s.Message, n, several), r.report(ctx)))
 	}
 	id := ""
 	if len(ids) > 0 {
@@ -253,10 +255,11 @@ func (r *run) remember(ctx context.Context, s *sending, o *outcome, part, parts 
 		s.result.ProviderID = id
 	}
 	if parts == 1 {
-		return nil
+		return failed
 	}
 	value, _ := json.Marshal(s.sent) // texts: cannot fail
-	return r.memory.state.Set(ctx, store.Entry{Key: "did/" + s.ID, Value: string(value), TTL: r.transport.ThirdPartyIDExpiry.Std()})
+	did := store.Entry{Key: "did/" + attemptID(s.Message), Value: string(value), TTL: r.transport.ThirdPartyIDExpiry.Std()}
+	return errors.Join(failed, r.memory.state.Set(ctx, did))
 }
 
 var errUnknown = errors.New("it is unknown whether the provider has the message")
@@ -271,7 +274,7 @@ func (r *run) unknown(ctx context.Context, m *message.Message, reason string) er
 		return err
 	}
 	wait := r.transport.UnknownWait.Std()
-	since := store.Entry{Key: "unk/" + m.ID, Value: strconv.FormatInt(time.Now().Unix(), 10), TTL: r.transport.ThirdPartyIDExpiry.Std()}
+	since := store.Entry{Key: "unk/" + attemptID(m), Value: strconv.FormatInt(time.Now().Unix(), 10), TTL: r.transport.ThirdPartyIDExpiry.Std()}
 	if failed := r.memory.state.Set(ctx, since); failed != nil {
 		return failed
 	}
@@ -284,13 +287,14 @@ func (r *run) unknownSince(ctx context.Context, m *message.Message) (waiting boo
 	if r.transport.UnknownPolicy != policyWait || r.channel.send == nil {
 		return false, nil
 	}
-	since := "unk/" + m.ID
+	id := attemptID(m)
+	since := "unk/" + id
 	found, err := r.memory.state.Get(ctx, since)
 	if err != nil || found[since] == "" {
 		return false, err
 	}
 	if len(split(m.Content, r.channel.send.MaxLength)) == 1 { // of several parts another may be the one that arrived
-		receipts, err := r.memory.state.Range(ctx, "rc/m/"+m.ID+"/", "rc/m/"+m.ID+"0", 1)
+		receipts, err := r.memory.state.Range(ctx, "rc/m/"+id+"/", "rc/m/"+id+"0", 1)
 		if err != nil || len(receipts) > 0 {
 			return true, err
 		}
@@ -310,7 +314,7 @@ func (r *run) scopeOf(s *sending, text string, part, parts int) scope {
 		metadata, _ = parseJSON(m.TransportMetadata.String()) // nil where it is nested too deep
 	}
 	return r.channel.settings.with(scope{
-		"to": s.to, "from": m.From, "content": text, "id": m.ID, "in_reply_to": m.InReplyTo, "session_event": string(m.SessionEvent),
+		"to": s.to, "from": m.From, "content": text, "id": attemptID(m), "in_reply_to": m.InReplyTo, "session_event": string(m.SessionEvent),
 		"group": m.Group, "provider": m.Provider, "reply": at(metadata, "external_id"), "metadata": metadata,
 		"part": part, "parts": parts, "callback": r.callback(),
 	})
@@ -380,7 +384,7 @@ func (r *run) expect(ctx context.Context, messages []*sending, part, parts int) 
 	}
 	entries := make([]store.Entry, len(messages))
 	for i, m := range messages {
-		entries[i] = remembered(m.Message, 0, parts).entry("m/"+m.ID, r.transport.ThirdPartyIDExpiry.Std())
+		entries[i] = remembered(m.Message, 0, parts).entry("m/"+attemptID(m.Message), r.transport.ThirdPartyIDExpiry.Std())
 	}
 	return r.memory.state.Set(ctx, entries...)
 }

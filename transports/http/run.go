@@ -186,12 +186,9 @@ func (r *run) reachable() {
 // report publishes a receipt as a delivery report.
 func (r *run) report(ctx context.Context) func(sentMessage, *receipt) error {
 	return func(sent sentMessage, found *receipt) error {
-		about := &message.Message{ID: sent.ID}
-		if len(sent.Routing) > 0 {
-			_ = about.RoutingMetadata.UnmarshalJSON(sent.Routing) // was JSON when it was stored
-		}
+		about := sent.message()
 		e := message.NewDeliveryReport(about, found.Status)
-		e.ID = hashed(sent.ID, string(found.Status), found.Word, found.Code)
+		e.ID = hashed(attemptID(about), string(found.Status), found.Word, found.Code)
 		meta := &e.TransportMetadata
 		meta.Set("provider_status", found.Word)
 		if found.ID != "" {
