@@ -30,7 +30,10 @@ func HTTPServer(handler http.Handler) *http.Server {
 }
 
 // Limited is l with at most 1,000 connections open at once; others wait.
-func Limited(l net.Listener) net.Listener { return netutil.LimitListener(l, maxConnections) }
+func Limited(l net.Listener) net.Listener { return LimitedTo(l, maxConnections) }
+
+// LimitedTo is l with at most n connections open at once; others wait.
+func LimitedTo(l net.Listener, n int) net.Listener { return netutil.LimitListener(l, n) }
 
 // LocalNames rejects requests that reach a loopback address under another name
 // than localhost or a loopback address: a web page in a browser on this machine

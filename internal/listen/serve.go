@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Serve answers requests on l until ctx ends. Those being answered then have grace to
+// Serve answers requests on l, which is Limited, until ctx ends. Those being answered then have grace to
 // end: their contexts end with it. It returns nil where ctx ended it.
 func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration, log *slog.Logger) error {
 	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
@@ -29,7 +29,7 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 			_ = server.Close()
 		}
 	})
-	err := server.Serve(Limited(l))
+	err := server.Serve(l)
 	if stop() { // it was not ctx that ended it
 		_ = server.Close()
 		return err

@@ -126,7 +126,7 @@ func (r *run) serve(ctx context.Context, listener net.Listener) error {
 	server := listen.HTTPServer(r)
 	server.Handler = knownAs(r.transport.PublicURL, server.Handler)
 	server.ReadTimeout = readTimeout
-	return listen.Serve(ctx, server, listener, stopGrace, r.logger)
+	return listen.Serve(ctx, server, listen.Limited(listener), stopGrace, r.logger)
 }
 
 // readTimeout is how long a request may take to arrive.

@@ -239,6 +239,8 @@ const (
 	stopGrace = 3 * time.Second
 	// readTimeout is how long a request may take to arrive.
 	readTimeout = 30 * time.Second
+	// spareConnections are for what does not wait: health, and refusals.
+	spareConnections = 100
 )
 
 // Run answers requests until ctx ends.
@@ -271,7 +273,7 @@ func (t *Transport) Run(ctx context.Context, out transports.Publisher) error {
 	t.current.Set(r)
 	server := listen.HTTPServer(r)
 	server.ReadTimeout = readTimeout
-	return listen.Serve(ctx, server, listener, stopGrace, t.logger)
+	return listen.Serve(ctx, server, listen.LimitedTo(listener, t.MaxRequests+spareConnections), stopGrace, t.logger)
 }
 
 // errNoReply is said of messages out where nothing waits.

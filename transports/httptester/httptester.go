@@ -107,7 +107,7 @@ func (t *Transport) Run(ctx context.Context, line transports.Publisher) error {
 		end()
 		group.Wait()
 	}()
-	return listen.Serve(ctx, listen.HTTPServer(newSite(t, line, ctx.Done())), listener, stopGrace, t.logger)
+	return listen.Serve(ctx, listen.HTTPServer(newSite(t, line, ctx.Done())), listen.Limited(listener), stopGrace, t.logger)
 }
 
 func (t *Transport) path() string { return strings.TrimSuffix(t.WebPath, "/") + "/" }
