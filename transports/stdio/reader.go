@@ -89,37 +89,45 @@ func (r *reader) take(number int, text []byte, err error) {
 	switch {
 	case err != nil:
 		r.answer(number, "", err)
-	case e != nil:
-		r.answer(number, e.ID, r.event(e))
-	default:
-		select {
-		case r.room <- struct{}{}:
-		case <-r.work.Done():
-			return
-		}
-		r.group.Add(1)
-		r.lanes.Go(m.From, func() {
-			defer r.group.Done()
-			r.answer(number, m.ID, r.publish(m.Message, m.named))
-			<-r.room
+	case e == nil:
+		r.publish(number, m.From, m.ID, func() error {
+			if m.named {
+				return r.deliveries.Inbound(r.work, r.out, m.Message)
+			}
+			return r.out.Inbound(r.work, m.Message)
 		})
+	case e.Type == message.DeliveryReport:
+		r.publish(number, e.MessageID, e.ID, func() error { return r.out.Event(r.work, e) })
+	default:
+		r.answer(number, e.ID, r.settle(e))
 	}
 }
 
-// publish publishes a message until the broker has it, or never will.
-func (r *reader) publish(m *message.Message, named bool) error {
+// publish publishes what a line says, when there is room, and answers the line. What has
+// the same lane keeps its order.
+func (r *reader) publish(number int, lane, id string, publish func() error) {
+	select {
+	case r.room <- struct{}{}:
+	case <-r.work.Done():
+		return
+	}
+	r.group.Add(1)
+	r.lanes.Go(lane, func() {
+		defer r.group.Done()
+		r.answer(number, id, r.insist(id, publish))
+		<-r.room
+	})
+}
+
+// insist publishes until the broker has it, or never will.
+func (r *reader) insist(id string, publish func() error) error {
 	retry := backoff.Backoff{Min: publishRetryMin, Max: publishRetryMax}
 	for {
-		var err error
-		if named {
-			err = r.deliveries.Inbound(r.work, r.out, m)
-		} else {
-			err = r.out.Inbound(r.work, m)
-		}
+		err := publish()
 		if err == nil || message.IsPermanent(err) || r.work.Err() != nil {
 			return err
 		}
-		r.logger.Warn("publishing a line failed; trying again", "message_id", m.ID, "error", err)
+		r.logger.Warn("publishing a line failed; trying again", "id", id, "error", err)
 		if !retry.Wait(r.work) {
 			return err
 		}
@@ -199,12 +207,8 @@ func fill(members map[string]json.RawMessage, values map[string]string) {
 	}
 }
 
-// event handles what the other end says of a message that it was sent: an ack or nack
-// answers Send, a delivery report is published.
-func (r *reader) event(e *message.Event) error {
-	if e.Type == message.DeliveryReport {
-		return r.out.Event(r.work, e)
-	}
+// settle has an ack or nack of the other end answer Send.
+func (r *reader) settle(e *message.Event) error {
 	a := answer{providerID: e.SentMessageID}
 	if e.Type == message.Nack {
 		a.err = message.Permanent(errors.New(e.NackReason))

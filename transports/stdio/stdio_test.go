@@ -144,6 +144,46 @@ func TestErrorsByLine(t *testing.T) {
 	}
 }
 
+// unsteady takes an event the second time.
+type unsteady struct {
+	*transporttest.Publisher
+	failed bool
+}
+
+func (u *unsteady) Event(ctx context.Context, e *message.Event) error {
+	if !u.failed {
+		u.failed = true
+		return errors.New("no broker")
+	}
+	return u.Publisher.Event(ctx, e)
+}
+
+func TestADeliveryReportWaitsForTheBroker(t *testing.T) {
+	tr, out := New(), &unsteady{Publisher: transporttest.NewPublisher()}
+	in, input, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.open = func(context.Context) (*ends, error) { return newEnds(in, null), nil }
+	stop := transporttest.Start(t, tr, out)
+	defer func() {
+		stop()
+		for _, f := range []*os.File{in, input, null} {
+			_ = f.Close()
+		}
+	}()
+	if _, err := io.WriteString(input, `{"event_type": "delivery_report", "user_message_id": "m", "delivery_status": "delivered"}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if e := out.NextEvent(t); e.MessageID != "m" {
+		t.Errorf("got %s", e.Encode())
+	}
+}
+
 // The input is read no faster than the broker takes it.
 func TestBackPressure(t *testing.T) {
 	o := start(t)
