@@ -3,10 +3,12 @@ package http_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	nethttp "net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -281,10 +283,12 @@ func TestTelegramPolled(t *testing.T) {
 			case asks <- a:
 			default:
 			}
-			if strings.Contains(a.RawQuery, "offset=11") {
+			if strings.Contains(a.RawQuery, "offset=13") {
 				return 200, nil, `{"ok":true,"result":[]}`
 			}
-			return 200, nil, `{"ok":true,"result":[` + telegramUpdate + `]}`
+			return 200, nil, `{"ok":true,"result":[` + telegramUpdate + `,
+				{"update_id":11,"callback_query":{"id":"q","data":"yes","message":{"chat":{"id":42}}}},
+				{"update_id":12,"my_chat_member":{"chat":{"id":42,"type":"private"},"new_chat_member":{"status":"kicked"}}}]}`
 		}
 		if a.json(t)["chat_id"] == "-5" {
 			return 400, nil, `{"ok":false,"error_code":400,"description":"group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1005}}`
@@ -293,19 +297,82 @@ func TestTelegramPolled(t *testing.T) {
 	})
 	b.Poll, b.WebPort = true, nil
 	b.run(t)
-	if m := b.Next(t); m.Content != "hello" || m.TransportType != "telegram" {
-		t.Errorf("received %s", m.Encode())
+	for _, want := range []string{"hello", "yes", "STOP"} {
+		if m := b.Next(t); m.Content != want || m.From != "42" || m.TransportType != "telegram" {
+			t.Errorf("received %s, want %s", m.Encode(), want)
+		}
 	}
 	if a := <-asks; strings.Contains(a.RawQuery, "offset") || a.Path != "/bot123:ABC-def/getUpdates" {
 		t.Errorf("asked %s?%s first", a.Path, a.RawQuery)
 	}
-	if a := <-asks; !strings.Contains(a.RawQuery, "offset=11") {
+	if a := <-asks; !strings.Contains(a.RawQuery, "offset=13") {
 		t.Errorf("then asked with %s", a.RawQuery)
 	}
 	m := outbound("hello all")
 	m.To = "-5"
 	if id := b.sends(t, m); id != "-1005/9" {
 		t.Errorf("the id is %q", id)
+	}
+}
+
+// onlyOnce is a channel to a provider that hands a message out once.
+func onlyOnce(t *testing.T) *bundle {
+	b := unprovisioned("infobip", map[string]string{"base_url": "PROVIDER"}, map[string]options.Secret{"api_key": "k3y-of-infobip"})
+	var fetched atomic.Bool
+	b.provider.answersWith(func(asked) (int, map[string]string, string) {
+		if fetched.Swap(true) {
+			return 200, nil, `{"results":[]}`
+		}
+		return 200, nil, `{"results":[{"messageId":"1","from":"27831234567","to":"1001","text":"once"}]}`
+	})
+	b.Poll, b.WebPort = true, nil
+	return b
+}
+
+func TestWhatIsFetchedWaitsForTheBroker(t *testing.T) {
+	b := onlyOnce(t)
+	b.Refuse(errors.New("no broker"))
+	b.run(t)
+	for range 2 {
+		b.Asked(t)
+	}
+	b.Refuse(nil)
+	if m := b.Next(t); m.Content != "once" {
+		t.Errorf("received %s", m.Encode())
+	}
+}
+
+func TestAStopLetsWhatIsFetchedReachTheBroker(t *testing.T) {
+	b := onlyOnce(t)
+	t.Cleanup(b.provider.close)
+	b.provision(t)
+	release := b.Hold()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx, b) }()
+	b.Asked(t)
+	stop()
+	release()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := len(b.All()); n != 1 {
+		t.Errorf("the broker has %d messages", n)
+	}
+}
+
+// Parts that a provider was told are taken wait for the broker, however long it is away.
+func TestPartsOutliveTheBroker(t *testing.T) {
+	b := start(t, "vonage", map[string]string{"api_key": "k1"}, map[string]options.Secret{"api_secret": "s3cret-api"},
+		func(tr *http.Transport) { tr.ReassemblyTTL = options.Duration(100 * time.Millisecond) })
+	b.Refuse(errors.New("no broker"))
+	b.call(t, "GET", "/?"+vonagePart("P1", 2, "world"), "", "")
+	for range 5 { // each is reassembly_ttl later
+		b.Asked(t)
+	}
+	b.Refuse(nil)
+	if m := b.Next(t); m.Content != "world" {
+		t.Errorf("received %s", m.Encode())
 	}
 }
 
@@ -451,6 +518,13 @@ func TestChannelLog(t *testing.T) {
 	}
 	if logged, err := http.Log(t.Context(), b.state, first.ID); err != nil || len(logged) != 0 {
 		t.Errorf("more than channel_log is kept: %v, %v", logged, err)
+	}
+}
+
+func TestAnImpossibleURLTellsNoSecret(t *testing.T) {
+	b := start(t, "telegram", map[string]string{"api_url": "http://in valid", "bot_name": "b"}, map[string]options.Secret{"bot_token": "123:ABC-def"})
+	if _, err := b.Send(within(t), outbound("hello")); !message.IsPermanent(err) || strings.Contains(err.Error(), "ABC-def") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -501,7 +501,7 @@ func (c *call) request(ctx context.Context, s scope) (*nethttp.Request, error) {
 func (r *run) understand(messages []*sending, s scope, a *exchanged) []outcome {
 	switch {
 	case a.mistaken:
-		return same(len(messages), outcome{Class: Permanent, Reason: a.err.Error()})
+		return same(len(messages), outcome{Class: Permanent, Reason: r.transport.mask.text(a.err.Error())})
 	case a.err != nil && a.wentOut:
 		return same(len(messages), outcome{Class: Unknown, Reason: r.transport.mask.text(a.err.Error())})
 	case a.err != nil:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"switchboard/internal/backoff"
+	"switchboard/message"
 	"switchboard/store"
 )
 
@@ -15,6 +16,9 @@ const (
 	// say; pollMax how long it is left alone after failures.
 	pollEvery = 30 * time.Second
 	pollMax   = 5 * time.Minute
+	// The wait before what was fetched is published again.
+	publishRetryMin = 100 * time.Millisecond
+	publishRetryMax = 5 * time.Second
 )
 
 // poll asks the provider for what has come until ctx ends.
@@ -55,13 +59,53 @@ func (r *run) pollOnce(ctx context.Context, p *poll, key string) error {
 	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
-	if err := r.takeAll(ctx, t); err != nil {
+	if err := r.takeFetched(ctx, t); err != nil {
 		return err
 	}
 	if len(t.messages)+len(t.receipts) > 0 {
 		r.log.polled(ctx, a, t)
 	}
 	return r.moveOn(ctx, p, s, key)
+}
+
+// takeFetched insists until the broker has everything: some providers hand it out only
+// once. A stop leaves it stopGrace.
+func (r *run) takeFetched(ctx context.Context, t *taken) error {
+	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() {
+		backoff.Sleep(work, stopGrace)
+		giveUp()
+	})()
+	for _, m := range t.messages {
+		if err := r.insist(work, &taken{messages: []*inbound{m}}); err != nil {
+			return err
+		}
+	}
+	for _, found := range t.receipts {
+		if err := r.insist(work, &taken{receipts: []*receipt{found}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) insist(ctx context.Context, t *taken) error {
+	retry := backoff.Backoff{Min: publishRetryMin, Max: publishRetryMax}
+	for {
+		err := r.takeAll(ctx, t)
+		switch {
+		case err == nil:
+			return nil
+		case message.IsPermanent(err):
+			r.reject("poll", "error", r.transport.mask.text(err.Error()))
+			return nil
+		}
+		r.logger.Warn("publishing what was fetched failed; trying again", "error", err)
+		if !retry.Wait(ctx) {
+			return err
+		}
+	}
 }
 
 func (r *run) moveOn(ctx context.Context, p *poll, s scope, key string) error {

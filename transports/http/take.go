@@ -283,18 +283,23 @@ func (r *run) takePart(ctx context.Context, in *inbound) error {
 		if err != nil {
 			return err
 		}
-		// Twice the time, so that flushParts finds it.
-		part := store.Entry{Key: fmt.Sprintf("%s%03d", key, in.number), Value: string(value), TTL: 2 * r.transport.ReassemblyTTL.Std()}
+		// Twice the time, so that flushParts finds it, and as long as the channel may be down.
+		ttl := 2*r.transport.ReassemblyTTL.Std() + r.transport.RememberReceived.Std()
+		part := store.Entry{Key: fmt.Sprintf("%s%03d", key, in.number), Value: string(value), TTL: ttl}
 		if err := r.memory.state.Set(ctx, part); err != nil {
 			return err
 		}
-		_, err, _ = r.memory.flights.Do(key, func() (any, error) {
+		publish := func() (any, error) {
 			parts, err := r.memory.state.Range(ctx, key, partsPrefix+in.join+"0", maxParts+1)
 			if err != nil || len(parts) < in.total {
 				return nil, err
 			}
 			return nil, r.publishParts(ctx, parts)
-		})
+		}
+		_, err, shared := r.memory.flights.Do(key, publish)
+		if err == nil && shared { // it may have looked before this part was there
+			_, err, _ = r.memory.flights.Do(key, publish)
+		}
 		return err
 	})
 	return err
@@ -360,8 +365,7 @@ func (r *run) flushOnce(ctx context.Context) error {
 		groups[key] = append(groups[key], entry)
 	}
 	for _, parts := range groups {
-		var oldest storedPart
-		if json.Unmarshal([]byte(parts[0].Value), &oldest) == nil && r.transport.env.Now().Sub(oldest.At) < r.transport.ReassemblyTTL.Std() {
+		if !slices.ContainsFunc(parts, r.isOverdue) {
 			continue
 		}
 		if err := r.publishParts(ctx, parts); err != nil {
@@ -369,6 +373,12 @@ func (r *run) flushOnce(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isOverdue says whether a part has waited for the others long enough.
+func (r *run) isOverdue(part store.Entry) bool {
+	var stored storedPart
+	return json.Unmarshal([]byte(part.Value), &stored) != nil || r.transport.env.Now().Sub(stored.At) >= r.transport.ReassemblyTTL.Std()
 }
 
 // timeShapes are the dates of providers, beside seconds and milliseconds.
