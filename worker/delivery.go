@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/message"
 )
 
@@ -261,15 +262,12 @@ func (d *Delivery) retryLater(cause error) {
 	d.delivery.Ack()
 }
 
-// requeueDelay keeps a body that can neither be handled nor published anywhere
+// RequeueDelay keeps a body that can neither be handled nor published anywhere
 // from coming back at full speed.
-const requeueDelay = time.Second
+const RequeueDelay = time.Second
 
 func (d *Delivery) requeueSlowly() {
-	select {
-	case <-d.ctx.Done():
-	case <-time.After(requeueDelay):
-	}
+	backoff.Sleep(d.ctx, RequeueDelay)
 	d.finish("requeued")
 	d.delivery.Requeue()
 }
@@ -308,10 +306,14 @@ func (r *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers
 	if len(text) > maxErrorHeader {
 		text = text[:maxErrorHeader]
 	}
-	return broker.Headers{
+	headers := broker.Headers{
 		HeaderError: text, HeaderAttempts: strconv.Itoa(attempts(d) + 1), HeaderFirstFailed: first,
 		HeaderLastFailed: now, HeaderWorker: r.Name, HeaderKey: key,
 	}
+	if since := d.Headers[HeaderSince]; since != "" {
+		headers[HeaderSince] = since
+	}
+	return headers
 }
 
 func (d *Delivery) finish(outcome string) {

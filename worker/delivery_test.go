@@ -133,6 +133,37 @@ func TestRetriesEndInTheDeadLetters(t *testing.T) {
 	})
 }
 
+// What was moved to another queue keeps the time of its first receipt when it fails there.
+func TestAFailureKeepsTheTimeOfFirstReceipt(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Settings.MaxAttempts = 2
+		came, tries := time.Now().Add(-6*24*time.Hour).UTC(), 0
+		stop := b.serve(func(_ context.Context, d *worker.Delivery) {
+			if tries++; !d.Since().Equal(came) {
+				t.Errorf("try %d: it came first at %s, not %s", tries, d.Since(), came)
+			}
+			d.Settle(errors.New("the store is away"))
+		}, nil)
+		m := message.New()
+		m.From, m.To = "+27821234567", "12345"
+		err := b.broker.Publish(t.Context(), broker.Publication{
+			Queue: "sms.inbound", Body: m.Encode(), Headers: broker.Headers{worker.HeaderSince: came.Format(time.RFC3339)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		b.settled("after a minute", 0, 1)
+		stop()
+		if tries != 2 {
+			t.Errorf("tried %d times", tries)
+		}
+		if got := b.queue("sms.inbound.dead")[0].Headers[worker.HeaderSince]; got != came.Format(time.RFC3339) {
+			t.Errorf("the dead letter came first at %q", got)
+		}
+	})
+}
+
 func TestRetryAfterIsNotBefore(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var tries []time.Time

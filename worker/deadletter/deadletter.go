@@ -279,12 +279,13 @@ func count(ctx context.Context, b broker.Admin, queue string) (n int, err error)
 	return n, nil // workers fail faster than this looks
 }
 
-// withoutFailures returns the headers without those of failures. worker.HeaderKey stays.
+// withoutFailures returns the headers without those of failures, and as received now.
+// worker.HeaderKey stays.
 func withoutFailures(h broker.Headers) broker.Headers {
 	h = maps.Clone(h)
 	for _, name := range [...]string{
 		worker.HeaderReason, worker.HeaderError, worker.HeaderAttempts,
-		worker.HeaderFirstFailed, worker.HeaderLastFailed, worker.HeaderWorker,
+		worker.HeaderFirstFailed, worker.HeaderLastFailed, worker.HeaderWorker, worker.HeaderSince,
 	} {
 		delete(h, name)
 	}

@@ -115,9 +115,12 @@ func (b *bench) publish(ids ...string) {
 	for _, id := range ids {
 		m := message.New()
 		m.ID, m.From, m.To, m.Content = id, "+27821234567", "12345", "secret "+id
-		b.must(b.broker.Publish(b.ctx, broker.Publication{Key: b.queue, Body: m.Encode()}))
+		b.must(b.broker.Publish(b.ctx, broker.Publication{Key: b.queue, Body: m.Encode(), Headers: broker.Headers{worker.HeaderSince: yesterday}}))
 	}
 }
+
+// yesterday is when what is published was received first.
+var yesterday = time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
 
 // deadLetter makes dead letters of messages.
 func (b *bench) deadLetter(ids ...string) {
@@ -210,6 +213,9 @@ func testRetry(b *bench) {
 	b.serve(2, func(item *worker.Delivery) error {
 		if item.Attempts() != 0 || item.Message.Content != "secret "+item.ID() {
 			b.Errorf("message %s comes with %d attempts and content %q", item.ID(), item.Attempts(), item.Message.Content)
+		}
+		if time.Since(item.Since()) > time.Hour {
+			b.Errorf("message %s was received first at %s: it may be too old at once", item.ID(), item.Since())
 		}
 		return message.Permanent(errors.New("still no number"))
 	})

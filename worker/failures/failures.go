@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/internal/collectors"
 	"switchboard/message"
 	"switchboard/options"
@@ -153,6 +154,7 @@ func (r *retrier) settle(ctx context.Context, transport string, d *broker.Delive
 	outcome, err := r.take(ctx, transport, d)
 	if err != nil {
 		r.runtime.Logger.Warn("taking a failure failed; it returns to its queue", "queue", d.Queue, "error", err)
+		backoff.Sleep(ctx, worker.RequeueDelay)
 		d.Requeue()
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,41 @@ func TestPermanentFailuresAreKept(t *testing.T) {
 		stop()
 		b.must(conn.Close(context.Background()))
 	}
+}
+
+// mismatched is a broker on which a queue is of another type; it counts who declares it.
+type mismatched struct {
+	*memory.Broker
+	queue    string
+	declared atomic.Int32
+}
+
+func (m *mismatched) Declare(ctx context.Context, q broker.Queue) error {
+	if q.Name == m.queue {
+		m.declared.Add(1)
+		return broker.ErrQueueMismatch
+	}
+	return m.Broker.Declare(ctx, q)
+}
+
+// What cannot be put where it belongs returns to its queue, and is not taken at full speed.
+func TestWhatFailsForGoodIsTakenSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &mismatched{Broker: memory.New(memory.Settings{}), queue: "sms.retry"}
+		defer func() { _ = conn.Close(context.Background()) }()
+		b := newBench(t, conn)
+		b.worker.RetryKey = conn.queue
+		stop := b.run()
+		b.fail(outgoing("m1"), message.FailureTemporary, "no credit")
+		time.Sleep(10500 * time.Millisecond)
+		if n := conn.declared.Load(); n != 11 {
+			t.Errorf("tried %d times in 10 s", n)
+		}
+		stop()
+		if kept := b.take("sms.failures"); len(kept) != 1 {
+			t.Errorf("%d failures are kept", len(kept))
+		}
+	})
 }
 
 // A transport of ours has kept and nacked its message already; what is no failure is a dead
