@@ -150,8 +150,8 @@ func (f *Frame) receive(ctx context.Context, d *worker.Delivery) error {
 		}
 		f.handled.Remember(ctx, d, m.ID, rejections)
 	}
-	if replied && rejections == "" && !d.FailedBefore() {
-		return nil // the record learns of it from the reply
+	if replied && rejections == "" && !d.FailedBefore() && !d.Redelivered() {
+		return nil // the record learns of it from the reply, unless it may have heard of a failure
 	}
 	return f.receipt(ctx, m, message.ReceiptProcessed, rejections)
 }

@@ -71,7 +71,7 @@ func TestSecondCopiesAreNotHandled(t *testing.T) {
 		if app.messages != 2 {
 			t.Error("a message that had not been handled was not handled")
 		}
-		for queue, want := range map[string]int{"app.outbound": 2, "receipts": 1} {
+		for queue, want := range map[string]int{"app.outbound": 2, "receipts": 2} {
 			if info, err := b.Inspect(ctx, queue); err != nil || info.Messages != want {
 				t.Errorf("%s has %+v, %v, want %d", queue, info, err, want)
 			}
@@ -90,7 +90,7 @@ type answers struct{ failed bool }
 
 func (a *answers) Receive(_ context.Context, m *message.Message) ([]*message.Message, error) {
 	switch m.Content {
-	case "reply":
+	case "reply", "reply again":
 		return []*message.Message{m.Reply("yes")}, nil
 	case "other":
 		other := m.Reply("to whom it may concern")
@@ -121,9 +121,12 @@ func TestAReplyIsReceiptEnough(t *testing.T) {
 		if err := b.Declare(ctx, broker.Queue{Name: key, Keys: []string{key}}); err != nil {
 			t.Fatal(err)
 		}
-		for content, want := range map[string]int{"reply": 0, "nothing": 1, "other": 1, "fail": 1} {
+		for content, want := range map[string]int{"reply": 0, "nothing": 1, "other": 1, "fail": 1, "reply again": 1} {
 			m := message.New()
 			m.Content = content
+			if content == "reply again" {
+				m.RoutingMetadata.Set(message.AgainKey, true)
+			}
 			message.AddHop(&m.RoutingMetadata, "join", "rule of "+content)
 			in := &message.Envelope{Flow: message.Inbound, Connector: "app", Message: m}
 			if err := b.Publish(ctx, broker.Publication{Key: in.Key(), Body: in.Encode()}); err != nil {
