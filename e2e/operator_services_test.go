@@ -76,7 +76,8 @@ func (o *operator) awaitAudit(want map[string]int) {
 	var clean bool
 	defer func() {
 		if o.t.Failed() {
-			o.t.Logf("the last audit: %v, clean %t", counts, clean)
+			out, err := o.run("audit", "--stuck", "1ms")
+			o.t.Logf("the last audit: %v, clean %t; the one now: %v\n%s", counts, clean, err, out)
 		}
 	}()
 	eventually(o.t, fmt.Sprintf("the audit is clean with %v", want), func() bool {
