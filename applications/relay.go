@@ -49,6 +49,10 @@ type Received struct {
 	delivery *worker.Delivery
 }
 
+// Leaves says whether an outcome takes it out of its queue for good: that is so too where
+// it has failed as often as it may.
+func (r *Received) Leaves(outcome error) bool { return r.delivery.Leaves(outcome) }
+
 // Move puts it at the end of one of Queues, after a delay, and returns when it is there; it
 // is done then, and a message is processed for the record. The empty name is the
 // connector's queue.

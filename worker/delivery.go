@@ -138,6 +138,12 @@ func (d *Delivery) Settle(err error) {
 	}
 }
 
+// Leaves says whether the delivery leaves its queue for good when it is settled with err.
+func (d *Delivery) Leaves(err error) bool {
+	_, dead := d.deadReason(err)
+	return err == nil || dead || isDiscard(err)
+}
+
 // deadReason says whether err makes the delivery a dead letter, and why.
 func (d *Delivery) deadReason(err error) (reason string, dead bool) {
 	var invalid invalidError
@@ -148,8 +154,6 @@ func (d *Delivery) deadReason(err error) (reason string, dead bool) {
 	case errors.As(err, &invalid):
 		return ReasonInvalid, true
 	case errors.As(err, &panicked):
-		d.runtime.Logger.Error("plugin panicked", "queue", d.delivery.Queue,
-			"panic", panicked.Value, "stack", string(panicked.Stack))
 		return ReasonPanic, true
 	case message.IsPermanent(err):
 		return ReasonPermanent, true
@@ -173,6 +177,9 @@ func notOurFault(err error) bool {
 }
 
 func (d *Delivery) deadLetter(reason string, cause error) {
+	if panicked, is := errors.AsType[*PanicError](cause); is {
+		d.runtime.Logger.Error("plugin panicked", "queue", d.delivery.Queue, "panic", panicked.Value, "stack", string(panicked.Stack))
+	}
 	err := d.tell(d.subscription.OnFailure, cause)
 	if err == nil {
 		err = d.runtime.DeadLetter(d.ctx, d.delivery, reason, cause)

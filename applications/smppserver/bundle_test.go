@@ -31,6 +31,7 @@ type bundle struct {
 	*testing.T
 	broker   *memory.Broker
 	state    store.State
+	attempts int // max_attempts; 0 for the default
 	registry *prometheus.Registry
 	log      *lockedBuffer
 	app      *Application
@@ -115,6 +116,9 @@ func (b *bundle) run(opts ...func(*Application)) {
 	}
 	conf := applications.DefaultOptions()
 	conf.TransportName = connector
+	if b.attempts > 0 {
+		conf.MaxAttempts = b.attempts
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {

@@ -163,6 +163,33 @@ func TestKeptWhileAway(t *testing.T) {
 	}
 }
 
+// What a customer has not answered when its bind ends is moved to its queue in one
+// person's order, and so is what comes then.
+func TestOrderWhenABindEnds(t *testing.T) {
+	const n = 8
+	b := begin(t, func(a *Application) { a.Customers[0].Value.DeliverWindow = n })
+	for round := range 5 {
+		c := b.bound(pdu.CmdBindReceiver)
+		for i := range n {
+			b.says(fmt.Sprint(round, ".", i))
+		}
+		for range n {
+			c.deliverSM() // and no answer
+		}
+		_ = c.conn.Close()
+		b.says(fmt.Sprint(round, ".", n))
+		b.eventually("all is in the queue", func() bool { return b.queued() == n+1 })
+		c = b.bound(pdu.CmdBindReceiver)
+		for i := range n + 1 {
+			if got := text(t, c.delivered()); got != fmt.Sprint(round, ".", i) {
+				t.Fatalf("as number %d came %q", i, got)
+			}
+		}
+		b.eventually("nothing is kept any more", func() bool { return b.queued() == 0 })
+		_ = c.conn.Close()
+	}
+}
+
 func TestFullMailboxHoldsTheFleetBack(t *testing.T) {
 	b := begin(t, func(a *Application) { a.KeepMax = 3 })
 	for range 4 {

@@ -25,6 +25,7 @@ type engine struct {
 	queues  applications.Queues // nil where out has none
 
 	arrivals lanes.Lanes[lane]
+	ends     lanes.Lanes[toCustomer] // of deliveries from the connector, in their order
 
 	customers map[string]*customer // by system_id
 	byQueue   map[string]*customer

@@ -30,11 +30,23 @@ func (e *engine) takeMessage(ctx context.Context, in *arrival) {
 		return
 	}
 	d, err := e.beginMessage(ctx, c, in)
-	if err != nil || d == nil {
+	end := func() { in.done(e.conclude(ctx, c, in, d)) }
+	switch {
+	case err == nil && in.moves:
+		e.ends.Go(toCustomer{c, m.From}, func() { in.done(e.put(ctx, c, in, 0)) })
+	case err != nil || d == nil:
 		in.done(err)
-		return
+	case in.from == c: // waits as long as the customer does, and keeps its place in its queue
+		go end()
+	default:
+		e.ends.Go(toCustomer{c, m.From}, end)
 	}
-	go func() { in.done(e.conclude(ctx, c, in, d)) }()
+}
+
+// toCustomer is one person's messages to one customer.
+type toCustomer struct {
+	*customer
+	person string
 }
 
 // beginMessage begins to deliver a message; the delivery is nil when there is nothing to do
@@ -55,8 +67,10 @@ func (e *engine) beginMessage(ctx context.Context, c *customer, in *arrival) (*d
 		return nil, err
 	}
 	if !now {
-		return nil, e.put(ctx, c, in, 0)
+		in.moves = true
+		return nil, nil
 	}
+	in.until = time.Now().Add(directPatience)
 	if d := c.flight(kindMessage, in.Message.ID); d != nil {
 		return d, nil
 	}

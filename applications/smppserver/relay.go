@@ -76,6 +76,8 @@ type arrival struct {
 	from  *customer // whose queue it comes from; nil where it comes from the connector
 	place *delivery // among from's deliveries
 	done  func(error)
+	moves bool      // to its customer's queue
+	until time.Time // how long the customer may hold it; zero for directPatience from now
 }
 
 // delivery is that of an arrival, in its place.
@@ -106,7 +108,7 @@ func (e *engine) take(ctx context.Context, in *arrival) {
 			cancel()
 			if in.from != nil {
 				e.cancel(in.from, in.place)
-				if err == nil || message.IsPermanent(err) {
+				if in.Leaves(err) {
 					in.from.count(-1, 0)
 				}
 			}
@@ -213,7 +215,11 @@ func (e *engine) put(ctx context.Context, c *customer, in *arrival, delay time.D
 // conclude waits for the end of a delivery, or moves what it is of to the customer's queue.
 func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *delivery) error {
 	own := in.from == c
-	patience := time.NewTimer(directPatience)
+	wait := directPatience
+	if !in.until.IsZero() {
+		wait = time.Until(in.until)
+	}
+	patience := time.NewTimer(wait)
 	defer patience.Stop()
 	if own {
 		patience.Stop()
@@ -223,8 +229,12 @@ func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *deli
 	case <-d.noted:
 		c.adapt(false)
 	case <-patience.C:
-		c.adapt(true)
-		return e.put(ctx, c, in, 0)
+		select {
+		case <-d.noted: // while those before it were waited for
+		default:
+			c.adapt(true)
+			return e.put(ctx, c, in, 0)
+		}
 	}
 	switch {
 	case d.err == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"switchboard/smpp/pdu"
@@ -73,4 +74,33 @@ func TestASlowStoreLeavesSessionsAlone(t *testing.T) {
 		t.Errorf("then came %q", got)
 	}
 	b.eventually("nothing is kept", func() bool { return b.queued() == 0 })
+}
+
+// unreachable is a state that does not tell which messages came before, while it is away.
+type unreachable struct {
+	store.State
+	now atomic.Bool
+}
+
+func (a *unreachable) Get(ctx context.Context, keys ...string) (map[string]string, error) {
+	if a.now.Load() && strings.HasPrefix(keys[0], "plugin/server/seen/") {
+		return nil, errors.New("the database is away")
+	}
+	return a.State.Get(ctx, keys...)
+}
+
+// What is dead-lettered from a customer's queue waits there no more.
+func TestDeadLettersDoNotWait(t *testing.T) {
+	b := prepare(t)
+	state := &unreachable{State: b.state}
+	b.state, b.attempts = state, 1
+	b.collect()
+	b.run()
+	b.says("hi")
+	b.eventually("it is kept", func() bool { return b.queued() == 1 })
+	state.now.Store(true)
+	b.bound(pdu.CmdBindReceiver)
+	b.eventually("it is dead-lettered", func() bool { return strings.Contains(b.log.String(), "dead-lettered") })
+	state.now.Store(false)
+	b.eventually("the customer keeps up", b.running().inOrder[0].keepsUp)
 }
