@@ -22,6 +22,11 @@ func TestKilledCancel(t *testing.T) {
 	storetest.RunKilledCancel(t, db, db.Write)
 }
 
+func TestKilledRecorder(t *testing.T) {
+	db := migrated(t)
+	storetest.RunKilledRecorder(t, db, db.Write)
+}
+
 func TestRetention(t *testing.T) {
 	db := migrated(t)
 	storetest.RunRetention(t, db, db.Write)

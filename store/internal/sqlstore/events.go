@@ -174,17 +174,16 @@ func (db *DB) applyEarly(ctx context.Context, items []*item, now time.Time) erro
 	return nil
 }
 
-// wireIDsIn are the messages of a batch that early updates may be about: the new ones, and
-// those that were not found.
+// wireIDsIn are the messages of a batch that early updates may be about: the new ones, and all
+// that are updated. An update that is applied may have been stored as an early one when its
+// batch was recorded before, by a process that died or lost the database after that commit.
 func wireIDsIn(items []*item) (ids []wireID) {
 	for _, it := range items {
 		if it.arrival != nil && it.handed == nil {
 			ids = append(ids, it.arrival.wireID)
 		}
 		for _, w := range it.updates {
-			if !w.applied {
-				ids = append(ids, w.wireID)
-			}
+			ids = append(ids, w.wireID)
 		}
 	}
 	slices.SortFunc(ids, wireID.compare)
