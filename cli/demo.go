@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,8 @@ import (
 	"switchboard/configs"
 	"switchboard/fleet"
 	"switchboard/internal/backoff"
+	"switchboard/message"
+	"switchboard/worker"
 )
 
 func demoCommand(version string, classes fleet.Classes) *cobra.Command {
@@ -63,7 +66,7 @@ func demo(ctx context.Context, out io.Writer, flags *processFlags, version strin
 		defer stop()
 		ended <- p.Run(ctx, defs)
 	}()
-	if awaitPorts(ctx, defs) {
+	if awaitListening(ctx, p, defs) {
 		_, _ = fmt.Fprintf(out, demoText, env("PHONE_PORT", "8081"), env("TELNET_PORT", "9010"), p.address, flags.databaseURL, commandLine())
 	}
 	err = errors.Join(<-ended, p.Close())
@@ -93,27 +96,28 @@ func portsFree(defs []*fleet.Definition) error {
 		strings.Join(taken, ", "), strings.Join(settings, " "), commandLine())
 }
 
-// awaitPorts waits until every port of the demo answers; false when ctx ends
-// before.
-func awaitPorts(ctx context.Context, defs []*fleet.Definition) bool {
-	for _, d := range defs {
-		for _, address := range d.Listens() {
-			for !answers(ctx, address) {
-				if !backoff.Sleep(ctx, 10*time.Millisecond) {
-					return false
-				}
-			}
+// awaitListening waits until the process is ready and says of every port of the demo that it
+// is listened on; false when ctx ends before. Trying a port would begin a conversation.
+func awaitListening(ctx context.Context, p *process, defs []*fleet.Definition) bool {
+	for !listening(p.Status(), defs) {
+		if !backoff.Sleep(ctx, 10*time.Millisecond) {
+			return false
 		}
 	}
 	return ctx.Err() == nil
 }
 
-func answers(ctx context.Context, address string) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err == nil {
-		_ = conn.Close()
+func listening(s fleet.Status, defs []*fleet.Definition) bool {
+	for _, d := range defs {
+		if len(d.Listens()) > 0 && !slices.ContainsFunc(s.Workers, func(w fleet.WorkerStatus) bool {
+			return w.Name == d.Name && slices.ContainsFunc(w.Dependencies, func(on worker.Dependency) bool {
+				return on.Kind == worker.DependsOnLink && on.Health == message.OK
+			})
+		}) {
+			return false
+		}
 	}
-	return err == nil
+	return len(s.NotReady) == 0
 }
 
 // nextPort is a port some way above an address's own.
@@ -135,9 +139,10 @@ func commandLine() string {
 const demoText = `A small fleet is running in this process: two transports, a dispatcher, six applications.
 
   Play            http://localhost:%[1]s     open the phone and type "50": guess the number
-                                    type "echo hello": it comes back as it is
-                                    write to 8081: hangman, to 8082: tic-tac-toe between two
-                                    phones, 8083: rock, paper, scissors, 8084: a health survey
+                                            type "echo hello": it comes back as it is
+                                            write to 8081: hangman, to 8082: tic-tac-toe
+                                            between two phones, to 8083: rock, paper,
+                                            scissors, to 8084: a health survey
   By telnet       telnet localhost %[2]s     the same, if you have telnet (or: nc localhost %[2]s)
   For operators   %[3]s/status
   What was said   DATABASE_URL=%[4]s %[5]s messages

@@ -66,6 +66,8 @@ func startDemo(t *testing.T, env []string) (banner string) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "demo")
 	cmd.Env = append(append(os.Environ(), asProgram+"=1"), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +75,12 @@ func startDemo(t *testing.T, env []string) (banner string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Wait() })
+	t.Cleanup(func() {
+		_ = cmd.Wait()
+		if strings.Contains(complaints.String(), "WARN") {
+			t.Errorf("the demo complains of what nobody did:\n%s", complaints.String())
+		}
+	})
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		banner += lines.Text() + "\n"
