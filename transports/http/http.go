@@ -22,9 +22,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"switchboard/internal/current"
 	"switchboard/internal/listen"
 	"switchboard/internal/tlsfiles"
 	"switchboard/message"
@@ -118,9 +118,7 @@ type Transport struct {
 	logger   *slog.Logger
 	port     listen.Port
 
-	mu      sync.Mutex
-	current *run          // of the present Run
-	changed chan struct{} // closed when current is set; nil when nobody waits
+	current current.Value[*run] // of the present Run
 }
 
 var (
@@ -403,36 +401,11 @@ const (
 // below is a path below another, or below a URL.
 func below(base, path string) string { return strings.TrimSuffix(base, "/") + path }
 
-func (t *Transport) set(r *run) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.current = r
-	if r != nil && t.changed != nil {
-		close(t.changed)
-		t.changed = nil
-	}
-}
-
 // running is the present run; it waits until there is one.
 func (t *Transport) running(ctx context.Context) (*run, error) {
-	for {
-		r, changed := t.look()
-		if err := ctx.Err(); r != nil || err != nil {
-			return r, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for the channel to start: %w", ctx.Err())
-		}
+	r, err := t.current.Get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the channel to start: %w", err)
 	}
-}
-
-func (t *Transport) look() (*run, <-chan struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.current == nil && t.changed == nil {
-		t.changed = make(chan struct{})
-	}
-	return t.current, t.changed
+	return r, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"switchboard/internal/backoff"
@@ -25,7 +26,7 @@ const (
 func (r *run) poll(ctx context.Context, p *poll, number int) {
 	failing := backoff.Backoff{Min: time.Second, Max: pollMax}
 	for ctx.Err() == nil {
-		err := r.pollOnce(ctx, p, "cursor/"+itoa(number))
+		err := r.pollOnce(ctx, p, "cursor/"+strconv.Itoa(number))
 		switch {
 		case err == nil:
 			failing.Reset()

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	nethttp "net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -37,21 +36,17 @@ type run struct {
 	complain  rate.Sometimes // about what comes from outside
 	sends     sync.RWMutex   // held for reading while something is sent
 	slots     chan struct{}  // one for each request that is under way
+	statuses  *transports.Statuses
 
-	mu       sync.Mutex
-	down     bool // the provider was out of reach
-	statuses chan *message.Status
+	mu   sync.Mutex
+	down bool // the provider was out of reach
 }
 
 const (
 	// complainEvery is how often the log tells of rejected requests; all are counted.
 	complainEvery = 10 * time.Second
-	// maxStatuses is how many status events may wait for the broker.
-	maxStatuses = 100
 	// stopGrace is how long a stop waits for requests that are being answered.
 	stopGrace = 3 * time.Second
-	// lastStatus is how long the statuses of a stop may take.
-	lastStatus = time.Second
 )
 
 // Run answers requests, or asks for messages, until ctx ends.
@@ -77,7 +72,7 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		memory:  &memory{state: store.NewBatcher(t.env.State, store.BatchSettings{}), options: t},
 		numbers: msisdn.NewNumbers(""), shelf: newShelf(), log: newChannelLog(t),
 		slots:    make(chan struct{}, t.MaxInFlight),
-		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: make(chan *message.Status, maxStatuses),
+		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: transports.NewStatuses(publisher, t.logger),
 	}
 	r.line = newLine(t.rate(), r.status)
 	return r, nil
@@ -91,7 +86,7 @@ func (r *run) close() {
 
 func (r *run) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { r.publishStatuses(ctx); return nil })
+	group.Go(func() error { r.statuses.Run(ctx); return nil })
 	if r.transport.WebPort != nil {
 		listener, err := r.transport.port.Open(ctx, r.transport.Listens()[0], "web_port")
 		if err != nil {
@@ -110,10 +105,10 @@ func (r *run) run(ctx context.Context) error {
 		group.Go(func() error { r.flushParts(ctx); return nil })
 	}
 	r.status(message.OK, "started", "The channel is ready.")
-	r.transport.set(r)
+	r.transport.current.Set(r)
 	group.Go(func() error { <-ctx.Done(); return nil })
 	err := group.Wait()
-	r.transport.set(nil)
+	r.transport.current.Clear()
 	r.sends.Lock() // until nothing is sent any more
 	defer r.sends.Unlock()
 	return err
@@ -134,33 +129,7 @@ const readTimeout = 30 * time.Second
 
 // status tells how the channel is, without waiting for the broker.
 func (r *run) status(health message.Health, kind, text string) {
-	select {
-	case r.statuses <- message.NewStatus("provider", health, kind, r.transport.mask.text(text)):
-	default:
-		r.logger.Debug("a status event was dropped: the broker does not keep up", "type", kind)
-	}
-}
-
-func (r *run) publishStatuses(ctx context.Context) {
-	publish := func(ctx context.Context, s *message.Status) {
-		if err := r.publisher.Status(ctx, s); err != nil {
-			r.logger.Debug("publishing a status event failed", "type", s.Type, "error", err)
-		}
-	}
-	for {
-		select {
-		case s := <-r.statuses:
-			publish(ctx, s)
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastStatus)
-	defer cancel()
-	for len(r.statuses) > 0 && last.Err() == nil {
-		publish(last, <-r.statuses)
-	}
+	r.statuses.Tell("provider", health, kind, r.transport.mask.text(text))
 }
 
 // unreachable says once that the provider cannot be reached, reachable that it
@@ -238,5 +207,3 @@ func (r *run) reject(reason string, args ...any) {
 		r.logger.Warn("a request was rejected; /metrics counts all of them", append([]any{"reason", reason}, args...)...)
 	})
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -15,11 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"switchboard/internal/current"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/transports"
@@ -36,9 +36,7 @@ type Transport struct {
 	metrics    *metrics
 	remember   time.Duration // how long what was sent is remembered
 
-	mu      sync.Mutex
-	current *run          // of the present Run
-	changed chan struct{} // closed when current is set; nil when nobody waits
+	current current.Value[*run] // of the present Run
 }
 
 var (
@@ -126,43 +124,18 @@ func (t *Transport) Run(ctx context.Context, publisher transports.Publisher) err
 	if err != nil {
 		return message.Permanent(err)
 	}
-	t.set(r)
-	defer t.set(nil)
+	t.current.Set(r)
+	defer t.current.Clear()
 	return r.run(ctx)
-}
-
-func (t *Transport) set(r *run) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.current = r
-	if r != nil && t.changed != nil {
-		close(t.changed)
-		t.changed = nil
-	}
 }
 
 // running is the present run; it waits until there is one.
 func (t *Transport) running(ctx context.Context) (*run, error) {
-	for {
-		r, changed := t.look()
-		if err := ctx.Err(); r != nil || err != nil {
-			return r, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for SMPP to start: %w", ctx.Err())
-		}
+	r, err := t.current.Get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for SMPP to start: %w", err)
 	}
-}
-
-func (t *Transport) look() (*run, <-chan struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.current == nil && t.changed == nil {
-		t.changed = make(chan struct{})
-	}
-	return t.current, t.changed
+	return r, nil
 }
 
 var errReceiver = errors.New("this SMPP transport is bound as a receiver and cannot send; send through the transmitter")

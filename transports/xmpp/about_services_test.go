@@ -91,7 +91,7 @@ func TestSubscription(t *testing.T) {
 	p.Send(t, xmpp.New(xmpp.NSClient, "presence").Set("type", "subscribe").Set("to", b.Username))
 	presence("subscribed")
 	presence("subscribe")
-	r, err := b.running(within(t))
+	r, err := b.current.Get(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestLargeRoster(t *testing.T) {
 	roster.WriteString("[false] = { version = 1; };\n};\n")
 	b.server.Roster(t, b.Username, roster.String())
 	b.run()
-	r, err := b.running(within(t))
+	r, err := b.current.Get(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}

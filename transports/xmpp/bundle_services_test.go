@@ -161,7 +161,7 @@ type chatter struct {
 }
 
 func (c *chatter) say(ctx context.Context, text string) error {
-	r, err := c.transport.running(ctx)
+	r, err := c.transport.current.Get(ctx)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func TestComponentPresence(t *testing.T) {
 	b.status("connected")
 	presence("")
 	p.Send(t, xmpp.New(xmpp.NSClient, "presence").Set("type", "unsubscribe").Set("to", number))
-	r, err := b.running(within(t))
+	r, err := b.current.Get(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}

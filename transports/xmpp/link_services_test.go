@@ -166,7 +166,7 @@ func TestReceiptAfterUnknown(t *testing.T) {
 // throw the other out in its turn.
 func TestConflict(t *testing.T) {
 	b := start(t)
-	r, err := b.running(within(t))
+	r, err := b.current.Get(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestBusyHandlers(t *testing.T) {
 // fullJID is the address of the present session.
 func (b *bundle) fullJID() string {
 	b.Helper()
-	r, err := b.running(within(b.T))
+	r, err := b.current.Get(within(b.T))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -175,7 +175,7 @@ func (g *rooms) leave(one *room, kind, why string) {
 	g.mu.Lock()
 	g.left(one)
 	g.mu.Unlock()
-	g.run.tellOf(one.jid.String(), message.Degraded, kind, fmt.Sprintf("room %s: %s; it is entered again", one.jid, why))
+	g.run.statuses.Tell(one.jid.String(), message.Degraded, kind, fmt.Sprintf("room %s: %s; it is entered again", one.jid, why))
 }
 
 // awaitJoined waits until we are in a room.
@@ -240,7 +240,7 @@ func (g *rooms) takePresence(e *xmpp.Element) bool {
 		if left == "" {
 			left = "left"
 		}
-		g.run.tellOf(one.jid.String(), message.Degraded, left, fmt.Sprintf("room %s: %s %s", one.jid, left, reason))
+		g.run.statuses.Tell(one.jid.String(), message.Degraded, left, fmt.Sprintf("room %s: %s %s", one.jid, left, reason))
 	case kind == "unavailable":
 		delete(one.real, from.Resource)
 	case ours && !one.joined:
@@ -249,7 +249,7 @@ func (g *rooms) takePresence(e *xmpp.Element) bool {
 			one.first = one.joinedAt.Truncate(time.Second) // as stamps are
 		}
 		g.change()
-		g.run.tellOf(one.jid.String(), message.OK, "joined", fmt.Sprintf("in room %s as %s", one.jid, one.nick))
+		g.run.statuses.Tell(one.jid.String(), message.OK, "joined", fmt.Sprintf("in room %s as %s", one.jid, one.nick))
 	}
 	return true
 }
@@ -262,7 +262,7 @@ func (g *rooms) refused(one *room, e *xmpp.StanzaError) {
 		one.asked, one.wait = time.Time{}, 0 // at once
 		return
 	}
-	g.run.tellOf(one.jid.String(), message.Degraded, e.Condition, fmt.Sprintf("room %s does not let us in: %v", one.jid, e))
+	g.run.statuses.Tell(one.jid.String(), message.Degraded, e.Condition, fmt.Sprintf("room %s does not let us in: %v", one.jid, e))
 }
 
 func childrenOf(e *xmpp.Element) []*xmpp.Element {

@@ -28,7 +28,6 @@ const (
 	conflictDelay = time.Minute
 	// permanentDelay is the wait after a refusal that only an operator can mend.
 	permanentDelay = 5 * time.Minute
-	statusTimeout  = 10 * time.Second
 )
 
 // run is one run of a transport.
@@ -45,6 +44,7 @@ type run struct {
 	about     *about
 	copies    *copies
 	loops     *loops
+	statuses  *transports.Statuses
 
 	work  context.Context // of what was received: it ends after the session
 	stop  context.CancelFunc
@@ -62,7 +62,8 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	r := &run{
 		options: &t.Options, jid: t.jid(), logger: t.logger, metrics: t.metrics, publisher: publisher,
 		state: store.NewBatcher(t.state, store.BatchSettings{}), copies: newCopies(), loops: newLoops(t.MaxEqualReplies),
-		changed: make(chan struct{}),
+		statuses: transports.NewStatuses(publisher, t.logger),
+		changed:  make(chan struct{}),
 	}
 	r.work, r.stop = context.WithCancel(context.Background())
 	r.sent = &sent{
@@ -78,6 +79,7 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 // run keeps a session until ctx ends.
 func (r *run) run(ctx context.Context) error {
 	defer r.close()
+	r.group.Go(func() { r.statuses.Run(r.work) })
 	r.tell(message.Down, "starting", "XMPP is starting")
 	delays := backoff.Backoff{Min: minDelay, Max: maxDelay}
 	var prior *xmpp.Resumption
@@ -178,17 +180,9 @@ func (r *run) close() {
 	}
 }
 
-// tell publishes how the transport is, in order, without making anybody wait.
-func (r *run) tell(health message.Health, kind, text string) { r.tellOf("xmpp", health, kind, text) }
-
-func (r *run) tellOf(component string, health message.Health, kind, text string) {
-	r.inLane("\x00status", func() {
-		ctx, cancel := context.WithTimeout(r.work, statusTimeout)
-		defer cancel()
-		if err := r.publisher.Status(ctx, message.NewStatus(component, health, kind, text)); err != nil {
-			r.logger.Debug("publishing a status event failed", "type", kind, "error", err)
-		}
-	})
+// tell tells how the transport is, without waiting for the broker.
+func (r *run) tell(health message.Health, kind, text string) {
+	r.statuses.Tell("xmpp", health, kind, text)
 }
 
 // inLane does work after all of the same key. A panic in it is logged, and does not

@@ -57,7 +57,7 @@ func (r *run) send(ctx context.Context, m *message.Message, again bool) (id stri
 			return out.id, err
 		}
 	} else if err := r.loops.check(m); err != nil {
-		r.tellOf("loop", message.Degraded, "loop", err.Error())
+		r.statuses.Tell("loop", message.Degraded, "loop", err.Error())
 		return "", message.Permanent(err)
 	}
 	r.sent.begin(out)

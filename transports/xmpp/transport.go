@@ -12,9 +12,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
+	"switchboard/internal/current"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/transports"
@@ -30,9 +30,7 @@ type Transport struct {
 
 	remember time.Duration // of what was sent, that it is not sent again
 
-	mu      sync.Mutex
-	current *run
-	changed chan struct{} // closed when current is set; nil while nobody waits
+	current current.Value[*run] // of the present Run
 }
 
 var (
@@ -76,40 +74,9 @@ func (t *Transport) Run(ctx context.Context, publisher transports.Publisher) err
 	if err != nil {
 		return message.Permanent(err)
 	}
-	t.set(r)
-	defer t.set(nil)
+	t.current.Set(r)
+	defer t.current.Clear()
 	return r.run(ctx)
-}
-
-func (t *Transport) set(r *run) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.current = r
-	if r != nil && t.changed != nil {
-		close(t.changed)
-		t.changed = nil
-	}
-}
-
-// running is the present run; it waits until there is one.
-func (t *Transport) running(ctx context.Context) (*run, error) {
-	for {
-		t.mu.Lock()
-		r := t.current
-		if r == nil && t.changed == nil {
-			t.changed = make(chan struct{})
-		}
-		changed := t.changed
-		t.mu.Unlock()
-		if err := ctx.Err(); r != nil || err != nil {
-			return r, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // Send sends a message and returns the id of its stanza once the server has it. It
@@ -125,7 +92,7 @@ func (t *Transport) SendAgain(ctx context.Context, m *message.Message) (provider
 }
 
 func (t *Transport) send(ctx context.Context, m *message.Message, again bool) (providerID string, err error) {
-	r, err := t.running(ctx)
+	r, err := t.current.Get(ctx)
 	if err != nil {
 		return "", err
 	}
