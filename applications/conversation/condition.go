@@ -2,14 +2,10 @@ package conversation
 
 import (
 	"errors"
-	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 
 	"switchboard/internal/expression"
@@ -24,8 +20,6 @@ type Condition struct {
 	used    []string
 }
 
-var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
-
 // Compile compiles a condition over the known names; an empty one is nil.
 func Compile(source string, known []string) (*Condition, error) {
 	if strings.TrimSpace(source) == "" {
@@ -35,20 +29,12 @@ func Compile(source string, known []string) (*Condition, error) {
 	for _, name := range known {
 		env[name] = ""
 	}
-	program, err := expr.Compile(source, append(expression.Options(env), expr.AsBool())...)
+	var guard expression.Guard
+	didYouMean := func(name string) string { return options.DidYouMean(name, known) }
+	program, _, err := expression.Compile(source, &guard, didYouMean, append(expression.Options(env), expr.AsBool())...)
 	if err != nil {
-		err = expression.Plain(err)
-		if m := unknownName.FindStringSubmatch(err.Error()); m != nil {
-			err = fmt.Errorf("%w%s", err, options.DidYouMean(m[1], known))
-		}
 		return nil, err
 	}
-	tree, err := parser.Parse(source)
-	if err != nil {
-		return nil, expression.Plain(err)
-	}
-	var guard expression.Guard
-	ast.Walk(&tree.Node, &guard)
 	return &Condition{program, known, guard.Names}, errors.Join(guard.Errs...)
 }
 

@@ -7,11 +7,14 @@ package expression
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
 )
 
 const (
@@ -35,6 +38,27 @@ func Options(env any) []expr.Option {
 		options = append(options, expr.EnableBuiltin(name))
 	}
 	return options
+}
+
+var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
+
+// Compile compiles an expression with options, and has guard walk its tree, which it returns.
+// didYouMean is what the error of an unknown name says of the nearest known one.
+func Compile(source string, guard ast.Visitor, didYouMean func(name string) string, options ...expr.Option) (*vm.Program, ast.Node, error) {
+	program, err := expr.Compile(source, options...)
+	if err != nil {
+		err = Plain(err)
+		if m := unknownName.FindStringSubmatch(err.Error()); m != nil {
+			err = fmt.Errorf("%w%s", err, didYouMean(m[1]))
+		}
+		return nil, nil, err
+	}
+	tree, err := parser.Parse(source)
+	if err != nil {
+		return nil, nil, Plain(err)
+	}
+	ast.Walk(&tree.Node, guard)
+	return program, tree.Node, nil
 }
 
 // Guard walks an expression: it refuses what could take unbounded time or space,

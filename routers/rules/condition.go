@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 
 	"switchboard/internal/expression"
@@ -204,37 +203,23 @@ func (v value) of(f *facts) (string, error) {
 // check parses and type-checks a text, and refuses what could take long.
 func (l *language) check(source string, as expr.Option) (ast.Node, *guard, error) {
 	g := newGuard()
-	if _, err := l.program(source, as); err != nil {
+	_, node, err := l.machine(source, g, as)
+	if err != nil {
 		return nil, g, err
 	}
-	tree, err := parser.Parse(source)
-	if err != nil {
-		return nil, g, expression.Plain(err)
-	}
-	ast.Walk(&tree.Node, g)
-	return tree.Node, g, errors.Join(g.Errs...)
+	return node, g, errors.Join(g.Errs...)
 }
 
 func (l *language) program(source string, as expr.Option) (*program, error) {
-	compiled, err := expr.Compile(source, append(append([]expr.Option(nil), l.options...), as)...)
-	if err != nil {
-		return nil, l.explain(err)
-	}
 	g := newGuard()
-	tree, err := parser.Parse(source)
+	compiled, _, err := l.machine(source, g, as)
 	if err != nil {
-		return nil, expression.Plain(err)
+		return nil, err
 	}
-	ast.Walk(&tree.Node, g)
 	return &program{compiled, g.Names}, nil
 }
 
-var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
-
-func (l *language) explain(err error) error {
-	err = expression.Plain(err)
-	if m := unknownName.FindStringSubmatch(err.Error()); m != nil {
-		return fmt.Errorf("%w%s", err, options.DidYouMean(m[1], l.words))
-	}
-	return err
+func (l *language) machine(source string, g *guard, as expr.Option) (*vm.Program, ast.Node, error) {
+	didYouMean := func(name string) string { return options.DidYouMean(name, l.words) }
+	return expression.Compile(source, g, didYouMean, append(slices.Clone(l.options), as)...)
 }

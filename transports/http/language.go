@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
 
@@ -60,8 +58,6 @@ func (tolerant) Visit(node *ast.Node) {
 	}
 }
 
-var unknownName = regexp.MustCompile(`^unknown name (\S+)`)
-
 // pick is a compiled expression; a nil one gives nil.
 type pick struct{ program *vm.Program }
 
@@ -70,20 +66,12 @@ func (l *language) pick(source string) (*pick, error) {
 	if strings.TrimSpace(source) == "" {
 		return nil, nil
 	}
-	program, err := expr.Compile(source, l.options...)
+	var guard expression.Guard
+	didYouMean := func(name string) string { return options.DidYouMean(name, l.words) }
+	program, _, err := expression.Compile(source, &guard, didYouMean, l.options...)
 	if err != nil {
-		err = expression.Plain(err)
-		if m := unknownName.FindStringSubmatch(err.Error()); m != nil {
-			err = fmt.Errorf("%w%s", err, options.DidYouMean(m[1], l.words))
-		}
 		return nil, err
 	}
-	tree, err := parser.Parse(source)
-	if err != nil {
-		return nil, expression.Plain(err)
-	}
-	var guard expression.Guard
-	ast.Walk(&tree.Node, &guard)
 	return &pick{program}, errors.Join(guard.Errs...)
 }
 
