@@ -15,32 +15,32 @@ import (
 	"switchboard/worker"
 )
 
-// postman keeps what comes in its queue "box" until it is opened.
-type postman struct {
+// heldRelay moves what comes to its queue "box" until it is opened.
+type heldRelay struct {
 	queues chan applications.Queues
 	got    []*applications.Received
 }
 
-func (*postman) Receive(context.Context, *message.Message) ([]*message.Message, error) {
+func (*heldRelay) Receive(context.Context, *message.Message) ([]*message.Message, error) {
 	return nil, errors.New("it passes on, and answers nothing")
 }
 
-func (*postman) Queues() []string { return []string{"box"} }
+func (*heldRelay) Queues() []string { return []string{"box"} }
 
-func (p *postman) Run(ctx context.Context, out applications.Sender) error {
-	p.queues <- out.(applications.Queues)
+func (h *heldRelay) Run(ctx context.Context, out applications.Sender) error {
+	h.queues <- out.(applications.Queues)
 	<-ctx.Done()
 	return nil
 }
 
-func (p *postman) Accept(ctx context.Context, r *applications.Received, done func(error)) {
+func (h *heldRelay) Accept(ctx context.Context, r *applications.Received, done func(error)) {
 	if r.Queue == "" {
 		done(r.Move(ctx, "box", 0))
 		return
 	}
-	p.got = append(p.got, r)
+	h.got = append(h.got, r)
 	if r.Message != nil && r.Message.Content == "broken" {
-		done(message.Permanent(errors.New("the letter is broken")))
+		done(message.Permanent(errors.New("the message is broken")))
 		return
 	}
 	done(nil)
@@ -50,7 +50,7 @@ func (p *postman) Accept(ctx context.Context, r *applications.Received, done fun
 // the time it first came; it is processed once, and its dead letters are that queue's.
 func TestRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, app := memory.New(memory.Settings{}), &postman{queues: make(chan applications.Queues, 1)}
+		b, app := memory.New(memory.Settings{}), &heldRelay{queues: make(chan applications.Queues, 1)}
 		options := applications.DefaultOptions()
 		options.TransportName = "app"
 		env := worker.Dependencies{Name: "app", Kind: worker.KindApplication, Broker: b, Logger: slog.New(slog.DiscardHandler)}

@@ -49,29 +49,6 @@ type seen struct {
 	failure string // empty where it was handled
 }
 
-// outcomes is a middleware that publishes to seenQueue how handling each message ended.
-type outcomes struct{ broker *memory.Broker }
-
-// outcomeHeader tells an outcome, whose body is the failure, from a message.
-const outcomeHeader = "outcome"
-
-func (o outcomes) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
-	if flow != message.Inbound {
-		return next
-	}
-	return func(ctx context.Context, e *message.Envelope) error {
-		err := worker.Protect(func() error { return next(ctx, e) })
-		p := broker.Publication{Queue: seenQueue, Headers: broker.Headers{outcomeHeader: "true"}}
-		if _, discarded := message.DiscardReason(err); err != nil && !discarded {
-			p.Body = []byte(err.Error())
-		}
-		if lost := o.broker.Publish(ctx, p); lost != nil {
-			return lost
-		}
-		return err
-	}
-}
-
 // Configure decodes the application's own part of a YAML file over app, and
 // checks it, as a fleet does: what is wrong is the error.
 func Configure(app applications.Application, yaml string) error {
@@ -99,7 +76,7 @@ func Start(t testing.TB, app applications.Application) *Worker {
 	opts.TransportName, opts.MaxAttempts = Connector, 1
 	env := worker.Dependencies{
 		Name: Connector, Kind: worker.KindApplication, Broker: w.broker, State: state, Logger: slog.New(slog.DiscardHandler),
-		Stack: worker.NewStack(worker.Layer{Name: "outcomes", Middleware: outcomes{w.broker}}),
+		Stack: worker.NewStack(worker.Layer{Name: "outcomes", Middleware: worker.Outcomes{Broker: w.broker, Queue: seenQueue}}),
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -151,8 +128,8 @@ func background(t testing.TB, run func(context.Context) error) {
 
 func (w *Worker) look(d *broker.Delivery) {
 	defer d.Ack()
-	if d.Headers[outcomeHeader] != "" {
-		w.seen <- seen{failure: string(d.Body)}
+	if failure, is := worker.Outcome(d); is {
+		w.seen <- seen{failure: failure}
 		return
 	}
 	m, err := message.Decode(d.Body)

@@ -226,7 +226,7 @@ func (s *stage) open(ctx context.Context) error {
 	s.def.Settings.MaxAttempts = 1
 	w, err := s.def.Worker(worker.Dependencies{
 		Broker: s.broker, State: s.state, Logger: slog.New(slog.DiscardHandler), Now: s.clock.now, HTTP: s.web,
-	}, worker.Layer{Name: "outcomes", Middleware: outcomes{s.broker}})
+	}, worker.Layer{Name: "outcomes", Middleware: worker.Outcomes{Broker: s.broker, Queue: seenQueue}})
 	if err != nil {
 		return err
 	}
@@ -249,8 +249,8 @@ func (s *stage) close() {
 
 func (s *stage) look(d *broker.Delivery) {
 	defer d.Ack()
-	if _, is := d.Headers[outcomeHeader]; is {
-		s.seen <- seen{failure: string(d.Body)}
+	if failure, is := worker.Outcome(d); is {
+		s.seen <- seen{failure: failure}
 		return
 	}
 	if m, err := message.Decode(d.Body); err == nil {

@@ -1,17 +1,12 @@
 package converse
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"switchboard/broker"
-	"switchboard/message"
-	"switchboard/worker"
 )
 
 // clock is the time in a conversation: it passes when a turn says so.
@@ -50,28 +45,4 @@ func (w web) RoundTrip(r *http.Request) (*http.Response, error) {
 		StatusCode: answer.Status, Header: http.Header{}, Request: r, ContentLength: int64(len(answer.Body)),
 		Body: io.NopCloser(strings.NewReader(answer.Body)),
 	}, nil
-}
-
-// outcomes is a middleware that publishes to seenQueue how handling each message
-// ended, behind what the application sent.
-type outcomes struct{ broker broker.Broker }
-
-// outcomeHeader tells an outcome, whose body is the failure, from a message.
-const outcomeHeader = "outcome"
-
-func (o outcomes) Wrap(flow message.Flow, next worker.Handler) worker.Handler {
-	if flow != message.Inbound {
-		return next
-	}
-	return func(ctx context.Context, e *message.Envelope) error {
-		err := worker.Protect(func() error { return next(ctx, e) })
-		p := broker.Publication{Queue: seenQueue, Headers: broker.Headers{outcomeHeader: "true"}}
-		if _, discarded := message.DiscardReason(err); err != nil && !discarded {
-			p.Body = []byte(err.Error())
-		}
-		if lost := o.broker.Publish(ctx, p); lost != nil {
-			return lost
-		}
-		return err
-	}
 }
