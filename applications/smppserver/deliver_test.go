@@ -177,6 +177,7 @@ func TestOrderWhenABindEnds(t *testing.T) {
 			c.deliverSM() // and no answer
 		}
 		_ = c.conn.Close()
+		b.eventually("the bind is over", func() bool { return !b.running().customers["acme"].receives() })
 		b.says(fmt.Sprint(round, ".", n))
 		b.eventually("all is in the queue", func() bool { return b.queued() == n+1 })
 		c = b.bound(pdu.CmdBindReceiver)
