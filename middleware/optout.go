@@ -92,7 +92,7 @@ func plain(text string) string {
 
 // Provision takes the worker's state, and the record's people.
 func (o *OptOut) Provision(_ context.Context, env worker.Env) error {
-	o.state, o.people = env.Shared(optOutScope(o.List)), env.People
+	o.state, o.people = env.Shared(worker.OptOutScope(o.List)), env.People
 	return nil
 }
 

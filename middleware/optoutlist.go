@@ -38,11 +38,8 @@ func NewOptOutList(state store.State, name, country string) (*OptOutList, error)
 	if err != nil {
 		return nil, err
 	}
-	return &OptOutList{worker.SharedState(state, optOutScope(name)), msisdn.NewNumbers(country)}, nil
+	return &OptOutList{worker.SharedState(state, worker.OptOutScope(name)), msisdn.NewNumbers(country)}, nil
 }
-
-// optOutScope is where a list is in the state that workers share.
-func optOutScope(list string) string { return "opt_out/" + list }
 
 // optOutPage is how many entries are read at once.
 const optOutPage = 500

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"switchboard/broker"
@@ -23,7 +24,7 @@ import (
 // text of "short".
 type post struct {
 	many  int
-	takes time.Duration // a call
+	takes time.Duration // a call, of the test's own clock
 	mu    sync.Mutex
 	calls [][]*message.Message
 	seen  map[string]int
@@ -139,7 +140,9 @@ func outboundTo(to, text string) *message.Message {
 	return m
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestManyAtOnce(t *testing.T) { synctest.Test(t, manyAtOnce) }
+
+func manyAtOnce(t *testing.T) {
 	p := &post{many: 10, takes: 20 * time.Millisecond}
 	var messages []*message.Message
 	for i := range 95 {

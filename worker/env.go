@@ -115,6 +115,10 @@ func (e Env) Shared(scope string) store.State {
 	return SharedState(e.shared, scope)
 }
 
+// OptOutScope is where a list of the opt_out middleware is in the state that workers share:
+// an entry for each address, which says why.
+func OptOutScope(list string) string { return "opt_out/" + list }
+
 // SharedState is the part of a state that Env.Shared gives to workers.
 func SharedState(state store.State, scope string) store.State {
 	return scopedState(state, "shared/"+scope+"/")

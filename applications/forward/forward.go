@@ -73,12 +73,7 @@ func (a *Application) Provision(_ context.Context, env applications.Env) error {
 }
 
 // Close ends the connections.
-func (a *Application) Close() error {
-	if a.web != nil {
-		a.web.Close()
-	}
-	return nil
-}
+func (a *Application) Close() error { return a.web.Close() }
 
 // Receive hands one message on.
 func (a *Application) Receive(ctx context.Context, m *message.Message) ([]*message.Message, error) {

@@ -135,12 +135,7 @@ func (a *Application) Provision(_ context.Context, env applications.Env) error {
 }
 
 // Close ends the connections.
-func (a *Application) Close() error {
-	if a.web != nil {
-		a.web.Close()
-	}
-	return nil
-}
+func (a *Application) Close() error { return a.web.Close() }
 
 // Deduplicates says that a second copy gets the same answer.
 func (*Application) Deduplicates() bool { return true }

@@ -76,8 +76,13 @@ func New(s Settings) *Client {
 	}}
 }
 
-// Close drops the connections that wait for the next request.
-func (c *Client) Close() { c.client.CloseIdleConnections() }
+// Close ends the connections that are not in use. A nil Client has none.
+func (c *Client) Close() error {
+	if c != nil {
+		c.client.CloseIdleConnections()
+	}
+	return nil
+}
 
 // CheckURL says whether a URL is one that a client may ask for at all.
 func CheckURL(text string) error {

@@ -18,6 +18,7 @@ import (
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/transports"
+	"switchboard/worker"
 )
 
 // run is one run of a transport.
@@ -193,7 +194,7 @@ func (r *run) optOut(ctx context.Context, address string) {
 	}
 	if list := r.transport.OptOutList; list != "" {
 		entry := store.Entry{Key: r.numbers.Normal(address), Value: "provider"}
-		err = errors.Join(err, r.transport.env.Shared("opt_out/"+list).Set(ctx, entry))
+		err = errors.Join(err, r.transport.env.Shared(worker.OptOutScope(list)).Set(ctx, entry))
 	}
 	if err != nil {
 		r.logger.Warn("noting that a person opted out failed; messages to them go on being refused by the provider", "error", err)
