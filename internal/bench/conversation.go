@@ -79,16 +79,16 @@ func conversationSection(ctx context.Context, s settings) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", kind.name, err)
 		}
-		bare, unrecorded := medianOf(measured[bareShape], talkRate), medianOf(measured[memoryShape], talkRate)
+		bare, unrecorded := median(measured[bareShape], talkRate), median(measured[memoryShape], talkRate)
 		for _, shape := range shapes {
 			all := measured[shape]
-			rate := medianOf(all, talkRate)
+			rate := median(all, talkRate)
 			ofUnrecorded := "–"
 			if shape == recordedShape {
 				ofUnrecorded = fmt.Sprintf("%.2f", rate/unrecorded)
 			}
 			fmt.Fprintf(&out, "| %s | %s | %.0f | %.2f | %s | %.1f ms | %.1f ms |\n", kind.name, shape, rate, rate/bare, ofUnrecorded,
-				medianOf(all, talkMedian), medianOf(all, talkWorst))
+				median(all, talkMedian), median(all, talkWorst))
 		}
 		if i == 0 {
 			fmt.Fprintf(&usages, "\nBy process, with queues of the first kind:\n\n"+
@@ -106,7 +106,7 @@ func usageRow(process string, unrecorded, recorded []talk) string {
 		if _, there := all[0].used[process]; !there {
 			return "–"
 		}
-		value := medianOf(all, func(t talk) float64 { return of(t.used[process]) })
+		value := median(all, func(t talk) float64 { return of(t.used[process]) })
 		if value == 0 {
 			return "–"
 		}
@@ -128,15 +128,6 @@ type talk struct {
 func talkRate(t talk) float64   { return t.rate }
 func talkMedian(t talk) float64 { return float64(t.median) / 1e6 }
 func talkWorst(t talk) float64  { return float64(t.worst) / 1e6 }
-
-func medianOf(all []talk, of func(talk) float64) float64 {
-	values := make([]float64, len(all))
-	for i, t := range all {
-		values[i] = of(t)
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
 
 // conversationRounds measures every shape in each round.
 func conversationRounds(ctx context.Context, s settings, kind queueKind) (map[string][]talk, error) {

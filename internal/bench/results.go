@@ -24,7 +24,7 @@ func rate(m measure) float64      { return m.rate }
 func cpuMillis(m measure) float64 { return float64(m.cpu) / 1e6 }
 func megabytes(m measure) float64 { return float64(m.rss) / 1e6 }
 
-func median(all []measure, of func(measure) float64) float64 {
+func median[T any](all []T, of func(T) float64) float64 {
 	values := make([]float64, len(all))
 	for i, m := range all {
 		values[i] = of(m)
