@@ -59,7 +59,7 @@ func inFlightByManagement(t *testing.T, b broker.Broker, o *operator) {
 	}
 	deliveries := []*broker.Delivery{<-held, <-held, <-held}
 	var ended *exec.ExitError
-	if _, err := o.run("wait", "--timeout", "8s", queue); !errors.As(err, &ended) || ended.ExitCode() != 1 || !strings.Contains(err.Error(), queue+" (3)") {
+	if _, err := o.run("wait", "--timeout", "15s", queue); !errors.As(err, &ended) || ended.ExitCode() != 1 || !strings.Contains(err.Error(), queue+" (3)") {
 		t.Errorf("wait right after messages were received: %v", err)
 	}
 	if out := o.must("status", queue); !strings.Contains(strings.Join(strings.Fields(out), " "), queue+" 0 3 0 1 0 ok -") {

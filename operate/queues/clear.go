@@ -106,8 +106,9 @@ func (t Target) AwaitEmpty(ctx context.Context, b broker.Admin, timeout time.Dur
 }
 
 const (
-	// staleness is how old the numbers of RabbitMQ's management are at most.
-	staleness = 6 * time.Second
+	// staleness is how old the numbers of RabbitMQ's management are at most: queues report
+	// every 5 s, answers are cached for some more, and a busy broker is late with both.
+	staleness = 12 * time.Second
 	// retryPoll is how often bodies that wait for a retry are looked at, which holds them.
 	retryPoll = 2 * time.Second
 )
