@@ -13,6 +13,7 @@ import (
 
 	"switchboard/applications/applicationtest"
 	"switchboard/applications/script"
+	"switchboard/internal/testutil"
 	"switchboard/message"
 )
 
@@ -222,13 +223,7 @@ func TestReload(t *testing.T) {
 	w.Talk("a", "x", "one")
 	await := func(want string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			if got := w.Says("a", "x")[0]; got == want {
-				return
-			} else if time.Now().After(deadline) {
-				t.Fatalf("it says %q, not %q", got, want)
-			}
-		}
+		testutil.Eventually(t, "it says "+want, func() bool { return w.Says("a", "x")[0] == want })
 	}
 	write("function onMessage() { return 'two' }", now.Add(time.Minute))
 	await("two")

@@ -295,12 +295,12 @@ func TestTooManyRequests(t *testing.T) {
 // How long replies take is said.
 func TestResponseTimes(t *testing.T) {
 	s := start(t, nil, func(tr *Transport) {
-		tr.ResponseTimeDegraded, tr.ResponseTimeDown = options.Duration(20*time.Millisecond), options.Duration(time.Hour)
+		tr.ResponseTimeDegraded, tr.ResponseTimeDown = options.Duration(time.Second), options.Duration(time.Hour)
 	})
 	for _, want := range []struct {
 		wait time.Duration
 		kind string
-	}{{0, "response_sent"}, {40 * time.Millisecond, "slow_response"}, {0, "response_sent"}} {
+	}{{0, "response_sent"}, {time.Second, "slow_response"}, {0, "response_sent"}} {
 		answer := s.asks(t, "POST /", hello)
 		m := s.Next(t)
 		time.Sleep(want.wait) // the reply is slow

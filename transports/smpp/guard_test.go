@@ -6,8 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/smpp/simulator"
 	"switchboard/transports"
 	"switchboard/transports/transporttest"
@@ -59,11 +59,7 @@ func TestPanicCostsTheConnection(t *testing.T) {
 				_, err := tr.Send(ctx, outgoing("hello"))
 				ended <- err
 			}()
-			for deadline := time.Now().Add(transporttest.Patience); handler.sprung.Load() == 0; time.Sleep(time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("the trap was not sprung: %s", log.text())
-				}
-			}
+			testutil.Eventually(t, "the trap is sprung", func() bool { return handler.sprung.Load() > 0 })
 			v.SetBehaviour(simulator.Behaviour{})
 			if err := <-ended; err != nil {
 				t.Errorf("the message that was in flight: %v", err)

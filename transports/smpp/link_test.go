@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/smpp/pdu"
@@ -273,11 +274,7 @@ func TestAReceiptsTextIsNotLogged(t *testing.T) {
 	stop := transporttest.Start(t, tr, b.line)
 	defer stop()
 	b.send(outgoing("hello"))
-	for deadline := time.Now().Add(transporttest.Patience); !strings.Contains(log.text(), "cannot be read"); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the log says %s", log.text())
-		}
-	}
+	testutil.Eventually(t, "the log names the receipt", func() bool { return strings.Contains(log.text(), "cannot be read") })
 	if text := log.text(); strings.Contains(text, "diagnosis") {
 		t.Errorf("the log says %s", text)
 	}
