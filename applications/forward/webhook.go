@@ -2,17 +2,11 @@ package forward
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
+	"switchboard/applications/callback"
 	"switchboard/applications/conversation"
 	"switchboard/internal/webclient"
 	"switchboard/message"
@@ -47,53 +41,22 @@ func (w *Webhook) validate() error {
 	if err := webclient.CheckURL(w.URL); err != nil {
 		return options.Field(err, "url")
 	}
-	if _, err := w.key(); err != nil {
+	if _, err := callback.Key(w.Secret.Reveal()); err != nil {
 		return options.Field(err, "secret")
 	}
 	return nil
 }
 
-const secretPrefix = "whsec_"
-
-func (w *Webhook) key() ([]byte, error) {
-	text, encoded := strings.CutPrefix(w.Secret.Reveal(), secretPrefix)
-	if !encoded {
-		return []byte(text), nil
-	}
-	key, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, errors.New("is no base64 behind whsec_")
-	}
-	return key, nil
-}
-
-// sign is the signature of a body: HMAC-SHA256 over id.timestamp.body.
-func sign(key []byte, id, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, key)
-	_, _ = mac.Write([]byte(id + "." + timestamp + "."))
-	_, _ = mac.Write(body)
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
-}
-
 func (a *Application) post(ctx context.Context, m *message.Message) ([]conversation.Output, error) {
 	w := a.Webhook
-	body := m.Encode()
-	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
-	header := http.Header{"Content-Type": {"application/json"}, "Webhook-Id": {m.ID}, "Webhook-Timestamp": {timestamp}}
-	if key, _ := w.key(); len(key) > 0 { // checked by validate
-		header.Set("Webhook-Signature", sign(key, m.ID, timestamp, body))
-	}
+	request := callback.Request{Method: http.MethodPost, URL: w.URL, Header: http.Header{"Content-Type": {"application/json"}}, Body: m.Encode()}
+	key, _ := callback.Key(w.Secret.Reveal()) // checked by validate
+	request.Sign(key, m.ID, time.Now())
 	for name, value := range w.Headers {
-		header.Set(name, value.Reveal())
+		request.Header.Set(name, value.Reveal())
 	}
-	answer, err := a.web.Do(ctx, http.MethodPost, w.URL, header, body)
-	if errors.Is(err, webclient.ErrRefused) {
-		return nil, message.Permanent(err)
-	}
+	answer, err := callback.Do(ctx, a.web, request)
 	if err != nil {
-		return nil, err
-	}
-	if err := outcome(answer); err != nil {
 		return nil, err
 	}
 	var said struct {
@@ -103,21 +66,4 @@ func (a *Application) post(ctx context.Context, m *message.Message) ([]conversat
 		return nil, nil
 	}
 	return []conversation.Output{{Content: said.Reply}}, nil
-}
-
-// maxWait bounds what an answer may ask us to wait.
-const maxWait = time.Hour
-
-func outcome(a webclient.Answer) error {
-	err := fmt.Errorf("the webhook answered HTTP %d", a.Status)
-	switch {
-	case a.Status >= 200 && a.Status < 300:
-		return nil
-	case a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly, a.Status == http.StatusTooManyRequests, a.Status >= 500:
-		if seconds, bad := strconv.Atoi(a.Header.Get("Retry-After")); bad == nil && seconds > 0 {
-			return message.RetryAfter(min(time.Duration(seconds)*time.Second, maxWait), err)
-		}
-		return err
-	}
-	return message.Permanent(err)
 }
