@@ -23,7 +23,7 @@ func part(reference, seq byte, text string) *pdu.SubmitSM {
 
 func (b *bundle) running() *engine {
 	b.Helper()
-	e, err := b.app.running(within(b))
+	e, err := b.app.engine.Get(within(b))
 	if err != nil {
 		b.Fatal(err)
 	}

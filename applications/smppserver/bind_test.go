@@ -162,7 +162,7 @@ func TestStop(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); b.stop() }()
 	b.eventually("it stops", func() bool {
-		e, _ := b.app.running(within(t))
+		e, _ := b.app.engine.Get(within(t))
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		return e.closed

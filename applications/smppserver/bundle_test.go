@@ -229,7 +229,7 @@ func (c *customer) undelivered() int {
 
 // queued is how many messages and receipts wait for the customer.
 func (b *bundle) queued() int {
-	e, err := b.app.running(within(b))
+	e, err := b.app.engine.Get(within(b))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,44 +1,15 @@
 package smppserver
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"switchboard/message"
 	"switchboard/smpp/pdu"
-	"switchboard/store"
 	"switchboard/store/sqlite"
 )
-
-// What version 0.1 kept in the state store is delivered, once.
-func TestKeptByAnOldServer(t *testing.T) {
-	b := prepare(t)
-	key := "plugin/server/deliver/acme/0000000000000001"
-	octets, err := (&pdu.PDU{Body: &pdu.DeliverSM{Message: simple("from the old days").Message}}).AppendTo(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(map[string]any{"id": "1", "kind": kindReceipt, "until": time.Now().Add(time.Hour), "pdu": octets})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.state.Set(within(t), store.Entry{Key: key, Value: string(text)}); err != nil {
-		t.Fatal(err)
-	}
-	b.collect()
-	b.run()
-	if m := b.bound(pdu.CmdBindReceiver).delivered(); string(m.ShortMessage) != "from the old days" {
-		t.Errorf("got %q", m.ShortMessage)
-	}
-	b.eventually("it is forgotten", func() bool {
-		found, err := b.state.Get(within(t), key)
-		return err == nil && len(found) == 0
-	})
-}
 
 // What is kept in a database is still there when that is opened anew.
 func TestKeptInADatabase(t *testing.T) {

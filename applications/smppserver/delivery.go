@@ -58,16 +58,16 @@ func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(
 	c.flights[d.kind+d.about] = d
 	c.mu.Unlock()
 	e.pump(c)
-	e.background(func(ctx context.Context) {
+	e.busy.Go(func() { // what calls deliver is in flight
 		<-d.done
 		retry := backoff.Backoff{Min: firstDelay, Max: lastDelay}
 		for slices.ContainsFunc(list, func(s *deliverSM) bool { return s.taken }) {
-			err := note(ctx)
+			err := note(e.life)
 			if err == nil {
 				break
 			}
 			e.log.Warn("noting what a customer has taken failed; trying again", "customer", c.systemID, "message_id", d.about, "error", err)
-			if !retry.Wait(ctx) {
+			if !retry.Wait(e.life) {
 				d.err = context.Canceled
 				break
 			}

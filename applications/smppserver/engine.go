@@ -20,7 +20,6 @@ type engine struct {
 	log     *slog.Logger
 	metrics *metrics
 	out     applications.Sender
-	lease   *lease
 	state   *store.Batcher
 	queues  applications.Queues // nil where out has none
 
@@ -40,8 +39,7 @@ type engine struct {
 
 	mu     sync.Mutex
 	closed bool
-	busy   int           // requests, events, messages and answers in flight
-	idle   chan struct{} // closed when busy is 0; nil when nothing waits for that
+	busy   sync.WaitGroup // requests, events, messages and answers in flight
 
 	recording chan struct{} // holds one for each event of a customer who is not there that is being recorded
 }
@@ -49,7 +47,7 @@ type engine struct {
 func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e := &engine{
 		options: &a.Options, log: a.env.Logger, metrics: a.metrics, out: out,
-		lease: a.lease, customers: map[string]*customer{}, byQueue: map[string]*customer{},
+		customers: map[string]*customer{}, byQueue: map[string]*customer{},
 		recording: make(chan struct{}, maxRecording), refusals: session.NewLogLimiter(refusalLogEvery),
 	}
 	e.queues, _ = out.(applications.Queues)
@@ -66,7 +64,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		e.customers[c.systemID], e.byQueue[c.queue] = c, c
 		e.inOrder = append(e.inOrder, c)
 	}
-	e.state = store.NewBatcher(fenced{a.env.State, a.lease}, store.BatchSettings{})
+	e.state = store.NewBatcher(a.lease.Fence(), store.BatchSettings{})
 	for _, c := range e.inOrder {
 		c.parts = e.newAssembler(c)
 		c.ids = &shortIDs{state: e.state, key: "ids/" + c.systemID}
@@ -142,48 +140,27 @@ func (e *engine) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.closed {
-		e.busy++
+		e.busy.Add(1)
 	}
 	return !e.closed
 }
 
-func (e *engine) leave() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.busy--; e.busy == 0 && e.idle != nil {
-		close(e.idle)
-		e.idle = nil
-	}
-}
+func (e *engine) leave() { e.busy.Done() }
 
 // settle lets nothing more begin, and waits for what has, or for ctx.
 func (e *engine) settle(ctx context.Context) {
 	e.mu.Lock()
 	e.closed = true
-	if e.busy > 0 && e.idle == nil {
-		e.idle = make(chan struct{})
-	}
-	idle := e.idle
 	e.mu.Unlock()
-	if idle == nil {
-		return
-	}
+	idle := make(chan struct{})
+	go func() {
+		e.busy.Wait()
+		close(idle)
+	}()
 	select {
 	case <-idle:
 	case <-ctx.Done():
 	}
-}
-
-// background runs what follows from an answer on a goroutine of its own. It also
-// does while stopping.
-func (e *engine) background(do func(context.Context)) {
-	e.mu.Lock()
-	e.busy++
-	e.mu.Unlock()
-	go func() {
-		defer e.leave()
-		do(e.life)
-	}()
 }
 
 // refusalLogEvery is how often the log has a refused bind or submit of one kind.
@@ -229,8 +206,8 @@ func (e *engine) unbindIdle(now time.Time) {
 				continue
 			}
 			b.use() // ask once
-			e.background(func(ctx context.Context) {
-				ctx, cancel := context.WithTimeout(ctx, stopPatience)
+			e.loops.Go(func() {
+				ctx, cancel := context.WithTimeout(e.life, stopPatience)
 				defer cancel()
 				e.log.Info("unbinding a customer who carried no message", "customer", b.systemID)
 				s.Unbind(ctx)

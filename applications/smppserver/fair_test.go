@@ -84,7 +84,7 @@ func TestALateAnswerCounts(t *testing.T) {
 	p, _ := c.deliverSM()
 	b.eventually("the connector's queue is free", func() bool {
 		info, err := b.broker.Inspect(within(t), connector+".inbound")
-		return err == nil && info.Messages == 0 && b.app.engine.customers["acme"].isWaiting()
+		return err == nil && info.Messages == 0 && b.running().customers["acme"].isWaiting()
 	})
 	c.write(p.Respond(pdu.StatusOK))
 	b.eventually("nothing is kept", func() bool { return b.queued() == 0 })

@@ -51,7 +51,7 @@ func queueOf(systemID string) string {
 
 // Accept passes on a person's message, or makes receipts of an event.
 func (a *Application) Accept(ctx context.Context, r *applications.Received, done func(error)) {
-	e, err := a.running(ctx)
+	e, err := a.engine.Get(ctx)
 	if err == nil && !e.enter() {
 		err = fmt.Errorf("the SMPP server is stopping: %w", context.Canceled)
 	}
@@ -250,13 +250,7 @@ func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *deli
 // drain has what is in a customer's queue delivered while the customer is there. While not,
 // it looks for what has waited for too long.
 func (e *engine) drain(ctx context.Context, c *customer) {
-	for old := true; ctx.Err() == nil; {
-		if old && c.receives() {
-			err := e.deliverOld(ctx, c)
-			if old = err != nil; old {
-				e.log.Warn("delivering what version 0.1 kept for a customer failed; it is tried at the next bind", "customer", c.systemID, "error", err)
-			}
-		}
+	for ctx.Err() == nil {
 		wait := housekeepEvery
 		consuming, pause := context.WithCancel(ctx)
 		if prefetch := c.begin(pause); prefetch > 0 {

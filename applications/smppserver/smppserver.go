@@ -9,10 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 
 	"switchboard/applications"
+	"switchboard/internal/current"
 	"switchboard/message"
+	"switchboard/store/lease"
 )
 
 // Application is an SMPP server for customers. Its fields are its options.
@@ -21,11 +22,8 @@ type Application struct {
 
 	env     applications.Env
 	metrics *metrics
-	lease   *lease
-
-	mu      sync.Mutex
-	engine  *engine // of the present Run, or the last
-	started chan struct{}
+	lease   *lease.Lease
+	engine  current.Value[*engine] // of the present Run, or the last
 }
 
 var (
@@ -40,9 +38,12 @@ var (
 // have.
 func (*Application) Deduplicates() bool { return true }
 
+// leaseKey is where the process that serves the customers has its lease.
+const leaseKey = "lease"
+
 // New makes a server with its defaults, that nobody may bind to yet.
 func New() *Application {
-	return &Application{Options: defaultOptions(), started: make(chan struct{})}
+	return &Application{Options: defaultOptions()}
 }
 
 // Provision takes the state store, the logger and the registry of metrics. It waits
@@ -56,11 +57,8 @@ func (a *Application) Provision(ctx context.Context, env applications.Env) error
 	if err != nil {
 		return err
 	}
-	a.env, a.metrics = env, m
-	a.lease = newLease(env.State, "lease", env.Logger, func(active bool) {
-		m.active.Set(map[bool]float64{true: 1}[active])
-	})
-	return a.lease.acquire(ctx)
+	a.env, a.metrics, a.lease = env, m, lease.New(env.State, leaseKey, env.Logger)
+	return a.lease.Acquire(ctx)
 }
 
 // Run serves customers until ctx ends, or another process has taken over; then
@@ -73,52 +71,32 @@ func (a *Application) Run(ctx context.Context, out applications.Sender) error {
 	if err != nil {
 		return message.Permanent(err)
 	}
-	defer a.lease.release()
+	defer a.lease.Release()
 	defer e.close()
-	if err = a.lease.begin(ctx); err == nil {
+	if err = a.lease.Keep(ctx); err == nil {
 		err = e.start(ctx)
 	}
-	a.set(e) // also one that failed: who waits for it shall not wait longer
+	a.engine.Set(e) // also one that failed: who waits for it shall not wait longer
 	if err != nil {
 		return err
 	}
+	a.metrics.active.Set(1)
+	defer a.metrics.active.Set(0)
 	defer e.stop()
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-a.lease.taken:
-		return errTaken
+	case <-a.lease.Taken():
+		return fmt.Errorf("another process has taken over this server, which unbinds its customers: %w", lease.ErrTaken)
 	}
-}
-
-func (a *Application) set(e *engine) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.engine == nil {
-		close(a.started)
-	}
-	a.engine = e
-}
-
-// running returns the engine of the present Run, or the last; it waits until there
-// is one.
-func (a *Application) running(ctx context.Context) (*engine, error) {
-	select {
-	case <-a.started:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the SMPP server to start: %w", ctx.Err())
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.engine, nil
 }
 
 // Addrs are the addresses customers connect to: that of smpp_port, then that of
 // tls_port. It waits until they are open.
 func (a *Application) Addrs(ctx context.Context) ([]net.Addr, error) {
-	e, err := a.running(ctx)
+	e, err := a.engine.Get(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("waiting for the SMPP server to start: %w", err)
 	}
 	var list []net.Addr
 	for _, v := range e.servers {

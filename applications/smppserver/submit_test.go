@@ -223,7 +223,7 @@ func TestPartsThatNeverComeAfterARestart(t *testing.T) {
 	if m := b.sent(); m.Content != "we" {
 		t.Errorf("got %q", m.Content)
 	}
-	e, err := b.app.running(within(t))
+	e, err := b.app.engine.Get(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +416,7 @@ func TestWithoutABrokerCustomersAreAskedToWait(t *testing.T) {
 	b := begin(t, func(a *Application) { a.SubmitTimeout = options.Duration(50 * time.Millisecond) })
 	c := b.bound(pdu.CmdBindTransceiver)
 	c.submit(simple("hi"))
-	e, err := b.app.running(within(t))
+	e, err := b.app.engine.Get(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
