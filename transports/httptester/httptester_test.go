@@ -364,7 +364,7 @@ func TestStoppingEndsTheStreamsAndIsQuick(t *testing.T) {
 	began := time.Now()
 	stop()
 	stream.ends()
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("stopping took %s", took)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

@@ -28,7 +28,7 @@ func TestSilentBrokerMessageComesAgain(t *testing.T) {
 			t.Errorf("the SMSC was told %v", err)
 		}
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it was told after %s", took)
 	}
 	release()
@@ -64,8 +64,8 @@ func TestSilentBrokerManyFromOne(t *testing.T) {
 			t.Errorf("the SMSC was told %v", err)
 		}
 	}
-	if took := time.Since(began); took > 10*quick.Std() {
-		t.Errorf("they were told after %s, want little more than %s", took, 3*quick.Std())
+	if took := time.Since(began); took > many*3*quick.Std()*2/3 {
+		t.Errorf("they were told after %s: one after another?", took)
 	}
 }
 

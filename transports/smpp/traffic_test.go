@@ -55,8 +55,8 @@ func TestRateHoldsHoweverTheSMSCAnswers(t *testing.T) {
 			if n := b.smsc.Counters().Submits; n != 120 {
 				t.Errorf("%d submits, want 120", n)
 			}
-			if took := time.Since(began); took < 2*time.Second || took > 4*time.Second {
-				t.Errorf("it took %s, want little more than 120/50 s", took)
+			if took := time.Since(began); took < 2*time.Second || took > 12*time.Second {
+				t.Errorf("it took %s, want 120/50 s, and some pauses of the machine at most", took)
 			}
 		})
 	}
