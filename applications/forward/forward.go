@@ -9,6 +9,7 @@ import (
 
 	"switchboard/applications"
 	"switchboard/applications/conversation"
+	"switchboard/applications/webhook"
 	"switchboard/internal/webclient"
 	"switchboard/message"
 	"switchboard/options"
@@ -18,8 +19,9 @@ import (
 //
 // Texts may name {from}, {to}, {content} and {transport}.
 type Application struct {
-	// Webhook is an address that each message is posted to.
-	Webhook *Webhook `yaml:"webhook"`
+	// Webhook is an address that each message is posted to, as JSON as it is on the wire.
+	// The answer's JSON may have a reply: {"reply": "text"}.
+	Webhook *webhook.Webhook `yaml:"webhook"`
 	// Email is how each message is sent by e-mail.
 	Email *Email `yaml:"email"`
 	// Send is the other address each message goes to.
@@ -47,7 +49,7 @@ func (a *Application) Validate() error {
 	places := 0
 	if a.Webhook != nil {
 		places++
-		errs = append(errs, options.Under(a.Webhook.validate(), "webhook"))
+		errs = append(errs, options.Under(a.Webhook.Validate(), "webhook"))
 	}
 	if a.Email != nil {
 		places++

@@ -5,6 +5,7 @@ package webclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ const (
 	maxHeader      = 64 << 10
 	connectTimeout = 10 * time.Second
 	idleTimeout    = 90 * time.Second
-	maxIdle        = 20
+	defaultIdle    = 20
 )
 
 // ErrRefused is what may not be asked for: a private address, a host that is not
@@ -40,6 +41,8 @@ type Settings struct {
 	AllowPrivate bool
 	// AllowHosts are the only hosts that may be asked; empty allows all.
 	AllowHosts []string
+	// MaxIdle is how many connections are kept for the next requests; 0 is 20.
+	MaxIdle int
 	// Transport stands in for the network; nil is the network.
 	Transport http.RoundTripper
 }
@@ -61,13 +64,13 @@ type Answer struct {
 func New(s Settings) *Client {
 	transport := s.Transport
 	if transport == nil {
-		dialer := net.Dialer{Timeout: connectTimeout}
+		dialer, idle := net.Dialer{Timeout: connectTimeout}, cmp.Or(s.MaxIdle, defaultIdle)
 		if !s.AllowPrivate {
 			dialer.Control = refusePrivate
 		}
 		transport = &http.Transport{
 			DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: connectTimeout,
-			IdleConnTimeout: idleTimeout, MaxIdleConns: maxIdle, MaxResponseHeaderBytes: maxHeader,
+			IdleConnTimeout: idleTimeout, MaxIdleConns: idle, MaxIdleConnsPerHost: idle, MaxResponseHeaderBytes: maxHeader,
 		}
 	}
 	return &Client{s.AllowHosts, http.Client{
