@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
+	nethttp "net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,10 +27,12 @@ import (
 	"switchboard/fleet"
 	"switchboard/internal/testutil"
 	"switchboard/operate/explain"
+	"switchboard/persistence"
 	"switchboard/routers"
 	"switchboard/routers/rules"
 	statememory "switchboard/store/memory"
 	"switchboard/transports"
+	"switchboard/transports/http"
 	"switchboard/transports/httptester"
 	"switchboard/transports/smpp"
 	"switchboard/transports/xmpp"
@@ -47,9 +49,13 @@ func classes() fleet.Classes {
 			"rules":           {New: func() dispatcher.Router { return rules.New() }},
 		},
 		Transports: map[string]fleet.Class[transports.Transport]{
+			"http":       {New: func() transports.Transport { return http.New() }},
 			"httptester": {New: func() transports.Transport { return httptester.New() }},
 			"smpp":       {New: func() transports.Transport { return smpp.New() }},
 			"xmpp":       {New: func() transports.Transport { return xmpp.New() }},
+		},
+		Workers: map[string]fleet.Class[fleet.Standalone]{
+			"persistence": {New: func() fleet.Standalone { return persistence.New() }},
 		},
 		Applications: map[string]fleet.Class[applications.Application]{
 			"echo":  {New: func() applications.Application { return echo.New() }},
@@ -118,7 +124,7 @@ func TestUseCases(t *testing.T) {
 // The routing tests beside the fleets pass.
 func TestRoutingTests(t *testing.T) {
 	files, err := filepath.Glob("use-cases/*/*" + fleet.TestSuffix)
-	if err != nil || len(files) != len(useCases)+1 { // and sms-and-xmpp
+	if err != nil || len(files) != len(useCases)+2 { // and sms-and-xmpp, every-channel
 		t.Fatalf("found %v, %v", files, err)
 	}
 	for _, file := range files {
@@ -141,7 +147,7 @@ func TestRoutingTests(t *testing.T) {
 // Nothing is wrong with the fleets, not even a little.
 func TestExamine(t *testing.T) {
 	files, err := filepath.Glob("use-cases/*/*" + fleet.TestSuffix)
-	if err != nil || len(files) != len(useCases)+1 {
+	if err != nil || len(files) != len(useCases)+2 {
 		t.Fatalf("found %v, %v", files, err)
 	}
 	for _, file := range files {
@@ -320,11 +326,11 @@ func (r *running) at(transport string) *phones {
 	_ = dial(r.t, r.ports[transport]).Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r.t.Cleanup(cancel)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"events", nil)
+	request, err := nethttp.NewRequestWithContext(ctx, nethttp.MethodGet, p.url+"events", nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := nethttp.DefaultClient.Do(request)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -347,12 +353,12 @@ func dial(t *testing.T, port string) (conn net.Conn) {
 
 func (p *phones) say(from, text string) {
 	p.t.Helper()
-	response, err := http.PostForm(p.url+"messages", url.Values{"from": {from}, "content": {text}})
+	response, err := nethttp.PostForm(p.url+"messages", url.Values{"from": {from}, "content": {text}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	if response.StatusCode != http.StatusAccepted {
+	if response.StatusCode != nethttp.StatusAccepted {
 		p.t.Fatalf("the page answered %s", response.Status)
 	}
 }
