@@ -8,6 +8,7 @@ import (
 
 	"switchboard/applications"
 	"switchboard/applications/autoreply"
+	"switchboard/applications/doors"
 	"switchboard/applications/echo"
 	"switchboard/applications/forward"
 	"switchboard/applications/guess"
@@ -231,6 +232,11 @@ func classes() fleet.Classes {
 				New:   func() applications.Application { return guess.New() },
 				About: "a game: guess the number",
 			},
+			"http_relay": {
+				New:   func() applications.Application { return doors.NewHTTPRelay() },
+				Vumi:  []string{"vumi.application.http_relay.HTTPRelayApplication", "vumi.application.HTTPRelayApplication"},
+				About: "posts each message as it is on the wire; the answer may be the reply",
+			},
 			"keyword": {
 				New:   func() applications.Application { return keyword.New() },
 				About: "answers by the words a message begins with",
@@ -238,6 +244,11 @@ func classes() fleet.Classes {
 			"menu": {
 				New:   func() applications.Application { return menu.New() },
 				About: "screens with choices and questions, as USSD and SMS menus have them",
+			},
+			"rapidsms_relay": {
+				New:   func() applications.Application { return doors.NewRapidSMSRelay() },
+				Vumi:  []string{"vumi.application.rapidsms_relay.RapidSMSRelay"},
+				About: "joins RapidSMS by its backend vumi",
 			},
 			"script": {
 				New:   func() applications.Application { return script.New() },
