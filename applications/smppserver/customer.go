@@ -1,6 +1,7 @@
 package smppserver
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -67,20 +68,21 @@ type bind struct {
 
 func (b *bind) use() { b.used.Store(time.Now().UnixNano()) }
 
-// newCustomer reads a customer's options. Its errors are *options.FieldError, one
-// for each wrong key.
-func newCustomer(systemID string, conf Customer) (*customer, []error) {
+// newCustomer reads a customer's options. Its error joins *options.FieldError, one for each
+// wrong key.
+func newCustomer(systemID string, conf Customer) (*customer, error) {
+	conf.MaxBinds = cmp.Or(conf.MaxBinds, defaultMaxBinds)
+	conf.Window, conf.DeliverWindow = cmp.Or(conf.Window, defaultWindow), cmp.Or(conf.DeliverWindow, defaultWindow)
 	c := &customer{
-		Customer: conf.withDefaults(), systemID: systemID, queue: queueOf(systemID),
+		Customer: conf, systemID: systemID, queue: queueOf(systemID),
 		most: inFlight, wake: make(chan struct{}, 1), flights: map[string]*delivery{}, pause: func() {},
 	}
 	c.references.Store(rand.Uint32())
-	var errs []error
-	check := func(key string, err error) {
-		if err != nil {
-			errs = append(errs, options.Field(err, "customers", systemID, key))
-		}
+	errs := []error{
+		between("max_binds", c.MaxBinds, 1, maxWindow), between("tps", c.TPS, 0, maxTPS),
+		between("window", c.Window, 1, maxWindow), between("deliver_window", c.DeliverWindow, 1, maxWindow),
 	}
+	check := func(key string, err error) { errs = append(errs, options.Under(err, key)) }
 	if systemID == "" || len(systemID) > maxSystemID {
 		check("password", fmt.Errorf("the system_id %.20q must have 1 to %d characters", systemID, maxSystemID))
 	}
@@ -90,27 +92,29 @@ func newCustomer(systemID string, conf Customer) (*customer, []error) {
 	if len(c.DefaultSource) > maxAddress+1 {
 		check("default_source", fmt.Errorf("has more than %d characters", maxAddress))
 	}
-	check("max_binds", between(c.MaxBinds, 1, maxWindow))
-	check("tps", between(c.TPS, 0, maxTPS))
-	check("window", between(c.Window, 1, maxWindow))
-	check("deliver_window", between(c.DeliverWindow, 1, maxWindow))
 	var err error
-	c.networks, err = parseNetworks(conf.AllowedIPs)
+	c.networks, err = options.ParseNetworks(conf.AllowedIPs)
 	check("allowed_ips", err)
 	c.sources, err = parseAddresses(conf.AllowedSources)
 	check("allowed_sources", err)
 	c.owned, err = parseAddresses(conf.Addresses)
 	check("addresses", err)
-	c.codes, err = conf.alphabet()
+	c.codes, err = gsm.ParseCoding(cmp.Or(conf.DefaultAlphabet, "gsm0338"))
 	check("default_alphabet", err)
-	c.cutting, err = conf.method()
-	check("long_messages", err)
-	c.codings, err = conf.overrides()
+	c.codings, _, err = smpp.ParseCodings(conf.DataCodingOverrides)
 	check("data_coding_overrides", err)
-	if len(errs) == 0 {
+	if _, set := c.codings[pdu.DataCodingDefault]; err == nil && !set {
+		c.codings[pdu.DataCodingDefault] = c.codes
+	}
+	var known bool
+	c.cutting, known = map[string]gsm.Method{"udh": gsm.UDH8, "sar": gsm.SAR, "payload": gsm.Payload}[cmp.Or(conf.LongMessages, "udh")]
+	if !known {
+		check("long_messages", fmt.Errorf("is %q; write udh, sar or payload", conf.LongMessages))
+	}
+	if err = errors.Join(errs...); err == nil {
 		c.rate = newPerSecond(c.TPS)
 	}
-	return c, errs
+	return c, err
 }
 
 // knows compares passwords in constant time.

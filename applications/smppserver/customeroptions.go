@@ -1,15 +1,6 @@
 package smppserver
 
-import (
-	"cmp"
-	"fmt"
-	"net/netip"
-
-	"switchboard/options"
-	"switchboard/smpp"
-	"switchboard/smpp/gsm"
-	"switchboard/smpp/pdu"
-)
+import "switchboard/options"
 
 // Customer is somebody who may bind.
 type Customer struct {
@@ -59,54 +50,4 @@ type Customer struct {
 	// ReceiptOnAck takes an ack as final and reports the message
 	// delivered, where the transports behind have no delivery reports.
 	ReceiptOnAck bool `yaml:"receipt_on_ack"`
-}
-
-func (c Customer) withDefaults() Customer {
-	c.MaxBinds = cmp.Or(c.MaxBinds, defaultMaxBinds)
-	c.Window, c.DeliverWindow = cmp.Or(c.Window, defaultWindow), cmp.Or(c.DeliverWindow, defaultWindow)
-	return c
-}
-
-func (c Customer) alphabet() (gsm.Coding, error) {
-	return gsm.ParseCoding(cmp.Or(c.DefaultAlphabet, "gsm0338"))
-}
-
-// overrides also say what data_coding 0 means.
-func (c Customer) overrides() (smpp.Codings, error) {
-	codings, _, err := smpp.ParseCodings(c.DataCodingOverrides)
-	if err != nil {
-		return nil, err
-	}
-	if _, set := codings[pdu.DataCodingDefault]; !set {
-		codings[pdu.DataCodingDefault], err = c.alphabet()
-	}
-	return codings, err
-}
-
-func (c Customer) method() (gsm.Method, error) {
-	switch c.LongMessages {
-	case "", "udh":
-		return gsm.UDH8, nil
-	case "sar":
-		return gsm.SAR, nil
-	case "payload":
-		return gsm.Payload, nil
-	}
-	return 0, fmt.Errorf("is %q; write udh, sar or payload", c.LongMessages)
-}
-
-func parseNetworks(list []string) ([]netip.Prefix, error) {
-	var nets []netip.Prefix
-	for _, text := range list {
-		if addr, err := netip.ParseAddr(text); err == nil {
-			nets = append(nets, netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
-			continue
-		}
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no IP address and no network like 192.0.2.0/24", text)
-		}
-		nets = append(nets, prefix.Masked())
-	}
-	return nets, nil
 }

@@ -282,7 +282,7 @@ func TestLongMessagesFromPeople(t *testing.T) {
 // each other's.
 func TestReferencesDiffer(t *testing.T) {
 	c, err := newCustomer("acme", acme())
-	if len(err) > 0 {
+	if err != nil {
 		t.Fatal(err)
 	}
 	seen := map[uint16]bool{}

@@ -56,9 +56,9 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		return nil, err
 	}
 	for _, pair := range a.Customers {
-		c, wrong := newCustomer(pair.Key, pair.Value)
-		if len(wrong) > 0 {
-			return nil, errors.Join(wrong...)
+		c, err := newCustomer(pair.Key, pair.Value)
+		if err != nil {
+			return nil, err
 		}
 		c.refused = refused
 		e.customers[c.systemID], e.byQueue[c.queue] = c, c

@@ -2,7 +2,6 @@ package smppserver
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -109,63 +108,51 @@ func defaultOptions() Options {
 
 // Validate checks the options.
 func (o *Options) Validate() error {
-	var errs []error
-	check := func(key string, err error) {
-		if err != nil {
-			errs = append(errs, options.Field(err, key))
-		}
+	_, refused := smpp.ParseTags(o.RefusedTLVs)
+	errs := []error{
+		between("max_connections", o.MaxConnections, 1, maxWindow*10), between("keep_max", o.KeepMax, 1, maxKeep),
+		options.Under(refused, "refused_tlvs"),
 	}
+	fail := func(key, format string, args ...any) { errs = append(errs, options.Fieldf(key, format, args...)) }
 	if o.SMPPPort == nil && o.TLSPort == nil {
-		check("smpp_port", errors.New("either smpp_port or tls_port must be given, for example smpp_port: 2775"))
+		fail("smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775")
 	}
 	if o.SMPPPort != nil {
-		check("smpp_port", between(*o.SMPPPort, 0, maxPort))
+		errs = append(errs, between("smpp_port", *o.SMPPPort, 0, maxPort))
 	}
 	if o.TLSPort != nil {
-		check("tls_port", between(*o.TLSPort, 0, maxPort))
+		errs = append(errs, between("tls_port", *o.TLSPort, 0, maxPort))
 		if o.TLSCertFile == "" || o.TLSKeyFile == "" {
-			check("tls_port", errors.New("needs tls_cert_file and tls_key_file"))
+			fail("tls_port", "needs tls_cert_file and tls_key_file")
 		}
 	}
 	if n := len(o.SystemID); n > maxSystemID {
-		check("system_id", fmt.Errorf("has %d characters, more than the %d SMPP allows", n, maxSystemID))
+		fail("system_id", "has %d characters, more than the %d SMPP allows", n, maxSystemID)
 	}
-	check("max_connections", between(o.MaxConnections, 1, maxWindow*10))
-	check("keep_max", between(o.KeepMax, 1, maxKeep))
-	for _, d := range []struct {
-		key string
-		options.Duration
-	}{
-		{"bind_timeout", o.BindTimeout},
-		{"enquire_link_interval", o.EnquireLinkInterval},
-		{"response_timeout", o.ResponseTimeout},
-		{"submit_timeout", o.SubmitTimeout},
-		{"keep_for", o.KeepFor},
-		{"remember_for", o.RememberFor},
-		{"reassembly_ttl", o.ReassemblyTTL},
+	for key, d := range map[string]options.Duration{
+		"bind_timeout": o.BindTimeout, "enquire_link_interval": o.EnquireLinkInterval, "response_timeout": o.ResponseTimeout,
+		"submit_timeout": o.SubmitTimeout, "keep_for": o.KeepFor, "remember_for": o.RememberFor, "reassembly_ttl": o.ReassemblyTTL,
 	} {
-		if d.Duration <= 0 {
-			check(d.key, errors.New("must be above 0"))
+		if d <= 0 {
+			fail(key, "must be above 0")
 		}
 	}
 	if o.RefusedBindDelay < 0 || o.IdleTimeout < 0 {
-		check("idle_timeout", errors.New("and refused_bind_delay must not be negative"))
+		fail("idle_timeout", "and refused_bind_delay must not be negative")
 	}
-	_, err := smpp.ParseTags(o.RefusedTLVs)
-	check("refused_tlvs", err)
 	if len(o.Customers) == 0 {
-		check("customers", errors.New("nobody may bind; write a system_id with its password"))
+		fail("customers", "nobody may bind; write a system_id with its password")
 	}
 	for _, pair := range o.Customers {
-		_, wrong := newCustomer(pair.Key, pair.Value)
-		errs = append(errs, wrong...)
+		_, err := newCustomer(pair.Key, pair.Value)
+		errs = append(errs, options.Under(err, "customers", pair.Key))
 	}
 	return errors.Join(errs...)
 }
 
-func between(n, least, most int) error {
+func between(key string, n, least, most int) error {
 	if n < least || n > most {
-		return fmt.Errorf("must be between %d and %d", least, most)
+		return options.Fieldf(key, "must be between %d and %d", least, most)
 	}
 	return nil
 }

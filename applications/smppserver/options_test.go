@@ -111,7 +111,7 @@ func TestPerSecond(t *testing.T) {
 // Whatever is submitted becomes a message or a refusal.
 func FuzzContent(f *testing.F) {
 	c, err := newCustomer("acme", acme())
-	if len(err) > 0 {
+	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add([]byte("hello"), uint8(0), uint8(0))

@@ -194,25 +194,9 @@ func (t *Transport) Validate() error {
 			errs = append(errs, options.Fieldf(key, "must be above 0"))
 		}
 	}
-	return errors.Join(append(errs, t.parseSources())...)
-}
-
-func (t *Transport) parseSources() error {
-	t.sources = nil
-	for _, source := range t.WebSources {
-		prefix, err := netip.ParsePrefix(source)
-		if err != nil {
-			var addr netip.Addr
-			if addr, err = netip.ParseAddr(source); err == nil {
-				prefix = netip.PrefixFrom(addr, addr.BitLen())
-			}
-		}
-		if err != nil {
-			return options.Fieldf("web_sources", "has %q, which is neither an address nor a network such as 192.0.2.0/24", source)
-		}
-		t.sources = append(t.sources, prefix)
-	}
-	return nil
+	sources, err := options.ParseNetworks(t.WebSources)
+	t.sources = sources
+	return errors.Join(append(errs, options.Under(err, "web_sources"))...)
 }
 
 func (t *Transport) loadProvider() error {
