@@ -12,7 +12,7 @@ import (
 )
 
 // delivery is a message, or the receipts for one, on its way to a customer. mu of the
-// customer guards its fields until done is closed.
+// customer guards its fields until it is finished.
 type delivery struct {
 	kind   string  // one of the kind constants
 	about  string  // the message's ID
@@ -20,10 +20,9 @@ type delivery struct {
 	number uint64  // what came before has a smaller one
 	later  bool    // it is known later what is to be sent
 	unsent []*deliverSM
-	open   int   // sent, and not answered
-	err    error // why not all of it was taken: errLater or errAway
-	over   bool
-	done   chan struct{} // closed when none of it is tried any more
+	open   int           // sent, and not answered
+	err    error         // why not all of it was taken: errLater or errAway
+	finish func()        // is called when none of it is tried any more, and is nil then
 	noted  chan struct{} // closed when the store knows what was taken
 }
 
@@ -48,9 +47,9 @@ var (
 // Then note records what was taken, again and again until it succeeds; it is called if
 // anything was.
 func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(context.Context) error) {
-	d.done, d.noted = make(chan struct{}), make(chan struct{})
+	e.busy.Add(1) // what calls this is in flight
 	c.mu.Lock()
-	d.unsent = list
+	d.unsent, d.noted, d.finish = list, make(chan struct{}), func() { e.finish(c, d, list, note) }
 	if !d.later {
 		c.enqueue(d)
 	}
@@ -58,25 +57,26 @@ func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(
 	c.flights[d.kind+d.about] = d
 	c.mu.Unlock()
 	e.pump(c)
-	e.busy.Go(func() { // what calls deliver is in flight
-		<-d.done
-		retry := backoff.Backoff{Min: firstDelay, Max: lastDelay}
-		for slices.ContainsFunc(list, func(s *deliverSM) bool { return s.taken }) {
-			err := note(e.life)
-			if err == nil {
-				break
-			}
-			e.log.Warn("noting what a customer has taken failed; trying again", "customer", c.systemID, "message_id", d.about, "error", err)
-			if !retry.Wait(e.life) {
-				d.err = context.Canceled
-				break
-			}
+}
+
+func (e *engine) finish(c *customer, d *delivery, list []*deliverSM, note func(context.Context) error) {
+	defer e.leave()
+	retry := backoff.Backoff{Min: firstDelay, Max: lastDelay}
+	for slices.ContainsFunc(list, func(s *deliverSM) bool { return s.taken }) {
+		err := note(e.life)
+		if err == nil {
+			break
 		}
-		c.mu.Lock()
-		delete(c.flights, d.kind+d.about)
-		c.mu.Unlock()
-		close(d.noted)
-	})
+		e.log.Warn("noting what a customer has taken failed; trying again", "customer", c.systemID, "message_id", d.about, "error", err)
+		if !retry.Wait(e.life) {
+			d.err = context.Canceled
+			break
+		}
+	}
+	c.mu.Lock()
+	delete(c.flights, d.kind+d.about)
+	c.mu.Unlock()
+	close(d.noted)
 }
 
 // enqueue gives a delivery its place behind all others. mu is held.
@@ -133,11 +133,11 @@ func (e *engine) pump(c *customer) {
 	}
 }
 
-// end closes done when nothing of it is under way. mu of the customer is held.
+// end finishes a delivery of which nothing is under way. mu of the customer is held.
 func (d *delivery) end() {
-	if d.open == 0 && (d.err != nil || len(d.unsent) == 0) && !d.over {
-		d.over = true
-		close(d.done)
+	if d.open == 0 && (d.err != nil || len(d.unsent) == 0) && d.finish != nil {
+		go d.finish()
+		d.finish = nil
 	}
 }
 

@@ -23,8 +23,7 @@ type engine struct {
 	state   *store.Batcher
 	queues  applications.Queues // nil where out has none
 
-	arrivals lanes.Lanes[lane]
-	ends     lanes.Lanes[toCustomer] // of deliveries from the connector, in their order
+	arrivals, ends lanes.Lanes[lane] // ends are those of deliveries from the connector
 
 	customers map[string]*customer // by system_id
 	byQueue   map[string]*customer
@@ -90,7 +89,7 @@ func (e *engine) start(ctx context.Context) error {
 		}
 	}
 	for _, l := range listeners {
-		e.servers = append(e.servers, session.Serve(l, handler{e}, e.sessionSettings()))
+		e.servers = append(e.servers, session.Serve(l, e, e.sessionSettings()))
 	}
 	e.loops.Go(func() { e.housekeep(loops) })
 	return nil

@@ -29,61 +29,47 @@ func (e *engine) takeMessage(ctx context.Context, in *arrival) {
 		in.done(message.Permanent(fmt.Errorf("no customer has the address %q the message was sent to; give it to one in addresses", m.To)))
 		return
 	}
-	d, err := e.beginMessage(ctx, c, in)
+	d, over, err := e.beginMessage(ctx, c, in)
 	end := func() { in.done(e.conclude(ctx, c, in, d)) }
 	switch {
-	case err == nil && in.moves:
-		e.ends.Go(toCustomer{c, m.From}, func() { in.done(e.put(ctx, c, in, 0)) })
-	case err != nil || d == nil:
+	case err != nil || over:
 		in.done(err)
 	case in.from == c: // waits as long as the customer does, and keeps its place in its queue
 		go end()
 	default:
-		e.ends.Go(toCustomer{c, m.From}, end)
+		e.ends.Go(lane{c.systemID, m.From}, end)
 	}
 }
 
-// toCustomer is one person's messages to one customer.
-type toCustomer struct {
-	*customer
-	person string
-}
-
-// beginMessage begins to deliver a message; the delivery is nil when there is nothing to do
-// any more.
-func (e *engine) beginMessage(ctx context.Context, c *customer, in *arrival) (*delivery, error) {
+// beginMessage begins to deliver a message. It is over where the customer has it; the
+// delivery is nil where it is to move to the customer's queue.
+func (e *engine) beginMessage(ctx context.Context, c *customer, in *arrival) (d *delivery, over bool, err error) {
 	seen := "seen/" + in.Message.ID
 	if in.Redelivered || in.from != nil {
 		found, err := e.state.Get(ctx, seen)
 		if err != nil {
-			return nil, fmt.Errorf("asking whether message %s came before: %w", in.Message.ID, err)
+			return nil, false, fmt.Errorf("asking whether message %s came before: %w", in.Message.ID, err)
 		}
-		if _, before := found[seen]; before {
-			return nil, nil
+		if _, over = found[seen]; over {
+			return nil, true, nil
 		}
 	}
-	now, err := e.admit(c, in)
-	if err != nil {
-		return nil, err
+	if now, err := e.admit(c, in); err != nil || !now {
+		return nil, false, err
 	}
-	if !now {
-		in.moves = true
-		return nil, nil
-	}
-	in.until = time.Now().Add(directPatience)
-	if d := c.flight(kindMessage, in.Message.ID); d != nil {
-		return d, nil
+	if d = c.flight(kindMessage, in.Message.ID); d != nil {
+		return d, false, nil
 	}
 	list, err := c.deliverSMs(in.Message)
 	if err != nil {
 		c.release(in)
-		return nil, message.Permanent(fmt.Errorf("writing the message for customer %s: %w", c.systemID, err))
+		return nil, false, message.Permanent(fmt.Errorf("writing the message for customer %s: %w", c.systemID, err))
 	}
-	d := in.delivery(c, kindMessage)
+	d = in.delivery(c, kindMessage)
 	e.deliver(c, d, list, func(ctx context.Context) error {
 		return e.state.Set(ctx, store.Entry{Key: seen, Value: c.systemID, TTL: seenTTL})
 	})
-	return d, nil
+	return d, false, nil
 }
 
 // owner returns the first customer in the file with an address.

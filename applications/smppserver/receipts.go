@@ -1,10 +1,10 @@
 package smppserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -142,17 +142,8 @@ func reported(ev *message.Event) (state pdu.MessageState, last bool) {
 }
 
 func errorCode(ev *message.Event) string {
-	if code := ev.TransportMetadata.Text("smpp_error_code"); code != "" {
-		return code
-	}
 	extra := ev.Extra()
-	return extra.Text("failure_code")
-}
-
-// networkCode returns an error code as a number.
-func networkCode(text string) (uint16, bool) {
-	n, err := strconv.ParseUint(text, 10, 16)
-	return uint16(n), err == nil
+	return cmp.Or(ev.TransportMetadata.Text("smpp_error_code"), extra.Text("failure_code"))
 }
 
 // wanted reports whether a submit asked for a receipt of the present state
@@ -183,49 +174,20 @@ func (c *customer) receipts(r *record) (list []*deliverSM) {
 	return list
 }
 
-// receipt makes a receipt with text (appendix B) and parameters (§5.3.2.12,
-// §5.3.2.35, §5.3.2.31).
+// receipt makes the receipt for one submit of a message.
 func (c *customer) receipt(r *record, id string) *pdu.DeliverSM {
-	m := pdu.Message{
-		ServiceType: r.Service, Source: r.Dest, Dest: r.Source, ESMClass: pdu.ESMReceipt,
-		TLVs: pdu.TLVs{
-			pdu.CString(pdu.TagReceiptedMessageID, id), pdu.Byte(pdu.TagMessageState, uint8(r.State)),
-		},
-	}
+	m := pdu.Message{ServiceType: r.Service, Source: r.Dest, Dest: r.Source, ESMClass: pdu.ESMReceipt}
+	said := receipt.Receipt{ID: id, Error: r.Error, Submitted: r.Submitted, Done: r.Done, Text: r.Text}
 	if !r.final() {
-		m.ESMClass = pdu.ESMIntermediate
+		m.ESMClass, said.Done = pdu.ESMIntermediate, time.Now()
 	}
-	if code, ok := networkCode(r.Error); ok && code != 0 {
-		m.TLVs = append(m.TLVs, pdu.NetworkError{Network: gsmNetwork, Code: code}.TLV())
-	}
+	var text string
+	text, m.TLVs = said.Write(r.State)
 	coding := gsm.Encoding{Coding: c.codes}
-	for _, beginning := range [...]string{r.Text, ""} {
-		if octets, err := coding.Encode(r.text(id) + beginning); err == nil {
-			m.ShortMessage = octets[:min(len(octets), smpp.MaxShortMessage)]
-			break
-		}
+	octets, err := coding.Encode(text)
+	if err != nil { // the coding has not all characters of the message
+		octets, _ = coding.Encode(strings.TrimSuffix(text, r.Text))
 	}
+	m.ShortMessage = octets[:min(len(octets), smpp.MaxShortMessage)]
 	return &pdu.DeliverSM{Message: m}
 }
-
-// gsmNetwork is network_error_code's number for GSM (§5.3.2.31).
-const gsmNetwork = 3
-
-func (r *record) text(id string) string {
-	delivered := 0
-	if r.State == pdu.StateDelivered {
-		delivered = 1
-	}
-	done := r.Done
-	if done.IsZero() {
-		done = time.Now()
-	}
-	code := r.Error
-	if code == "" || len(code) > 3 || strings.ContainsFunc(code, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		code = "000"
-	}
-	return fmt.Sprintf("id:%s sub:001 dlvrd:%03d submit date:%s done date:%s stat:%s err:%s text:",
-		id, delivered, receiptDate(r.Submitted), receiptDate(done), receipt.Word(r.State), "000"[len(code):]+code)
-}
-
-func receiptDate(t time.Time) string { return t.UTC().Format("0601021504") }

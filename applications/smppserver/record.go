@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"switchboard/smpp/pdu"
@@ -97,25 +98,25 @@ func (e *engine) byAnswer(ctx context.Context, c *customer, id string) (*record,
 }
 
 // query answers query_sm (§4.8) from what is remembered.
-func (h handler) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) {
-	if !h.enter() {
+func (e *engine) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) {
+	if !e.enter() {
 		_ = b.session.Answer(p.Respond(pdu.StatusSysErr))
 		return
 	}
 	b.lanes.Go("query", func() {
-		defer h.leave()
-		answer := h.asked(b, p, q)
+		defer e.leave()
+		answer := e.asked(b, p, q)
 		_ = b.session.Answer(answer)
 	})
 }
 
-func (h handler) asked(b *bind, p *pdu.PDU, q *pdu.QuerySM) *pdu.PDU {
-	ctx, cancel := context.WithTimeout(h.life, h.options.SubmitTimeout.Std())
+func (e *engine) asked(b *bind, p *pdu.PDU, q *pdu.QuerySM) *pdu.PDU {
+	ctx, cancel := context.WithTimeout(e.life, e.options.SubmitTimeout.Std())
 	defer cancel()
-	r, err := h.byAnswer(ctx, b.customer, cut(q.MessageID, maxID))
+	r, err := e.byAnswer(ctx, b.customer, cut(q.MessageID, maxID))
 	switch {
 	case err != nil:
-		h.log.Warn("answering query_sm failed", "customer", b.systemID, "error", err)
+		e.log.Warn("answering query_sm failed", "customer", b.systemID, "error", err)
 		return p.Respond(pdu.StatusSysErr)
 	case r == nil || r.Customer != b.systemID:
 		return p.Respond(pdu.StatusQueryFail)
@@ -126,7 +127,7 @@ func (h handler) asked(b *bind, p *pdu.PDU, q *pdu.QuerySM) *pdu.PDU {
 	if r.final() {
 		body.FinalDate = pdu.FormatAbsolute(r.Done.UTC())
 	}
-	if code, ok := networkCode(r.Error); ok && code < 256 {
+	if code, err := strconv.ParseUint(r.Error, 10, 8); err == nil {
 		body.ErrorCode = uint8(code)
 	}
 	return answer

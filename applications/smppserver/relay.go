@@ -63,9 +63,9 @@ func (a *Application) Accept(ctx context.Context, r *applications.Received, done
 	if in.from != nil {
 		in.place = in.from.reserve()
 	}
-	key := lane{true, r.ID()}
+	key := lane{kindReceipt, r.ID()}
 	if r.Message != nil {
-		key = lane{false, r.Message.From}
+		key = lane{kindMessage, r.Message.From}
 	}
 	e.arrivals.Go(key, func() { e.take(ctx, in) })
 }
@@ -76,8 +76,7 @@ type arrival struct {
 	from  *customer // whose queue it comes from; nil where it comes from the connector
 	place *delivery // among from's deliveries
 	done  func(error)
-	moves bool      // to its customer's queue
-	until time.Time // how long the customer may hold it; zero for directPatience from now
+	until time.Time // how long the customer may hold it, from the connector
 }
 
 // delivery is that of an arrival, in its place.
@@ -90,11 +89,9 @@ func (in *arrival) delivery(c *customer, kind string) *delivery {
 	return d
 }
 
-// lane is a person's messages, or a message's events.
-type lane struct {
-	event bool
-	key   string
-}
+// lane is a person's messages, or a message's events; or one person's messages to one
+// customer.
+type lane [2]string
 
 // take returns when the next of its lane may be taken.
 func (e *engine) take(ctx context.Context, in *arrival) {
@@ -135,6 +132,7 @@ func (e *engine) take(ctx context.Context, in *arrival) {
 // admit says whether something may be delivered now; release it when that is over.
 func (e *engine) admit(c *customer, in *arrival) (now bool, err error) {
 	if in.from != c {
+		in.until = time.Now().Add(directPatience)
 		return c.admit(), nil
 	}
 	if keep := e.options.KeepFor.Std(); time.Since(in.Since) > keep {
@@ -212,23 +210,22 @@ func (e *engine) put(ctx context.Context, c *customer, in *arrival, delay time.D
 	return err
 }
 
-// conclude waits for the end of a delivery, or moves what it is of to the customer's queue.
+// conclude waits for the end of a delivery, or moves what it is of to the customer's queue;
+// without a delivery, at once.
 func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *delivery) error {
-	own := in.from == c
-	wait := directPatience
-	if !in.until.IsZero() {
-		wait = time.Until(in.until)
+	if d == nil {
+		return e.put(ctx, c, in, 0)
 	}
-	patience := time.NewTimer(wait)
-	defer patience.Stop()
-	if own {
-		patience.Stop()
+	own := in.from == c
+	var late <-chan time.Time
+	if !own {
+		late = time.After(time.Until(in.until))
 	}
 	defer c.release(in)
 	select {
 	case <-d.noted:
 		c.adapt(false)
-	case <-patience.C:
+	case <-late:
 		select {
 		case <-d.noted: // while those before it were waited for
 		default:
@@ -313,9 +310,19 @@ const queueKey = "queue/"
 // emptyOthers has what waits for customers who are not in the file return to the
 // connector's queues.
 func (e *engine) emptyOthers(ctx context.Context) {
-	known, err := e.knownQueues(ctx)
-	for retry := (backoff.Backoff{Min: firstDelay, Max: lastDelay}); err != nil && retry.Wait(ctx); {
-		known, err = e.knownQueues(ctx)
+	own := make([]store.Entry, len(e.inOrder))
+	for i, c := range e.inOrder {
+		own[i] = store.Entry{Key: queueKey + c.queue, Value: c.systemID}
+	}
+	var known []store.Entry // of all queues that there have ever been
+	for retry := (backoff.Backoff{Min: firstDelay, Max: lastDelay}); ; {
+		err := e.state.Set(ctx, own...)
+		if err == nil {
+			known, err = e.state.Range(ctx, queueKey, queueKey+"\xff", maxKeep)
+		}
+		if err == nil || !retry.Wait(ctx) {
+			break
+		}
 	}
 	for _, entry := range known {
 		name := strings.TrimPrefix(entry.Key, queueKey)
@@ -324,19 +331,6 @@ func (e *engine) emptyOthers(ctx context.Context) {
 			e.loops.Go(func() { e.empty(ctx, name) })
 		}
 	}
-}
-
-// knownQueues are those that there have ever been.
-func (e *engine) knownQueues(ctx context.Context) ([]store.Entry, error) {
-	var own []store.Entry
-	for _, c := range e.inOrder {
-		own = append(own, store.Entry{Key: queueKey + c.queue, Value: c.systemID})
-	}
-	err := e.state.Set(ctx, own...)
-	if err != nil {
-		return nil, err
-	}
-	return e.state.Range(ctx, queueKey, queueKey+"\xff", maxKeep)
 }
 
 // empty consumes the queue of a customer who is no longer in the file.

@@ -14,26 +14,26 @@ import (
 	"switchboard/smpp/session"
 )
 
-// handler is the engine as its servers call it.
-type handler struct{ *engine }
-
-var _ session.Acceptor = handler{}
+var _ session.Acceptor = (*engine)(nil)
 
 // Bind grants or refuses a bind. An unknown system_id and a wrong password get the
 // same answer, in the same time, so that neither can be guessed alone.
-func (h handler) Bind(s *session.Session, p *pdu.Bind) session.Grant {
-	c, status, reason := h.admit(s, p)
+func (e *engine) Bind(s *session.Session, p *pdu.Bind) session.Grant {
+	c, status, reason := e.customerOf(s, p)
 	if status != pdu.StatusOK {
-		h.metrics.bindsRefused.WithLabelValues(reason).Inc()
+		e.metrics.bindsRefused.WithLabelValues(reason).Inc()
 		about := reason
-		if h.customers[p.SystemID] != nil {
+		if e.customers[p.SystemID] != nil {
 			about = p.SystemID + ": " + reason
 		}
-		if others, ok := h.refusals.Allow(about, time.Now()); ok {
-			h.log.Warn("a bind is refused", "peer", s.RemoteAddr().String(), "system_id", cut(p.SystemID, maxSystemID),
+		if others, ok := e.refusals.Allow(about, time.Now()); ok {
+			e.log.Warn("a bind is refused", "peer", s.RemoteAddr().String(), "system_id", cut(p.SystemID, maxSystemID),
 				"reason", reason, "others_like_it", others)
 		}
-		hold(s, h.options.RefusedBindDelay.Std())
+		select {
+		case <-time.After(e.options.RefusedBindDelay.Std()):
+		case <-s.Stopping():
+		}
 		return session.Grant{Status: status}
 	}
 	b := &bind{customer: c, session: s}
@@ -42,8 +42,8 @@ func (h handler) Bind(s *session.Session, p *pdu.Bind) session.Grant {
 	return session.Grant{Window: c.DeliverWindow}
 }
 
-func (h handler) admit(s *session.Session, p *pdu.Bind) (c *customer, status pdu.Status, reason string) {
-	c = h.customers[p.SystemID]
+func (e *engine) customerOf(s *session.Session, p *pdu.Bind) (c *customer, status pdu.Status, reason string) {
+	c = e.customers[p.SystemID]
 	if c == nil {
 		nobody := customer{}
 		_ = nobody.knows(p.Password) // takes as long as for somebody
@@ -60,48 +60,39 @@ func (h handler) admit(s *session.Session, p *pdu.Bind) (c *customer, status pdu
 	return c, pdu.StatusOK, ""
 }
 
-func hold(s *session.Session, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.Stopping():
-	}
-}
-
 // Bound begins to deliver what is queued.
-func (h handler) Bound(s *session.Session) {
+func (e *engine) Bound(s *session.Session) {
 	b := s.Tag.(*bind)
-	h.metrics.binds.WithLabelValues(b.systemID, s.Peer().Bind.String()).Inc()
-	h.log.Info("a customer has bound", "customer", b.systemID, "peer", s.RemoteAddr().String(), "kind", s.Peer().Bind.String())
+	e.metrics.binds.WithLabelValues(b.systemID, s.Peer().Bind.String()).Inc()
+	e.log.Info("a customer has bound", "customer", b.systemID, "peer", s.RemoteAddr().String(), "kind", s.Peer().Bind.String())
 	if s.Peer().Receives() {
 		b.receive(b)
-		h.pump(b.customer)
+		e.pump(b.customer)
 	}
 }
 
 // Closed removes the bind.
-func (h handler) Closed(s *session.Session, reason error) {
+func (e *engine) Closed(s *session.Session, reason error) {
 	b, granted := s.Tag.(*bind)
 	if !granted {
 		return
 	}
 	b.leave(b)
-	h.pump(b.customer)
+	e.pump(b.customer)
 	if kind := s.Peer().Bind; kind != 0 {
-		h.metrics.binds.WithLabelValues(b.systemID, kind.String()).Dec()
+		e.metrics.binds.WithLabelValues(b.systemID, kind.String()).Dec()
 	}
-	h.log.Info("a customer's bind is over", "customer", b.systemID, "peer", s.RemoteAddr().String(), "reason", reason)
+	e.log.Info("a customer's bind is over", "customer", b.systemID, "peer", s.RemoteAddr().String(), "reason", reason)
 }
 
 // Request handles a customer's request.
-func (h handler) Request(s *session.Session, p *pdu.PDU) {
+func (e *engine) Request(s *session.Session, p *pdu.PDU) {
 	b := s.Tag.(*bind)
 	switch body := p.Body.(type) {
 	case *pdu.SubmitSM, *pdu.SubmitMulti, *pdu.DataSM:
-		h.submit(b, p)
+		e.submit(b, p)
 	case *pdu.QuerySM:
-		h.query(b, p, body)
+		e.query(b, p, body)
 	case *pdu.CancelSM:
 		_ = s.Answer(p.Respond(pdu.StatusCancelFail)) // it has left for the fleet
 	case *pdu.ReplaceSM:

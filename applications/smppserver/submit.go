@@ -50,7 +50,7 @@ func destinationKey(dests []pdu.Address) string {
 
 // submit takes a message, within the customer's window and rate. Messages for one
 // destination stay in order.
-func (h handler) submit(b *bind, p *pdu.PDU) {
+func (e *engine) submit(b *bind, p *pdu.PDU) {
 	b.use()
 	in := readSubmission(p.Body)
 	in.destinationKey, in.short = destinationKey(in.dests), b.wantsShort()
@@ -60,39 +60,39 @@ func (h handler) submit(b *bind, p *pdu.PDU) {
 		status = pdu.StatusMsgQFul
 	case !b.rate.allow(time.Now(), max(len(in.dests), 1)):
 		status = pdu.StatusThrottled
-	case !h.enter():
+	case !e.enter():
 		status = pdu.StatusMsgQFul
 	}
 	if status != pdu.StatusOK {
-		h.answer(b, p.Respond(status))
+		e.answer(b, p.Respond(status))
 		return
 	}
 	b.lanes.Go(in.destinationKey, func() {
-		defer h.leave()
-		h.answer(b, h.attempt(b, p, &in))
+		defer e.leave()
+		e.answer(b, e.attempt(b, p, &in))
 	})
 }
 
-func (h handler) answer(b *bind, p *pdu.PDU) {
-	h.metrics.submits.WithLabelValues(b.systemID, p.Status.String()).Inc()
+func (e *engine) answer(b *bind, p *pdu.PDU) {
+	e.metrics.submits.WithLabelValues(b.systemID, p.Status.String()).Inc()
 	_ = b.session.Answer(p) // a session that is over needs none
 }
 
 // attempt is accept as an answer; a panic is ESME_RSYSERR.
-func (h handler) attempt(b *bind, p *pdu.PDU, in *submission) (answer *pdu.PDU) {
+func (e *engine) attempt(b *bind, p *pdu.PDU, in *submission) (answer *pdu.PDU) {
 	defer func() {
 		if v := recover(); v != nil {
-			h.log.Error("taking a submit panicked", "customer", b.systemID, "pdu", p.String(), "panic", v)
+			e.log.Error("taking a submit panicked", "customer", b.systemID, "pdu", p.String(), "panic", v)
 			answer = p.Respond(pdu.StatusSysErr)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(h.life, h.options.SubmitTimeout.Std())
+	ctx, cancel := context.WithTimeout(e.life, e.options.SubmitTimeout.Std())
 	defer cancel()
-	id, err := h.accept(ctx, b.customer, in)
+	id, err := e.accept(ctx, b.customer, in)
 	if err != nil {
 		status := statusOf(err)
-		if others, ok := h.refusals.Allow(b.systemID+": "+status.String(), time.Now()); ok {
-			h.log.Info("a submit is refused", "customer", b.systemID, "pdu", p.String(), "status", status.String(), "error", err,
+		if others, ok := e.refusals.Allow(b.systemID+": "+status.String(), time.Now()); ok {
+			e.log.Info("a submit is refused", "customer", b.systemID, "pdu", p.String(), "status", status.String(), "error", err,
 				"others_like_it", others)
 		}
 		return p.Respond(status)
