@@ -21,7 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/applications"
-	"switchboard/applications/callback"
+	"switchboard/applications/webhook"
 	"switchboard/internal/collectors"
 	"switchboard/internal/current"
 	"switchboard/internal/listen"
@@ -43,7 +43,7 @@ type Door struct {
 	Caller      `yaml:",inline"`
 
 	routes   func(*http.ServeMux)
-	report   func(*message.Event, *record) (*callback.Request, error) // nil: nothing was asked for
+	report   func(*message.Event, *record) (*webhook.Request, error) // nil: nothing was asked for
 	env      applications.Env
 	state    *store.Batcher
 	requests *prometheus.CounterVec
@@ -103,7 +103,7 @@ func (d *Door) validate() error {
 
 // Provision takes the network.
 func (c *Caller) Provision(_ context.Context, env applications.Env) error {
-	c.web = webclient.New(webclient.Settings{Timeout: c.Timeout.Std(), AllowPrivate: c.AllowPrivate, Transport: env.HTTP})
+	c.web = webclient.New(webclient.Settings{Timeout: c.Timeout.Std(), AllowPrivate: c.AllowPrivate, MaxIdle: inFlight, Transport: env.HTTP})
 	return nil
 }
 
@@ -114,8 +114,8 @@ func (c *Caller) Close() error { return c.web.Close() }
 func (*Caller) InFlight() int { return inFlight }
 
 // call calls a client, and returns its answer when it has what it was told.
-func (c *Caller) call(ctx context.Context, r *callback.Request) (webclient.Answer, error) {
-	answer, err := callback.Do(ctx, c.web, *r)
+func (c *Caller) call(ctx context.Context, r *webhook.Request) (webclient.Answer, error) {
+	answer, err := webhook.Do(ctx, c.web, *r)
 	if err == nil && c.taken != nil {
 		err = c.taken(answer)
 	}
@@ -378,8 +378,8 @@ func (d *Door) kept(ctx context.Context, id string) (*message.Message, error) {
 }
 
 // form is a call with fields, in the query of a GET and in the body of others.
-func form(method, address string, fields url.Values) *callback.Request {
-	r := &callback.Request{Method: method, URL: address, Header: http.Header{}}
+func form(method, address string, fields url.Values) *webhook.Request {
+	r := &webhook.Request{Method: method, URL: address, Header: http.Header{}}
 	switch {
 	case method != http.MethodGet:
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

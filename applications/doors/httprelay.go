@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"switchboard/applications"
-	"switchboard/applications/callback"
+	"switchboard/applications/webhook"
 	"switchboard/internal/webclient"
 	"switchboard/message"
 	"switchboard/options"
@@ -78,16 +78,16 @@ func (a *HTTPRelay) ReceiveEvent(ctx context.Context, e *message.Event) error {
 	return err
 }
 
-func (a *HTTPRelay) request(address string, body []byte) *callback.Request {
+func (a *HTTPRelay) request(address string, body []byte) *webhook.Request {
 	return jsonCall(a.HTTPMethod, address, a.Username, a.Password, body)
 }
 
 // jsonCall is a call with a JSON body, and with basic authentication where there is a name.
-func jsonCall(method, address, username string, password options.Secret, body []byte) *callback.Request {
+func jsonCall(method, address, username string, password options.Secret, body []byte) *webhook.Request {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if username != "" {
 		q := http.Request{Header: header}
 		q.SetBasicAuth(username, password.Reveal())
 	}
-	return &callback.Request{Method: method, URL: address, Header: header, Body: body}
+	return &webhook.Request{Method: method, URL: address, Header: header, Body: body}
 }

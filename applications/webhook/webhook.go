@@ -87,14 +87,27 @@ func (w *Webhook) Post(ctx context.Context, client *webclient.Client, id string,
 	for name, value := range w.Headers {
 		header.Set(name, value.Reveal())
 	}
-	got, err := client.Do(ctx, http.MethodPost, w.URL, header, body)
+	got, err := Do(ctx, client, Request{http.MethodPost, w.URL, header, body})
+	return got.Body, err
+}
+
+// Request is a call of a program.
+type Request struct {
+	Method, URL string
+	Header      http.Header
+	Body        []byte
+}
+
+// Do calls a program. The error says what becomes of an answer that is not 2xx, as Post's.
+func Do(ctx context.Context, client *webclient.Client, r Request) (webclient.Answer, error) {
+	answer, err := client.Do(ctx, r.Method, r.URL, r.Header, r.Body)
 	switch {
 	case errors.Is(err, webclient.ErrRefused):
-		return nil, message.Permanent(err)
-	case err != nil:
-		return nil, err
+		err = message.Permanent(err)
+	case err == nil:
+		err = outcome(answer)
 	}
-	return got.Body, outcome(got)
+	return answer, err
 }
 
 // maxWait bounds what an answer may ask us to wait.
