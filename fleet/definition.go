@@ -117,6 +117,15 @@ func (d *Definition) Listens() []string {
 	return nil
 }
 
+// logsInAs is the account that the worker logs in with; "" where there is none, or
+// several may share it.
+func (d *Definition) logsInAs() string {
+	if a, does := d.plugin.(worker.Account); does {
+		return a.LogsInAs()
+	}
+	return ""
+}
+
 // OwnQueues are the queues of an application beside those of its connector.
 func (d *Definition) OwnQueues() (names []string) {
 	if owner, has := d.plugin.(applications.QueueOwner); has {

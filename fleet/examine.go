@@ -184,6 +184,23 @@ func (all *findings) sharedPorts(defs []*Definition) {
 	}
 }
 
+// sharedAccounts finds workers that log in as one another.
+func (all *findings) sharedAccounts(defs []*Definition) {
+	first := map[string]*Definition{}
+	for _, d := range defs {
+		account := d.logsInAs()
+		was := first[account]
+		switch {
+		case account == "":
+		case was == nil:
+			first[account] = d
+		case was.doc.Hash() != d.doc.Hash(): // replicas may
+			all.add(Warning, d.doc.Path, "%s logs in as %s, as %s (%s) does; what people send reaches one of the two: give each an account of its own",
+				d.Name, account, was.Name, was.Path)
+		}
+	}
+}
+
 func splitPort(address string) (host, port string) {
 	i := strings.LastIndexByte(address, ':')
 	if i < 0 {

@@ -113,6 +113,13 @@ func TestExamine(t *testing.T) {
 			},
 			[]string{"tel.yaml: warning: tel listens on port 9010 as sms (sms.yaml) does; on one machine only one of them can: change one"},
 		},
+		"two workers with one account": {
+			[]string{
+				"sms.yaml", transport + "login: bot@example.org\n", "one.yaml", app, "join.yaml", route("one"),
+				"tel.yaml", "transport_class: line\ntransport_name: one\nlogin: bot@example.org\n",
+			},
+			[]string{"tel.yaml: warning: tel logs in as bot@example.org, as sms (sms.yaml) does; what people send reaches one of the two: give each an account of its own"},
+		},
 		"queue types": {
 			[]string{"sms.yaml", transport, "one.yaml", app + "queue_type: quorum\n", "join.yaml", route("one")},
 			[]string{"one.yaml:3: connector one has queue_type quorum here and classic in join.yaml; all workers of a fleet must agree"},

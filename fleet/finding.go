@@ -60,6 +60,7 @@ func (c Classes) Examine(paths ...string) ([]*Definition, []Finding, error) {
 	all.circles(defs)
 	all.sharedQueues(defs)
 	all.sharedPorts(defs)
+	all.sharedAccounts(defs)
 	return defs, all.sorted(files), nil
 }
 

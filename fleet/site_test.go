@@ -48,11 +48,12 @@ func (q *quiet) Receive(context.Context, *message.Message) ([]*message.Message, 
 
 // wire is a transport that carries nothing.
 type wire struct {
-	Port   int  `yaml:"port"`
-	Broken bool `yaml:"broken"` // it fails as if its port were in use
-	Flaky  bool `yaml:"flaky"`  // it fails at once, and again
-	Slow   int  `yaml:"slow"`   // seconds that a stop takes
-	Cut    bool `yaml:"cut"`    // its link is down
+	Port   int    `yaml:"port"`
+	Login  string `yaml:"login"`
+	Broken bool   `yaml:"broken"` // it fails as if its port were in use
+	Flaky  bool   `yaml:"flaky"`  // it fails at once, and again
+	Slow   int    `yaml:"slow"`   // seconds that a stop takes
+	Cut    bool   `yaml:"cut"`    // its link is down
 }
 
 func (w *wire) Run(ctx context.Context, out transports.Publisher) error {
@@ -76,6 +77,8 @@ func (w *wire) Send(ctx context.Context, _ *message.Message) (string, error) {
 	}
 	return "", ctx.Err()
 }
+
+func (w *wire) LogsInAs() string { return w.Login }
 
 func (w *wire) Listens() []string { return []string{fmt.Sprintf("127.0.0.1:%d", w.Port)} }
 

@@ -28,6 +28,12 @@ type Listener interface {
 	Listens() []string
 }
 
+// Account is the optional ability of a plugin to say whom it logs in as, so that
+// `switchboard check` finds two files with one account.
+type Account interface {
+	LogsInAs() string
+}
+
 // Settings are the options every worker has at the top level of its file.
 type Settings struct {
 	// Name is the worker's name; the file's own when empty.

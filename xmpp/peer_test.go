@@ -376,6 +376,87 @@ func TestFailedResumption(t *testing.T) {
 	}
 }
 
+// Wherever the connection breaks while a session is resumed, the next attempt finds all
+// that is not acknowledged, and it is sent again as it was.
+func TestCutAtEachStep(t *testing.T) {
+	b := newBundle(t)
+	s, p := b.connected()
+	ended := run(t, s)
+	var sent []<-chan error
+	for i := range 3 {
+		sent = append(sent, message(s, fmt.Sprint("m", i)))
+	}
+	_ = p.conn.Close()
+	<-ended
+	prior := s.Resumption()
+	asked := func(p *peer) { p.login(); p.next("resume") }
+	failed := func(p *peer) { asked(p); p.write("<failed xmlns='" + nsSM + "'/>") }
+	for name, script := range map[string]func(*peer){
+		"before TLS":    func(*peer) {},
+		"before SASL":   func(p *peer) { p.features(offerPlain) },
+		"during SASL":   func(p *peer) { p.features(offerPlain); p.next("auth") },
+		"after SASL":    func(p *peer) { p.login() },
+		"during resume": asked,
+		"before bind":   failed,
+		"during bind":   func(p *peer) { failed(p); p.next("iq") },
+		"before enable": func(p *peer) { failed(p); p.bind() },
+		"during enable": func(p *peer) { failed(p); p.bind(); p.next("enable") },
+	} {
+		if _, err := b.dial(prior, func(p *peer) { script(p); _ = p.conn.Close() }); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if prior.Waiting() != len(sent) {
+			t.Fatalf("%s: %d stanzas wait, not %d", name, prior.Waiting(), len(sent))
+		}
+	}
+	s, err := b.dial(prior, func(p2 *peer) {
+		asked(p2)
+		p2.write("<resumed xmlns='" + nsSM + "' previd='sm1' h='0'/>")
+		p = p2
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s)
+	for i := range sent {
+		if e := p.next("message"); e.Attr("id") != fmt.Sprint("m", i) {
+			t.Errorf("sent again as %s", e)
+		}
+	}
+	p.write("<a xmlns='" + nsSM + "' h='3'/>")
+	for _, done := range sent {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Over TLS 1.3 the login is bound to the connection by its exporter, where the server
+// names that (RFC 9266, XEP-0440).
+func TestExporterBinding(t *testing.T) {
+	b := newBundle(t)
+	_, _ = b.dial(nil, func(p *peer) {
+		p.features("<mechanisms xmlns='" + nsSASL + "'><mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-256-PLUS</mechanism></mechanisms>" +
+			"<sasl-channel-binding xmlns='" + nsBinding + "'><channel-binding type='tls-exporter'/></sasl-channel-binding>")
+		auth := p.next("auth")
+		first, _ := base64.StdEncoding.DecodeString(auth.Text)
+		header, nonce, _ := strings.Cut(string(first), "n=bot,r=")
+		if auth.Attr("mechanism") != "SCRAM-SHA-256-PLUS" || header != "p=tls-exporter,," {
+			t.Errorf("the login is %s: %s", auth, first)
+		}
+		challenge := "r=" + nonce + "x,s=c2FsdA==,i=4096"
+		p.write("<challenge xmlns='" + nsSASL + "'>" + base64.StdEncoding.EncodeToString([]byte(challenge)) + "</challenge>")
+		final, _ := base64.StdEncoding.DecodeString(p.next("response").Text)
+		state := p.conn.(*tls.Conn).ConnectionState()
+		exported, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+		want := "c=" + base64.StdEncoding.EncodeToString(append([]byte(header), exported...)) + ","
+		if state.Version != tls.VersionTLS13 || err != nil || !strings.HasPrefix(string(final), want) {
+			t.Errorf("by %x, %v, the proof is %s, want %s…", state.Version, err, final, want)
+		}
+		_ = p.conn.Close()
+	})
+}
+
 // A server that counts more than was sent is believed.
 func TestAhead(t *testing.T) {
 	b := newBundle(t)

@@ -199,6 +199,36 @@ func TestSendAgain(t *testing.T) {
 	}
 }
 
+// What a killed process had written, and the server not acknowledged, comes twice: its
+// successor knows nothing of it. Nothing else does.
+func TestKilledProcess(t *testing.T) {
+	const window = 5
+	b, proxy := through(t)
+	p := people.Join(t, b.server)
+	if _, err := b.Send(within(t), b.to(p.JID, "acknowledged")); err != nil {
+		t.Fatal(err)
+	}
+	p.Message(t)
+	proxy.Deafen(true) // and the process hears nothing any more, as one that is dead
+	var all []*message.Message
+	for i := range window {
+		all = append(all, b.to(p.JID, fmt.Sprint("in flight ", i)))
+		b.sendInBackground(all[i])
+		p.Message(t)
+	}
+	line := transporttest.NewPublisher()
+	successor := account(t, b.server, b.state, nil, func(tr *Transport) { tr.Username = b.Username })
+	transporttest.Start(t, successor, line)
+	for i, m := range append(all, b.to(p.JID, "last")) {
+		if _, err := successor.SendAgain(within(t), m); err != nil {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+	if again := texts(t, p, "last"); len(again) != window+1 {
+		t.Errorf("the person got %q again", again)
+	}
+}
+
 // Two workers with one account live side by side: each bind takes a name of chance.
 func TestTwoWorkers(t *testing.T) {
 	b := start(t)

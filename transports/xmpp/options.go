@@ -68,7 +68,7 @@ type Options struct {
 	// AvatarFile is the picture of the vCard, PNG or JPEG, at most 64 KiB.
 	AvatarFile string `yaml:"avatar_file"`
 
-	// Rooms are the group chats to be in. Example: [help@rooms.example.org].
+	// Rooms are the group chats that the account is in. Example: [help@rooms.example.org].
 	Rooms options.Names `yaml:"rooms"`
 
 	// Window is how many messages may be unacknowledged by the server. It bounds
@@ -162,6 +162,8 @@ func (o *Options) validateAddress() error {
 		return options.Fieldf("component", "is %q; write a domain, as sms.example.org", o.Component)
 	case o.Component != "" && o.Host == "":
 		return options.Fieldf("host", "must be given: where the server takes components")
+	case o.Component != "" && len(o.Rooms) > 0:
+		return options.Fieldf("rooms", "are for accounts; a component has many addresses, none of which is in a room")
 	case o.Component != "" && o.TLS == tlsStart:
 		return options.Fieldf("tls", "is starttls, which components have not; write direct, or none")
 	case o.Component == "" && (err != nil || j.Local == ""):
@@ -188,6 +190,9 @@ func (t *Transport) Lint() error {
 	}
 	return options.Fieldf("host", "%s is reached without TLS: everybody in between reads the messages; use this machine, a TLS tunnel, or tls: direct", t.Host)
 }
+
+// LogsInAs is the account, or the component's domain.
+func (t *Transport) LogsInAs() string { return t.jid().String() }
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

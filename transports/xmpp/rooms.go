@@ -44,6 +44,7 @@ type room struct {
 	asked    time.Time     // when we asked to enter, or had to leave; zero before
 	wait     time.Duration // from then until we ask again
 	joined   bool          // our own presence came
+	locked   bool          // we made it: nobody else can enter until it is configured
 	joinedAt time.Time
 	first    time.Time // when we entered for the first time; before it nothing was for us
 	open     bool      // and the subject, or a message of now: history is over
@@ -111,10 +112,15 @@ func (g *rooms) look(ctx context.Context, s *xmpp.Session, one *room) {
 	if ping {
 		one.pinged = time.Now()
 	}
+	unlock := one.locked
+	one.locked = false
 	stanza, self := one.presence(), one.self()
 	g.mu.Unlock()
 	if enter {
 		_ = s.Send(stanza, nil)
+	}
+	if unlock {
+		g.unlock(ctx, s, one.jid)
 	}
 	if ping && !isThere(ctx, s, self) {
 		g.leave(one, "vanished", "fell out of the room without a word")
@@ -144,6 +150,16 @@ func (one *room) presence() *xmpp.Element {
 		history = xmpp.New(xmpp.NSMUC, "history").Set("since", one.since.UTC().Format("2006-01-02T15:04:05Z"))
 	}
 	return xmpp.New(xmpp.NSClient, "presence", xmpp.New(xmpp.NSMUC, "x", history)).Set("to", one.self())
+}
+
+// unlock takes a room that we made as it is, which lets others in (XEP-0045 §10.1.2).
+func (g *rooms) unlock(ctx context.Context, s *xmpp.Session, room xmpp.JID) {
+	asking, cancel := context.WithTimeout(ctx, selfPingTimeout)
+	defer cancel()
+	form := xmpp.New(xmpp.NSForms, "x").Set("type", "submit")
+	if _, err := s.IQ(asking, xmpp.IQ(room.String(), "set", xmpp.New(xmpp.NSMUCOwner, "query", form))); err != nil {
+		g.run.logger.Warn("a room that was made anew lets nobody in until its owner configures it", "room", room.String(), "error", err)
+	}
 }
 
 // isThere pings ourselves through a room (XEP-0410 §3).
@@ -224,6 +240,8 @@ func (g *rooms) takePresence(e *xmpp.Element) bool {
 		switch code := c.Attr("code"); {
 		case c.Name == "status" && code == "110":
 			ours = true
+		case c.Name == "status" && code == "201":
+			one.locked = true
 		case c.Name == "status" && why[code] != "":
 			left = why[code]
 		case c.Name == "item" && c.Attr("jid") != "" && len(one.real) < maxRealJIDs:

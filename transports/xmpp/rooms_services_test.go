@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"switchboard/internal/testutil"
 	"switchboard/internal/xmpptest"
 	"switchboard/message"
 	"switchboard/xmpp"
@@ -19,8 +20,8 @@ func enter(t *testing.T, p *xmpptest.Person, room, nick string) {
 		return e.Name == "presence" && e.Attr("from") == room+"/"+nick && e.Attr("type") == ""
 	})
 	// A new room is the owner's until it is accepted as it is.
-	form := xmpp.New("jabber:x:data", "x").Set("type", "submit")
-	p.Send(t, xmpp.IQ(room, "set", xmpp.New("http://jabber.org/protocol/muc#owner", "query", form)).Set("id", "config"))
+	form := xmpp.New(xmpp.NSForms, "x").Set("type", "submit")
+	p.Send(t, xmpp.IQ(room, "set", xmpp.New(xmpp.NSMUCOwner, "query", form)).Set("id", "config"))
 	p.Next(t, func(e *xmpp.Element) bool { return e.Name == "iq" && e.Attr("id") == "config" })
 }
 
@@ -71,6 +72,28 @@ func TestRoom(t *testing.T) {
 	})
 	p.Send(t, said(room, "m3", "the end")) // our own words did not come back as messages
 	if m := b.line.Next(t); m.Content != "the end" {
+		t.Errorf("received %q", m.Content)
+	}
+}
+
+// A room that is destroyed is entered again: it is made anew, for others as well.
+func TestRoomDestroyed(t *testing.T) {
+	b, p, room := inRoom(t)
+	p.Send(t, said(room, "m1", "first"))
+	b.line.Next(t)
+	destroy := xmpp.New(xmpp.NSMUCOwner, "query", xmpp.New(xmpp.NSMUCOwner, "destroy"))
+	p.Send(t, xmpp.IQ(room, "set", destroy).Set("id", "destroy"))
+	if s := b.status("left"); s.Health != message.Degraded || s.Component != room {
+		t.Errorf("told %s", s.Encode())
+	}
+	b.status("joined")
+	p.Next(t, func(e *xmpp.Element) bool { return e.Name == "iq" && e.Attr("id") == "destroy" })
+	testutil.Eventually(t, "others can enter", func() bool {
+		p.Send(t, xmpp.New(xmpp.NSClient, "presence", xmpp.New(xmpp.NSMUC, "x")).Set("to", room+"/anna"))
+		return p.Next(t, func(e *xmpp.Element) bool { return e.Name == "presence" && e.Attr("from") == room+"/anna" }).Attr("type") == ""
+	})
+	p.Send(t, said(room, "m2", "here again"))
+	if m := b.line.Next(t); m.Content != "here again" {
 		t.Errorf("received %q", m.Content)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/transports"
+	"switchboard/worker"
 )
 
 // Transport is an XMPP client or component. Its fields are its options.
@@ -38,6 +39,7 @@ var (
 	_ transports.Windowed   = (*Transport)(nil)
 	_ transports.Rememberer = (*Transport)(nil)
 	_ transports.Linter     = (*Transport)(nil)
+	_ worker.Account        = (*Transport)(nil)
 )
 
 // New makes a transport with its defaults.
