@@ -33,7 +33,6 @@ type customer struct {
 	codings    smpp.Codings
 	refused    []pdu.Tag // refused_tlvs
 	cutting    gsm.Method
-	rate       *perSecond
 	lanes      lanes.Lanes[string]
 	queue      string // its name
 	ids        *shortIDs
@@ -44,6 +43,7 @@ type customer struct {
 	onCount func(waiting, direct int) // is told of every change
 
 	mu        sync.Mutex
+	submits   smpp.PerSecond
 	binds     int
 	receivers []*bind
 	turn      int
@@ -54,9 +54,8 @@ type customer struct {
 	direct    int                  // in flight from the connector's queues
 	most      int                  // of direct
 	lastLate  time.Time            // when most was reduced
-	closing   bool
-	pause     func()    // ends the present consuming of the queue
-	expires   time.Time // when the first in the queue is too old, where that is known
+	pause     func()               // ends the present consuming of the queue
+	expires   time.Time            // when the first in the queue is too old, where that is known
 }
 
 // bind is one of a customer's connections.
@@ -74,7 +73,7 @@ func newCustomer(systemID string, conf Customer) (*customer, error) {
 	conf.MaxBinds = cmp.Or(conf.MaxBinds, defaultMaxBinds)
 	conf.Window, conf.DeliverWindow = cmp.Or(conf.Window, defaultWindow), cmp.Or(conf.DeliverWindow, defaultWindow)
 	c := &customer{
-		Customer: conf, systemID: systemID, queue: queueOf(systemID),
+		Customer: conf, systemID: systemID, queue: queueOf(systemID), submits: smpp.PerSecond{Most: conf.TPS},
 		most: inFlight, wake: make(chan struct{}, 1), flights: map[string]*delivery{}, pause: func() {},
 	}
 	c.references.Store(rand.Uint32())
@@ -111,10 +110,7 @@ func newCustomer(systemID string, conf Customer) (*customer, error) {
 	if !known {
 		check("long_messages", fmt.Errorf("is %q; write udh, sar or payload", conf.LongMessages))
 	}
-	if err = errors.Join(errs...); err == nil {
-		c.rate = newPerSecond(c.TPS)
-	}
-	return c, err
+	return c, errors.Join(errs...)
 }
 
 // knows compares passwords in constant time.
@@ -175,17 +171,11 @@ func (c *customer) count(waiting, direct int) (nowWaiting int) {
 	return c.waiting
 }
 
-// close has nothing more sent.
-func (c *customer) close() {
+// mayPass is whether k more may be submitted now.
+func (c *customer) mayPass(k int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closing = true
-}
-
-func (c *customer) isClosing() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closing
+	return c.submits.Allow(time.Now(), k)
 }
 
 func (c *customer) receives() bool {

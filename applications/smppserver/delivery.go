@@ -117,7 +117,7 @@ func (e *engine) pump(c *customer) {
 			return
 		}
 		if len(d.unsent) > 0 && d.err == nil {
-			if len(c.receivers) > 0 && !c.closing {
+			if len(c.receivers) > 0 && !e.isClosed() {
 				next := d.unsent[0]
 				if !c.send(next.body, func(p *pdu.PDU, err error) { e.answered(c, d, next, p, err) }) {
 					return

@@ -32,7 +32,7 @@ type engine struct {
 	refusals  *session.LogLimiter // of binds and submits, by customer and reason
 
 	life      context.Context // ends when nothing may be waited for any more
-	end       context.CancelFunc
+	endLife   context.CancelFunc
 	loops     sync.WaitGroup // delivery and housekeeping
 	stopLoops context.CancelFunc
 
@@ -71,7 +71,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 		length.Set(0)
 		c.onCount = func(waiting, direct int) { length.Set(float64(waiting + direct)) }
 	}
-	e.life, e.end = context.WithCancel(context.Background())
+	e.life, e.endLife = context.WithCancel(context.Background())
 	return e, nil
 }
 
@@ -101,9 +101,9 @@ const stopPatience = 5 * time.Second
 
 // stop finishes what is in flight, and unbinds everybody.
 func (e *engine) stop() {
+	e.close()
 	for _, c := range e.inOrder {
-		c.close()
-		e.pump(c)
+		e.pump(c) // sends nothing more
 	}
 	e.stopLoops()
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
@@ -119,12 +119,12 @@ func (e *engine) stop() {
 	e.loops.Wait()
 }
 
-// close ends an engine, also one that was never started.
-func (e *engine) close() {
+// end ends an engine, also one that was never started.
+func (e *engine) end() {
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	e.settle(within)
-	e.end()
+	e.endLife()
 	e.settle(context.Background()) // nothing waits any more
 	for _, c := range e.inOrder {
 		c.parts.Flush()
@@ -146,11 +146,22 @@ func (e *engine) enter() bool {
 
 func (e *engine) leave() { e.busy.Done() }
 
+// close lets nothing more begin.
+func (e *engine) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+}
+
+func (e *engine) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
 // settle lets nothing more begin, and waits for what has, or for ctx.
 func (e *engine) settle(ctx context.Context) {
-	e.mu.Lock()
-	e.closed = true
-	e.mu.Unlock()
+	e.close()
 	idle := make(chan struct{})
 	go func() {
 		e.busy.Wait()

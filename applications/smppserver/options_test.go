@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/quick"
-	"time"
 
 	"switchboard/options"
 	"switchboard/smpp"
@@ -67,44 +65,6 @@ func TestListens(t *testing.T) {
 	a.SMPPPort, a.TLSPort, a.Interface = &port, &other, "::1"
 	if got := fmt.Sprint(a.Listens()); got != "[[::1]:2775 [::1]:3550]" {
 		t.Errorf("got %s", got)
-	}
-}
-
-// In no second do more pass than are allowed, and in each as many.
-func TestPerSecond(t *testing.T) {
-	holds := func(limit uint8, gaps []uint16) bool {
-		n := int(limit%20) + 1
-		s, now := newPerSecond(n), time.Unix(1_000_000, 0)
-		var passed []time.Time
-		for _, gap := range gaps {
-			now = now.Add(time.Duration(gap%300) * time.Millisecond)
-			within := 0
-			for _, at := range passed {
-				if now.Sub(at) < time.Second {
-					within++
-				}
-			}
-			if s.allow(now, 1) != (within < n) {
-				return false
-			}
-			if within < n {
-				passed = append(passed, now)
-			}
-		}
-		return true
-	}
-	if err := quick.Check(holds, nil); err != nil {
-		t.Error(err)
-	}
-	s, now := newPerSecond(5), time.Unix(1_000_000, 0)
-	if !s.allow(now, 3) || s.allow(now, 3) || !s.allow(now, 2) || s.allow(now, 1) {
-		t.Error("several in one go do not count as several")
-	}
-	if !s.allow(now.Add(time.Second), 100) {
-		t.Error("more than the limit in one go never pass")
-	}
-	if !newPerSecond(0).allow(now, 1000) {
-		t.Error("no limit is one")
 	}
 }
 

@@ -238,7 +238,7 @@ func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *deli
 		return nil
 	case errors.Is(d.err, errLater):
 		return e.put(ctx, c, in, min(max(time.Since(in.Since), firstDelay), lastDelay))
-	case own || c.isClosing():
+	case own || e.isClosed():
 		return fmt.Errorf("%w: %w", d.err, context.Canceled)
 	}
 	return e.put(ctx, c, in, 0)

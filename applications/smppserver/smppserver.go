@@ -72,7 +72,7 @@ func (a *Application) Run(ctx context.Context, out applications.Sender) error {
 		return message.Permanent(err)
 	}
 	defer a.lease.Release()
-	defer e.close()
+	defer e.end()
 	if err = a.lease.Keep(ctx); err == nil {
 		err = e.start(ctx)
 	}

@@ -58,7 +58,7 @@ func (e *engine) submit(b *bind, p *pdu.PDU) {
 	switch {
 	case b.session.Unanswered() > b.Window:
 		status = pdu.StatusMsgQFul
-	case !b.rate.allow(time.Now(), max(len(in.dests), 1)):
+	case !b.mayPass(max(len(in.dests), 1)):
 		status = pdu.StatusThrottled
 	case !e.enter():
 		status = pdu.StatusMsgQFul

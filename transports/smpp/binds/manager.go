@@ -92,7 +92,7 @@ func (m *Manager) newBind(kind pdu.CommandID, n int) *bind {
 	b := &bind{Manager: m, name: name}
 	if kind != pdu.CmdBindReceiver {
 		b.tx = &transmitter{queue: m.Queue, name: name, window: m.settings.Window, metrics: m.settings.Metrics.transmitter(name, m.settings.Window, m.settings.MTTPS)}
-		b.tx.pace.limit.most, b.tx.pace.throttle.delay = m.settings.MTTPS, m.settings.ThrottleDelay
+		b.tx.pace.limit.Most, b.tx.pace.throttle.delay = m.settings.MTTPS, m.settings.ThrottleDelay
 		b.tx.mistaken, _ = lru.NewLRU[uint32, *attempt](maxMistaken, nil)
 		m.Queue.transmitters = append(m.Queue.transmitters, b.tx)
 	}

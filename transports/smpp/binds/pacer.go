@@ -1,6 +1,10 @@
 package binds
 
-import "time"
+import (
+	"time"
+
+	"switchboard/smpp"
+)
 
 // catchUp is how far submits may lag behind their even spacing and catch up:
 // timers are no finer, and a busy machine is late.
@@ -9,7 +13,7 @@ const catchUp = 50 * time.Millisecond
 // pacer holds one bind to its rate: to mt_tps, and to what the SMSC's throttling
 // has taught. It is guarded by its queue's mutex.
 type pacer struct {
-	limit    sendLimit
+	limit    smpp.PerSecond // mt_tps, however long answers take
 	throttle throttle
 	next     time.Time // when the even spacing allows the next submit
 	recent   counter   // submits
@@ -17,13 +21,13 @@ type pacer struct {
 
 // wait is how long it is until a submit may be sent; 0 is now.
 func (p *pacer) wait(now time.Time) time.Duration {
-	return max(p.throttle.pausedUntil.Sub(now), p.next.Sub(now), p.limit.wait(now), 0)
+	return max(p.throttle.pausedUntil.Sub(now), p.next.Sub(now), p.limit.Wait(now, 1), 0)
 }
 
 // sent counts a submit.
 func (p *pacer) sent(now time.Time) {
 	p.recent.add(now)
-	p.limit.sent(now)
+	p.limit.Pass(now, 1)
 	if rate := p.rate(now); rate > 0 {
 		if earliest := now.Add(-catchUp); p.next.Before(earliest) {
 			p.next = earliest
@@ -34,37 +38,11 @@ func (p *pacer) sent(now time.Time) {
 
 // rate is the even spacing's, per second; 0 is as fast as can be.
 func (p *pacer) rate(now time.Time) float64 {
-	limit := float64(p.limit.most)
+	limit := float64(p.limit.Most)
 	if learned := p.throttle.rate(now, limit); learned > 0 {
 		return learned
 	}
 	return limit
-}
-
-// sendLimit is mt_tps: in any one second of our own clock at most so many
-// submits are sent, however long their answers take.
-type sendLimit struct {
-	most   int         // 0 is no limit
-	times  []time.Time // of the last submits, at most so many; a ring
-	oldest int
-}
-
-func (l *sendLimit) wait(now time.Time) time.Duration {
-	if l.most == 0 || len(l.times) < l.most {
-		return 0
-	}
-	return l.times[l.oldest].Add(time.Second).Sub(now)
-}
-
-func (l *sendLimit) sent(now time.Time) {
-	switch {
-	case l.most == 0:
-	case len(l.times) < l.most:
-		l.times = append(l.times, now)
-	default:
-		l.times[l.oldest] = now
-		l.oldest = (l.oldest + 1) % l.most
-	}
 }
 
 const (

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"switchboard/smpp"
 )
 
 // drive lets a pacer send as soon as it may, for a time, with answers that take
@@ -48,7 +50,7 @@ func peak(sent []time.Time) (most int) {
 	return most
 }
 
-func paced(limit int) *pacer { return &pacer{limit: sendLimit{most: limit}} }
+func paced(limit int) *pacer { return &pacer{limit: smpp.PerSecond{Most: limit}} }
 
 // In no second more than mt_tps submits are sent, however late the timers are and
 // however uneven the answers.

@@ -354,5 +354,5 @@ func (q *Queue) rates(t *transmitter) (learned, actual float64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	return t.pace.throttle.rate(now, float64(t.pace.limit.most)), t.pace.recent.rate(now)
+	return t.pace.throttle.rate(now, float64(t.pace.limit.Most)), t.pace.recent.rate(now)
 }

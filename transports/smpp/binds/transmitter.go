@@ -111,6 +111,6 @@ func (t *transmitter) judge(a *attempt, status pdu.Status, now time.Time) (chang
 	}
 	t.pace.throttle.answered(a.sentAt, refused, &t.pace.recent, now)
 	before := t.throttled
-	t.throttled = t.pace.throttle.rate(now, float64(t.pace.limit.most)) > 0
+	t.throttled = t.pace.throttle.rate(now, float64(t.pace.limit.Most)) > 0
 	return t.throttled != before
 }
