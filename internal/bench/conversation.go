@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"switchboard/broker"
@@ -308,7 +310,8 @@ const personsOfTalks = 5000
 // numberMark is before the number of a conversation, in what is said and in what is answered.
 const numberMark = "conversation-"
 
-// talk has n conversations, at a rate a second or as fast as the window allows.
+// talk has n conversations, as fast as the window allows, or at a rate a second as many
+// independent people begin them (Poisson). The time of one is from when it was due.
 func (p *crowd) talk(ctx context.Context, n int, rate float64) (took []time.Duration, err error) {
 	bodies := make([][]byte, n)
 	for i := range bodies {
@@ -320,17 +323,20 @@ func (p *crowd) talk(ctx context.Context, n int, rate float64) (took []time.Dura
 	said, took := make([]time.Time, n), make([]time.Duration, n)
 	failed := make(chan error, n)
 	go func() {
-		began := time.Now()
+		due := time.Now()
 		for i, body := range bodies {
 			if rate > 0 {
-				time.Sleep(time.Until(began.Add(time.Duration(float64(i) / rate * float64(time.Second)))))
+				due = due.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
+				sleepUntil(due)
 			}
 			select {
 			case p.window <- struct{}{}:
 			case <-ctx.Done():
 				return
 			}
-			said[i] = time.Now()
+			if said[i] = due; rate == 0 {
+				said[i] = time.Now()
+			}
 			p.b.PublishAsync(ctx, broker.Publication{Key: talkQueues[0], Body: body}, func(err error) {
 				if err != nil {
 					failed <- err
@@ -353,6 +359,14 @@ func (p *crowd) talk(ctx context.Context, n int, rate float64) (took []time.Dura
 		}
 	}
 	return took, nil
+}
+
+// sleepUntil is finer than time.Sleep, which wakes an idle process by whole milliseconds.
+func sleepUntil(due time.Time) {
+	if wait := time.Until(due); wait > 0 {
+		nap := syscall.NsecToTimespec(wait.Nanoseconds())
+		_ = syscall.Nanosleep(&nap, nil)
+	}
 }
 
 // hear takes an answer.
