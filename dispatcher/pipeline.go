@@ -23,7 +23,8 @@ import (
 //	settle    when the broker has confirmed every copy
 //
 // The queue's order is kept. An envelope that needs no request to the state store
-// skips the batches, unless another before it waits in one.
+// skips the batches, unless another before it waits in one. A state in memory has no
+// batches: it answers at once.
 type pipeline struct {
 	d         *Dispatcher
 	events    bool // the queue is one of events
@@ -51,7 +52,7 @@ type routed struct {
 
 func (d *Dispatcher) newPipeline(flow message.Flow) *pipeline {
 	p := &pipeline{d: d, events: flow == message.EventFlow}
-	limits := batch.Limits{Items: maxBatch}
+	limits := batch.Limits{Items: maxBatch, Alone: store.InMemory(d.runtime.State)}
 	p.lookUps, p.remembers = batch.New(limits, batch.One[received], p.lookUp), batch.New(limits, batch.One[routed], p.remember)
 	return p
 }

@@ -131,9 +131,17 @@ func (d *Dispatcher) toRemember(c *configuration, e *message.Envelope, targets [
 }
 
 func (d *Dispatcher) store(ctx context.Context, entries []store.Entry) error {
-	ctx, cancel := context.WithTimeout(ctx, rememberTimeout)
+	ctx, cancel := d.within(ctx, rememberTimeout)
 	defer cancel()
 	return d.runtime.State.Set(ctx, entries...)
+}
+
+// within bounds how long the state store may take; one in memory needs no clock.
+func (d *Dispatcher) within(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	if store.InMemory(d.runtime.State) {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, most)
 }
 
 // mustRecall says that only memory can tell where an event returns to.
@@ -146,7 +154,7 @@ func (d *Dispatcher) recalled(ctx context.Context, keys []string) (map[string]st
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
+	ctx, cancel := d.within(ctx, recallTimeout)
 	defer cancel()
 	paths, err := d.runtime.State.Get(ctx, keys...)
 	if err != nil {

@@ -12,6 +12,8 @@ type Limits struct {
 	Items int // of a batch, as size counts them
 	Bytes int // of a batch; the entry that passes it is still in the batch
 	Queue int // entries that wait; Add blocks while there are so many
+	// Alone says that a round trip takes no time: Add does what is added itself, alone.
+	Alone bool
 }
 
 // Group gives what is added to a function, in its order, one batch at a time. Its methods
@@ -38,6 +40,10 @@ func One[T any](T) (items, bytes int) { return 1, 0 }
 
 // Add puts v behind all that waits. It blocks while the queue is full; the error is that of ctx.
 func (g *Group[T]) Add(ctx context.Context, v T) error {
+	if g.limits.Alone {
+		g.do(ctx, []T{v})
+		return nil
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.limits.Queue > 0 && len(g.waiting) >= g.limits.Queue {

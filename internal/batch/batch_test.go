@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -98,4 +99,17 @@ func TestAFullQueueBlocks(t *testing.T) {
 			t.Errorf("done: %v", got)
 		}
 	})
+}
+
+func TestAloneDoesWhatIsAddedAtOnce(t *testing.T) {
+	var done [][]int
+	g := batch.New(batch.Limits{Alone: true}, batch.One[int], func(_ context.Context, b []int) { done = append(done, b) })
+	for i := range 3 {
+		if err := g.Add(t.Context(), i); err != nil || len(done) != i+1 || !g.Idle() {
+			t.Errorf("after %d: %v done, idle %v, %v", i, done, g.Idle(), err)
+		}
+	}
+	if !reflect.DeepEqual(done, [][]int{{0}, {1}, {2}}) {
+		t.Errorf("done %v", done)
+	}
 }
