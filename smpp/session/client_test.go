@@ -166,10 +166,7 @@ func TestClientAgreesOnAVersion(t *testing.T) {
 func TestWhatAClientServes(t *testing.T) {
 	g := newGateway()
 	stray := make(chan *pdu.PDU, 10)
-	_, p := bound(t, g, session.Settings{OnStray: func(_ *session.Session, p *pdu.PDU) bool {
-		stray <- p
-		return true
-	}})
+	_, p := bound(t, g, session.Settings{OnStray: func(_ *session.Session, p *pdu.PDU) { stray <- p }})
 	p.send(1, new(pdu.SubmitSM))
 	p.expect(pdu.CmdGenericNack, pdu.StatusInvCmdID)
 	p.send(2, new(pdu.AlertNotification))

@@ -114,9 +114,8 @@ func (s *Session) warn(what string, details ...any) {
 
 // stray is a PDU that has no place here.
 func (s *Session) stray(what string, p *pdu.PDU) {
-	if !s.settings.OnStray(s, p) {
-		s.warn(what, "pdu", p.String())
-	}
+	s.settings.OnStray(s, p)
+	s.warn(what, "pdu", p.String())
 }
 
 // serve takes one PDU; an error ends the session.

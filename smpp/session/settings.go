@@ -61,9 +61,8 @@ type Settings struct {
 	// OnMalformed gets every PDU that cannot be read.
 	OnMalformed func(s *Session, e *pdu.Error)
 	// OnStray gets every PDU the peer should not have sent: an answer that
-	// no request waits for, a request this side does not serve. When it returns
-	// true the log does not tell.
-	OnStray func(s *Session, p *pdu.PDU) (expected bool)
+	// no request waits for, a request this side does not serve.
+	OnStray func(s *Session, p *pdu.PDU)
 
 	limiter *LogLimiter // shared by all sessions of a Client or Server
 }
@@ -89,7 +88,7 @@ func (s Settings) withDefaults() Settings {
 		s.OnMalformed = func(*Session, *pdu.Error) {}
 	}
 	if s.OnStray == nil {
-		s.OnStray = func(*Session, *pdu.PDU) bool { return false }
+		s.OnStray = func(*Session, *pdu.PDU) {}
 	}
 	s.limiter = NewLogLimiter(time.Minute)
 	return s

@@ -169,11 +169,10 @@ func (q *querier) body(one *submissions.Query) ([]byte, error) {
 // ask waits for the answer to a query_sm.
 func (q *querier) ask(ctx context.Context, body []byte) (r binds.Result, err error) {
 	answered := make(chan binds.Result, 1)
-	query := &binds.Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: body}, Query: true, Done: func(r binds.Result) bool {
+	query := &binds.Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: body}, Query: true, Done: func(r binds.Result) {
 		if !r.Late {
 			answered <- r
 		}
-		return false
 	}}
 	q.queue.Submit(query)
 	select {

@@ -13,7 +13,7 @@ import (
 // the operator wants none.
 func (r *planner) reference(id string, base *pdu.Message) uint16 {
 	_, own := base.TLVs.Get(pdu.TagUserMessageReference)
-	if own || !r.options.UserMessageReference || !r.hasParameters() || !r.queue.Refers() {
+	if own || !r.options.UserMessageReference || !r.hasParameters() {
 		return 0
 	}
 	return max(1, referenceOf(id))

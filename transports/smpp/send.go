@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"switchboard/internal/catalogue"
 	"switchboard/message"
@@ -52,31 +51,21 @@ func newSender(r *run, m *metrics) *sender {
 type sending struct {
 	*sender
 	*plan
-	submits  []*submit // nil where the SMSC has the part already
-	parts    []submissions.Outcome
-	left     int         // submits that are not settled
-	leaving  bool        // no more time
-	results  chan result // the submits'
-	failure  error       // the first, or one that is for good
-	recorded sync.WaitGroup
-
-	recording  errgroup.Group // of accepted parts
-	unrecorded error          // why the only part could not be
+	parts    []*part
+	failed   chan struct{} // closed when a part has failed
+	fail     func()        // closes it
+	recorded chan struct{} // closed when it is recorded what became of the parts
 }
 
-// submit is one part of a sending.
-type submit struct {
+// part is one submit_sm of a sending.
+type part struct {
 	binds.Submit
-	part     submissions.Part
-	id       string // the SMSC's, of the last answer
-	settled  bool
-	resends  int // submits after one that went unanswered
-	refusals int // answers that asked for less traffic
-}
-
-type result struct {
-	of *submit
-	binds.Result
+	submissions.Part
+	submissions.Outcome
+	results  chan binds.Result
+	resends  int   // submits after one that went unanswered
+	refusals int   // answers that asked for less traffic
+	failure  error // why it was not sent
 }
 
 // send submits the parts of a message that the SMSC does not have; known are
@@ -90,23 +79,30 @@ func (s *sender) send(ctx context.Context, m *message.Message, known []submissio
 		return "", err
 	}
 	one := s.newSending(p, known)
-	defer one.recorded.Done()
-	one.submitAll()
-	one.settleAll(ctx)
-	if err := one.record(ctx); err != nil {
+	defer close(one.recorded)
+	one.submit(ctx)
+	if err := one.outcome(ctx); err != nil {
 		return "", err
 	}
 	return one.parts[0].ID, nil
 }
 
 func (s *sender) newSending(p *plan, known []submissions.Outcome) *sending {
-	one := &sending{
-		sender: s, plan: p, submits: make([]*submit, p.Parts), parts: make([]submissions.Outcome, p.Parts),
-		results: make(chan result, p.Parts),
-	}
-	copy(one.parts, known)
+	one := &sending{sender: s, plan: p, failed: make(chan struct{}), recorded: make(chan struct{})}
+	one.fail = sync.OnceFunc(func() { close(one.failed) })
 	one.Resubmitted = known != nil // the SMSC may have what it refused, and what a process submitted that died
-	one.recorded.Add(1)
+	for i, body := range p.bodies {
+		part := &part{Part: submissions.Part{Message: p.Message, N: i + 1}, results: make(chan binds.Result, 1)}
+		part.Body = pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}
+		if part.Part.Reference() != 0 {
+			part.Submit.Reference = referenceSize
+		}
+		part.Done = func(r binds.Result) { one.answered(part, r) }
+		if i < len(known) {
+			part.Outcome = known[i]
+		}
+		one.parts = append(one.parts, part)
+	}
 	return one
 }
 
@@ -121,120 +117,95 @@ func (s *sender) concatReference(m *message.Message, known []submissions.Outcome
 	return s.concatReferences.next(m.To)
 }
 
-func (s *sending) submitAll() {
-	for i, body := range s.bodies {
-		if s.parts[i].Accepted {
-			continue
-		}
-		one := &submit{part: submissions.Part{Message: s.Message, N: i + 1}}
-		one.Body = pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}
-		if one.part.Reference() != 0 {
-			one.Submit.Reference = referenceSize
-		}
-		one.Done = func(r binds.Result) bool { return s.answered(one, r) }
-		s.submits[i] = one
-		s.left++
+// submit submits the parts, and returns when all are settled.
+func (s *sending) submit(ctx context.Context) {
+	open := slices.DeleteFunc(slices.Clone(s.parts), func(p *part) bool { return p.Accepted })
+	for _, one := range open {
 		s.queue.Submit(&one.Submit)
 	}
+	var others sync.WaitGroup
+	for i, one := range open {
+		settle := func() {
+			err := guard(s.logger, "submitting a part", func() error { return s.await(ctx, one) })
+			if one.failure = err; err != nil {
+				s.fail()
+			}
+		}
+		if i == len(open)-1 {
+			settle()
+			break
+		}
+		others.Go(settle)
+	}
+	others.Wait()
 }
 
 // answered takes what became of a submit. It is called by a bind, and must not
 // block.
-func (s *sending) answered(one *submit, r binds.Result) (mistaken bool) {
-	accepted := r.Unanswered == nil && r.Status == pdu.StatusOK && r.ID != ""
+func (s *sending) answered(one *part, r binds.Result) {
 	if r.Late {
-		if accepted {
-			s.submissions.Given(one.part, r.ID)
-		}
-		s.answeredLate(one, r)
-		return false
+		defer s.answeredLate(one, r)
+	} else {
+		defer func() { one.results <- r }() // also when this panics: somebody waits
 	}
-	defer func() { s.results <- result{one, r} }() // also when this panics: somebody waits
-	if r.Unanswered == nil && r.Status == pdu.StatusOK {
-		s.submissions.Accepting(one.part, r.ID)
+	if r.Unanswered == nil && r.Status == pdu.StatusOK && s.submissions.Accepting(one.Part, r.ID) {
+		s.metrics.protocolError("repeated message_id")
 	}
-	if accepted {
-		one.id = r.ID
-		if mistaken = s.submissions.Given(one.part, r.ID); mistaken {
-			s.metrics.protocolError("repeated message_id")
-		}
-	}
-	return mistaken
 }
 
-// settleAll takes the parts' results as they come. When one fails, those that
-// are not in flight are withdrawn.
-func (s *sending) settleAll(ctx context.Context) {
-	for s.left > 0 {
+// await takes the results of a part until it is settled. One that is not in flight
+// is withdrawn when another has failed.
+func (s *sending) await(ctx context.Context, one *part) error {
+	failed := s.failed
+	for {
 		select {
-		case r := <-s.results:
-			s.take(ctx, r)
-		case <-ctx.Done():
-			s.leave(ctx, ctx.Err())
-		case <-s.queue.Stopped():
-			s.leave(ctx, submissions.ErrStopped)
-		}
-	}
-}
-
-func (s *sending) take(ctx context.Context, r result) {
-	settled, err := s.settle(ctx, r)
-	if !settled {
-		return
-	}
-	s.done(r.of)
-	if err == nil {
-		return
-	}
-	if s.fail(r.of.part, err); s.left > 0 {
-		for _, one := range s.submits {
-			if one != nil && !one.settled && s.queue.Withdraw(&one.Submit) {
-				s.done(one)
+		case r := <-one.results:
+			if settled, err := s.settle(ctx, one, r, s.mayGoOn()); settled {
+				return err
 			}
+		case <-failed:
+			if s.queue.Withdraw(&one.Submit) {
+				return nil
+			}
+			failed = nil
+		case <-ctx.Done():
+			return s.leave(ctx, one, ctx.Err())
+		case <-s.queue.Stopped():
+			return s.leave(ctx, one, submissions.ErrStopped)
 		}
 	}
 }
 
-func (s *sending) done(one *submit) {
-	one.settled = true
-	s.left--
-}
-
-// fail notes why the message is not sent.
-func (s *sending) fail(p submissions.Part, err error) {
-	if s.failure != nil {
-		return
-	}
-	if s.failure = err; s.Parts > 1 {
-		s.failure = fmt.Errorf("segment %d of %d: %w", p.N, s.Parts, err)
+// mayGoOn reports whether parts may be submitted again.
+func (s *sending) mayGoOn() bool {
+	select {
+	case <-s.failed:
+		return false
+	default:
+		return true
 	}
 }
 
 // settle is what a result means for its part: it is accepted, it failed, or it
-// is submitted again and not settled. A part whose message has failed is not
-// submitted again.
-func (s *sending) settle(ctx context.Context, r result) (settled bool, err error) {
-	part := &s.parts[r.of.part.N-1]
+// is submitted again, if it may be, and not settled.
+func (s *sending) settle(ctx context.Context, one *part, r binds.Result, again bool) (settled bool, err error) {
 	switch {
 	case r.Unanswered != nil:
-		return s.unanswered(r.of, r.Unanswered)
+		return s.unanswered(one, r.Unanswered, again)
 	case r.Status == pdu.StatusOK:
-		*part = submissions.Outcome{Accepted: true, ID: r.ID}
-		s.accepted(ctx, r.of.part, r.ID)
-		return true, nil
-	case r.Status.Throttling() && s.mayGoOn() && s.wait(r.of):
+		one.Outcome = submissions.Outcome{Accepted: true, ID: r.ID}
+		// What the SMSC has must be recorded also when there is no time.
+		return true, s.submissions.Accepted(context.WithoutCancel(ctx), one.Part, r.ID)
+	case r.Status.Throttling() && again && s.wait(one):
 		return false, nil
 	}
-	part.Unanswered = time.Time{}
+	one.Unanswered = time.Time{}
 	return true, statusError(r.Status)
 }
 
-// mayGoOn reports whether parts may be submitted again.
-func (s *sending) mayGoOn() bool { return s.failure == nil && !s.leaving }
-
 // wait submits a part again that the SMSC had no room for: first before all
 // others, then after them and ever later. False is to leave it.
-func (s *sending) wait(one *submit) bool {
+func (s *sending) wait(one *part) bool {
 	switch one.refusals++; {
 	case one.refusals > roomRefusals:
 		return false
@@ -248,7 +219,7 @@ func (s *sending) wait(one *submit) bool {
 }
 
 // unanswered does what unknown_policy says.
-func (s *sending) unanswered(one *submit, why error) (settled bool, err error) {
+func (s *sending) unanswered(one *part, why error, again bool) (settled bool, err error) {
 	err = fmt.Errorf("%w: %w", errUnknown, why)
 	s.metrics.unknown.Inc()
 	switch {
@@ -256,84 +227,70 @@ func (s *sending) unanswered(one *submit, why error) (settled bool, err error) {
 		return true, message.Permanent(err)
 	case s.options.UnknownPolicy == unknownResend && one.resends == maxResends:
 		return true, message.Permanent(fmt.Errorf("%w; it was submitted %d times", err, maxResends+1))
-	case s.options.UnknownPolicy == unknownResend && s.mayGoOn():
+	case s.options.UnknownPolicy == unknownResend && again:
 		one.resends++
-		s.Message = s.Again()
+		one.Message = one.Again()
 		s.queue.SubmitFirst(&one.Submit)
 		return false, nil
 	}
-	s.parts[one.part.N-1].Unanswered = time.Now()
+	one.Unanswered = time.Now()
 	return true, err
 }
 
-// leave ends the sending when there is no more time: what waits is withdrawn, and
-// what is in flight is unknown, whatever the policy: who takes the message up
-// again must not submit it as if it were new.
-func (s *sending) leave(ctx context.Context, cause error) {
-	s.leaving = true
-	var unknown, waiting submissions.Part
-	for _, one := range s.submits {
-		if one == nil || one.settled {
-			continue
-		}
-		withdrawn, ok := s.queue.Abandon(&one.Submit)
-		if !ok {
-			continue
-		}
-		s.done(one)
-		if withdrawn {
-			waiting = one.part
-			continue
-		}
-		s.metrics.unknown.Inc()
-		s.parts[one.part.N-1].Unanswered, unknown = time.Now(), one.part
-	}
+// leave ends the wait for a part when there is no more time: if it waits it is
+// withdrawn, and if it is in flight it is unknown, whatever the policy: who takes
+// the message up again must not submit it as if it were new.
+func (s *sending) leave(ctx context.Context, one *part, cause error) error {
+	withdrawn, ok := s.queue.Abandon(&one.Submit)
 	switch {
-	case unknown.Message != nil:
-		s.fail(unknown, fmt.Errorf("%w: there was no time to wait for the answer", errUnknown))
-	case waiting.Message != nil:
-		s.fail(waiting, cause)
-	}
-	for s.left > 0 { // their answers are here
-		s.take(ctx, <-s.results)
-	}
-}
-
-// accepted records that the SMSC has a part. With several parts that does not hold
-// up the others.
-func (s *sending) accepted(ctx context.Context, p submissions.Part, id string) {
-	p.Message = s.Message
-	ctx = context.WithoutCancel(ctx) // what the SMSC has must be remembered also when there is no time
-	record := func() error {
-		return guard(s.logger, "recording a submit", func() error { return s.submissions.Accepted(ctx, p, id) })
-	}
-	if s.Parts == 1 {
-		s.unrecorded = record()
-		return
-	}
-	s.recording.Go(record)
-}
-
-// record waits until what the SMSC has is recorded, and records what a further try
-// must know. It returns the message's outcome.
-func (s *sending) record(ctx context.Context) error {
-	if err := errors.Join(s.unrecorded, s.recording.Wait()); err != nil {
+	case !ok: // its answer is here
+		_, err := s.settle(ctx, one, <-one.results, false)
 		return err
+	case withdrawn:
+		return cause
 	}
-	if s.failure == nil {
-		return nil
+	s.metrics.unknown.Inc()
+	one.Unanswered = time.Now()
+	return fmt.Errorf("%w: there was no time to wait for the answer", errUnknown)
+}
+
+// outcome is the message's: nil, or what its parts failed of. It records what a
+// further try must know.
+func (s *sending) outcome(ctx context.Context) error {
+	var failure error
+	outcomes := make([]submissions.Outcome, len(s.parts))
+	for i, one := range s.parts {
+		outcomes[i] = one.Outcome
+		if one.failure != nil && (failure == nil || weight(one.failure) > weight(failure)) {
+			failure = one.failure
+			if s.Parts > 1 {
+				failure = fmt.Errorf("segment %d of %d: %w", one.N, s.Parts, failure)
+			}
+		}
 	}
 	ctx = context.WithoutCancel(ctx)
 	switch {
-	case message.IsPermanent(s.failure):
-		return errors.Join(s.failure, s.submissions.Failed(ctx, s.Message, s.parts))
-	case errors.Is(s.failure, errUnknown):
-		if err := s.submissions.Unanswered(ctx, s.Message, s.parts); err != nil {
+	case message.IsPermanent(failure):
+		return errors.Join(failure, s.submissions.Failed(ctx, s.Message, outcomes))
+	case errors.Is(failure, errUnknown):
+		if err := s.submissions.Unanswered(ctx, s.Message, outcomes); err != nil {
 			return err
 		}
-		return message.RetryAfter(s.nextLook(0), s.failure) // a late answer or a receipt may have come by then
+		return message.RetryAfter(s.nextLook(0), failure) // a late answer or a receipt may have come by then
 	}
-	return s.failure
+	return failure
+}
+
+// weight says which of several failures is the message's: one that is for good,
+// or else that something is unknown.
+func weight(failure error) int {
+	switch {
+	case message.IsPermanent(failure):
+		return 2
+	case errors.Is(failure, errUnknown):
+		return 1
+	}
+	return 0
 }
 
 func statusError(s pdu.Status) error {

@@ -13,7 +13,6 @@ import (
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/transports/smpp/binds"
-	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 	"switchboard/worker"
 )
@@ -99,9 +98,7 @@ func sendingOf(t *testing.T, m *message.Message) *sending {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := r.sender.newSending(p, nil)
-	s.submits[0], s.left = &submit{part: submissions.Part{Message: p.Message, N: 1}}, 1
-	return s
+	return r.sender.newSending(p, nil)
 }
 
 // An answer counts, also when the time was over at the same moment.
@@ -110,10 +107,10 @@ func TestAnswerAtTheLastMoment(t *testing.T) {
 	cancel()
 	for range 100 {
 		s := sendingOf(t, outgoing("hello"))
-		s.answered(s.submits[0], binds.Result{ID: "1"})
-		s.settleAll(ctx)
-		if s.failure != nil || !s.parts[0].Accepted {
-			t.Fatalf("an accepted message: %v", s.failure)
+		one := s.parts[0]
+		s.answered(one, binds.Result{ID: "1"})
+		if err := s.await(ctx, one); err != nil || !one.Accepted {
+			t.Fatalf("an accepted message: %v", err)
 		}
 	}
 }
@@ -123,10 +120,10 @@ func TestAnswerThatPanics(t *testing.T) {
 	s := sendingOf(t, outgoing("hello"))
 	s.sender.submissions = nil
 	err := worker.Protect(func() error {
-		s.answered(s.submits[0], binds.Result{ID: "1"})
+		s.answered(s.parts[0], binds.Result{ID: "1"})
 		return nil
 	})
-	if r := <-s.results; err == nil || r.ID != "1" {
+	if r := <-s.parts[0].results; err == nil || r.ID != "1" {
 		t.Errorf("result %+v, %v", r, err)
 	}
 }

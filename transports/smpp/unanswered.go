@@ -3,7 +3,6 @@ package smpp
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"switchboard/message"
@@ -12,23 +11,16 @@ import (
 	"switchboard/transports/smpp/submissions"
 )
 
-const (
-	// firstLook is when a message without an answer is looked at again. Each further
-	// wait is as long as all before it, or longer.
-	firstLook = 5 * time.Second
-	// looks is how many looks unknown_wait has at most: each is one of the worker's
-	// max_attempts.
-	looks = 7
-)
+// shares is how many times longer unknown_wait is than the first wait for a message
+// without an answer. Each further wait is as long as all before it, so that there
+// are fewer looks than the worker's max_attempts.
+const shares = 128
 
 // nextLook is how long after having waited an unanswered message is looked at
 // again.
 func (s *sender) nextLook(waited time.Duration) time.Duration {
 	total := s.options.UnknownWait.Std()
-	first := min(firstLook, total/4)
-	growth := max(2, math.Pow(float64(total)/float64(first), 1./looks))
-	next := max(time.Duration(float64(waited)*(growth-1)), first)
-	return min(next, max(total-waited, 0)+time.Second)
+	return min(max(waited, total/shares), max(total-waited, 0)+time.Second)
 }
 
 // sendAgain goes on where earlier tries at a message ended.
@@ -57,24 +49,16 @@ func (s *sender) sendAgain(ctx context.Context, m *message.Message) (providerID 
 	return "", message.RetryAfter(s.nextLook(waited), errUnknown)
 }
 
-// answeredLate records an answer that came after its time, or after a mistaken one
-// that brought another message's id.
-func (s *sending) answeredLate(one *submit, r binds.Result) {
-	p, mistaken := one.part, one.id
+// answeredLate records an answer that came after its time.
+func (s *sending) answeredLate(one *part, r binds.Result) {
+	p := one.Part
 	if s.options.UnknownPolicy == unknownResend {
 		p.Message = p.Again()
 	}
 	s.work.Go(func() {
+		<-s.recorded // or it would record that there was no answer
 		err := guard(s.logger, "taking a late answer", func() error {
-			ctx := context.Background() // for as long as the transport runs
-			answer := lateOutcome(r)
-			if answer.Accepted {
-				if err := s.submissions.AcceptedLate(ctx, p, r.ID, mistaken); err != nil {
-					return err
-				}
-			}
-			s.recorded.Wait() // or it would record that there was no answer
-			return s.submissions.Answered(ctx, p, answer)
+			return s.submissions.Answered(context.Background(), p, lateOutcome(r)) // for as long as the transport runs
 		})
 		if err != nil {
 			s.logger.Warn("recording a late answer failed", "message_id", p.ID, "error", err)

@@ -30,16 +30,12 @@ func (b *bind) connect(kind pdu.CommandID) {
 	as.ID = kind
 	settings.Logger = b.settings.Logger.With("bind", b.name)
 	settings.OnMalformed = func(_ *session.Session, e *pdu.Error) { b.settings.ProtocolError(e.Kind.String()) }
-	settings.OnStray = func(_ *session.Session, p *pdu.PDU) bool {
-		switch {
-		case !p.Command().IsResponse():
-			b.settings.ProtocolError("unexpected " + p.Command().String())
-		case b.tx != nil && b.tx.stray(p):
-			return true
-		default:
-			b.settings.ProtocolError("answer to nothing")
+	settings.OnStray = func(_ *session.Session, p *pdu.PDU) {
+		what := "answer to nothing"
+		if !p.Command().IsResponse() {
+			what = "unexpected " + p.Command().String()
 		}
-		return false
+		b.settings.ProtocolError(what)
 	}
 	b.client = session.NewClient(as, b.settings.Window, b, settings)
 	b.settings.Metrics.bound(b.name, false)

@@ -18,8 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"switchboard/internal/listen"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
@@ -93,7 +91,6 @@ func (m *Manager) newBind(kind pdu.CommandID, n int) *bind {
 	if kind != pdu.CmdBindReceiver {
 		b.tx = &transmitter{queue: m.Queue, name: name, window: m.settings.Window, metrics: m.settings.Metrics.transmitter(name, m.settings.Window, m.settings.MTTPS)}
 		b.tx.pace.limit.Most, b.tx.pace.throttle.delay = m.settings.MTTPS, m.settings.ThrottleDelay
-		b.tx.mistaken, _ = lru.NewLRU[uint32, *attempt](maxMistaken, nil)
 		m.Queue.transmitters = append(m.Queue.transmitters, b.tx)
 	}
 	b.connect(kind)

@@ -1,8 +1,10 @@
 package binds
 
 import (
+	"container/list"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +21,9 @@ type Queue struct {
 	protocolError func(what string)
 
 	mu           sync.Mutex
-	urgent       list // those that were throttled, or not written, come before all others
-	queries      list // query_sm; whoever hands them in sees to it that they are few
-	normal       list
+	urgent       list.List // those that were throttled, or not written, come before all others
+	queries      list.List // query_sm; whoever hands them in sees to it that they are few
+	normal       list.List
 	transmitters []*transmitter
 	turn         int
 	timer        *time.Timer
@@ -29,7 +31,6 @@ type Queue struct {
 	stopped      chan struct{}
 
 	version atomic.Uint32 // the lowest of all binds'
-	refers  atomic.Bool   // some may get user_message_reference
 }
 
 func newQueue(version uint8, s *Settings) *Queue {
@@ -40,15 +41,11 @@ func newQueue(version uint8, s *Settings) *Queue {
 	q.timer = time.AfterFunc(time.Hour, q.look)
 	q.timer.Stop()
 	q.version.Store(uint32(version))
-	q.refers.Store(true)
 	return q
 }
 
 // Version is the lowest interface_version of all binds that submit.
 func (q *Queue) Version() uint8 { return uint8(q.version.Load()) }
-
-// Refers reports whether any bind may be given user_message_reference.
-func (q *Queue) Refers() bool { return q.refers.Load() }
 
 // Stopped is closed when nothing is sent any more.
 func (q *Queue) Stopped() <-chan struct{} { return q.stopped }
@@ -74,10 +71,10 @@ func (q *Queue) Submit(s *Submit) {
 // SubmitFirst hands a submit in before all others.
 func (q *Queue) SubmitFirst(s *Submit) { q.add(s, &q.urgent) }
 
-func (q *Queue) add(s *Submit, l *list) {
+func (q *Queue) add(s *Submit, l *list.List) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l.push(s)
+	s.join(l)
 	q.schedule(time.Now())
 }
 
@@ -92,7 +89,7 @@ func (q *Queue) SubmitLater(s *Submit, rest time.Duration) {
 			return // withdrawn
 		}
 		s.resting = nil
-		q.normal.push(s)
+		s.join(&q.normal)
 		q.schedule(time.Now())
 	})
 }
@@ -110,8 +107,8 @@ func (q *Queue) withdraw(s *Submit) bool {
 		s.resting.Stop()
 		s.resting = nil
 		return true
-	case s.list != nil:
-		s.list.remove(s)
+	case s.in != nil:
+		s.leave()
 		return true
 	}
 	return false
@@ -138,8 +135,8 @@ func (q *Queue) release(a *attempt) bool {
 		return false
 	}
 	a.submit.attempt = nil
-	a.tx.inFlight--
 	a.tx.full = false
+	a.tx.count(-1)
 	return true
 }
 
@@ -156,8 +153,8 @@ func (q *Queue) look() {
 // schedule sends what may be sent.
 func (q *Queue) schedule(now time.Time) {
 	for !q.closed {
-		from := q.first()
-		if from == nil {
+		s := q.first()
+		if s == nil {
 			return
 		}
 		t, wait := q.choose(now)
@@ -167,19 +164,17 @@ func (q *Queue) schedule(now time.Time) {
 			}
 			return
 		}
-		s := from.pop()
-		if !t.send(s, now) {
-			from.pushFront(s)
+		if t.send(s, now) {
+			s.leave()
 		}
-		t.metrics.inFlight(t.inFlight)
 	}
 }
 
-// first is the list whose turn it is; nil when nothing waits.
-func (q *Queue) first() *list {
-	for _, l := range []*list{&q.urgent, &q.queries, &q.normal} {
-		if l.head != nil {
-			return l
+// first is the submit whose turn it is; nil when none waits.
+func (q *Queue) first() *Submit {
+	for _, l := range []*list.List{&q.urgent, &q.queries, &q.normal} {
+		if l.Len() > 0 {
+			return l.Front().Value.(*Submit)
 		}
 	}
 	return nil
@@ -210,7 +205,6 @@ func (q *Queue) attach(t *transmitter, s *session.Session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t.session, t.peer, t.full, t.unbound = s, s.Peer(), false, false
-	t.mistaken.Purge()
 	q.agree()
 	q.schedule(time.Now())
 }
@@ -222,37 +216,22 @@ func (q *Queue) detach(t *transmitter, s *session.Session) {
 	if t.session == s {
 		t.session = nil
 	}
-	t.metrics.inFlight(t.inFlight)
 }
 
 // agree finds out what messages may have that go out on any of the binds. A bind
 // that was never up says nothing.
 func (q *Queue) agree() {
-	version, refers := q.Version(), false
-	if known := q.bound(); len(known) > 0 {
-		version = known[0].peer.Version
-		for _, t := range known {
-			version = min(version, t.peer.Version)
-			refers = refers || t.refers()
-		}
-		refers = refers || len(known) < len(q.transmitters)
-	}
-	q.version.Store(uint32(version))
-	q.refers.Store(refers)
-}
-
-// bound are the transmitters that were bound before.
-func (q *Queue) bound() (list []*transmitter) {
+	lowest := uint8(math.MaxUint8)
 	for _, t := range q.transmitters {
 		if t.peer.Version != 0 {
-			list = append(list, t)
+			lowest = min(lowest, t.peer.Version)
 		}
 	}
-	return list
+	q.version.Store(uint32(lowest))
 }
 
-// answered takes an answer. It reports whether it was another submit's.
-func (q *Queue) answered(a *attempt, r Result) (mistaken bool) {
+// answered takes an answer.
+func (q *Queue) answered(a *attempt, r Result) {
 	events := q.settle(a, &r)
 	if events.throttleChanged {
 		q.onThrottle(a.tx.name, events.throttled)
@@ -263,14 +242,13 @@ func (q *Queue) answered(a *attempt, r Result) (mistaken bool) {
 	if events.resent {
 		q.logger.Warn("the SMSC refuses user_message_reference, and gets none any more on this bind; set user_message_reference to false",
 			"bind", a.tx.name, "status", r.Status)
-		return false
+		return
 	}
-	mistaken = a.submit.Done(r)
+	a.submit.Done(r)
 	if r.Late {
 		q.protocolError("late answer")
 		q.warn("the SMSC answered submit_sm late", a.tx.name)
 	}
-	return mistaken
 }
 
 var errNotBound = errors.New("the SMSC says, by ESME_RINVBNDSTS, that the bind is lost")
@@ -303,13 +281,11 @@ func (q *Queue) settle(a *attempt, r *Result) (e events) {
 	case pdu.StatusInvOptParStream, pdu.StatusOptParNotAllwd, pdu.StatusInvOptParamVal:
 		if e.resent = a.withReference; e.resent {
 			t.rejectsUMR = true
-			q.agree()
-			q.urgent.push(a.submit)
+			a.submit.join(&q.urgent)
 		}
 	}
 	e.end = t.unbound && t.inFlight == 0
 	q.schedule(now)
-	t.metrics.inFlight(t.inFlight)
 	return e
 }
 
@@ -318,7 +294,6 @@ func (q *Queue) unanswered(a *attempt, why error) {
 	q.mu.Lock()
 	waited := q.release(a)
 	q.schedule(time.Now())
-	a.tx.metrics.inFlight(a.tx.inFlight)
 	end := a.tx.unbound && a.tx.inFlight == 0
 	q.mu.Unlock()
 	if end {
@@ -338,7 +313,7 @@ func (q *Queue) sendAgain(a *attempt) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.release(a) {
-		q.urgent.push(a.submit)
+		a.submit.join(&q.urgent)
 		q.schedule(time.Now())
 	}
 }

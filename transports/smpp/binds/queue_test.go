@@ -52,10 +52,7 @@ func bindOver(t *testing.T, m *Manager, conn net.Conn) *session.Session {
 
 func submit(done func(Result)) *Submit {
 	body := pdu.Raw{ID: pdu.CmdSubmitSM, Data: make([]byte, 40)}
-	return &Submit{Body: body, Done: func(r Result) bool {
-		done(r)
-		return false
-	}}
+	return &Submit{Body: body, Done: done}
 }
 
 // With work and window a bind sends what mt_tps allows, and no more in any
@@ -207,10 +204,7 @@ func TestQueriesComeFirst(t *testing.T) {
 		waiting := submit(func(Result) { t.Error("mt_tps does not hold the submit back") })
 		m.Queue.Submit(waiting)
 		answered := make(chan Result, 1)
-		m.Queue.Submit(&Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: make([]byte, 4)}, Query: true, Done: func(r Result) bool {
-			answered <- r
-			return false
-		}})
+		m.Queue.Submit(&Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: make([]byte, 4)}, Query: true, Done: func(r Result) { answered <- r }})
 		near, far := net.Pipe()
 		go smsc(far, func(p *pdu.PDU) { t.Errorf("got %s", p) })
 		s := bindOver(t, m, near)

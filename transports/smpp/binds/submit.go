@@ -1,6 +1,7 @@
 package binds
 
 import (
+	"container/list"
 	"time"
 
 	"switchboard/smpp/pdu"
@@ -15,16 +16,22 @@ type Submit struct {
 	Reference int
 	Query     bool // it is a query_sm: nothing is submitted
 	// Done gets what became of it, once each time it is handed in, and again for
-	// an answer that came late. It must not block. It reports whether the answer
-	// is another submit's, so that a further one is waited for.
-	Done func(Result) (mistaken bool)
+	// an answer that came late. It must not block.
+	Done func(Result)
 
 	// Guarded by the queue's mutex.
-	next      *Submit // in its list
-	list      *list   // nil while it does not wait
+	in        *list.List // where it waits; nil while it does not
+	at        *list.Element
 	resting   *time.Timer
 	attempt   *attempt // nil while no answer is waited for
 	refusedAt time.Time
+}
+
+func (s *Submit) join(l *list.List) { s.in, s.at = l, l.PushBack(s) }
+
+func (s *Submit) leave() {
+	s.in.Remove(s.at)
+	s.in, s.at = nil, nil
 }
 
 // Result is what became of a Submit.
@@ -33,7 +40,7 @@ type Result struct {
 	ID         string           // the SMSC's message_id
 	Query      *pdu.QuerySMResp // the answer to a query_sm
 	Unanswered error            // why no answer came; nil when one did
-	Late       bool             // the answer is one after Unanswered, or after a mistaken one
+	Late       bool             // the answer is one after Unanswered
 }
 
 func resultOf(p *pdu.PDU) Result {
@@ -49,48 +56,4 @@ func resultOf(p *pdu.PDU) Result {
 		}
 	}
 	return r
-}
-
-// list is a list of submits in their order.
-type list struct{ head, tail *Submit }
-
-func (l *list) push(s *Submit) {
-	s.list, s.next = l, nil
-	if l.head == nil {
-		l.head, l.tail = s, s
-		return
-	}
-	l.tail.next = s
-	l.tail = s
-}
-
-func (l *list) pushFront(s *Submit) {
-	s.list, s.next = l, l.head
-	if l.head = s; l.tail == nil {
-		l.tail = s
-	}
-}
-
-func (l *list) pop() *Submit {
-	s := l.head
-	if s != nil {
-		l.remove(s)
-	}
-	return s
-}
-
-func (l *list) remove(s *Submit) {
-	var before *Submit
-	for at := l.head; at != s; at = at.next {
-		before = at
-	}
-	if before == nil {
-		l.head = s.next
-	} else {
-		before.next = s.next
-	}
-	if l.tail == s {
-		l.tail = before
-	}
-	s.list, s.next = nil, nil
 }

@@ -5,14 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
 )
-
-// maxMistaken is how many mistaken answers of a bind are remembered.
-const maxMistaken = 1000
 
 // transmitter is a bind that submits, through all its sessions: its window and
 // its rate. It is guarded by its queue's mutex.
@@ -29,8 +24,6 @@ type transmitter struct {
 	rejectsUMR bool // the SMSC refused our user_message_reference
 	unbound    bool // the SMSC says that it is not bound: nothing more is submitted
 	metrics    transmitterMetrics
-
-	mistaken *lru.LRU[uint32, *attempt] // by sequence_number; of the session's reader alone
 }
 
 // attempt is one sending of a submit.
@@ -47,13 +40,9 @@ func (t *transmitter) ready() bool {
 	return t.session != nil && !t.full && !t.unbound && t.inFlight < t.window
 }
 
-// refers reports whether submits may have a user_message_reference that nobody
-// asked for.
-func (t *transmitter) refers() bool { return t.peer.Parameters && !t.rejectsUMR }
-
 // send sends a submit. False is to try another bind: this one takes no more.
 func (t *transmitter) send(s *Submit, now time.Time) bool {
-	a := &attempt{submit: s, tx: t, session: t.session, sentAt: now, withReference: s.Reference > 0 && t.refers()}
+	a := &attempt{submit: s, tx: t, session: t.session, sentAt: now, withReference: s.Reference > 0 && t.peer.Parameters && !t.rejectsUMR}
 	body := &s.Body
 	if s.Reference > 0 && !a.withReference {
 		body = &pdu.Raw{ID: s.Body.ID, Data: s.Body.Data[:len(s.Body.Data)-s.Reference]}
@@ -67,17 +56,21 @@ func (t *transmitter) send(s *Submit, now time.Time) bool {
 		return false
 	}
 	t.pace.sent(now)
-	t.inFlight++
+	t.count(1)
 	return true
+}
+
+// count counts a submit into the window, or out of it.
+func (t *transmitter) count(n int) {
+	t.inFlight += n
+	t.metrics.inFlight(t.inFlight)
 }
 
 // done takes what became of an attempt. It is called by the session.
 func (a *attempt) done(p *pdu.PDU, err error) {
 	switch {
 	case err == nil:
-		if r := resultOf(p); a.tx.queue.answered(a, r) {
-			a.tx.mistaken.Add(p.Sequence, a)
-		}
+		a.tx.queue.answered(a, resultOf(p))
 	case errors.Is(err, session.ErrNotSent):
 		a.tx.queue.sendAgain(a)
 	case errors.Is(err, session.ErrTimeout):
@@ -85,17 +78,6 @@ func (a *attempt) done(p *pdu.PDU, err error) {
 	default:
 		a.tx.queue.unanswered(a, fmt.Errorf("the connection was lost before submit_sm was answered: %w", a.session.Reason()))
 	}
-}
-
-// stray takes an answer that no request waits for; false is that it is nobody's.
-func (t *transmitter) stray(p *pdu.PDU) bool {
-	a, found := t.mistaken.Get(p.Sequence)
-	if !found || p.Command() != pdu.CmdSubmitSMResp {
-		return false
-	}
-	t.mistaken.Remove(p.Sequence)
-	t.queue.answered(a, resultOf(p))
-	return true
 }
 
 // judge learns from an answer about the rate. That one message is refused again

@@ -30,7 +30,6 @@ func BenchmarkReceipts(b *testing.B) {
 		b.ReportAllocs()
 		for i := range b.N {
 			p, id := part(i), fmt.Sprint(i)
-			s.Given(p, id)
 			s.Accepting(p, id)
 			if err := s.Accepted(b.Context(), p, id); err != nil {
 				b.Fatal(err)

@@ -2,6 +2,7 @@ package submissions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,22 +77,15 @@ func (h *heldReceipts) due(now time.Time) map[string]Receipt {
 
 // hold keeps a receipt whose message is not known: its submit_sm_resp may be on
 // its way, here or in another process. It is held under its id, which is looked
-// at when the id is told; apart from it, where another submit's receipt has that
-// place.
+// at when the id is told.
 func (s *Store) hold(ctx context.Context, r Receipt) error {
 	r.Held = time.Now()
 	key := s.Prefix + "held/" + s.ids.receipt.Normal(r.ID)
-	apart := fmt.Sprintf("%s/%s/%d", key, lastDigits(r.From), r.Reference)
-	found, err := s.State.Get(ctx, key, apart)
+	found, err := s.State.Get(ctx, key)
 	if err != nil {
 		return fmt.Errorf("holding a receipt: %w", err)
 	}
-	before, _ := read[Receipt](s, found, key)
-	if before.ID != "" && (before.From != r.From || before.Reference != r.Reference) {
-		key = apart
-		before, _ = read[Receipt](s, found, apart)
-	}
-	if before.Status.Final() && !r.Status.Final() {
+	if before, _ := read[Receipt](s, found, key); before.Status.Final() && !r.Status.Final() && before.From == r.From {
 		s.CountReceipt("repeated")
 		return nil
 	}
@@ -108,6 +102,22 @@ func (s *Store) hold(ctx context.Context, r Receipt) error {
 }
 
 func (s *Store) heldForKey(to, from string) string { return s.Prefix + "held-for/" + between(to, from) }
+
+// takeHeld reports the receipts that came before their id.
+func (s *Store) takeHeld(ctx context.Context, id string) error {
+	spellings := s.ids.inReceipts(id)
+	for i, spelling := range spellings {
+		spellings[i] = s.Prefix + "held/" + spelling
+	}
+	found, err := s.State.Get(ctx, spellings...)
+	for key := range found {
+		if r, ok := read[Receipt](s, found, key); ok {
+			_, failed := s.retryHeld(ctx, key, r)
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}
 
 // retryHeld looks for the message of one held receipt, and reports it.
 func (s *Store) retryHeld(ctx context.Context, key string, r Receipt) (matched bool, err error) {

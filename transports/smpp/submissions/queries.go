@@ -34,8 +34,8 @@ type Query struct {
 }
 
 // firstQuery is the query about a part that was accepted, where one may be wanted.
-func (s *Store) firstQuery(m *Message, id string) []store.Entry {
-	if s.QueryAfter == 0 || m.NoReceipt {
+func (s *Store) firstQuery(row submission, id string) []store.Entry {
+	if s.QueryAfter == 0 || row.NoReceipt || row.Ambiguous {
 		return nil
 	}
 	return []store.Entry{s.queryEntry(&Query{ID: id})}
@@ -85,10 +85,10 @@ func (s *Store) Due(ctx context.Context, limit int) (due []*Query, more bool, er
 }
 
 // open reads the row of an id whose one message waits for its final receipt. Of
-// an id that several share no answer would say which it is about.
+// an ambiguous id no answer would say which message it is about.
 func (s *Store) open(found map[string]string, key string) (row submission, open bool) {
 	row, ok := read[submission](s, found, key)
-	return row, ok && row.Final == "" && !row.Failed && !row.Overused && len(row.Sharers) == 0
+	return row, ok && row.open() && !row.Ambiguous
 }
 
 // Claim is true for the one replica that is to ask.

@@ -35,7 +35,6 @@ type match struct {
 	submission
 	key      string // of the submission's row
 	by       string // id, reference, address or query
-	shared   bool   // the row has sharers
 	relation receipt.Relation
 	certain  bool // no other id could be meant, nor another person
 }
@@ -104,39 +103,28 @@ func (s *Store) match(ctx context.Context, found map[string]string, r Receipt, w
 // matchByID finds a submission by the id in a receipt. An id that can be read in
 // several ways, or that comes before it is known, may be another message's: the
 // message must have gone to the receipt's person too. The id alone is enough only
-// where the formats are declared, or the receipt is patient.
+// where the formats are declared, or the receipt is patient. Nor is it enough for a
+// receipt with another's reference, unless the SMSC is not known to bring them back.
 func (s *Store) matchByID(found map[string]string, r Receipt, patient bool) *match {
-	there := filter(s.candidatesOf(r), func(c receipt.Candidate) bool { return found[s.Prefix+"id/"+c.ID] != "" })
-	for _, c := range there {
-		m := &match{key: s.Prefix + "id/" + c.ID, by: "id", relation: c.Relation, certain: len(there) == 1}
+	var there []match
+	for _, c := range s.candidatesOf(r) {
+		m := match{key: s.Prefix + "id/" + c.ID, by: "id", relation: c.Relation}
 		var ok bool
-		if m.submission, ok = read[submission](s, found, m.key); ok && s.isAbout(m, r, patient) {
-			return m
+		if m.submission, ok = read[submission](s, found, m.key); ok {
+			there = append(there, m)
+		}
+	}
+	for _, m := range there {
+		person := m.isFor(r)
+		m.certain = len(there) == 1 && person
+		switch {
+		case m.Ambiguous:
+		case m.contradicts(r) && (s.references.Load() || !patient):
+		case person || r.From == "" || !s.ids.detect || patient && m.relation == receipt.Same:
+			return &m
 		}
 	}
 	return nil
-}
-
-// isAbout: the receipt is about the submission, or about one that shares its id;
-// m becomes that one. From an SMSC that brings references back, another submit's
-// reference is a reason to be patient: it may have begun to count anew.
-func (s *Store) isAbout(m *match, r Receipt, patient bool) (is bool) {
-	shared, overused, recorded := s.duplicates.isShared(m.key)
-	if m.Overused || overused {
-		return false
-	}
-	m.shared = shared
-	if len(m.Sharers) > 0 {
-		m.certain, m.shared = false, true
-		m.submission, is = m.choose(r)
-		return is
-	}
-	if shared && !recorded || m.contradicts(r) && (m.shared || s.references.Load() && !patient) {
-		return false // it is another's, which is not recorded yet
-	}
-	person := m.isFor(r)
-	m.certain = m.certain && person
-	return person || r.From == "" || !s.ids.detect || patient && m.relation == receipt.Same
 }
 
 // matchByReference finds a submit that was never answered, or was answered without
@@ -192,23 +180,9 @@ func (s *Store) answeredBy(ctx context.Context, r Receipt, row submission, by st
 	s.Logger.Info("a receipt is taken for that of a submit without an answer", "message_id", row.ID, "smsc_message_id", r.ID, "by", by)
 	row.Message = row.Again() // the row is from before it was submitted again, if it was
 	m := &match{submission: row, key: s.idKey(r.ID), by: by}
-	sharers, err := s.sharers(ctx, m.key)
-	if err != nil {
-		return nil, err
-	}
-	entries := []store.Entry{s.outcomeEntry(row.Part, Outcome{Accepted: true, ID: r.ID})}
-	switch {
-	case len(sharers) > 0: // the id tells nothing: others have it
-		m.key = s.Prefix + "reference/" + attempt(row.Message) + strconv.Itoa(row.N)
-		if row.Reference() != 0 {
-			m.key = s.referenceKey(row.To, row.Reference())
-		}
-		entries = append(entries, s.withoutID(row)...)
-	default:
-		entries = append(entries, s.idEntry(m.key, row))
-		if !r.Status.Final() {
-			entries = append(entries, s.firstQuery(row.Message, r.ID)...)
-		}
+	entries := []store.Entry{s.outcomeEntry(row.Part, Outcome{Accepted: true, ID: r.ID}), s.idEntry(m.key, row)}
+	if !r.Status.Final() {
+		entries = append(entries, s.firstQuery(row, r.ID)...)
 	}
 	if err := s.set(ctx, row.ID, entries...); err != nil {
 		return nil, err
@@ -278,9 +252,6 @@ func (s *Store) reportNow(ctx context.Context, m match, r Receipt) error {
 		return nil
 	}
 	m.Final = r.Raw
-	if m.shared {
-		return s.finishShared(ctx, m)
-	}
 	over := *m.Message
 	over.Routing = nil // nothing more is reported
 	m.Message = &over
@@ -291,25 +262,6 @@ func (s *Store) reportNow(ctx context.Context, m match, r Receipt) error {
 			s.warn("recording a final receipt failed; one that comes again is reported again", m.ID, err)
 		}
 	}, entry(m.key, m.submission, s.FinalTTL))
-}
-
-// finishShared records the final status of a part whose id others have too.
-func (s *Store) finishShared(ctx context.Context, m match) error {
-	s.duplicates.writing.Lock()
-	defer s.duplicates.writing.Unlock()
-	list, err := s.sharers(ctx, m.key)
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 {
-		list = []submission{m.submission}
-	}
-	for i := range list {
-		if list[i].same(m.Part) {
-			list[i].Final = m.Final
-		}
-	}
-	return s.State.Set(ctx, s.idEntry(m.key, together(list)))
 }
 
 // isNews: a receipt is worth reporting. A message of several parts is delivered

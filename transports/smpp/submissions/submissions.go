@@ -6,7 +6,7 @@
 // transport's prefix:
 //
 //	part/<message>/<n>                    Outcome of a part
-//	id/<id>                               submission: the part, or parts, that were given an id
+//	id/<id>                               submission that was given an id
 //	reference/<person>/<n>                submission without an id, by its user_message_reference
 //	unanswered/<to>/<from>                some submit between the two went unanswered
 //	unanswered/<to>/<from>/<message>/<n>  submission without an answer
@@ -24,7 +24,6 @@ package submissions
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -94,11 +93,10 @@ type Outcome struct {
 // submission is a row: a part, and what is known of it.
 type submission struct {
 	Part
-	Final    string       `json:"f,omitempty"` // the final status that was reported, as the SMSC wrote it
-	Failed   bool         `json:"x,omitempty"` // the message has failed: nobody waits for a receipt
-	NoID     bool         `json:"l,omitempty"` // it was accepted without an id that tells it apart
-	Overused bool         `json:"y,omitempty"` // of an id's row: more parts have the id than can be told apart
-	Sharers  []submission `json:"s,omitempty"` // further parts that were given the id
+	Final     string `json:"f,omitempty"` // the final status that was reported, as the SMSC wrote it
+	Failed    bool   `json:"x,omitempty"` // the message has failed: nobody waits for a receipt
+	NoID      bool   `json:"l,omitempty"` // it was accepted without an id that tells it apart
+	Ambiguous bool   `json:"y,omitempty"` // of an id's row: several parts that await receipts have the id
 }
 
 // Settings are what a Store needs.
@@ -125,7 +123,7 @@ type Settings struct {
 type Store struct {
 	Settings
 	ids        *idFormats
-	duplicates *duplicateIDs
+	given      *givenIDs
 	held       *heldReceipts
 	recording  *recording
 	references atomic.Bool // the SMSC brings references back as they are
@@ -146,7 +144,7 @@ func New(s Settings) *Store {
 	reported, _ := lru.New[string, struct{}](maxReported) // fails for sizes below 1
 	return &Store{
 		Settings: s, ids: &idFormats{detect: s.DetectIDFormat, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
-		duplicates: newDuplicateIDs(maxRecentIDs, maxShared), held: newHeldReceipts(), recording: newRecording(), reported: reported,
+		given: newGivenIDs(maxRecentIDs), held: newHeldReceipts(), recording: newRecording(), reported: reported,
 	}
 }
 
@@ -285,59 +283,70 @@ func (s *Store) outcomeEntry(p Part, o Outcome) store.Entry {
 // so that one of both sides sees the other.
 func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 	defer s.recordingOf(p, id, s.recording.end)
+	record := func(repeated bool) error {
+		return s.record(ctx, p.ID, func() error {
+			entries, err := s.acceptedEntries(ctx, p, id, repeated)
+			if err != nil {
+				return err
+			}
+			return s.State.Set(ctx, entries...)
+		})
+	}
+	repeated := s.given.isRepeated(s.ids.stored(id))
+	if err := record(repeated); err != nil || id == "" {
+		return err
+	}
+	if !repeated && s.given.isRepeated(s.ids.stored(id)) { // it was given to another meanwhile
+		if err := record(true); err != nil {
+			return err
+		}
+	}
+	if err := s.takeHeld(ctx, id); err != nil {
+		s.Logger.Warn("reporting an early receipt failed; it is looked at again", "message_id", p.ID, "error", err)
+	}
+	return nil
+}
+
+// acceptedEntries are what is recorded of a part that the SMSC has. An id that
+// several parts have, of which more than one awaits its receipt, stands for none of
+// them: their receipts find them by their references.
+func (s *Store) acceptedEntries(ctx context.Context, p Part, id string, repeated bool) (entries []store.Entry, err error) {
 	row, key := submission{Part: p}, s.idKey(id)
-	shared, overused, _ := s.duplicates.isShared(key)
-	named := id != "" && !overused
-	var entries []store.Entry
 	accepted := Outcome{Accepted: true, ID: id}
 	if p.Parts > 1 { // the others may take long, and the message be taken up again meanwhile
 		entries = append(entries, s.outcomeEntry(p, accepted))
 	} else if s.SentTTL > 0 {
 		entries = append(entries, entry(s.partKey(p), accepted, s.SentTTL))
 	}
-	switch {
-	case !named:
+	if repeated {
+		found, err := s.State.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if other, there := read[submission](s, found, key); there && other.open() && !other.same(p) {
+			row.Ambiguous = true
+			entries = append(entries, s.withoutID(other)...)
+		}
+	}
+	if id == "" || repeated {
 		entries = append(entries, s.withoutID(row)...)
-	case !shared:
-		entries = append(entries, s.idEntry(key, row))
 	}
-	if named {
-		entries = append(entries, s.firstQuery(p.Message, id)...)
+	if id != "" {
+		entries = append(append(entries, s.idEntry(key, row)), s.firstQuery(row, id)...)
 	}
-	if err := s.set(ctx, p.ID, entries...); err != nil || !named {
-		return err
-	}
-	if shared, _, _ := s.duplicates.isShared(key); shared { // also if it was given to another meanwhile
-		if err := s.share(ctx, key, row); err != nil {
-			return err
-		}
-	}
-	spellings := s.ids.inReceipts(id)
-	held := make([]string, len(spellings))
-	for i, spelling := range spellings {
-		held[i] = s.Prefix + "held/" + spelling
-	}
-	found, err := s.State.Get(ctx, held...)
-	for key := range found {
-		if r, ok := read[Receipt](s, found, key); ok {
-			_, failed := s.retryHeld(ctx, key, r)
-			err = errors.Join(err, failed)
-		}
-	}
-	if err != nil {
-		s.Logger.Warn("reporting an early receipt failed; it is looked at again", "message_id", p.ID, "error", err)
-	}
-	return nil
+	return entries, nil
 }
+
+// open: the part awaits its final receipt.
+func (row submission) open() bool { return row.Final == "" && !row.Failed }
 
 // Failed records that a message has failed for good, though the SMSC accepted
 // some of its parts: nobody waits for their receipts.
 func (s *Store) Failed(ctx context.Context, m *Message, parts []Outcome) error {
 	var entries []store.Entry
 	for i, o := range parts {
-		key := s.idKey(o.ID)
-		if shared, _, _ := s.duplicates.isShared(key); o.Accepted && o.ID != "" && !shared {
-			entries = append(entries, s.idEntry(key, submission{Part: Part{m, i + 1}, Failed: true}))
+		if o.Accepted && o.ID != "" && !s.given.isRepeated(s.ids.stored(o.ID)) {
+			entries = append(entries, s.idEntry(s.idKey(o.ID), submission{Part: Part{m, i + 1}, Failed: true}))
 		}
 	}
 	return s.set(ctx, m.ID, entries...)
@@ -348,10 +357,10 @@ func (s *Store) idEntry(key string, row submission) store.Entry { return entry(k
 // withoutID is by what the receipt of a part is found whose id tells nothing: its
 // reference, where it has one.
 func (s *Store) withoutID(row submission) []store.Entry {
-	if row.Reference() == 0 || row.Failed || row.Overused || row.Final != "" {
+	if row.Reference() == 0 {
 		return nil
 	}
-	row.NoID, row.Sharers = true, nil
+	row.NoID, row.Ambiguous = true, false
 	return []store.Entry{entry(s.referenceKey(row.To, row.Reference()), row, s.IDTTL)}
 }
 
@@ -378,37 +387,29 @@ func (s *Store) unansweredEntries(p Part) []store.Entry {
 	return entries
 }
 
-// AcceptedLate records the id of a part whose answer came after its time, or after
-// a mistaken one that brought another message's id.
-func (s *Store) AcceptedLate(ctx context.Context, p Part, id, mistaken string) error {
-	found, err := s.State.Get(ctx, s.partKey(p))
-	if err != nil {
-		return err
-	}
-	// Where a receipt has told the id already, its final status must not be lost.
-	if o, _ := read[Outcome](s, found, s.partKey(p)); !o.Accepted || o.ID != id {
-		if err := s.Accepted(ctx, p, id); err != nil {
-			return err
-		}
-	}
-	return s.unshare(ctx, p, mistaken)
-}
-
 // Answered records the late answer to a part. A refusal counts only while the
 // part is unanswered; one that is not for good (the zero Outcome) makes it as if
 // the part had never been submitted.
 func (s *Store) Answered(ctx context.Context, p Part, o Outcome) error {
+	if o.Accepted {
+		defer s.recordingOf(p, o.ID, s.recording.end)
+	}
 	key := s.partKey(p)
-	if !o.Accepted {
-		found, err := s.State.Get(ctx, key)
-		if err != nil {
+	found, err := s.State.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	before, _ := read[Outcome](s, found, key)
+	switch {
+	case o.Accepted && before.Accepted && before.ID == o.ID:
+		// A receipt has told the id already, and its final status must not be lost.
+	case o.Accepted:
+		if err := s.Accepted(ctx, p, o.ID); err != nil {
 			return err
 		}
-		if before, _ := read[Outcome](s, found, key); before.Unanswered.IsZero() {
-			return nil // it was submitted again, or a receipt has told more
-		}
+	case before.Unanswered.IsZero():
+		return nil // it was submitted again, or a receipt has told more
 	}
-	var err error
 	if o == (Outcome{}) {
 		err = s.State.Delete(ctx, key)
 	} else {

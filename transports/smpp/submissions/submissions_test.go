@@ -115,79 +115,45 @@ func TestReferencesOfParts(t *testing.T) {
 }
 
 // What is known of the latest ids does not grow.
-func TestDuplicateIDsAreBounded(t *testing.T) {
+func TestGivenIDsAreBounded(t *testing.T) {
 	const most = 1000
-	d := newDuplicateIDs(most, most/10)
+	g := newGivenIDs(most)
 	first, second, third := Part{&Message{ID: "a"}, 1}, Part{&Message{ID: "a"}, 2}, Part{&Message{ID: "c"}, 1}
 	for i := range 2 * most {
-		d.give(fmt.Sprint(i), first)
-		if !d.give(fmt.Sprint(i), second) || d.give(fmt.Sprint(i), second) {
+		g.give(fmt.Sprint(i), first)
+		if !g.give(fmt.Sprint(i), second) || g.give(fmt.Sprint(i), second) {
 			t.Fatal("a second part with one id is not told, or is told twice")
 		}
-		d.mark(fmt.Sprint(i))
 	}
-	if d.recent.Len() != most || d.shared.Len() > most/10 {
-		t.Errorf("%d ids, %d shared", d.recent.Len(), d.shared.Len())
+	if g.recent.Len() != most {
+		t.Errorf("%d ids", g.recent.Len())
 	}
-	if !d.give(fmt.Sprint(2*most-1), third) || d.give("0", third) {
+	if !g.give(fmt.Sprint(2*most-1), third) || g.give("0", third) {
 		t.Error("it is not the latest that are known")
 	}
 }
 
-// Of shared ids that are too many the oldest is forgotten, not all.
-func TestOldestSharedIDIsForgotten(t *testing.T) {
-	const most = 10
-	d := newDuplicateIDs(most, most)
-	for i := range most + 1 {
-		d.mark(fmt.Sprint(i))
-	}
-	for i, want := range map[int]bool{0: false, 1: true, most: true} {
-		if is, _, _ := d.isShared(fmt.Sprint(i)); is != want {
-			t.Errorf("shared id %d is known: %t; want the oldest alone forgotten", i, is)
-		}
-	}
-}
-
-// Two receipts of one id that both come before its messages are recorded do not
-// displace each other; nor does the first that is recorded get both.
-func TestReceiptsOfOneIDAreHeldApart(t *testing.T) {
-	b := start(t, remember(t))
-	one, another := of("one"), of("another")
-	one.Message.Reference, another.Message.Reference = 1, 2
-	b.Given(one, "7")
-	b.Given(another, "7")
-	b.accepted(one, "7")
-	b.duplicates.shared.Remove(b.idKey("7")) // as before the first is recorded
-	b.Given(one, "7")
-	b.receipt(one, "7", "DELIVRD")
-	b.receipt(another, "7", "UNDELIV")
-	b.accepted(another, "7")
-	b.Sweep(t.Context(), time.Now().Add(2*lookEvery))
-	want := map[string]message.DeliveryStatus{"one": message.Delivered, "another": message.Failed}
-	for range want {
-		select {
-		case e := <-b.events:
-			if e.DeliveryStatus != want[e.MessageID] {
-				t.Errorf("event = %s, want %s", e.Encode(), want[e.MessageID])
+// An id that several parts have, of which more than one awaits its receipt, stands
+// for none of them, in whichever order they are recorded.
+func TestAmbiguousID(t *testing.T) {
+	for name, recorded := range map[string][]string{"in order": {"one", "two", "three"}, "late": {"two", "three", "one"}} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, remember(t))
+			parts := map[string]Part{"one": of("one"), "two": of("two"), "three": of("three")}
+			for i, id := range []string{"one", "two", "three"} {
+				parts[id].Message.Reference = uint16(i + 1)
+				b.Accepting(parts[id], "0")
 			}
-		default:
-			t.Fatal("a receipt is missing")
-		}
-	}
-}
-
-// An id that an SMSC gives to all is recorded as overused, in few octets.
-func TestOverusedID(t *testing.T) {
-	b := start(t, remember(t))
-	for i := range 10 * maxSharers {
-		p := of(fmt.Sprint(i))
-		b.Given(p, "0")
-		b.accepted(p, "0")
-	}
-	list, err := b.sharers(t.Context(), b.idKey("0"))
-	_, overused, _ := b.duplicates.isShared(b.idKey("0"))
-	if err != nil || len(list) != 1 || !list[0].Overused || !overused {
-		t.Errorf("the id is that of %+v, %v", list, err)
+			for _, id := range recorded {
+				b.accepted(parts[id], "0")
+			}
+			b.receipt(of(""), "0", "DELIVRD") // without a reference
+			b.reportsNothing()
+			for _, p := range parts {
+				b.receipt(p, "0", "DELIVRD")
+				b.reports(p, message.Delivered)
+			}
+		})
 	}
 }
 
@@ -209,34 +175,43 @@ func (s *readless) Get(ctx context.Context, keys ...string) (map[string]string, 
 func TestSharedIDOutlivesAnOutage(t *testing.T) {
 	state := &readless{State: remember(t)}
 	b := start(t, state)
-	b.accepted(of("first"), "7")
+	first, second := of("first"), of("second")
+	first.Message.Reference, second.Message.Reference = 1, 2
+	b.Accepting(first, "7")
+	b.accepted(first, "7")
 	state.failing.Store(1)
-	if err := b.share(t.Context(), b.idKey("7"), submission{Part: of("second")}); err != nil {
-		t.Fatal(err)
-	}
-	if list, err := b.sharers(t.Context(), b.idKey("7")); err != nil || len(list) != 2 {
-		t.Errorf("the id is that of %+v, %v; want both", list, err)
+	b.Accepting(second, "7")
+	b.accepted(second, "7")
+	for _, p := range []Part{first, second} {
+		b.receipt(p, "7", "DELIVRD")
+		b.reports(p, message.Delivered)
 	}
 }
 
-// From an SMSC that brings references back, a receipt with another's waits for
-// its own message, and is only then taken for that of its id.
+// A receipt with another's reference waits for its own message. It is taken for that
+// of its id after a while, from an SMSC that was not seen to bring references back.
 func TestAnothersReferenceWaits(t *testing.T) {
-	b := start(t, remember(t))
-	reported, m := of("reported"), of("hello")
-	reported.Message.Reference, m.Message.Reference = 5, 7
-	b.accepted(reported, "1")
-	b.receipt(reported, "1", "DELIVRD") // with its reference
-	b.accepted(m, "2")
-	r := Receipt{ID: "2", Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From, Reference: 6}
-	for waited, want := range map[time.Duration]bool{0: false, patience: true} {
-		if found, err := b.find(t.Context(), r, waited); (found != nil) != want || err != nil {
-			t.Errorf("after %s: %+v, %v", waited, found, err)
-		}
-	}
-	r.Reference = 7
-	if found, err := b.find(t.Context(), r, 0); found == nil || err != nil {
-		t.Errorf("with its reference: %+v, %v", found, err)
+	for name, brings := range map[string]bool{"references come back": true, "nothing is known": false} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, remember(t))
+			reported, m := of("reported"), of("hello")
+			reported.Message.Reference, m.Message.Reference = 5, 7
+			b.accepted(reported, "1")
+			if brings {
+				b.receipt(reported, "1", "DELIVRD")
+			}
+			b.accepted(m, "2")
+			r := Receipt{ID: "2", Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From, Reference: 6}
+			for waited, want := range map[time.Duration]bool{0: false, patience: !brings} {
+				if found, err := b.find(t.Context(), r, waited); (found != nil) != want || err != nil {
+					t.Errorf("after %s: %+v, %v", waited, found, err)
+				}
+			}
+			r.Reference = 7
+			if found, err := b.find(t.Context(), r, 0); found == nil || err != nil {
+				t.Errorf("with its reference: %+v, %v", found, err)
+			}
+		})
 	}
 }
 
@@ -389,14 +364,14 @@ func TestReusedID(t *testing.T) {
 			state := remember(t)
 			b := start(t, state)
 			first, second := of("first"), of("second")
-			b.Given(first, "7")
+			b.Accepting(first, "7")
 			b.accepted(first, "7")
 			b.receipt(first, "7", "DELIVRD")
 			b.reports(first, message.Delivered)
 			if restarted {
 				b = start(t, state)
 			}
-			b.Given(second, "7")
+			b.Accepting(second, "7")
 			b.accepted(second, "7")
 			b.receipt(second, "7", "UNDELIV")
 			b.reports(second, message.Failed)
