@@ -9,6 +9,7 @@ import (
 
 	"switchboard/applications"
 	"switchboard/internal/lanes"
+	"switchboard/internal/loglimit"
 	"switchboard/smpp"
 	"switchboard/smpp/session"
 	"switchboard/store"
@@ -29,7 +30,7 @@ type engine struct {
 	byQueue   map[string]*customer
 	inOrder   []*customer // as in the file
 	servers   []*session.Server
-	refusals  *session.LogLimiter // of binds and submits, by customer and reason
+	refusals  *loglimit.Limiter // of binds and submits, by customer and reason
 
 	life      context.Context // ends when nothing may be waited for any more
 	endLife   context.CancelFunc
@@ -47,7 +48,7 @@ func newEngine(a *Application, out applications.Sender) (*engine, error) {
 	e := &engine{
 		options: &a.Options, log: a.env.Logger, metrics: a.metrics, out: out,
 		customers: map[string]*customer{}, byQueue: map[string]*customer{},
-		recording: make(chan struct{}, maxRecording), refusals: session.NewLogLimiter(refusalLogEvery),
+		recording: make(chan struct{}, maxRecording), refusals: loglimit.New(refusalLogEvery),
 	}
 	e.queues, _ = out.(applications.Queues)
 	refused, err := smpp.ParseTags(a.RefusedTLVs)

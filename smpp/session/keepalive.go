@@ -28,7 +28,7 @@ func (s *Session) keep() {
 func (s *Session) tick() time.Duration {
 	d := longestTick
 	for _, timeout := range []time.Duration{
-		s.settings.BindTimeout, s.settings.ResponseTimeout, s.settings.EnquireInterval, s.settings.Inactivity,
+		s.settings.BindTimeout, s.settings.ResponseTimeout, s.settings.EnquireInterval,
 	} {
 		if timeout > 0 {
 			d = min(d, timeout/10)
@@ -42,15 +42,12 @@ func (s *Session) overdue(now time.Time) error {
 	switch {
 	case s.frozen.Load():
 		return nil
-	case !s.Peer().bound():
-		if now.Sub(s.opened) > s.settings.BindTimeout {
-			return ErrBindTimeout
-		}
-		return nil
-	case s.settings.Inactivity > 0 && now.UnixNano()-s.asked.Load() > int64(s.settings.Inactivity):
-		return ErrInactive
+	case s.Peer().bound():
+		return s.enquire(now)
+	case now.Sub(s.opened) > s.settings.BindTimeout:
+		return ErrBindTimeout
 	}
-	return s.enquire(now)
+	return nil
 }
 
 // enquire asks a silent peer whether it is there (§4.11). Whatever comes is an

@@ -38,7 +38,7 @@ func (b *batches) Read(p []byte) (int, error) {
 // the peer's unbind the answers to our requests get a moment.
 func (s *Session) read() error {
 	defer s.out.Release()
-	r := pdu.NewReader(&batches{s: s, buf: make([]byte, readBuffer)}, s.settings.MaxLength)
+	r := pdu.NewReader(&batches{s: s, buf: make([]byte, readBuffer)}, 0)
 	var unbind *pdu.PDU
 	for {
 		p, err := r.Read()
@@ -135,7 +135,6 @@ func (s *Session) serve(p *pdu.PDU) error {
 			return s.accept(p, b)
 		}
 	}
-	s.asked.Store(s.heard.Load())
 	if s.acceptor == nil {
 		s.serveClient(p)
 		return nil

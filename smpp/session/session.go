@@ -55,7 +55,6 @@ type Session struct {
 
 	opened   time.Time
 	heard    atomic.Int64 // when anything came, in Unix nanoseconds
-	asked    atomic.Int64 // when a request other than enquire_link came
 	enquired time.Time    // when the unanswered enquire_link was sent; of keep's goroutine alone
 	frozen   atomic.Bool
 
@@ -81,7 +80,6 @@ func newSession(conn net.Conn, h Handler, settings Settings) *Session {
 		s.requests.late, _ = lru.NewLRU[uint32, *request](maxLate, nil)
 	}
 	s.heard.Store(s.opened.UnixNano())
-	s.asked.Store(s.opened.UnixNano())
 	return s
 }
 

@@ -80,9 +80,8 @@ func TestReasonsToEnd(t *testing.T) {
 			p.send(2, new(pdu.Unbind))
 			p.expect(pdu.CmdUnbindResp, pdu.StatusOK)
 		}, want: session.ErrUnbound},
-		"hang up":  {do: func(p *peer) { p.bind(pdu.CmdBindTransceiver); _ = p.conn.Close() }, want: session.ErrHungUp},
-		"no bind":  {settings: session.Settings{BindTimeout: short}, want: session.ErrBindTimeout},
-		"inactive": {settings: session.Settings{Inactivity: short}, do: func(p *peer) { p.bind(pdu.CmdBindTransceiver) }, want: session.ErrInactive},
+		"hang up": {do: func(p *peer) { p.bind(pdu.CmdBindTransceiver); _ = p.conn.Close() }, want: session.ErrHungUp},
+		"no bind": {settings: session.Settings{BindTimeout: short}, want: session.ErrBindTimeout},
 		"silent": {settings: session.Settings{EnquireInterval: short, ResponseTimeout: short}, do: func(p *peer) {
 			p.bind(pdu.CmdBindTransceiver)
 			p.expect(pdu.CmdEnquireLink, pdu.StatusOK)

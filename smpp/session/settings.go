@@ -1,11 +1,13 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"switchboard/internal/loglimit"
 	"switchboard/smpp/pdu"
 )
 
@@ -49,9 +51,7 @@ type Settings struct {
 	ResponseTimeout time.Duration // for an answer to a request of ours
 	EnquireInterval time.Duration // of silence before enquire_link is sent; negative: never
 	EnquireTimeout  time.Duration // of further silence before the session ends; ResponseTimeout unless set
-	Inactivity      time.Duration // without a request other than enquire_link before a session is ended; 0: never
 	WriteTimeout    time.Duration // for the peer to take what is written
-	MaxLength       int           // of a PDU, in octets; pdu.DefaultMaxLength unless set
 	MaxSessions     int           // of a server at once, bound or not; 0: any number. Who has not bound makes room for who comes
 	Logger          *slog.Logger  // slog.Default unless set
 
@@ -64,33 +64,24 @@ type Settings struct {
 	// no request waits for, a request this side does not serve.
 	OnStray func(s *Session, p *pdu.PDU)
 
-	limiter *LogLimiter // shared by all sessions of a Client or Server
+	limiter *loglimit.Limiter // shared by all sessions of a Client or Server
 }
 
 func (s Settings) withDefaults() Settings {
-	or := func(d *time.Duration, value time.Duration) {
-		if *d == 0 {
-			*d = value
-		}
-	}
-	or(&s.BindTimeout, DefaultBindTimeout)
-	or(&s.ResponseTimeout, DefaultResponseTimeout)
-	or(&s.EnquireInterval, DefaultEnquireInterval)
-	or(&s.EnquireTimeout, s.ResponseTimeout)
-	or(&s.WriteTimeout, DefaultWriteTimeout)
-	if s.Version == 0 {
-		s.Version = pdu.Version34
-	}
-	if s.Logger == nil {
-		s.Logger = slog.Default()
-	}
+	s.BindTimeout = cmp.Or(s.BindTimeout, DefaultBindTimeout)
+	s.ResponseTimeout = cmp.Or(s.ResponseTimeout, DefaultResponseTimeout)
+	s.EnquireInterval = cmp.Or(s.EnquireInterval, DefaultEnquireInterval)
+	s.EnquireTimeout = cmp.Or(s.EnquireTimeout, s.ResponseTimeout)
+	s.WriteTimeout = cmp.Or(s.WriteTimeout, DefaultWriteTimeout)
+	s.Version = cmp.Or(s.Version, pdu.Version34)
+	s.Logger = cmp.Or(s.Logger, slog.Default())
 	if s.OnMalformed == nil {
 		s.OnMalformed = func(*Session, *pdu.Error) {}
 	}
 	if s.OnStray == nil {
 		s.OnStray = func(*Session, *pdu.PDU) {}
 	}
-	s.limiter = NewLogLimiter(time.Minute)
+	s.limiter = loglimit.New(time.Minute)
 	return s
 }
 
@@ -146,7 +137,6 @@ var (
 	ErrSilent      = errors.New("the peer did not answer enquire_link")
 	ErrBindTimeout = errors.New("the peer did not bind, or did not answer the bind, in time")
 	ErrEvicted     = errors.New("others came while the peer had not bound")
-	ErrInactive    = errors.New("the peer made no request for too long")
 	ErrRefused     = errors.New("the bind was refused")
 	ErrStuck       = errors.New("the peer takes nothing of what is written")
 	ErrShutdown    = errors.New("this side ends the session")

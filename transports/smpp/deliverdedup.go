@@ -44,11 +44,9 @@ type pendingDeliver struct {
 	content   content
 
 	// Guarded by the mutex of deliverDedup.
-	arrived time.Time
-	waiting int       // copies that are in flight
-	left    time.Time // when the last of them was not taken
-	taken   bool
-	try     *deliverTry // the present one; nil for none
+	since   time.Time   // when it arrived, or was not taken
+	waiting int         // copies that are in flight
+	try     *deliverTry // the present one, or the one that took it; nil for none
 }
 
 type deliverTry struct {
@@ -64,7 +62,7 @@ func newDeliverDedup(stopping context.Context, running *sync.WaitGroup) *deliver
 // enter finds what a request is a copy of: itself, mostly, unless it came again.
 // Each is to be worked.
 func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, again bool) {
-	own := &pendingDeliver{messageID: message.NewID(), arrived: now, waiting: 1}
+	own := &pendingDeliver{messageID: message.NewID(), since: now, waiting: 1}
 	text, err := p.AppendTo(make([]byte, 0, usualSize))
 	if err != nil { // it was read leniently
 		return own, false
@@ -74,10 +72,10 @@ func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, agai
 	defer d.mu.Unlock()
 	o, there := d.list.Get(own.content)
 	switch {
-	case !there || o.waiting == 0 && now.Sub(o.left) > rememberUntaken:
+	case !there || o.waiting == 0 && now.Sub(o.since) > rememberUntaken:
 		d.list.Add(own.content, own)
 		return own, false
-	case o.waiting > 0 && now.Sub(o.arrived) < resendAfter:
+	case o.waiting > 0 && now.Sub(o.since) < resendAfter:
 		return own, false
 	}
 	o.waiting++
@@ -90,9 +88,6 @@ func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, agai
 func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, deadline time.Time, do func(context.Context) error) (err error) {
 	defer func() { d.leave(o, err) }()
 	try := d.join(o, deadline, do)
-	if try == nil {
-		return nil
-	}
 	select {
 	case <-try.done:
 		return try.err
@@ -101,11 +96,11 @@ func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, deadline tim
 	}
 }
 
-// join joins the present try, or begins one; nil says that the request is taken.
+// join joins the present try, or begins one.
 func (d *deliverDedup) join(o *pendingDeliver, deadline time.Time, do func(context.Context) error) *deliverTry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if o.taken || o.try != nil {
+	if o.try != nil {
 		return o.try
 	}
 	try := &deliverTry{done: make(chan struct{})}
@@ -113,11 +108,12 @@ func (d *deliverDedup) join(o *pendingDeliver, deadline time.Time, do func(conte
 	d.running.Go(func() {
 		ctx, cancel := context.WithDeadline(d.stopping, deadline)
 		defer cancel()
-		try.err = do(ctx)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		o.taken, o.try = try.err == nil, nil
-		close(try.done)
+		defer close(try.done)
+		if try.err = do(ctx); try.err != nil {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			o.try = nil
+		}
 	})
 	return try
 }
@@ -128,7 +124,7 @@ func (d *deliverDedup) leave(o *pendingDeliver, err error) {
 	defer d.mu.Unlock()
 	o.waiting--
 	if err != nil {
-		o.left, o.arrived = time.Now(), time.Now()
+		o.since = time.Now()
 		return
 	}
 	if listed, _ := d.list.Peek(o.content); listed == o && o.waiting == 0 {

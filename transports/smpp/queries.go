@@ -119,8 +119,9 @@ func (q *querier) query(ctx context.Context, one *submissions.Query) error {
 	if err := q.pace.Wait(ctx); err != nil {
 		return err
 	}
-	body, err := q.body(one)
-	if err != nil {
+	source, err := q.options.source(one.Part.From) // it must be the submit_sm's (§4.8.1)
+	body := &pdu.QuerySM{MessageID: one.ID, Source: source}
+	if err = errors.Join(err, (&pdu.PDU{Body: body}).Validate()); err != nil {
 		q.logger.Warn("a message cannot be asked about", "message_id", one.Part.ID, "error", err)
 		one.Refused = submissions.MaxRefusals
 		return q.submissions.Postpone(ctx, one)
@@ -148,28 +149,10 @@ func (q *querier) query(ctx context.Context, one *submissions.Query) error {
 	return q.submissions.Postpone(ctx, one)
 }
 
-// body encodes the query_sm. Its source address must be the submit_sm's
-// (§4.8.1).
-func (q *querier) body(one *submissions.Query) ([]byte, error) {
-	source, err := q.options.source(one.Part.From)
-	if err != nil {
-		return nil, err
-	}
-	p := &pdu.PDU{Body: &pdu.QuerySM{MessageID: one.ID, Source: source}}
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	frame, err := p.AppendTo(nil)
-	if err != nil {
-		return nil, err
-	}
-	return frame[pdu.HeaderLength:], nil
-}
-
 // ask waits for the answer to a query_sm.
-func (q *querier) ask(ctx context.Context, body []byte) (r binds.Result, err error) {
+func (q *querier) ask(ctx context.Context, body pdu.Body) (r binds.Result, err error) {
 	answered := make(chan binds.Result, 1)
-	query := &binds.Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: body}, Query: true, Done: func(r binds.Result) {
+	query := &binds.Submit{Body: body, Query: true, Done: func(r binds.Result) {
 		if !r.Late {
 			answered <- r
 		}

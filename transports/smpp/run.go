@@ -135,8 +135,8 @@ func (r *run) run(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	helpers.Go(func() { r.statuses.Run(background) })
-	helpers.Go(func() { r.everySecond(background, r.submissions.Sweep) })
-	helpers.Go(func() { r.everySecond(background, r.receiver.parts.Sweep) })
+	helpers.Go(func() { r.every(background, submissions.SweepEvery, r.submissions.Sweep) })
+	helpers.Go(func() { r.every(background, time.Second, r.receiver.parts.Sweep) })
 	if r.options.QueryAfter > 0 && r.options.BindMode.sends() {
 		helpers.Go(func() { r.querier.run(background) })
 	}
@@ -160,9 +160,9 @@ func (r *run) close() {
 
 func (o *Options) longPassword() bool { return len(o.Password.Reveal()) > 8 }
 
-// everySecond does a chore again and again until ctx ends.
-func (r *run) everySecond(ctx context.Context, chore func(context.Context, time.Time)) {
-	tick := time.NewTicker(time.Second)
+// every does a chore again and again until ctx ends.
+func (r *run) every(ctx context.Context, pause time.Duration, chore func(context.Context, time.Time)) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {

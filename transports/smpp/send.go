@@ -93,9 +93,9 @@ func (s *sender) newSending(p *plan, known []submissions.Outcome) *sending {
 	one.Resubmitted = known != nil // the SMSC may have what it refused, and what a process submitted that died
 	for i, body := range p.bodies {
 		part := &part{Part: submissions.Part{Message: p.Message, N: i + 1}, results: make(chan binds.Result, 1)}
-		part.Body = pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}
-		if part.Part.Reference() != 0 {
-			part.Submit.Reference = referenceSize
+		part.Body = &pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}
+		if part.Reference() != 0 {
+			part.Plain = &pdu.Raw{ID: pdu.CmdSubmitSM, Data: body[:len(body)-referenceSize]}
 		}
 		part.Done = func(r binds.Result) { one.answered(part, r) }
 		if i < len(known) {

@@ -46,7 +46,7 @@ func (o *Options) validateEndpoint() error {
 	_, _, err := o.address()
 	if o.OutbindEndpoint != "" {
 		_, _, outbind := parseEndpoint(o.OutbindEndpoint)
-		err = errors.Join(err, field(outbind, "outbind_endpoint"))
+		err = errors.Join(err, options.Under(outbind, "outbind_endpoint"))
 	}
 	return errors.Join(err, wrong((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "tls_cert_file", "and tls_key_file are given together or not at all"))
 }
@@ -55,13 +55,13 @@ func (o *Options) validateTexts() error {
 	var errs []error
 	if o.SubmitSMEncoding != "" {
 		_, err := gsm.ParseCoding(o.SubmitSMEncoding)
-		errs = append(errs, field(err, "submit_sm_encoding"))
+		errs = append(errs, options.Under(err, "submit_sm_encoding"))
 	}
 	_, err := smpp.ParseTags(o.RefusedTLVs)
-	errs = append(errs, field(err, "refused_tlvs"))
+	errs = append(errs, options.Under(err, "refused_tlvs"))
 	for _, name := range o.NationalLanguages {
 		_, err := gsm.ParseLanguage(name)
-		errs = append(errs, field(err, "national_languages", name))
+		errs = append(errs, options.Under(err, "national_languages", name))
 	}
 	_, err = o.codingOverrides()
 	ways := 0
@@ -83,13 +83,6 @@ func (o *Options) validateReports() error {
 		wrong(o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0, "query_after", "must be below third_party_id_expiry, after which the id is forgotten"),
 		wrong(o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto(), "receipt_id_format", "and submit_id_format are both auto, or both said"),
 		wrong((o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
-}
-
-func field(err error, keys ...string) error {
-	if err == nil {
-		return nil
-	}
-	return options.Field(err, keys...)
 }
 
 func wrong(is bool, key, text string) error {

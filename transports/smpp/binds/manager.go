@@ -129,9 +129,7 @@ func (m *Manager) tick(ctx context.Context) {
 		case <-ticker.C:
 		}
 		m.Queue.look()
-		for _, t := range m.Queue.transmitters {
-			t.metrics.rates(m.Queue.rates(t))
-		}
+		m.Queue.showRates()
 	}
 }
 

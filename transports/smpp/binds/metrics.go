@@ -10,7 +10,7 @@ import (
 )
 
 // Metrics are those of one transport's binds; several transports of a process
-// differ by the label transport. A nil *Metrics counts nothing.
+// differ by the label transport.
 type Metrics struct {
 	transport  string
 	bounds     *prometheus.GaugeVec
@@ -41,9 +41,6 @@ func NewMetrics(set *collectors.Set, transport string) *Metrics {
 }
 
 func (m *Metrics) bound(bind string, up bool) {
-	if m == nil {
-		return
-	}
 	value := 0.0
 	if up {
 		value = 1
@@ -52,15 +49,11 @@ func (m *Metrics) bound(bind string, up bool) {
 }
 
 func (m *Metrics) refused(bind string, s pdu.Status) {
-	if m != nil {
-		m.refusals.WithLabelValues(m.transport, bind, label(s)).Inc()
-	}
+	m.refusals.WithLabelValues(m.transport, bind, label(s)).Inc()
 }
 
 func (m *Metrics) delivered(bind string, s pdu.Status) {
-	if m != nil {
-		m.delivers.WithLabelValues(m.transport, bind, s.String()).Inc()
-	}
+	m.delivers.WithLabelValues(m.transport, bind, s.String()).Inc()
 }
 
 // label bounds how many statuses a metric may have: an SMSC may make them up.
@@ -71,51 +64,32 @@ func label(s pdu.Status) string {
 	return "other"
 }
 
-// transmitterMetrics are the series of one transmitter, looked up once. The zero
-// value counts nothing.
+// transmitterMetrics are the series of one transmitter, looked up once.
 type transmitterMetrics struct {
-	*Metrics
-	name      string
-	inUse     prometheus.Gauge
-	roundTrip prometheus.Observer
-	good      prometheus.Counter
+	inUse           prometheus.Gauge
+	roundTrip       prometheus.Observer
+	good            prometheus.Counter
+	submits         *prometheus.CounterVec // by status
+	learned, actual prometheus.Gauge
 }
 
 func (m *Metrics) transmitter(name string, window, limit int) transmitterMetrics {
-	if m == nil {
-		return transmitterMetrics{}
-	}
 	m.windows.WithLabelValues(m.transport, name).Set(float64(window))
 	m.rate.WithLabelValues(m.transport, name, "configured").Set(float64(limit))
+	submits := m.submits.MustCurryWith(prometheus.Labels{"transport": m.transport, "bind": name})
 	return transmitterMetrics{
-		Metrics: m, name: name,
 		inUse:     m.inUse.WithLabelValues(m.transport, name),
 		roundTrip: m.roundTrips.WithLabelValues(m.transport, name),
-		good:      m.submits.WithLabelValues(m.transport, name, pdu.StatusOK.String()),
-	}
-}
-
-func (m *transmitterMetrics) inFlight(n int) {
-	if m.Metrics != nil {
-		m.inUse.Set(float64(n))
+		good:      submits.WithLabelValues(pdu.StatusOK.String()), submits: submits,
+		learned: m.rate.WithLabelValues(m.transport, name, "learned"), actual: m.rate.WithLabelValues(m.transport, name, "actual"),
 	}
 }
 
 func (m *transmitterMetrics) answered(s pdu.Status, took time.Duration) {
-	if m.Metrics == nil {
-		return
-	}
 	m.roundTrip.Observe(took.Seconds())
 	if s == pdu.StatusOK {
 		m.good.Inc()
 		return
 	}
-	m.submits.WithLabelValues(m.transport, m.name, label(s)).Inc()
-}
-
-func (m *transmitterMetrics) rates(learned, actual float64) {
-	if m.Metrics != nil {
-		m.rate.WithLabelValues(m.transport, m.name, "learned").Set(learned)
-		m.rate.WithLabelValues(m.transport, m.name, "actual").Set(actual)
-	}
+	m.submits.WithLabelValues(label(s)).Inc()
 }

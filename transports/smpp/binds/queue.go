@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"switchboard/internal/loglimit"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
 )
@@ -16,7 +17,7 @@ import (
 // Queue gives submits, in the order they came, to whichever bind may take one.
 type Queue struct {
 	logger        *slog.Logger
-	limiter       *session.LogLimiter
+	limiter       *loglimit.Limiter
 	onThrottle    func(bind string, throttled bool)
 	protocolError func(what string)
 
@@ -35,7 +36,7 @@ type Queue struct {
 
 func newQueue(version uint8, s *Settings) *Queue {
 	q := &Queue{
-		logger: s.Logger, limiter: session.NewLogLimiter(time.Minute),
+		logger: s.Logger, limiter: loglimit.New(time.Minute),
 		onThrottle: func(string, bool) {}, protocolError: s.ProtocolError, stopped: make(chan struct{}),
 	}
 	q.timer = time.AfterFunc(time.Hour, q.look)
@@ -324,10 +325,13 @@ func (q *Queue) warn(what, bind string, details ...any) {
 	}
 }
 
-// rates are what a bind has learned and does, per second.
-func (q *Queue) rates(t *transmitter) (learned, actual float64) {
+// showRates shows what the binds have learned and do, per second.
+func (q *Queue) showRates() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	now := time.Now()
-	return t.pace.throttle.rate(now, float64(t.pace.limit.Most)), t.pace.recent.rate(now)
+	for _, t := range q.transmitters {
+		now := time.Now()
+		t.metrics.learned.Set(t.pace.throttle.rate(now, float64(t.pace.limit.Most)))
+		t.metrics.actual.Set(t.pace.recent.rate(now))
+	}
 }

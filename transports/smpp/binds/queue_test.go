@@ -11,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/internal/collectors"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
@@ -22,6 +25,7 @@ func manager(window, limit int) *Manager {
 		As: pdu.Bind{SystemID: "esme", InterfaceVersion: pdu.Version34}, Kinds: []pdu.CommandID{pdu.CmdBindTransmitter}, Sets: 1,
 		Window: window, MTTPS: limit, Logger: slog.New(slog.DiscardHandler),
 		Status: func(message.Health, string, string, ...string) {}, ProtocolError: func(string) {},
+		Metrics: NewMetrics(&collectors.Set{Registerer: prometheus.NewRegistry()}, "test"),
 	})
 }
 
@@ -51,7 +55,7 @@ func bindOver(t *testing.T, m *Manager, conn net.Conn) *session.Session {
 }
 
 func submit(done func(Result)) *Submit {
-	body := pdu.Raw{ID: pdu.CmdSubmitSM, Data: make([]byte, 40)}
+	body := &pdu.Raw{ID: pdu.CmdSubmitSM, Data: make([]byte, 40)}
 	return &Submit{Body: body, Done: done}
 }
 
@@ -109,7 +113,7 @@ func TestUnwrittenSubmitsAreKept(t *testing.T) {
 		results := make(chan string, 3)
 		for i := range 3 {
 			sub := submit(func(r Result) { results <- fmt.Sprint(i, " ", r.Unanswered != nil) })
-			sub.Body.Data[0] = byte(i)
+			sub.Body.(*pdu.Raw).Data[0] = byte(i)
 			m.Queue.Submit(sub)
 			synctest.Wait() // the first is being written; nobody reads it
 		}
@@ -204,7 +208,7 @@ func TestQueriesComeFirst(t *testing.T) {
 		waiting := submit(func(Result) { t.Error("mt_tps does not hold the submit back") })
 		m.Queue.Submit(waiting)
 		answered := make(chan Result, 1)
-		m.Queue.Submit(&Submit{Body: pdu.Raw{ID: pdu.CmdQuerySM, Data: make([]byte, 4)}, Query: true, Done: func(r Result) { answered <- r }})
+		m.Queue.Submit(&Submit{Body: &pdu.Raw{ID: pdu.CmdQuerySM, Data: make([]byte, 4)}, Query: true, Done: func(r Result) { answered <- r }})
 		near, far := net.Pipe()
 		go smsc(far, func(p *pdu.PDU) { t.Errorf("got %s", p) })
 		s := bindOver(t, m, near)

@@ -10,11 +10,9 @@ import (
 // Submit is one submit_sm, or query_sm, on its way: it waits in a Queue, is sent
 // through a bind, and is answered, each time it is handed in.
 type Submit struct {
-	Body pdu.Raw // the encoded body
-	// Reference is how many octets at the end of Body are a
-	// user_message_reference, which binds without optional parameters leave out.
-	Reference int
-	Query     bool // it is a query_sm: nothing is submitted
+	Body  pdu.Body
+	Plain pdu.Body // Body without our user_message_reference; nil where it has none
+	Query bool     // it is a query_sm: nothing is submitted
 	// Done gets what became of it, once each time it is handed in, and again for
 	// an answer that came late. It must not block.
 	Done func(Result)

@@ -42,10 +42,10 @@ func (t *transmitter) ready() bool {
 
 // send sends a submit. False is to try another bind: this one takes no more.
 func (t *transmitter) send(s *Submit, now time.Time) bool {
-	a := &attempt{submit: s, tx: t, session: t.session, sentAt: now, withReference: s.Reference > 0 && t.peer.Parameters && !t.rejectsUMR}
-	body := &s.Body
-	if s.Reference > 0 && !a.withReference {
-		body = &pdu.Raw{ID: s.Body.ID, Data: s.Body.Data[:len(s.Body.Data)-s.Reference]}
+	a := &attempt{submit: s, tx: t, session: t.session, sentAt: now, withReference: s.Plain != nil && t.peer.Parameters && !t.rejectsUMR}
+	body := s.Body
+	if s.Plain != nil && !a.withReference {
+		body = s.Plain
 	}
 	s.attempt = a
 	if err := t.session.Send(body, a.done); err != nil {
@@ -63,7 +63,7 @@ func (t *transmitter) send(s *Submit, now time.Time) bool {
 // count counts a submit into the window, or out of it.
 func (t *transmitter) count(n int) {
 	t.inFlight += n
-	t.metrics.inFlight(t.inFlight)
+	t.metrics.inUse.Set(float64(t.inFlight))
 }
 
 // done takes what became of an attempt. It is called by the session.

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// lookEvery is how often a held receipt is looked at.
-	lookEvery = 5 * time.Second
+	// SweepEvery is how often held receipts are looked at.
+	SweepEvery = 5 * time.Second
 	// patience is how long a held receipt waits for its id alone. Then it may be
 	// that of a submit to the same person that was never answered.
 	patience = 10 * time.Second
@@ -38,21 +38,14 @@ const (
 // heldReceipts are those that this process took and found no message for.
 type heldReceipts struct {
 	mu   sync.Mutex
-	list map[string]*heldReceipt
+	list map[string]Receipt
 }
-
-type heldReceipt struct {
-	Receipt
-	look time.Time // when it is looked at next
-}
-
-func newHeldReceipts() *heldReceipts { return &heldReceipts{list: map[string]*heldReceipt{}} }
 
 func (h *heldReceipts) add(key string, r Receipt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.list) < maxHeld {
-		h.list[key] = &heldReceipt{r, time.Now().Add(lookEvery)}
+		h.list[key] = r
 	}
 }
 
@@ -62,17 +55,10 @@ func (h *heldReceipts) drop(key string) {
 	delete(h.list, key)
 }
 
-func (h *heldReceipts) due(now time.Time) map[string]Receipt {
+func (h *heldReceipts) all() map[string]Receipt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	due := map[string]Receipt{}
-	for key, r := range h.list {
-		if !r.look.After(now) {
-			r.look = now.Add(lookEvery)
-			due[key] = r.Receipt
-		}
-	}
-	return due
+	return maps.Clone(h.list)
 }
 
 // hold keeps a receipt whose message is not known: its submit_sm_resp may be on
@@ -139,14 +125,14 @@ func (s *Store) settleHeld(ctx context.Context, key string, m match, r Receipt) 
 	return s.State.Delete(ctx, key, s.heldForKey(r.From, r.To)+"/"+key)
 }
 
-// Sweep looks again for the messages of the held receipts that are due.
+// Sweep looks again for the messages of the held receipts.
 func (s *Store) Sweep(ctx context.Context, now time.Time) {
-	due := s.held.due(now)
-	keys := slices.Sorted(maps.Keys(due)) // those of one person in the same order each time
+	held := s.held.all()
+	keys := slices.Sorted(maps.Keys(held)) // those of one person in the same order each time
 	for batch := range slices.Chunk(keys, heldBatch) {
 		var all []string
 		for _, key := range batch {
-			all = append(append(all, key), s.rowKeys(due[key])...)
+			all = append(append(all, key), s.rowKeys(held[key])...)
 		}
 		found, err := s.State.Get(ctx, all...)
 		if err != nil {

@@ -144,7 +144,7 @@ func New(s Settings) *Store {
 	reported, _ := lru.New[string, struct{}](maxReported) // fails for sizes below 1
 	return &Store{
 		Settings: s, ids: &idFormats{detect: s.DetectIDFormat, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
-		given: newGivenIDs(maxRecentIDs), held: newHeldReceipts(), recording: newRecording(), reported: reported,
+		given: newGivenIDs(maxRecentIDs), held: &heldReceipts{list: map[string]Receipt{}}, recording: newRecording(), reported: reported,
 	}
 }
 

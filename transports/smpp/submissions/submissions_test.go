@@ -289,7 +289,7 @@ func TestManyHeldReceipts(t *testing.T) {
 		}
 		state.pause.Store(int64(20 * time.Millisecond))
 		began := time.Now()
-		b.Sweep(t.Context(), time.Now().Add(2*lookEvery))
+		b.Sweep(t.Context(), time.Now().Add(2*SweepEvery))
 		if took := time.Since(began); took > many*20*time.Millisecond/2 {
 			t.Errorf("it took %s", took)
 		}

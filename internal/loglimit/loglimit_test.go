@@ -1,4 +1,4 @@
-package session
+package loglimit
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-func TestLogLimiterCountsOthers(t *testing.T) {
-	l := NewLogLimiter(time.Minute)
+func TestOthersAreCounted(t *testing.T) {
+	l := New(time.Minute)
 	now := time.Now()
 	for i := range 5 {
 		if _, ok := l.Allow("a", now); ok != (i == 0) {
@@ -17,13 +17,13 @@ func TestLogLimiterCountsOthers(t *testing.T) {
 	if others, ok := l.Allow("a", now.Add(time.Minute)); !ok || others != 4 {
 		t.Errorf("a minute later: %d others, %t; want 4", others, ok)
 	}
-	for i := range 3 * maxLogKeys {
+	for i := range 3 * maxKeys {
 		l.Allow(fmt.Sprint(i), now)
 	}
-	if n := l.seen.Len(); n > maxLogKeys {
+	if n := l.seen.Len(); n > maxKeys {
 		t.Errorf("%d keys are known", n)
 	}
-	if _, ok := l.Allow(fmt.Sprint(3*maxLogKeys-1), now); ok {
+	if _, ok := l.Allow(fmt.Sprint(3*maxKeys-1), now); ok {
 		t.Error("the latest key was forgotten")
 	}
 }

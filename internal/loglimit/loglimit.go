@@ -1,4 +1,5 @@
-package session
+// Package loglimit keeps others from filling the log.
+package loglimit
 
 import (
 	"sync"
@@ -7,13 +8,13 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxLogKeys is how many keys a LogLimiter tells apart; the least recently used
+// maxKeys is how many keys a Limiter tells apart; the least recently used
 // one is evicted.
-const maxLogKeys = 1000
+const maxKeys = 1000
 
-// LogLimiter keeps whoever connects from filling the log: of each key it lets
+// Limiter keeps whoever connects from filling the log: of each key it lets
 // through one record in an interval, and counts the others.
-type LogLimiter struct {
+type Limiter struct {
 	interval time.Duration
 
 	mu   sync.Mutex
@@ -25,15 +26,15 @@ type logged struct {
 	others int // since then
 }
 
-// NewLogLimiter lets through one record of a key in each interval.
-func NewLogLimiter(interval time.Duration) *LogLimiter {
-	seen, _ := lru.NewLRU[string, *logged](maxLogKeys, nil) // fails for a size below 1 alone
-	return &LogLimiter{interval: interval, seen: seen}
+// New lets through one record of a key in each interval.
+func New(interval time.Duration) *Limiter {
+	seen, _ := lru.NewLRU[string, *logged](maxKeys, nil) // fails for a size below 1 alone
+	return &Limiter{interval: interval, seen: seen}
 }
 
 // Allow reports whether a record of the key may be written now, and how many
 // others before it were not.
-func (l *LogLimiter) Allow(key string, now time.Time) (others int, ok bool) {
+func (l *Limiter) Allow(key string, now time.Time) (others int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last, known := l.seen.Get(key)
