@@ -43,7 +43,7 @@ type Door struct {
 	Caller      `yaml:",inline"`
 
 	routes   func(*http.ServeMux)
-	report   func(*message.Event, *record) (*webhook.Request, error) // nil: nothing was asked for
+	report   func(*message.Event, *record) []*webhook.Request
 	env      applications.Env
 	state    *store.Batcher
 	requests *prometheus.CounterVec
@@ -245,6 +245,29 @@ func (v Via) message(account, to, from, content string) *message.Message {
 	return m
 }
 
+// Login is what clients must log in with (HTTP basic authentication).
+type Login struct {
+	// WebUsername must come with every request. Default: anybody may send.
+	WebUsername string `yaml:"web_username"`
+	// WebPassword must come with it.
+	WebPassword options.Secret `yaml:"web_password"`
+}
+
+func (l *Login) admits(q *http.Request) bool {
+	name, password, _ := q.BasicAuth()
+	return l.WebUsername == "" || equal(name, l.WebUsername) && equal(password, l.WebPassword.Reveal())
+}
+
+// Lint warns where anybody may send.
+func (l *Login) Lint() error { return lintOpen(l.WebUsername, "web_username") }
+
+func lintOpen(secret, key string) error {
+	if secret != "" {
+		return nil
+	}
+	return options.Fieldf(key, "is missing: anybody who finds the port can send messages")
+}
+
 func checkAccounts(accounts map[string]Account, key string) error {
 	if len(accounts) == 0 {
 		return options.Fieldf(key, "is missing; write who may send, with a password each")
@@ -349,15 +372,18 @@ func (d *Door) ReceiveEvent(ctx context.Context, e *message.Event) error {
 	if e.Type == message.Ack {
 		r.Sent = e.SentMessageID
 	}
-	request, err := d.report(e, r)
-	if err == nil && request != nil {
-		_, err = d.call(ctx, request)
-	}
-	if err != nil {
-		return fmt.Errorf("telling a client of message %s: %w", e.MessageID, err)
+	for _, request := range d.report(e, r) {
+		if _, err := d.call(ctx, request); err != nil {
+			return fmt.Errorf("telling a client of message %s: %w", e.MessageID, err)
+		}
 	}
 	r.Told = stageOf(e)
 	return d.remember(ctx, r)
+}
+
+// isBlocked says that a message was refused because its person wants none.
+func isBlocked(e *message.Event) bool {
+	return e.Type == message.Nack && strings.HasPrefix(e.NackReason, "blocked")
 }
 
 const inboundPrefix = "received/"

@@ -93,12 +93,7 @@ func (a *RapidSMSRelay) Validate() error {
 }
 
 // Lint warns where anybody may send.
-func (a *RapidSMSRelay) Lint() error {
-	if a.VumiUsername != "" {
-		return nil
-	}
-	return options.Fieldf("vumi_username", "is missing: anybody who finds the port can send messages")
-}
+func (a *RapidSMSRelay) Lint() error { return lintOpen(a.VumiUsername, "vumi_username") }
 
 // Receive posts a message to RapidSMS.
 func (a *RapidSMSRelay) Receive(ctx context.Context, m *message.Message) ([]*message.Message, error) {

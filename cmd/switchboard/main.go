@@ -237,6 +237,18 @@ func classes() fleet.Classes {
 				Vumi:  []string{"vumi.application.http_relay.HTTPRelayApplication", "vumi.application.HTTPRelayApplication"},
 				About: "posts each message as it is on the wire; the answer may be the reply",
 			},
+			"jasmin": {
+				New:   func() applications.Application { return doors.NewJasmin() },
+				About: "clients of Jasmin's HTTP API send here, and get their receipts",
+			},
+			"junebug": {
+				New:   func() applications.Application { return doors.NewJunebug() },
+				About: "clients of Junebug's API send here, and get their events",
+			},
+			"kannel": {
+				New:   func() applications.Application { return doors.NewKannel() },
+				About: "clients of Kannel's sendsms send here, and get their delivery reports",
+			},
 			"keyword": {
 				New:   func() applications.Application { return keyword.New() },
 				About: "answers by the words a message begins with",
@@ -244,6 +256,14 @@ func classes() fleet.Classes {
 			"menu": {
 				New:   func() applications.Application { return menu.New() },
 				About: "screens with choices and questions, as USSD and SMS menus have them",
+			},
+			"rapidpro": {
+				New:   func() applications.Application { return doors.NewRapidPro() },
+				About: "the other side of an external channel of RapidPro or TextIt",
+			},
+			"rapidsms_http": {
+				New:   func() applications.Application { return doors.NewRapidSMSHTTP() },
+				About: "the other side of RapidSMS's backend http",
 			},
 			"rapidsms_relay": {
 				New:   func() applications.Application { return doors.NewRapidSMSRelay() },
@@ -261,6 +281,10 @@ func classes() fleet.Classes {
 			"survey": {
 				New:   func() applications.Application { return survey.New() },
 				About: "asks everybody the same questions and stores the answers",
+			},
+			"twilio": {
+				New:   func() applications.Application { return doors.NewTwilio() },
+				About: "clients of Twilio's Messages API send here, and get their status callbacks",
 			},
 		},
 		Workers: map[string]fleet.Class[fleet.Standalone]{
