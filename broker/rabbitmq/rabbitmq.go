@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,14 +22,19 @@ const (
 	DefaultPublishWindow = 1000
 )
 
-// closeHandshake bounds closing a connection to a broker that does not answer.
-const closeHandshake = 2 * time.Second
+const (
+	// closeHandshake bounds closing a connection to a broker that does not answer.
+	closeHandshake = 2 * time.Second
+	// maxName bounds a connection's name, in bytes. RabbitMQ takes no frame above 4 KiB before
+	// the login, and says of a longer one that user or password are wrong.
+	maxName = 1000
+)
 
 // Settings of a connection to RabbitMQ. Only URL is needed.
 type Settings struct {
 	// URL is amqp://user:password@host:port/vhost, or amqps:// for TLS.
 	URL string
-	// Name is how RabbitMQ's management page shows the connections.
+	// Name is how RabbitMQ's management page shows the connections; a long one is cut.
 	Name string
 	// Heartbeat is sent on an idle connection, in whole seconds; a connection
 	// that is silent for about three times as long is closed.
@@ -111,6 +117,9 @@ func (s *Settings) setDefaults() {
 	}
 	if s.Name == "" {
 		s.Name = "switchboard"
+	}
+	if len(s.Name) > maxName {
+		s.Name = strings.ToValidUTF8(s.Name[:maxName], "") + " …"
 	}
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)

@@ -3,6 +3,7 @@
 package rabbitmq_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -30,4 +31,15 @@ func TestPromises(t *testing.T) {
 			return b, brokertest.Faults{Cut: p.Cut, Refuse: p.Refuse, BlackHole: p.BlackHole, Latency: p.Latency, Detection: 10 * time.Second}
 		},
 	})
+}
+
+// TestLongName: a process is named after its workers, which may be hundreds, and
+// RabbitMQ takes no frame above 4 KiB before the login.
+func TestLongName(t *testing.T) {
+	b, err := rabbitmq.Open(rabbitmq.Settings{URL: amqpURL(t), Name: "switchboard " + strings.Repeat("worker ", 1000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(testContext(t))
+	must(t, b.Declare(testContext(t), newQueue(t)))
 }

@@ -25,7 +25,7 @@ const (
 	httpAtOnce = 20
 	httpName   = "bench_http"
 	// httpSlowLines and httpSlowAnswer are the lines beside the fast one.
-	httpSlowLines  = 5
+	httpSlowLines  = 500
 	httpSlowAnswer = 5 * time.Second
 	// httpSlowAtOnce are the requests of one of them, httpSlowWaiting its messages.
 	httpSlowAtOnce  = 2
