@@ -82,7 +82,9 @@ func (f *Frame) Run(ctx context.Context) error {
 		r.Remember(remember)
 		remember = 0
 	}
-	if err := f.runtime.Provision(ctx, f.transport, f.runtime.Env()); err != nil {
+	env := f.runtime.Env()
+	env.Stopping = ctx.Done()
+	if err := f.runtime.Provision(ctx, f.transport, env); err != nil {
 		return fmt.Errorf("starting transport: %w", err)
 	}
 	for _, flow := range [...]message.Flow{message.Inbound, message.EventFlow} {

@@ -86,6 +86,9 @@ type Env struct {
 	// Registerer takes the plugin's own metrics and labels them with the worker
 	// (a middleware's with its name too). They go when the worker stops.
 	Registerer prometheus.Registerer
+	// Stopping is closed when the worker takes nothing new. What a transport has not begun to
+	// send then returns context.Canceled, and its queue keeps it. Nil where there is none.
+	Stopping <-chan struct{}
 	// HTTP is what an application's HTTP client sends through; nil is the network.
 	HTTP http.RoundTripper
 	// Monitor shows to operators how things are that the plugin depends on. A

@@ -10,9 +10,10 @@ import (
 // shelf holds messages that a phone fetches. Each stays on the broker's queue until
 // the phone says that it has it; the prefetch bounds how many there are.
 type shelf struct {
-	mu      sync.Mutex
-	waiting map[string]*shelved // by attempt id
-	order   []string
+	stopping <-chan struct{} // closed when nothing may wait any more
+	mu       sync.Mutex
+	waiting  map[string]*shelved // by attempt id
+	order    []string
 }
 
 type shelved struct {
@@ -20,7 +21,9 @@ type shelved struct {
 	taken   chan struct{} // closed when the phone has it
 }
 
-func newShelf() shelf { return shelf{waiting: map[string]*shelved{}} }
+func newShelf(stopping <-chan struct{}) shelf {
+	return shelf{stopping: stopping, waiting: map[string]*shelved{}}
+}
 
 // put waits until a phone has taken a message.
 func (s *shelf) put(ctx context.Context, m *message.Message) error {
@@ -35,6 +38,9 @@ func (s *shelf) put(ctx context.Context, m *message.Message) error {
 	select {
 	case <-one.taken:
 		return nil
+	case <-s.stopping:
+		s.remove(id)
+		return context.Canceled
 	case <-ctx.Done():
 		s.remove(id)
 		return ctx.Err()

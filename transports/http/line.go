@@ -28,6 +28,8 @@ const (
 type line struct {
 	limiter *rate.Limiter // nil without a limit
 	tell    func(health message.Health, kind, text string)
+	// stopping is closed when nobody may wait any more.
+	stopping <-chan struct{}
 
 	mu       sync.Mutex
 	class    Class // Throttled or Alert while it rests, else Sent
@@ -38,9 +40,9 @@ type line struct {
 	alert    backoff.Backoff
 }
 
-func newLine(perSecond float64, tell func(message.Health, string, string)) *line {
+func newLine(perSecond float64, stopping <-chan struct{}, tell func(message.Health, string, string)) *line {
 	l := &line{
-		tell: tell, class: Sent,
+		tell: tell, stopping: stopping, class: Sent,
 		throttle: backoff.Backoff{Min: throttleMin, Max: throttleMax}, alert: backoff.Backoff{Min: alertMin, Max: alertMax},
 	}
 	if perSecond > 0 {
@@ -63,6 +65,9 @@ func (l *line) enter(ctx context.Context) error {
 		select {
 		case <-timer.C:
 		case <-changed:
+		case <-l.stopping:
+			timer.Stop()
+			return context.Canceled
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()

@@ -182,6 +182,8 @@ func (r *run) takeTurn(ctx context.Context, exchange func() []outcome) ([]outcom
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
+	case <-r.transport.env.Stopping:
+		return nil, context.Canceled
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

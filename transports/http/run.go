@@ -71,11 +71,11 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	r := &run{
 		transport: t, channel: t.compiled, publisher: publisher, logger: t.logger, metrics: t.metrics, client: client,
 		memory:  &memory{state: store.NewBatcher(t.env.State, store.BatchSettings{}), options: t},
-		numbers: msisdn.NewNumbers(""), shelf: newShelf(), log: newChannelLog(t),
+		numbers: msisdn.NewNumbers(""), shelf: newShelf(t.env.Stopping), log: newChannelLog(t),
 		slots:    make(chan struct{}, t.MaxInFlight),
 		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: transports.NewStatuses(publisher, t.logger),
 	}
-	r.line = newLine(t.rate(), r.status)
+	r.line = newLine(t.rate(), t.env.Stopping, r.status)
 	return r, nil
 }
 
