@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// installPeers puts the npm package smpp and the peers made of it into a
-// directory of the test's own.
-func installPeers(t *testing.T) (dir string) {
+// installPeers puts the npm package that a folder names, and the programs made of it, into
+// a directory of the test's own.
+func installPeers(t *testing.T, folder string) (dir string) {
 	t.Helper()
 	if out, err := exec.Command("../scripts/services", "need", "npm").CombinedOutput(); err != nil {
 		t.Fatalf("node and npm are needed: %v\n%s", err, out)
 	}
 	dir = t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("crosscheck")); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -30,7 +30,7 @@ func installPeers(t *testing.T) (dir string) {
 	install := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm could not install the package smpp, which these tests hold ours against: %v\n%s", err, out)
+		t.Fatalf("npm could not install what %s/package.json names, which ours is held against: %v\n%s", folder, err, out)
 	}
 	return dir
 }

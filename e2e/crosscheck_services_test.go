@@ -41,7 +41,7 @@ type exchange struct {
 // transport to an npm SMSC; receipts and messages from people go the other way.
 func TestAgainstNPM(t *testing.T) {
 	t.Parallel()
-	esme, smsc := npmFleet(t, installPeers(t))
+	esme, smsc := npmFleet(t, installPeers(t, "crosscheck"))
 	for _, w := range written {
 		t.Run("to people: "+w.name, func(t *testing.T) {
 			esme.t, smsc.t = t, t
@@ -145,7 +145,7 @@ func npmFleet(t *testing.T, dir string) (esme, smsc *npmPeer) {
 // An npm client at the simulator.
 func TestSimulatorAgainstNPM(t *testing.T) {
 	t.Parallel()
-	dir := installPeers(t)
+	dir := installPeers(t, "crosscheck")
 	s := startSimulator(t, "friendly", "listen: %s\nhttp: %s\nrecord: %s\n")
 	esme := startPeer(t, dir, "esme.js", "127.0.0.1", fmt.Sprint(s.port), "anybody", "secret")
 	esme.await("bound", func(h heard) bool { return h.Bound != nil && *h.Bound == 0 })
