@@ -73,9 +73,7 @@ The exit code is
 		"list messages sent so long ago that have no delivery report, where their transport reports on others (0 is never)")
 	flags.IntVar(&a.limits.MaxStuck, "max-stuck", defaultMaxStuck, "name at most so many of each")
 	flags.DurationVar(&a.again, "again", defaultLookAgain, "look for what is missing a second time after so long")
-	flags.StringVar(&a.management, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
-		"RabbitMQ's management, http://host:15672: count what is in flight (RABBITMQ_MANAGEMENT_URL)")
-	flags.Lookup("management-url").DefValue = "" // it may hold a password
+	addManagement(cmd, &a.management, "it counts what is in flight")
 	return cmd
 }
 

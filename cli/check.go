@@ -1,16 +1,19 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"switchboard/fleet"
+	"switchboard/operate"
+	"switchboard/operate/queues"
 )
 
 func checkCommand(classes fleet.Classes) *cobra.Command {
 	var strict, asJSON bool
-	var class string
+	var class, management, amqpURL string
 	cmd := &cobra.Command{
 		Use:   "check FILE|DIR…",
 		Short: "Check the files of a fleet, alone and against each other",
@@ -21,6 +24,9 @@ not there, expressions that do not compile, rules that can never match, circles,
 two dispatchers on one queue, files of two directories on one connector.
 Warnings are what may be meant: names that nobody here serves (other programs or
 machines may), transports without a route, ports used twice, secrets in clear.
+
+Where RabbitMQ's management is known (--management-url), the fleet's queues that
+would be quicker as version 2 are named.
 
 The exit code is 2 when there are errors, with --strict also when there are
 warnings, and 0 otherwise.`,
@@ -40,10 +46,18 @@ warnings, and 0 otherwise.`,
 			if err := showFindings(cmd, findings, asJSON); err != nil {
 				return err
 			}
+			err = adviseVersion(cmd, management, amqpURL, queues.Target{Workers: defs})
+			if away := (operate.Unreachable{}); errors.As(err, &away) { // the files are right or wrong all the same
+				cmd.PrintErrln("the version of the queues is not known:", printableLines(err.Error()))
+			} else if err != nil {
+				return err
+			}
 			return verdict(cmd, len(defs), findings, strict, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&class, "worker-class", "", "class of the files that name none, by its short name or Vumi's")
+	addManagement(cmd, &management, "it knows the version of queues")
+	addAMQP(cmd.Flags(), &amqpURL)
 	cmd.Flags().BoolVar(&strict, "strict", false, "let warnings be errors")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return cmd

@@ -64,7 +64,7 @@ func (f *failures) historyCommand() *cobra.Command {
 				if asJSON {
 					return errors.Join(printJSON(cmd, all), err)
 				}
-				table := tabwriter.NewWriter(escaped{cmd.OutOrStdout()}, 0, 0, 2, ' ', 0)
+				table := tabwriter.NewWriter(newEscaped(cmd.OutOrStdout()), 0, 0, 2, ' ', 0)
 				_, _ = fmt.Fprintln(table, "WHEN (UTC)\tWHO\tMESSAGES\tQUEUES\tWHY\tCOMMAND")
 				for _, a := range slices.Backward(all) {
 					_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", a.At.Format(shownTime), cell(a.Who), queues.Sum(a.Counts), a.Queues(), cell(a.Why), printable(short(a.Command, errorWidth)))

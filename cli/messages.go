@@ -182,11 +182,11 @@ type lister interface {
 func (f *messagesFlags) lister(out io.Writer) lister {
 	switch {
 	case f.asCSV:
-		return newCSVLister(out)
+		return newCSVLister(forTerminal(out))
 	case f.asJSON:
 		return jsonLister{json.NewEncoder(out)}
 	}
-	table := tabwriter.NewWriter(escaped{out}, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(newEscaped(out), 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "CREATED (UTC)\tSTATE\tTRANSPORT\tADDRESS\tAPPLICATION\tTEXT\tREASON\tID")
 	return tableLister{table}
 }

@@ -40,6 +40,7 @@ broadcasts by that transport.`,
 type optOutFlags struct {
 	databaseFlag
 	list, country string
+	our           string
 	isNew         bool
 	transports    []string
 }
@@ -49,6 +50,7 @@ func (f *optOutFlags) add(cmd *cobra.Command, changes bool) {
 	cmd.Flags().StringVar(&f.list, "list", defaultList, "the list, as the middleware's file names it")
 	cmd.Flags().StringVar(&f.country, "country", "", "whose national numbers these are, such as ZA; as the middleware's file has it")
 	if changes {
+		cmd.Flags().StringVar(&f.our, "our", "", "our own address that it is about, of a list that has per_address")
 		cmd.Flags().StringSliceVar(&f.transports, "transport", nil, "transports whose broadcasts it concerns, too")
 		cmd.Flags().BoolVar(&f.isNew, "new", false, "begin the list, where nobody is on it yet")
 	}
@@ -63,9 +65,12 @@ func (f *optOutFlags) with(cmd *cobra.Command, do func(*middleware.OptOutList, s
 		if err := f.checkNames(cmd.Context(), list, db); err != nil {
 			return err
 		}
-		return do(list, db)
+		return do(list.For(f.our), db)
 	})
 }
+
+// perAddressHeader begins a file of a list per address: then the second column is our own.
+const perAddressHeader = "address,our_address"
 
 // defaultList is the one of a middleware that names none.
 const defaultList = "default"
@@ -168,6 +173,9 @@ func importOptOuts() *cobra.Command {
 	var flags optOutFlags
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Put everybody in a file on a list: an address a line, or the first column of CSV; - is standard input",
+		Long: `Put everybody in a file on a list: an address a line, or the first column of CSV; - is
+standard input. Where the first line is address,our_address, as export writes it of a
+list that has per_address, the second column is our own address.`,
 		Args: func(cmd *cobra.Command, args []string) error { return misused(cobra.ExactArgs(1)(cmd, args)) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var in io.Reader = cmd.InOrStdin()
@@ -180,14 +188,19 @@ func importOptOuts() *cobra.Command {
 				in = file
 			}
 			return flags.with(cmd, func(list *middleware.OptOutList, people store.People) error {
-				n := 0
+				n, perAddress := 0, false
 				lines := bufio.NewScanner(in)
 				for lines.Scan() {
-					address, _, _ := strings.Cut(lines.Text(), ",")
+					address, rest, _ := strings.Cut(lines.Text(), ",")
 					if address = strings.Trim(address, " \t\r\""); address == "" || address == "address" {
+						perAddress = perAddress || lines.Text() == perAddressHeader
 						continue
 					}
-					if err := flags.change(cmd.Context(), list, people, address, true); err != nil {
+					of := list
+					if perAddress {
+						of = list.For(rest)
+					}
+					if err := flags.change(cmd.Context(), of, people, address, true); err != nil {
 						return fmt.Errorf("%s: %w; those before it are on the list", address, err)
 					}
 					n++
@@ -204,12 +217,21 @@ func importOptOuts() *cobra.Command {
 func exportOptOuts() *cobra.Command {
 	var flags optOutFlags
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write the addresses on a list, one a line, as import reads them", Args: cobra.NoArgs,
+		Use: "export", Short: "Write the addresses on a list, one a line, as import reads them; of a list per address with our own behind each", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.with(cmd, func(list *middleware.OptOutList, _ store.People) error {
-				return list.Each(cmd.Context(), func(e middleware.OptOutEntry) error {
-					_, err := fmt.Fprintln(cmd.OutOrStdout(), e.Address)
-					return err
+				out, perAddress := forTerminal(cmd.OutOrStdout()), false
+				return list.Each(cmd.Context(), func(e middleware.OptOutEntry) (err error) {
+					if e.Our != "" && !perAddress {
+						perAddress = true
+						_, err = fmt.Fprintln(out, perAddressHeader)
+					}
+					line := e.Address
+					if perAddress {
+						line += "," + e.Our
+					}
+					_, printed := fmt.Fprintln(out, line)
+					return errors.Join(err, printed)
 				})
 			})
 		},

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -41,14 +42,35 @@ func printable(text string) string {
 // forPeople makes what a command prints from here on safe to show at a terminal:
 // what came from outside may hold control characters, which would move the
 // cursor, change colours or worse.
-func forPeople(cmd *cobra.Command) { cmd.SetOut(escaped{cmd.OutOrStdout()}) }
+func forPeople(cmd *cobra.Command) { cmd.SetOut(newEscaped(cmd.OutOrStdout())) }
+
+// forTerminal is forPeople for what programs read, too: files and pipes get all as it is.
+func forTerminal(out io.Writer) io.Writer {
+	if file, is := out.(*os.File); is && isTerminal(file) {
+		return newEscaped(out)
+	}
+	return out
+}
 
 // escaped shows control characters, but line breaks and tabs, as Go writes them.
-type escaped struct{ io.Writer }
+type escaped struct {
+	io.Writer
+	begun []byte // of a character that the next Write completes
+}
 
-func (e escaped) Write(text []byte) (int, error) {
+func newEscaped(out io.Writer) *escaped { return &escaped{Writer: out} }
+
+func (e *escaped) Write(text []byte) (int, error) {
 	var safe strings.Builder
-	for _, r := range string(text) {
+	all := append(e.begun, text...)
+	e.begun = nil
+	for len(all) > 0 {
+		if !utf8.FullRune(all) {
+			e.begun = all
+			break
+		}
+		r, size := utf8.DecodeRune(all)
+		all = all[size:]
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
 			safe.WriteRune(r)
 			continue

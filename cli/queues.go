@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"switchboard/broker"
 	"switchboard/fleet"
@@ -42,8 +43,11 @@ type operator struct {
 }
 
 func (o *operator) add(cmd *cobra.Command) {
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&o.amqpURL, "amqp-url", env("AMQP_URL", defaultAMQP), "the broker: amqp:// or amqps:// (AMQP_URL)")
+	addAMQP(cmd.PersistentFlags(), &o.amqpURL)
+}
+
+func addAMQP(flags *pflag.FlagSet, url *string) {
+	flags.StringVar(url, "amqp-url", env("AMQP_URL", defaultAMQP), "the broker: amqp:// or amqps:// (AMQP_URL)")
 	flags.Lookup("amqp-url").DefValue = "" // it may hold a password
 }
 
@@ -78,9 +82,14 @@ func (a *asking) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&a.processes, "process", strings.Fields(os.Getenv("SWITCHBOARD_PROCESSES")),
 		"where a process serves /status, http://host:port; may be repeated (SWITCHBOARD_PROCESSES, separated by spaces); those on this machine when empty")
-	flags.StringVar(&a.management, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
-		"RabbitMQ's management, http://host:15672: it counts what is in flight (RABBITMQ_MANAGEMENT_URL)")
-	flags.Lookup("management-url").DefValue = "" // it may hold a password
+	addManagement(cmd, &a.management, "it counts what is in flight")
+}
+
+// addManagement adds the flag that says where RabbitMQ's management is, and what it is for.
+func addManagement(cmd *cobra.Command, url *string, purpose string) {
+	cmd.Flags().StringVar(url, "management-url", env("RABBITMQ_MANAGEMENT_URL", ""),
+		"RabbitMQ's management, http://host:15672: "+purpose+" (RABBITMQ_MANAGEMENT_URL)")
+	cmd.Flags().Lookup("management-url").DefValue = "" // it may hold a password
 }
 
 // sources asks the processes; what was wrong with some of them is said and no error.
@@ -105,8 +114,8 @@ func (a *asking) sources(cmd *cobra.Command, amqpURL string) (from queues.Source
 
 // adviseVersion says which of the queues would be quicker as version 2. Only the management
 // knows.
-func (a *asking) adviseVersion(cmd *cobra.Command, amqpURL string, target queues.Target) error {
-	management, err := queues.Management(a.management, amqpURL)
+func adviseVersion(cmd *cobra.Command, url, amqpURL string, target queues.Target) error {
+	management, err := queues.Management(url, amqpURL)
 	if management == nil || err != nil {
 		return err
 	}
@@ -157,7 +166,7 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 					return err
 				}
 				explainUnknown(cmd, all, unplaced)
-				if err := ask.adviseVersion(cmd, o.amqpURL, target); err != nil {
+				if err := adviseVersion(cmd, ask.management, o.amqpURL, target); err != nil {
 					return err
 				}
 				return statusVerdict(all, queues.Troubles(from.Processes), strict, silent)

@@ -43,6 +43,7 @@ var slips = withFailures(map[string][]string{
 	"inject --transport-name":    {"inject", "--transport-name", "nosuch"},
 	"inject --direction":         {"inject", "--transport-name", "sms", "--direction", "nosuch"},
 	"inject --queue-type":        {"inject", "--queue-type", "nosuch", "sms.inbound"},
+	"check --management-url":     {"check", "--management-url", "nosuch", "FLEET"},
 	"optouts add --country":      {"optouts", "add", "--country", "nosuch", "+1"},
 	"optouts add --list":         {"optouts", "add", "--list", "nosuch", "+1"},
 	"optouts add --transport":    {"optouts", "add", "--transport", "nosuch", "+1"},
@@ -124,7 +125,7 @@ func withFailures(slips map[string][]string) map[string][]string {
 var free = []string{
 	"amqp-url", "database-url", "http", "log-level", "listen", "record", "output", // an address, or a file that is made
 	"text", "name", "from", "to", "content", "type", "provider", "group", "endpoint", "address", "id", "error", "why",
-	"hostname", "port", "username", "password", "vhost", "specfile", "system-id", "sentry", "maxthreads",
+	"hostname", "port", "username", "password", "vhost", "specfile", "system-id", "sentry", "maxthreads", "our",
 }
 
 // A name with a slip in it is an error of the command line, whatever the command: never an

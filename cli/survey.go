@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -38,7 +37,7 @@ Answers that a spreadsheet would take for a formula begin with an apostrophe.`,
 		Args:    func(cmd *cobra.Command, args []string) error { return misused(cobra.ExactArgs(1)(cmd, args)) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flag.with(cmd.Context(), func(db store.Database) (err error) {
-				var out io.Writer = cmd.OutOrStdout()
+				out := forTerminal(cmd.OutOrStdout())
 				if output != "" {
 					file, err := os.OpenFile(output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 					if err != nil {

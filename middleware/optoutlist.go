@@ -14,6 +14,7 @@ import (
 type OptOutList struct {
 	state   store.State
 	numbers *msisdn.Numbers
+	our     string // of a list per address: the one that was written to
 }
 
 // OptOutEntry is a person on the list.
@@ -38,7 +39,19 @@ func NewOptOutList(state store.State, name, country string) (*OptOutList, error)
 	if err != nil {
 		return nil, err
 	}
-	return &OptOutList{worker.SharedState(state, worker.OptOutScope(name)), msisdn.NewNumbers(country)}, nil
+	return &OptOutList{worker.SharedState(state, worker.OptOutScope(name)), msisdn.NewNumbers(country), ""}, nil
+}
+
+// For is the part of a list per address that is about one of our own addresses; the whole
+// list for "".
+func (l *OptOutList) For(our string) *OptOutList { return &OptOutList{l.state, l.numbers, our} }
+
+// key is what a person is remembered by.
+func (l *OptOutList) key(address string) string {
+	if l.our != "" {
+		return l.numbers.Normal(l.our) + "/" + l.numbers.Normal(address)
+	}
+	return l.numbers.Normal(address)
 }
 
 // optOutPage is how many entries are read at once.
@@ -70,7 +83,7 @@ func (l *OptOutList) Each(ctx context.Context, do func(OptOutEntry) error) error
 // Add puts people on the list; who is there stays as they are.
 func (l *OptOutList) Add(ctx context.Context, addresses ...string) error {
 	for _, address := range addresses {
-		if _, _, err := l.state.Add(ctx, store.Entry{Key: l.numbers.Normal(address), Value: byOperator}); err != nil {
+		if _, _, err := l.state.Add(ctx, store.Entry{Key: l.key(address), Value: byOperator}); err != nil {
 			return fmt.Errorf("adding to the list: %w", err)
 		}
 	}
@@ -91,7 +104,7 @@ func (l *OptOutList) Empty(ctx context.Context) (bool, error) {
 func (l *OptOutList) Remove(ctx context.Context, addresses ...string) error {
 	keys := make([]string, len(addresses))
 	for i, address := range addresses {
-		keys[i] = l.numbers.Normal(address)
+		keys[i] = l.key(address)
 	}
 	found, err := l.state.Get(ctx, keys...)
 	if err != nil {
