@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -26,8 +27,10 @@ type consumer struct {
 	settled  chan struct{} // wakes finish and awaitRoom
 }
 
-// consumerTag names the one consumer of a channel.
-const consumerTag = "switchboard"
+// consumerTag names the consumers of a channel, of which there is one at a time; a number follows.
+// A quorum queue takes two of one name for one consumer, and delivers again what the first holds.
+// It marks as redelivered what it had handed out and not sent when the first ended.
+const consumerTag = "switchboard-"
 
 // errQueueGone says that RabbitMQ ended the consumer, as when its queue is deleted.
 var errQueueGone = errors.New("RabbitMQ cancelled the consumer")
@@ -135,14 +138,15 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 		<-sent
 	}()
 	defer c.broker.tracker.mark(c, false)
-	for {
+	for n := 0; ; n++ {
 		if !c.awaitRoom(ctx, s, acks) {
 			return some, c.cancelled(s, acks)
 		}
+		tag := consumerTag + strconv.Itoa(n)
 		if err := ch.Qos(c.window.size, 0, false); err != nil {
 			return some, fmt.Errorf("setting the prefetch: %w", err)
 		}
-		deliveries, err := ch.Consume(q.Name, consumerTag, false, false, false, false, nil)
+		deliveries, err := ch.Consume(q.Name, tag, false, false, false, false, nil)
 		if err != nil {
 			return some, fmt.Errorf("starting: %w", explain(err))
 		}
@@ -152,9 +156,9 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 			return some, whyClosed(closes, err)
 		}
 		if !resize {
-			return some, c.cancel(s, ch, deliveries, acks)
+			return some, c.cancel(s, ch, tag, deliveries, acks)
 		}
-		if err := ch.Cancel(consumerTag, false); err != nil {
+		if err := ch.Cancel(tag, false); err != nil {
 			return some, fmt.Errorf("resizing the prefetch: %w", err)
 		}
 		for d := range deliveries { // those of the old window, in their order
@@ -261,8 +265,8 @@ func (c *consumer) deliverOne(s *session, d *amqp.Delivery, acks *acks) {
 }
 
 // cancel ends the consumer and requeues what no handler was given.
-func (c *consumer) cancel(s *session, ch *amqp.Channel, deliveries <-chan amqp.Delivery, acks *acks) error {
-	if err := ch.Cancel(consumerTag, false); err != nil {
+func (c *consumer) cancel(s *session, ch *amqp.Channel, tag string, deliveries <-chan amqp.Delivery, acks *acks) error {
+	if err := ch.Cancel(tag, false); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
 	for d := range deliveries {

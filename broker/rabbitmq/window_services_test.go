@@ -4,6 +4,7 @@ package rabbitmq_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"testing"
@@ -73,4 +74,45 @@ func TestThePrefetchIsBoundedInBytes(t *testing.T) {
 		t.Errorf("%d bytes were held, want at most %d", peak, most)
 	}
 	t.Logf("at most %d bytes were held", peak)
+}
+
+// TestAGrowingPrefetchDeliversOnce: what is unsettled while the prefetch grows does not come
+// again, on queues of either type. A quorum queue marks as redelivered what it had handed out and
+// not sent.
+func TestAGrowingPrefetchDeliversOnce(t *testing.T) {
+	const bodies, lag = 1000, 15
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	for _, kind := range []broker.QueueType{broker.Classic, broker.Quorum} {
+		t.Run(string(kind), func(t *testing.T) {
+			ctx := testContext(t)
+			q := broker.Queue{Name: "rabbitmqtest." + rand.Text(), Type: kind}
+			must(t, b.Declare(ctx, q))
+			t.Cleanup(func() { _ = b.Delete(context.Background(), q.Name) })
+			results := make(chan error, bodies)
+			for i := range bodies {
+				b.PublishAsync(ctx, broker.Publication{Queue: q.Name, Body: fmt.Append(nil, i)}, func(err error) { results <- err })
+			}
+			for range bodies {
+				must(t, <-results)
+			}
+			consuming, stop := context.WithCancel(ctx)
+			defer stop()
+			var unsettled []*broker.Delivery
+			got := 0
+			must(t, b.ConsumeWithin(consuming, q, func() int { return 2*lag + got/2 }, func(d *broker.Delivery) {
+				if string(d.Body) != fmt.Sprint(got) || d.Redelivered && kind == broker.Classic {
+					t.Errorf("%s came in the place of %d, redelivered: %v", d.Body, got, d.Redelivered)
+				}
+				got++
+				unsettled = append(unsettled, d)
+				for len(unsettled) > lag || got == bodies && len(unsettled) > 0 {
+					unsettled[0].Ack()
+					unsettled = unsettled[1:]
+				}
+				if got == bodies {
+					stop()
+				}
+			}))
+		})
+	}
 }

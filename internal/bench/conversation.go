@@ -288,6 +288,11 @@ func converse(ctx context.Context, b *rabbitmq.Broker, n int, kind queueKind, pr
 	for name, u := range t.used {
 		t.used[name] = usage{cpu: (u.cpu - before[name].cpu) / time.Duration(n), peakRSS: u.peakRSS}
 	}
+	if processes["persistence"] != nil { // it may be behind
+		if err := awaitEmpty(ctx, b, persistence.RecordQueue(talkRecorder)); err != nil {
+			return t, err
+		}
+	}
 	took, err := crowd.talk(ctx, int(t.rate/2*latencyFor.Seconds()), t.rate/2)
 	if err != nil {
 		return t, err
@@ -295,6 +300,21 @@ func converse(ctx context.Context, b *rabbitmq.Broker, n int, kind queueKind, pr
 	slices.Sort(took)
 	t.median, t.worst = took[len(took)/2], took[len(took)*99/100]
 	return t, nil
+}
+
+// awaitEmpty waits until nothing waits in a queue.
+func awaitEmpty(ctx context.Context, b *rabbitmq.Broker, queue string) error {
+	for {
+		info, err := b.Inspect(ctx, queue)
+		if err != nil || info.Messages == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s still holds %d bodies: %w", queue, info.Messages, ctx.Err())
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
 // crowd is people who talk, and note how long their answers take.
