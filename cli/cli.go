@@ -136,7 +136,7 @@ func rootOn(version string, classes fleet.Classes, dial dialer) *cobra.Command {
 	root.SetVersionTemplate("switchboard {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused(err) })
 	addGroup(root, groupRun, "Run a fleet", demoCommand(version, classes), runCommand(version, classes),
-		workerCommand(version, classes), migrateCommand(), healthCommand(), httpCommand(classes))
+		workerCommand(version, classes), migrateCommand(), healthCommand(), httpCommand(classes), importCommand())
 	addGroup(root, groupFiles, "Look at a fleet's files; nothing runs and nothing is sent", routingCommands(classes)...)
 	addGroup(root, groupQueues, "Look after a fleet's queues", operatorCommands(classes, dial)...)
 	addGroup(root, groupRecord, "Ask the record, and send to many", messagesCommand(), traceCommand(),

@@ -39,6 +39,7 @@ var slips = withFailures(map[string][]string{
 	"help [command]":             {"help", "nosuch"},
 	"http show PRESET":           {"http", "show", "nosuch"},
 	"http try FILE":              {"http", "try", "nosuch", "--to", "+1"},
+	"import KANNEL.CONF":         {"import", "nosuch"},
 	"inject TRANSPORT.DIRECTION": {"inject", "nosuch.inbound"},
 	"inject --transport-name":    {"inject", "--transport-name", "nosuch"},
 	"inject --direction":         {"inject", "--transport-name", "sms", "--direction", "nosuch"},

@@ -47,8 +47,10 @@ func TestComingFrom(t *testing.T) {
 			}
 			names = append(names, exposedName.FindStringSubmatch(shown)[1])
 			put(t, filepath.Join(dir, names[len(names)-1]+".yaml"), shown)
+		case strings.HasPrefix(shown, "switchboard import"):
+			importKannel(t, shown)
 		default:
-			t.Errorf("block %d is neither an application nor a curl command:\n%s", i+1, shown)
+			t.Errorf("block %d is neither an application nor a command:\n%s", i+1, shown)
 		}
 	}
 	put(t, filepath.Join(dir, "smpp_out.yaml"), "transport_class: devnull\ntransport_name: smpp_out\n")
@@ -86,5 +88,26 @@ func TestComingFrom(t *testing.T) {
 	}
 	if len(commands) < 6 || len(names) < 8 {
 		t.Errorf("the page shows %d commands and %d applications", len(commands), len(names))
+	}
+}
+
+// importKannel runs what the page shows in a directory with a kannel.conf.
+func importKannel(t *testing.T, commands string) {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := os.ReadFile("../../operate/importer/testdata/kannel.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, "kannel.conf"), string(text))
+	shell := exec.CommandContext(t.Context(), "bash", "-ec", "switchboard() { "+asProgram+"=1 '"+os.Args[0]+"' \"$@\"; }\n"+commands)
+	shell.Dir = dir
+	out, err := shell.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "kannel.conf: line 36: the smsc modem") || !strings.Contains(string(out), "4 workers, 0 warnings, nothing wrong") {
+		t.Errorf("%s\nsays %s, %v", commands, out, err)
+	}
+	again := program(t, nil, "import", filepath.Join(dir, "kannel.conf"), "--output", filepath.Join(dir, "fleet"))
+	if !strings.Contains(again, "is there already") {
+		t.Errorf("a fleet is overwritten: %s", again)
 	}
 }
