@@ -65,6 +65,8 @@ func (r *Received) Move(ctx context.Context, queue string, delay time.Duration) 
 
 // Queues are an application's own. The Sender of a Relay has them too.
 type Queues interface {
+	// Connector is the name of the application's connector.
+	Connector() string
 	// Consume gives Accept what is in a queue, at most prefetch at once and past the
 	// middleware, which it has passed; until ctx ends and all of it is done.
 	Consume(ctx context.Context, queue string, prefetch int) error
@@ -76,6 +78,8 @@ type Queues interface {
 }
 
 var _ Queues = sender{}
+
+func (s sender) Connector() string { return s.f.options.TransportName }
 
 func (f *Frame) queueName(queue string) string { return QueueName(f.options.TransportName, queue) }
 

@@ -100,6 +100,16 @@ func shortNames[T any](classes map[string]Class[T]) []string {
 	return names
 }
 
+// keysOf are the keys that may name a class of that name.
+func (c Classes) keysOf(name string) (keys []string) {
+	for _, listed := range c.List() {
+		if key := listed.Kind + "_class"; slices.Contains(classKeys, key) && (listed.Name == name || slices.Contains(listed.Vumi, name)) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // Listed is a class as `switchboard classes` shows it.
 type Listed struct {
 	Kind  string   `json:"kind"` // router, transport, application, worker, middleware

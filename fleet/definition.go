@@ -201,6 +201,8 @@ func pick[T any](c Classes, d *Definition, key string, classes map[string]Class[
 	if err != nil {
 		if instead, known := c.Replaced[name]; known {
 			err = fmt.Errorf("class %q is not here: %s", name, instead)
+		} else if keys := c.keysOf(name); len(keys) > 0 {
+			err = fmt.Errorf("class %q is of another kind: write %s", name, strings.Join(keys, " or "))
 		}
 		return none, fmt.Errorf("%s: %s: %w", d.doc.Position(key), key, err)
 	}

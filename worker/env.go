@@ -79,6 +79,9 @@ type Env struct {
 	State store.State
 	// People says who wants broadcasts; nil where there is no database.
 	People store.People
+	// Record is where messages are looked up and broadcasts stored; nil where there is no
+	// database.
+	Record Record
 	// Health is how the dispatcher's transports are. A router that wants to know
 	// calls it in Provision; the dispatcher then follows their status events.
 	Health func() Health
@@ -98,10 +101,16 @@ type Env struct {
 	shared store.State
 }
 
+// Record is what plugins may do with the record of messages.
+type Record interface {
+	store.Finder
+	store.Broadcasts
+}
+
 // Env is the environment of this worker's plugin.
 func (d Dependencies) Env() Env {
 	env := Env{
-		Name: d.Name, Kind: d.Kind, Now: d.Now, People: d.Record, Logger: d.Logger, Registerer: d.Registerer, Monitor: d.Monitor, HTTP: d.HTTP,
+		Name: d.Name, Kind: d.Kind, Now: d.Now, People: d.Record, Record: d.Record, Logger: d.Logger, Registerer: d.Registerer, Monitor: d.Monitor, HTTP: d.HTTP,
 		State: scopedState(d.State, "plugin/"+d.Name+"/"), shared: d.State,
 	}
 	if d.Health != nil {

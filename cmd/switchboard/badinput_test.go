@@ -14,6 +14,10 @@ func TestBadFiles(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
+		"a class of another kind": {
+			map[string]string{"x.yaml": "worker_class: http_api\n"},
+			[]string{`x.yaml:1: worker_class: class "http_api" is of another kind: write application_class or transport_class`},
+		},
 		"unknown class": {
 			map[string]string{"x.yaml": "router_class: simpel\n"},
 			[]string{`x.yaml:1: router_class: unknown class "simpel"; did you mean "simple"?`},

@@ -12,6 +12,7 @@ import (
 	"switchboard/applications/echo"
 	"switchboard/applications/forward"
 	"switchboard/applications/guess"
+	"switchboard/applications/httpapi"
 	"switchboard/applications/keyword"
 	"switchboard/applications/menu"
 	"switchboard/applications/script"
@@ -248,6 +249,10 @@ func classes() fleet.Classes {
 			"kannel": {
 				New:   func() applications.Application { return doors.NewKannel() },
 				About: "clients of Kannel's sendsms send here, and get their delivery reports",
+			},
+			"http_api": {
+				New:   func() applications.Application { return httpapi.New() },
+				About: "programs send by HTTP requests, and learn by a webhook what people write and what became of messages",
 			},
 			"keyword": {
 				New:   func() applications.Application { return keyword.New() },

@@ -1,0 +1,301 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"switchboard/applications"
+	"switchboard/applications/applicationtest"
+	"switchboard/applications/httpapi"
+	"switchboard/broker"
+	"switchboard/broker/memory"
+	"switchboard/dispatcher"
+	"switchboard/internal/testutil"
+	"switchboard/message"
+	"switchboard/options"
+	"switchboard/persistence"
+	"switchboard/routers"
+	"switchboard/store/sqlite"
+	"switchboard/worker"
+)
+
+const (
+	person = "+27831234567"
+	token  = "a-token-of-the-shop"
+	secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+)
+
+// bundle is a fleet of the application "shop" behind a dispatcher, with a record, and the
+// test in the place of the transport "sms" and of the webhook.
+type bundle struct {
+	testing.TB
+	broker *memory.Broker
+	db     *sqlite.DB
+	hook   *hook
+	sent   chan *message.Message // what the transport gets
+	url    string
+	stop   func() // ends the application
+}
+
+// newBundle starts the fleet. yaml is the application's own; HOOK in it is the webhook's
+// address.
+func newBundle(t testing.TB, yaml string) *bundle {
+	t.Helper()
+	b := &bundle{TB: t, broker: memory.New(memory.Settings{}), hook: newHook(t), sent: make(chan *message.Message, 1000)}
+	db, err := sqlite.Open(t.Context(), t.TempDir()+"/record.db", slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = db.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.db = db
+	t.Cleanup(func() { _, _ = b.broker.Close(context.Background()), db.Close() })
+	outside := broker.Queue{Name: "sms.outbound", Keys: []string{"sms.outbound"}}
+	b.background(func(ctx context.Context) error {
+		return b.broker.Consume(ctx, outside, 1000, func(d *broker.Delivery) {
+			defer d.Ack()
+			m, err := message.Decode(d.Body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			b.sent <- m
+		})
+	})
+	b.background(b.recorder().Run)
+	b.background(b.dispatcher().Run)
+	b.start(yaml)
+	testutil.Eventually(t, "the fleet consumes", func() bool {
+		for _, queue := range []string{"sms.inbound", "shop.inbound", "shop.outbound", "persistence.record"} {
+			if info, err := b.broker.Inspect(t.Context(), queue); err != nil || info.Consumers == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	return b
+}
+
+func (b *bundle) env(name, kind string) worker.Dependencies {
+	return worker.Dependencies{Name: name, Kind: kind, Broker: b.broker, State: b.db, Record: b.db, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func (b *bundle) dispatcher() worker.Worker {
+	o := dispatcher.DefaultOptions()
+	o.Transports, o.Exposed = options.Names{"sms"}, options.Names{"shop"}
+	r := routers.NewSimple()
+	r.RouteMappings = options.Map[options.Names]{{Key: "sms", Value: options.Names{"shop"}}}
+	if err := r.Check(o.Names()); err != nil {
+		b.Fatal(err)
+	}
+	return dispatcher.New(b.env("join", worker.KindDispatcher), o, r)
+}
+
+func (b *bundle) recorder() worker.Worker {
+	p := persistence.New()
+	p.Name, p.Transports, p.Exposed = "record", options.Names{"sms"}, options.Names{"shop"}
+	w, err := p.Worker(b.env("record", worker.KindWorker))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return w
+}
+
+// background runs something until the returned stop, or the test's end.
+func (b *bundle) background(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Errorf("a worker ended with %v", err)
+		}
+	})
+	b.Cleanup(stop)
+	return stop
+}
+
+// start starts the application, the second time in the place of the first.
+func (b *bundle) start(yaml string) {
+	b.Helper()
+	app := httpapi.New()
+	if err := applicationtest.Configure(app, strings.ReplaceAll(yaml, "HOOK", b.hook.URL)); err != nil {
+		b.Fatal(err)
+	}
+	o := applications.DefaultOptions()
+	o.TransportName = "shop"
+	b.stop = b.background(applications.New(b.env("shop", worker.KindApplication), o, app).Run)
+	addr, err := app.Addr(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.url = "http://" + addr.String()
+}
+
+const plain = `
+web_host: 127.0.0.1
+tokens: {shop: {token: ` + token + `, scopes: [send, read, broadcast, retry]}}
+channels: [sms]
+allow_private: true
+webhook: {url: HOOK, secret: ` + secret + `}
+`
+
+// says publishes what a person writes.
+func (b *bundle) says(text string, change ...func(*message.Message)) *message.Message {
+	b.Helper()
+	m := message.New()
+	m.From, m.To, m.Content, m.TransportName, m.TransportType = person, "8080", text, "sms", "sms"
+	for _, c := range change {
+		c(m)
+	}
+	b.publish(&message.Envelope{Flow: message.Inbound, Connector: "sms", Message: m})
+	return m
+}
+
+func (b *bundle) publish(e *message.Envelope) {
+	b.Helper()
+	if err := b.broker.Publish(b.Context(), broker.Publication{Key: e.Key(), Body: e.Encode()}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bundle) reports(e *message.Event) {
+	b.Helper()
+	b.publish(&message.Envelope{Flow: message.EventFlow, Connector: "sms", Event: e})
+}
+
+// answer is what a request is answered with.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// into decodes the body.
+func (a answer) into(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), v); err != nil {
+		t.Fatalf("%s: %v", a.body, err)
+	}
+}
+
+// ask makes a request with the token; headers are pairs.
+func (b *bundle) ask(method, path, body string, headers ...string) answer {
+	b.Helper()
+	q, err := http.NewRequestWithContext(b.Context(), method, b.url+path, strings.NewReader(body))
+	if err != nil {
+		b.Fatal(err)
+	}
+	q.Header.Set("Authorization", "Bearer "+token)
+	for i := 0; i < len(headers); i += 2 {
+		q.Header.Set(headers[i], headers[i+1])
+	}
+	got, err := http.DefaultClient.Do(q)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return answer{got.StatusCode, got.Header, string(text)}
+}
+
+// problem asserts that a request is refused, and why.
+func (b *bundle) problem(a answer, status int, kind string) {
+	b.Helper()
+	var p struct{ Type, Detail string }
+	a.into(b, &p)
+	if a.status != status || p.Type != "/docs#problem-"+kind || a.header.Get("Content-Type") != "application/problem+json" || p.Detail == "" && kind != "key-reused" {
+		b.Errorf("got %d %s, want %d %s", a.status, a.body, status, kind)
+	}
+}
+
+// id posts a message and returns its id.
+func (b *bundle) post(body string, headers ...string) string {
+	b.Helper()
+	a := b.ask("POST", "/messages", body, headers...)
+	if a.status != http.StatusAccepted {
+		b.Fatalf("posting %s: %d %s", body, a.status, a.body)
+	}
+	var m struct{ ID string }
+	a.into(b, &m)
+	return m.ID
+}
+
+// notice is what the webhook was told.
+type notice struct {
+	header http.Header
+	ID     string
+	Type   string
+	Data   struct {
+		ID, From, To, Content, Type, Status, Reason string
+		MessageID                                   string `json:"message_id"`
+	}
+}
+
+// hook is the webhook. It answers as answer says, 200 where that is nil.
+type hook struct {
+	*httptest.Server
+	got chan notice
+
+	mu     sync.Mutex
+	answer func(w http.ResponseWriter, n notice)
+}
+
+func newHook(t testing.TB) *hook {
+	h := &hook{got: make(chan notice, 1000)}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, err := io.ReadAll(q.Body)
+		n := notice{header: q.Header}
+		if err == nil {
+			err = json.Unmarshal(body, &n)
+		}
+		if err != nil {
+			t.Errorf("the webhook got %q: %v", body, err)
+		}
+		if !signed(q.Header, body) {
+			t.Errorf("the signature of %s is wrong: %v", body, q.Header)
+		}
+		h.got <- n
+		h.mu.Lock()
+		answer := h.answer
+		h.mu.Unlock()
+		if answer != nil {
+			answer(w, n)
+		}
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+// signed verifies a signature as standardwebhooks.com says.
+func signed(h http.Header, body []byte) bool {
+	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	mac := hmac.New(sha256.New, key)
+	_, _ = fmt.Fprintf(mac, "%s.%s.%s", h.Get("Webhook-Id"), h.Get("Webhook-Timestamp"), body)
+	return h.Get("Webhook-Signature") == "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func (h *hook) answers(answer func(w http.ResponseWriter, n notice)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answer = answer
+}
+
+var _ = bytes.NewReader

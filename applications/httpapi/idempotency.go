@@ -1,0 +1,113 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"switchboard/message"
+	"switchboard/store"
+)
+
+const (
+	keyHeader = "Idempotency-Key"
+	maxKey    = 255 // bytes
+	// keyTTL is how long the outcome of a key's request is kept.
+	keyTTL = 24 * time.Hour
+)
+
+// keys are those whose requests this process works on.
+type keys struct {
+	mu   sync.Mutex
+	used map[string]bool
+}
+
+func (k *keys) take(key string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.used[key] {
+		return false
+	}
+	if k.used == nil {
+		k.used = map[string]bool{}
+	}
+	k.used[key] = true
+	return true
+}
+
+func (k *keys) leave(key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.used, key)
+}
+
+// namer names the messages of a request: with an Idempotency-Key their ids follow from it,
+// so that a request that is repeated after a crash sends the same messages.
+type namer struct {
+	key   string
+	again bool // an earlier request of the key has no known outcome
+	begun bool // something is sent
+}
+
+func (n *namer) name(m *message.Message, i int) {
+	if n.key == "" {
+		return
+	}
+	sum := sha256.Sum256([]byte(n.key + "\x00" + strconv.Itoa(i)))
+	m.ID = hex.EncodeToString(sum[:16])
+	if n.again {
+		m.RoutingMetadata.Set(message.AgainKey, true) // transports look whether they have sent it
+	}
+}
+
+// once does the work of a request, or gives the answer that a request of the same
+// Idempotency-Key got (draft-ietf-httpapi-idempotency-key-header-07).
+func (r *run) once(q *request, work func(context.Context, *namer) (any, error)) (any, error) {
+	given := q.Header.Get(keyHeader)
+	if given == "" {
+		return work(q.Context(), &namer{})
+	}
+	if len(given) > maxKey {
+		return nil, problems.invalid.with(fmt.Sprintf("an Idempotency-Key may have %d bytes", maxKey))
+	}
+	sum := sha256.Sum256([]byte(r.connector + "\x00" + q.client.name + "\x00" + given))
+	key := "idempotency/" + hex.EncodeToString(sum[:])
+	if !r.keys.take(key) {
+		p := problems.keyInUse.with("it is being worked on")
+		p.retryAfter = time.Second
+		return nil, p
+	}
+	defer r.keys.leave(key)
+	asked := sha256.Sum256([]byte(q.Method + q.URL.Path + "\x00" + string(q.body)))
+	fingerprint := hex.EncodeToString(asked[:])
+	known, added, err := r.state.Add(q.Context(), store.Entry{Key: key, Value: fingerprint, TTL: keyTTL})
+	if err != nil {
+		return nil, err
+	}
+	first, outcome, done := strings.Cut(known, " ")
+	switch {
+	case first != fingerprint:
+		return nil, problems.keyReused
+	case done:
+		return answered{json.RawMessage(outcome), true}, nil
+	}
+	name := &namer{key: key, again: !added}
+	answer, err := work(q.Context(), name)
+	if err != nil {
+		if added && !name.begun {
+			_ = r.state.Delete(q.Context(), key) // it may be used for a request that is valid
+		}
+		return nil, err
+	}
+	text, err := json.Marshal(answer)
+	if err == nil {
+		err = r.state.Set(q.Context(), store.Entry{Key: key, Value: fingerprint + " " + string(text), TTL: keyTTL})
+	}
+	return answered{json.RawMessage(text), false}, err
+}

@@ -1,0 +1,155 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// route is one operation of the API; openapi.yaml describes all.
+type route struct {
+	method string
+	path   string
+	scope  string
+	status int // of its answer
+	handle func(*run, *request) (any, error)
+}
+
+var table = []route{
+	{http.MethodPost, "/messages", scopeSend, http.StatusAccepted, (*run).postMessages},
+	{http.MethodGet, "/messages", scopeRead, http.StatusOK, (*run).searchMessages},
+	{http.MethodGet, "/messages/{id}", scopeRead, http.StatusOK, (*run).getMessage},
+}
+
+// request is a request of somebody who may make it.
+type request struct {
+	*http.Request
+	client *client
+	body   []byte
+}
+
+// answered is an answer that is written as it is.
+type answered struct {
+	body     json.RawMessage
+	replayed bool // it was given before
+}
+
+// requestTimeout bounds the work on a request: a broker that is away makes it wait.
+const requestTimeout = 15 * time.Second
+
+// routes serves the API.
+func (r *run) routes() http.Handler {
+	mux := http.NewServeMux()
+	methods := map[string][]string{}
+	for _, one := range table {
+		mux.Handle(one.method+" "+one.path, r.serve(one))
+		methods[one.path] = append(methods[one.path], one.method)
+	}
+	for path, allowed := range methods {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			problems.notAllowed.with("it has " + strings.Join(allowed, ", ")).write(w)
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problems.notFound.with("/docs lists the paths").write(w)
+	})
+	return mux
+}
+
+func (r *run) serve(one route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		ctx, cancel := context.WithTimeout(q.Context(), requestTimeout)
+		defer cancel()
+		answer, err := r.answer(one, q.WithContext(ctx))
+		status := one.status
+		if err != nil {
+			p := asProblem(err)
+			status = p.Status
+			if p.Status >= http.StatusInternalServerError {
+				r.complain.Do(func() { r.log.Warn("a request failed", "method", q.Method, "path", one.path, "error", err) })
+			}
+			p.write(w)
+		} else {
+			write(w, status, answer)
+		}
+		r.metrics.requests.WithLabelValues(one.method+" "+one.path, strconv.Itoa(status)).Inc()
+	})
+}
+
+func (r *run) answer(one route, q *http.Request) (any, error) {
+	who, err := r.clients.admit(q, one.scope)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(q.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	return one.handle(r, &request{q, who, body})
+}
+
+func write(w http.ResponseWriter, status int, answer any) {
+	if known, is := answer.(answered); is {
+		if known.replayed {
+			w.Header().Set("Idempotent-Replayed", "true")
+		}
+		answer = known.body
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// decode reads a body into what it must be; a field that is not known is refused.
+func decode(body []byte, into any) error {
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err == nil && d.More() {
+		err = errors.New("there is more behind it")
+	}
+	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
+		return problems.invalid.with("it must be " + wrong.Type.String() + ", and is a JSON " + wrong.Value).at(pointerTo(wrong.Field))
+	}
+	if err != nil {
+		return problems.invalid.with("the body is not the JSON that /docs describes: " + strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
+}
+
+func pointerTo(field string) string {
+	if field == "" {
+		return ""
+	}
+	return "/" + strings.ReplaceAll(field, ".", "/")
+}
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	posts    *prometheus.CounterVec
+	waiting  prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchboard_http_api_requests_total", Help: "Requests, by operation and HTTP status.",
+		}, []string{"operation", "status"}),
+		posts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchboard_webhook_posts_total", Help: "Posts to the webhook, by outcome: taken, refused (never tried again), failed (tried again).",
+		}, []string{"outcome"}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "switchboard_webhook_waiting", Help: "Messages and events that wait for the webhook in the application's own queues.",
+		}),
+	}
+	return m, errors.Join(reg.Register(m.requests), reg.Register(m.posts), reg.Register(m.waiting))
+}

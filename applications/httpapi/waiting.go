@@ -1,0 +1,204 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"sync"
+	"time"
+
+	"switchboard/applications"
+	"switchboard/internal/backoff"
+	"switchboard/internal/lanes"
+	"switchboard/message"
+	"switchboard/worker"
+)
+
+const (
+	// queueCount is how many queues there are for what waits: what waits in one holds up the
+	// people of that queue at most.
+	queueCount = 8
+	// waitingPrefetch is how much of each is in flight at once. What is held for a person
+	// counts.
+	waitingPrefetch = 100
+	// firstGap is the wait before the second attempt; it doubles up to maxGap.
+	firstGap = time.Second
+	maxGap   = 5 * time.Minute
+	// holdFor is how long something of the queue is held at most before it returns to its
+	// place: brokers take a channel down that holds a body for half an hour.
+	holdFor = 10 * time.Minute
+)
+
+// Queues are those for what the webhook did not take.
+func (a *Application) Queues() []string {
+	if a.Webhook == nil {
+		return nil
+	}
+	names := make([]string, queueCount)
+	for i := range names {
+		names[i] = "webhook." + strconv.Itoa(i)
+	}
+	return names
+}
+
+// laneOf is what is posted one after the other: a person's messages, or a message's events.
+func laneOf(in *applications.Received) string {
+	if in.Message != nil {
+		return "person " + in.Message.From
+	}
+	return "message " + in.Event.MessageID
+}
+
+// waiting is one of the queues. Of each lane only the first is posted; the others are held
+// behind it, and so the queue keeps the order.
+type waiting struct {
+	run   *run
+	name  string
+	lanes lanes.Lanes[string]
+
+	mu     sync.Mutex
+	count  int
+	hold   context.Context // ends when what is held returns to the queue
+	failed map[string]*retry
+}
+
+// retry is when the first of a lane is posted again.
+type retry struct {
+	gap backoff.Backoff
+	at  time.Time
+}
+
+func newWaiting(r *run, name string) *waiting {
+	return &waiting{run: r, name: name, failed: map[string]*retry{}}
+}
+
+func (r *run) waitingIn(queue string) *waiting {
+	for _, w := range r.waiting {
+		if w.name == queue {
+			return w
+		}
+	}
+	return nil // the frame brings what is in Queues alone
+}
+
+func (r *run) waitingFor(in *applications.Received) *waiting {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(laneOf(in)))
+	return r.waiting[sum.Sum32()%queueCount]
+}
+
+func (w *waiting) isEmpty() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count == 0
+}
+
+// add changes how many wait. Another process may have taken some.
+func (w *waiting) add(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n = max(n, -w.count)
+	w.count += n
+	w.run.metrics.waiting.Add(float64(n))
+}
+
+// put moves something to the end of the queue.
+func (w *waiting) put(ctx context.Context, in *applications.Received) error {
+	w.add(1)
+	err := in.Move(ctx, w.name, 0)
+	if err != nil {
+		w.add(-1)
+	}
+	return err
+}
+
+// consume has what waits posted until ctx ends. While the breaker is open all of it is in
+// the queue.
+func (w *waiting) consume(ctx context.Context) {
+	for {
+		closed, ok := w.run.breaker.wait(ctx)
+		if !ok {
+			return
+		}
+		hold, release := context.WithTimeout(ctx, holdFor)
+		stop := context.AfterFunc(closed, release)
+		w.mu.Lock()
+		w.hold = hold
+		w.mu.Unlock()
+		err := w.run.queues.Consume(hold, w.name, waitingPrefetch)
+		stop()
+		release()
+		if err != nil && ctx.Err() == nil {
+			w.run.log.Warn("posting what waits for the webhook failed; trying again", "queue", w.name, "error", err)
+			backoff.Sleep(ctx, firstGap)
+		}
+	}
+}
+
+// accept posts something of the queue when what is before it in its lane is done.
+func (w *waiting) accept(ctx context.Context, in *applications.Received, done func(error)) {
+	w.mu.Lock()
+	hold := w.hold
+	w.mu.Unlock()
+	lane := laneOf(in)
+	w.lanes.Go(lane, func() {
+		err := worker.Protect(func() error { return w.post(ctx, hold, lane, in) })
+		if in.Leaves(err) {
+			w.forget(lane)
+			w.add(-1)
+		}
+		done(err)
+	})
+}
+
+// post posts something until the webhook has taken or refused it, or it must return to the
+// queue.
+func (w *waiting) post(ctx, hold context.Context, lane string, in *applications.Received) error {
+	for {
+		if !backoff.Sleep(hold, w.untilRetry(lane)) {
+			return fmt.Errorf("waiting for the webhook: %w", context.Canceled)
+		}
+		err := w.run.deliver(ctx, in)
+		if !triedAgain(err) {
+			return err
+		}
+		if limit := w.run.Webhook.RetryFor.Std(); time.Since(in.Since) > limit {
+			return message.Permanent(fmt.Errorf("given up after retry_for (%s): %w", limit, err))
+		}
+		w.postpone(lane, err)
+	}
+}
+
+func (w *waiting) untilRetry(lane string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.failed[lane]; r != nil {
+		return time.Until(r.at)
+	}
+	return 0
+}
+
+func (w *waiting) postpone(lane string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.failed[lane]
+	if r == nil {
+		r = &retry{gap: backoff.Backoff{Min: firstGap, Max: maxGap}}
+		w.failed[lane] = r
+	}
+	gap := r.gap.Next()
+	if wanted, says := message.RetryDelay(err); says {
+		gap = max(gap, wanted)
+	}
+	r.at = time.Now().Add(gap)
+}
+
+func (w *waiting) forget(lane string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.failed, lane)
+	if w.count <= 1 {
+		clear(w.failed) // of what another process has taken too
+	}
+}
