@@ -41,8 +41,7 @@ type failures struct {
 	dryRun bool
 	each   bool // name each
 
-	database databaseFlag // where it is noted who did what; optional
-	why      string
+	noted noted
 }
 
 // defaultListed is how many dead letters of each queue are listed.
@@ -220,7 +219,7 @@ At a --rate the dead letters of a queue are held meanwhile, so that it may take
 	flags.Float64Var(&f.rate, "rate", 0, "so many a second at most; 0 is as fast as it goes")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "do nothing, and count what would go")
 	flags.BoolVarP(&f.each, "each", "v", false, "name each, and where it went")
-	f.addHistory(cmd)
+	f.noted.add(cmd)
 	return cmd
 }
 
@@ -318,7 +317,7 @@ func (f *failures) printSurveys(cmd *cobra.Command, all []survey) error {
 func (f *failures) dropCommand() *cobra.Command {
 	cmd := f.command("drop FILE|DIR|QUEUE…", "Delete dead letters for ever", f.drop)
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it")
-	f.addHistory(cmd)
+	f.noted.add(cmd)
 	return cmd
 }
 
@@ -352,7 +351,7 @@ func (f *failures) onEach(cmd *cobra.Command, b broker.Broker, names []string, d
 			break
 		}
 	}
-	err := errors.Join(append(errs, f.notFound(cmd.Context(), b, names, queues.Sum(counts)), f.note(cmd, counts))...)
+	err := errors.Join(append(errs, f.notFound(cmd.Context(), b, names, queues.Sum(counts)), f.noted.note(cmd, counts))...)
 	if f.asJSON {
 		return errors.Join(printJSON(cmd, counts), err)
 	}

@@ -18,13 +18,19 @@ import (
 	"switchboard/store"
 )
 
-func (f *failures) addHistory(cmd *cobra.Command) {
+// noted are the flags of commands that note who did what.
+type noted struct {
+	database databaseFlag // optional
+	why      string
+}
+
+func (f *noted) add(cmd *cobra.Command) {
 	f.database.add(cmd)
 	cmd.Flags().StringVar(&f.why, "why", "", "why, for `switchboard failures history`")
 }
 
 // note notes who did what, where there is a database.
-func (f *failures) note(cmd *cobra.Command, counts []queues.Count) error {
+func (f *noted) note(cmd *cobra.Command, counts []queues.Count) error {
 	if len(counts) == 0 || f.database.url == "" {
 		return nil
 	}
@@ -57,7 +63,7 @@ func (f *failures) historyCommand() *cobra.Command {
 	var database databaseFlag
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "history", Short: "Show who retried or dropped dead letters, how many, and why", Args: cobra.NoArgs,
+		Use: "history", Short: "Show who retried or dropped dead letters, or moved messages, how many, and why", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return database.with(cmd.Context(), func(db store.Database) error {
 				all, err := history.Read(cmd.Context(), db)

@@ -29,7 +29,7 @@ type dialer func(ctx context.Context, url string) (broker.Broker, error)
 // operatorCommands are the commands that look after queues.
 func operatorCommands(classes fleet.Classes, dial dialer) []*cobra.Command {
 	return []*cobra.Command{
-		statusCommand(classes, dial), clearCommand(classes, dial), waitCommand(classes, dial),
+		statusCommand(classes, dial), clearCommand(classes, dial), waitCommand(classes, dial), pauseCommand(classes, dial), resumeCommand(classes, dial), moveCommand(dial),
 		failuresCommand(classes, dial), tailCommand(classes, dial), injectCommand(dial),
 	}
 }
@@ -165,6 +165,7 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 				if err := o.printStatus(cmd, all); err != nil {
 					return err
 				}
+				explainPaused(cmd, all)
 				explainUnknown(cmd, all, unplaced)
 				if err := adviseVersion(cmd, ask.management, o.amqpURL, target); err != nil {
 					return err
@@ -219,6 +220,15 @@ func retrying(all []queues.Retrying) string {
 		parts[i] = fmt.Sprintf("%d in %s", r.Messages, r.Within)
 	}
 	return cmp.Or(strings.Join(parts, ", "), "0")
+}
+
+// explainPaused says who paused a queue, and why.
+func explainPaused(cmd *cobra.Command, all []queues.Status) {
+	for _, s := range all {
+		if s.Paused != nil {
+			cmd.PrintErrln(printable(s.Queue + " " + fleet.DescribePause(*s.Paused) + "; to end it: switchboard resume " + s.Queue))
+		}
+	}
 }
 
 // explainUnknown says why there is a "?", and what to do.

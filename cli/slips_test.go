@@ -45,6 +45,8 @@ var slips = withFailures(map[string][]string{
 	"inject --direction":         {"inject", "--transport-name", "sms", "--direction", "nosuch"},
 	"inject --queue-type":        {"inject", "--queue-type", "nosuch", "sms.inbound"},
 	"check --management-url":     {"check", "--management-url", "nosuch", "FLEET"},
+	"move FROM":                  {"move", "nosuch", "survey"},
+	"move --application":         {"move", "--application", "nosuch", "sms", "survey"},
 	"optouts add --country":      {"optouts", "add", "--country", "nosuch", "+1"},
 	"optouts add --list":         {"optouts", "add", "--list", "nosuch", "+1"},
 	"optouts add --transport":    {"optouts", "add", "--transport", "nosuch", "+1"},
@@ -60,7 +62,9 @@ var slips = withFailures(map[string][]string{
 	"optouts remove --country":   {"optouts", "remove", "--country", "nosuch", "+1"},
 	"optouts remove --list":      {"optouts", "remove", "--list", "nosuch", "+1"},
 	"optouts remove --transport": {"optouts", "remove", "--transport", "nosuch", "+1"},
+	"pause FILE":                 {"pause", "nosuch.inbound"},
 	"resend ID":                  {"resend", "nosuch"},
+	"resume FILE":                {"resume", "nosuch.inbound"},
 	"run --management-url":       {"run", "--amqp-url", "memory:", "--management-url", "nosuch", "FLEET"},
 	"worker --management-url":    {"worker", "--worker-class", "simple", "--amqp-url", "memory:", "--management-url", "nosuch", "--config", "JOIN"},
 	"trace ID":                   {"trace", "nosuch"},
@@ -125,8 +129,8 @@ func withFailures(slips map[string][]string) map[string][]string {
 // refused by those that are asked.
 var free = []string{
 	"amqp-url", "database-url", "http", "log-level", "listen", "record", "output", // an address, or a file that is made
-	"text", "name", "from", "to", "content", "type", "provider", "group", "endpoint", "address", "id", "error", "why",
 	"hostname", "port", "username", "password", "vhost", "specfile", "system-id", "sentry", "maxthreads", "our",
+	"text", "name", "from", "to", "to-addr", "content", "type", "provider", "group", "endpoint", "address", "id", "error", "why",
 }
 
 // A name with a slip in it is an error of the command line, whatever the command: never an
@@ -139,6 +143,7 @@ func TestSlipsAreErrors(t *testing.T) {
 	d.transport, d.app = "sms", "survey"
 	d.write("join.yaml", "router_class: simple\ntransport_names: sms\nexposed_names: survey\nroute_mappings: {sms: survey}\n")
 	d.declare()
+	d.publish("sms.outbound", 1)
 	d.deadLetterNow(`{"transport_name": "sms"}`, "invalid", "x")
 	s := newSender(t)
 	list := s.file("people.csv", "address,name\n+1,Ann\n")

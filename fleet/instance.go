@@ -110,7 +110,7 @@ func (p *Process) runOnce(ctx context.Context, i *instance, def *Definition) err
 	w, err := def.build(worker.Dependencies{
 		Name: def.Name, Kind: def.Kind, Broker: countingBroker{p.Broker, &i.queues},
 		State: worker.MonitoredState(p.State, i.monitor), Record: p.Record, Depths: p.Depths,
-		Metrics: p.metrics, Monitor: i.monitor, Logger: p.Logger.With("worker", def.Name),
+		Metrics: p.metrics, Monitor: i.monitor, Pauses: p.pauses, Logger: p.Logger.With("worker", def.Name),
 		Stack: worker.NewStack(def.layers...), Registerer: registerer,
 	})
 	if err != nil {

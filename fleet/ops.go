@@ -13,7 +13,7 @@ import (
 )
 
 // Handler serves what operators and their env ask a process: /metrics,
-// /healthz, /readyz, /status, POST /-/reload, and with profiling /debug/pprof/.
+// /healthz, /readyz, /status, POST /-/reload, /-/pause and /-/resume, and with profiling /debug/pprof/.
 func (p *Process) Handler(profiling bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{}))
@@ -22,6 +22,8 @@ func (p *Process) Handler(profiling bool) http.Handler {
 	mux.HandleFunc("GET /status", redacted(p.serveStatus))
 	// No page in an operator's browser may do this behind their back.
 	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(redacted(p.serveReload)))
+	mux.Handle("POST /-/pause", http.NewCrossOriginProtection().Handler(redacted(p.servePause)))
+	mux.Handle("POST /-/resume", http.NewCrossOriginProtection().Handler(redacted(p.serveResume)))
 	if profiling {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

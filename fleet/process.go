@@ -39,6 +39,7 @@ type Process struct {
 
 	metrics *worker.Metrics
 	config  *configMetrics
+	pauses  *worker.Pauses
 
 	mu       sync.Mutex
 	workers  []*instance
@@ -58,6 +59,11 @@ func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(ctx, p.logStop)()
+	pauses := worker.FollowPauses(ctx, p.State, p.Logger)
+	p.mu.Lock()
+	p.pauses = pauses
+	p.mu.Unlock()
+	p.Registry.MustRegister(pauseCollector{p})
 	ended := make(chan struct{}, 1)
 	for _, def := range defs {
 		p.start(ctx, newInstance(def), ended)

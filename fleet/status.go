@@ -21,10 +21,12 @@ type Status struct {
 	NotReady []string     `json:"not_ready,omitempty"`
 	Broker   BrokerStatus `json:"broker"`
 	// Lossy are the queues of which RabbitMQ drops bodies by a policy, and why.
-	Lossy   map[string]string `json:"lossy_queues,omitempty"`
-	State   StateStatus       `json:"state"`
-	Config  ConfigStatus      `json:"configuration"`
-	Workers []WorkerStatus    `json:"workers"`
+	Lossy map[string]string `json:"lossy_queues,omitempty"`
+	// Paused are the queues of the process's workers that operators have paused.
+	Paused  map[string]worker.Pause `json:"paused_queues,omitempty"`
+	State   StateStatus             `json:"state"`
+	Config  ConfigStatus            `json:"configuration"`
+	Workers []WorkerStatus          `json:"workers"`
 }
 
 // BrokerStatus is how the connection to the broker is.
@@ -88,8 +90,11 @@ func (p *Process) Status() Status {
 	s.Stopping = p.stopping
 	s.Config, s.Lossy = p.loaded.status(), maps.Clone(p.lossy)
 	for _, i := range p.workers {
-		s.Workers = append(s.Workers, i.status())
+		w := i.status()
+		w.Consuming = w.Consuming || len(p.pauses.Of(i.def.queues()...)) > 0 // it would
+		s.Workers = append(s.Workers, w)
 	}
+	s.Paused = p.pauses.Of(p.queues()...)
 	s.NotReady = s.notReady()
 	return s
 }
@@ -209,6 +214,9 @@ func (s Status) Text(out io.Writer) {
 	}
 	for _, queue := range slices.Sorted(maps.Keys(s.Lossy)) {
 		line("WARNING: RabbitMQ drops messages of %s unseen: %s; %s", queue, s.Lossy[queue], lossyAdvice)
+	}
+	for _, queue := range slices.Sorted(maps.Keys(s.Paused)) {
+		line("PAUSED: %s %s; to end it: switchboard resume %s", queue, DescribePause(s.Paused[queue]), queue)
 	}
 	s.Config.text(line)
 	line("")

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/broker"
+	"switchboard/internal/backoff"
 	"switchboard/message"
 )
 
@@ -96,16 +97,53 @@ func (g *ConsumerGroup) Start(s Subscription) (stop func()) {
 }
 
 func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
-	queue := s.queue(g.runtime.Settings.QueueType)
-	inFlight := g.runtime.inFlight(s)
-	err := g.runtime.Broker.ConsumeWithin(ctx, queue, inFlight.limit.now, func(d *broker.Delivery) {
-		g.runtime.receive(g.work, s, inFlight, d)
-	})
-	g.runtime.Monitor.limit(queue.Name, 0)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("consuming %s: %w", queue.Name, err)
+	r := g.runtime
+	queue := s.queue(r.Settings.QueueType)
+	inFlight := r.inFlight(s)
+	for ctx.Err() == nil {
+		if len(r.Pauses.Of(queue.Name)) > 0 {
+			if err := r.Broker.Declare(ctx, queue); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("declaring %s: %w", queue.Name, err) // it keeps what is published meanwhile
+			}
+			r.Logger.Warn("a queue is paused: nothing is received from it", "queue", queue.Name)
+			if r.Pauses.await(ctx, queue.Name, false) {
+				r.Logger.Info("a queue is resumed", "queue", queue.Name)
+			}
+			continue
+		}
+		if err := g.consumeUntilPaused(ctx, s, queue, inFlight); err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("consuming %s: %w", queue.Name, err)
+		}
 	}
 	return nil
+}
+
+// consumeUntilPaused also returns when ctx ends. What is in flight is settled first, or
+// returns to the queue where the link that it waits for is down.
+func (g *ConsumerGroup) consumeUntilPaused(ctx context.Context, s Subscription, queue broker.Queue, inFlight *inFlight) error {
+	fetch, pause := context.WithCancel(ctx)
+	defer pause()
+	work, giveUp := context.WithCancel(g.work)
+	go func() {
+		if !g.runtime.Pauses.await(fetch, queue.Name, true) {
+			return
+		}
+		pause()
+		for inFlight.held.Load() > 0 && backoff.Sleep(g.work, stopInterval) {
+			if g.runtime.Monitor.Down(DependsOnLink) {
+				giveUp()
+				return
+			}
+		}
+	}()
+	err := g.runtime.Broker.ConsumeWithin(fetch, queue, inFlight.limit.now, func(d *broker.Delivery) {
+		g.runtime.receive(work, s, inFlight, d)
+	})
+	g.runtime.Monitor.limit(queue.Name, 0)
+	if err == nil && fetch.Err() == nil {
+		return broker.ErrClosed
+	}
+	return err
 }
 
 // inFlight are the deliveries of a subscription that are not settled.

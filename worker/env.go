@@ -27,6 +27,7 @@ type Dependencies struct {
 	Logger  *slog.Logger
 	Metrics *Metrics
 	Monitor *Monitor // nil where nobody looks
+	Pauses  *Pauses  // nil where nobody pauses queues
 	Stack   Stack
 	// Registerer takes further metrics and labels them with the worker
 	// (NewRegisterer); nil where nobody reads them.

@@ -29,7 +29,9 @@ type Status struct {
 	Retrying []Retrying `json:"retrying,omitempty"`
 	// Links are what the workers that read it depend on; nil where none was asked.
 	Links []worker.Dependency `json:"links,omitempty"`
-	State string              `json:"state"`
+	// Paused is by whom and why nobody consumes it; nil where nobody said so.
+	Paused *worker.Pause `json:"paused,omitempty"`
+	State  string        `json:"state"`
 
 	waits bool // for somebody outside; its worker consumes it only while that one is there
 }
@@ -46,6 +48,7 @@ const (
 	Idle     = "no consumer" // and nothing waits
 	Away     = "away"        // messages wait for one whom an application serves, who is not there
 	Stuck    = "stuck"       // messages wait and nobody takes them
+	Paused   = "paused"      // by an operator, whether messages wait or not
 	Held     = "held up"     // messages wait or are in flight, and what their worker needs is down
 	LinkDown = "link down"   // and no message is there
 	Missing  = "missing"     // no worker has declared it yet
@@ -99,6 +102,11 @@ func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) (all []S
 		}
 		s.Retrying, s.waits = retrying[queue], slices.Contains(waiting, queue)
 		s.ask(readers[queue])
+		for _, answer := range from.Processes {
+			if p, is := answer.Paused[queue]; is {
+				s.Paused = &p
+			}
+		}
 		if n, counted := inFlight[queue]; counted {
 			s.InFlight = &n
 		}
@@ -166,6 +174,8 @@ func (s *Status) judge() {
 	some := waiting || s.InFlight != nil && *s.InFlight > 0
 	switch {
 	case s.State == Missing:
+	case s.Paused != nil:
+		s.State = Paused
 	case s.waits && s.Consumers == 0 && waiting:
 		s.State = Away
 	case s.waits && s.Consumers == 0:

@@ -1,0 +1,158 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"switchboard/internal/backoff"
+	"switchboard/store"
+)
+
+// Pause is an operator's stop of a queue: nobody consumes it until it is resumed, and
+// what is published to it waits.
+type Pause struct {
+	Who   string    `json:"who,omitempty"`
+	Why   string    `json:"why,omitempty"`
+	Since time.Time `json:"since"`
+}
+
+// Pauses are in the state that all workers share, an entry for each queue, so that replicas
+// see them and restarts keep them; "0" follows "/".
+const (
+	pausesFrom = "paused/"
+	pausesTo   = "paused0"
+	mostPauses = 10_000
+)
+
+// SetPause pauses a queue.
+func SetPause(ctx context.Context, state store.State, queue string, p Pause) error {
+	text, err := json.Marshal(p)
+	if err == nil {
+		err = state.Set(ctx, store.Entry{Key: pausesFrom + queue, Value: string(text)})
+	}
+	if err != nil {
+		return fmt.Errorf("pausing %s: %w", queue, err)
+	}
+	return nil
+}
+
+// Resume ends the pause of a queue.
+func Resume(ctx context.Context, state store.State, queue string) error {
+	if err := state.Delete(ctx, pausesFrom+queue); err != nil {
+		return fmt.Errorf("resuming %s: %w", queue, err)
+	}
+	return nil
+}
+
+// ReadPauses returns the pauses by queue.
+func ReadPauses(ctx context.Context, state store.State) (map[string]Pause, error) {
+	entries, err := state.Range(ctx, pausesFrom, pausesTo, mostPauses)
+	if err != nil {
+		return nil, fmt.Errorf("reading which queues are paused: %w", err)
+	}
+	all := make(map[string]Pause, len(entries))
+	for _, e := range entries {
+		var p Pause
+		_ = json.Unmarshal([]byte(e.Value), &p) // the key alone pauses
+		all[e.Key[len(pausesFrom):]] = p
+	}
+	return all, nil
+}
+
+const (
+	// pausesInterval is how soon a process sees a pause, or its end.
+	pausesInterval = 2 * time.Second
+	// pausesTimeout is how long a look may take. The first holds up the start.
+	pausesTimeout = 3 * time.Second
+)
+
+// Pauses are the pauses as a process last saw them. A nil *Pauses has none.
+type Pauses struct {
+	state   store.State
+	mu      sync.Mutex
+	now     map[string]Pause
+	changed chan struct{} // closed at the next change
+}
+
+// FollowPauses looks at once, and then again and again until ctx ends. While the state is out
+// of reach what was seen last holds. A nil state has none.
+func FollowPauses(ctx context.Context, state store.State, log *slog.Logger) *Pauses {
+	if state == nil {
+		return nil
+	}
+	p := &Pauses{state: state, changed: make(chan struct{})}
+	if err := p.Look(ctx); err != nil {
+		log.Warn("which queues are paused is not known; they are consumed until it is", "error", err)
+	}
+	go func() {
+		for backoff.Sleep(ctx, pausesInterval) {
+			_ = p.Look(ctx) // the state store's own dependency says that it is away
+		}
+	}()
+	return p
+}
+
+// Look sees what has changed.
+func (p *Pauses) Look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pausesTimeout)
+	defer cancel()
+	all, err := ReadPauses(ctx, p.state)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if maps.Equal(all, p.now) {
+		return nil
+	}
+	p.now = all
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return nil
+}
+
+// Of are the pauses of some queues.
+func (p *Pauses) Of(queues ...string) map[string]Pause {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[string]Pause{}
+	for queue, pause := range p.now {
+		if slices.Contains(queues, queue) {
+			all[queue] = pause
+		}
+	}
+	return all
+}
+
+// await waits until a queue is paused, or is not; false when ctx ends first.
+func (p *Pauses) await(ctx context.Context, queue string, paused bool) bool {
+	if p == nil {
+		if paused {
+			<-ctx.Done()
+		}
+		return ctx.Err() == nil
+	}
+	for {
+		p.mu.Lock()
+		_, is := p.now[queue]
+		changed := p.changed
+		p.mu.Unlock()
+		if is == paused {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
