@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"applications/smppserver": {"applications", "options", "message", "store", "smpp", "internal/partstate"},
 	"internal/partstate":      {"store", "smpp"},
 	"transports/xmpp":         {"transports", "worker", "options", "message", "store", "xmpp"},
+	"receivers":               {"worker", "broker", "options", "message", "store"},
 	"persistence":             {"worker", "broker", "options", "message", "store", "applications"},
 	"fleet":                   {"applications", "broker", "options", "dispatcher", "message", "persistence", "store", "transports", "worker"},
 	"operate":                 {"fleet", "dispatcher", "options", "message", "store", "worker", "broker", "persistence"},

@@ -126,9 +126,13 @@ func (d *Definition) logsInAs() string {
 	return ""
 }
 
-// OwnQueues are the queues of an application beside those of its connector.
+// OwnQueues are the queues of an application beside those of its connector, and those of a
+// worker that stands alone.
 func (d *Definition) OwnQueues() (names []string) {
 	if owner, has := d.plugin.(applications.QueueOwner); has {
+		if d.Kind == KindWorker {
+			return owner.Queues()
+		}
 		for _, name := range owner.Queues() {
 			names = append(names, applications.QueueName(d.Connector, name))
 		}

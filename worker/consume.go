@@ -22,6 +22,8 @@ type Subscription struct {
 	// Flow is empty for a queue that has the connector's own name and holds messages
 	// from people and events alike.
 	Flow message.Flow
+	// Raw takes bodies that are no envelopes; Delivery.Body has them.
+	Raw bool
 	// Handle is called with one delivery at a time, in the queue's order. It may
 	// block, which holds the queue back, and must see to it that every delivery is
 	// settled sooner or later.
@@ -180,12 +182,16 @@ func (f *inFlight) settled(took time.Duration) {
 // envelope.
 func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight *inFlight, from *broker.Delivery) {
 	inFlight.received()
-	if s.Flow == "" {
+	if s.Flow == "" && !s.Raw {
 		s.Flow = message.FlowOf(from.Body)
 	}
 	d := &Delivery{runtime: r, ctx: ctx, subscription: s, inFlight: inFlight, delivery: from, began: time.Now()}
 	if err := r.Settings.CheckSize(from.Body); err != nil {
 		d.Settle(invalidError{err})
+		return
+	}
+	if s.Raw {
+		s.Handle(ctx, d)
 		return
 	}
 	envelope, err := message.DecodeEnvelope(s.Flow, s.Connector, from.Body)

@@ -16,7 +16,7 @@ import (
 )
 
 // Delivery is an envelope that was received from its queue and stays there until
-// it is settled.
+// it is settled. Of a raw subscription it is a body, and has no envelope.
 type Delivery struct {
 	*message.Envelope
 	runtime      *Runtime
@@ -36,6 +36,9 @@ func (d *Delivery) Redelivered() bool {
 // FailedBefore says that handling the delivery has failed: it is tried again, or was a
 // dead letter.
 func (d *Delivery) FailedBefore() bool { return d.delivery.Headers[HeaderKey] != "" }
+
+// Body is what was received.
+func (d *Delivery) Body() []byte { return d.delivery.Body }
 
 // Attempts is how often handling the delivery has failed so far.
 func (d *Delivery) Attempts() int { return attempts(d.delivery) }
@@ -64,7 +67,7 @@ func (d *Delivery) Move(ctx context.Context, queue string, delay time.Duration) 
 	}
 	err := d.runtime.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.delivery.Body, Headers: headers, Delay: delay})
 	if err != nil {
-		return fmt.Errorf("moving %s to %s: %w", d.Envelope, queue, err)
+		return fmt.Errorf("moving what was on %s to %s: %w", d.delivery.Queue, queue, err)
 	}
 	return nil
 }

@@ -92,7 +92,9 @@ func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) (all []S
 	readers := t.readers(from.Processes)
 	var waiting []string
 	for _, d := range t.Workers {
-		waiting = append(waiting, d.OwnQueues()...)
+		if d.Kind == fleet.KindApplication {
+			waiting = append(waiting, d.OwnQueues()...)
+		}
 	}
 	all = make([]Status, 0, len(t.Queues()))
 	for _, queue := range t.Queues() {
