@@ -269,6 +269,9 @@ func (d *desk) process() (url string, say func(held int64, health message.Health
 			Dependencies: []worker.Dependency{{
 				Kind: worker.DependsOnLink, Name: "bind", Health: health, Reason: "connection refused\x1b[2J", Since: time.Now().Add(-5 * time.Minute),
 			}},
+		}, {
+			Name: "join", Kind: fleet.KindDispatcher, Transports: []string{d.transport}, Exposed: []string{d.app}, Running: true,
+			Held: map[string]int64{d.app + ".outbound": 7},
 		}}})
 	}
 	say(0, message.OK)
@@ -281,16 +284,18 @@ var someSeconds = regexp.MustCompile(`5m\d+s`)
 // be known, that is said, and a queue is not called empty.
 func testLinks(d *desk) {
 	d.declare()
-	queue := d.transport + ".outbound"
+	queue, dispatched := d.transport+".outbound", d.app+".outbound"
 	ctx, stop := context.WithCancel(d.Context())
-	consumed := make(chan error, 1)
-	go func() {
-		consumed <- d.broker.Consume(ctx, broker.Queue{Name: queue}, 1, func(x *broker.Delivery) { x.Ack() })
-	}()
-	d.await("the consumer is there", func() bool {
-		info, err := d.broker.Inspect(d.Context(), queue)
-		return err == nil && info.Consumers == 1
-	})
+	consumed := make(chan error, 2)
+	for _, name := range []string{queue, dispatched} {
+		go func() {
+			consumed <- d.broker.Consume(ctx, broker.Queue{Name: name}, 1, func(x *broker.Delivery) { x.Ack() })
+		}()
+		d.await("the consumer is there", func() bool {
+			info, err := d.broker.Inspect(d.Context(), name)
+			return err == nil && info.Consumers == 1
+		})
+	}
 	_, _, err := d.run("wait", "--timeout", "20s", queue)
 	if exitCode(err) != exitUnreachable || !strings.Contains(err.Error(), "how much is in flight is not known of "+queue) {
 		d.Errorf("wait without anybody to ask: %v", err)
@@ -325,11 +330,15 @@ func testLinks(d *desk) {
 		d.Errorf("wait for what is in flight: %v", err)
 	}
 	say(0, message.OK)
+	if text := d.mustRun("status", "--process", url, dispatched); row(text, dispatched) != dispatched+" 0 7 0 1 0 ok -" {
+		d.Errorf("a dispatcher's queue, named without its file:\n%s", text)
+	}
 	d.mustRun("wait", "--timeout", "20s", "--process", url, queue)
 	if _, _, err := d.run("status", "--process", "http://127.0.0.1:1", queue); exitCode(err) != exitUnreachable {
 		d.Errorf("a process that does not answer: %v", err)
 	}
 	stop()
+	d.must(<-consumed)
 	d.must(<-consumed)
 }
 

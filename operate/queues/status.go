@@ -195,8 +195,7 @@ func (s *Status) judge() {
 	}
 }
 
-// readers are the workers of processes by the queues that they read. Which queues a
-// dispatcher or a persistence worker reads only its file says.
+// readers are the workers of processes by the queues that they read.
 func (t Target) readers(answers []processes.Answer) map[string][]fleet.WorkerStatus {
 	readers := map[string][]fleet.WorkerStatus{}
 	for _, answer := range answers {
@@ -216,19 +215,21 @@ func (t Target) readBy(w fleet.WorkerStatus) (queues []string) {
 	case fleet.KindApplication:
 		queues = []string{message.Key(w.Connector, message.Inbound), message.Key(w.Connector, message.EventFlow)}
 	}
-	i := slices.IndexFunc(t.Workers, func(d *fleet.Definition) bool { return d.Kind == w.Kind && d.Name == w.Name })
-	if i < 0 {
-		return queues
+	if w.Kind == fleet.KindDispatcher {
+		for _, name := range w.Transports {
+			queues = append(queues, message.Key(name, message.Inbound), message.Key(name, message.EventFlow))
+		}
+		for _, name := range w.Exposed {
+			queues = append(queues, message.Key(name, message.Outbound))
+		}
 	}
-	queues = append(queues, t.Workers[i].OwnQueues()...)
-	for _, name := range t.Workers[i].Names.Transports {
-		queues = append(queues, message.Key(name, message.Inbound), message.Key(name, message.EventFlow))
-	}
-	for _, name := range t.Workers[i].Names.Exposed {
-		queues = append(queues, message.Key(name, message.Outbound))
-	}
-	if t.Workers[i].Class == "persistence" {
+	if w.Class == "persistence" {
 		queues = append(queues, persistence.RecordQueue(w.Name), persistence.TaskQueue(w.Name))
+	}
+	// Which queues of its own an application reads only its file says.
+	i := slices.IndexFunc(t.Workers, func(d *fleet.Definition) bool { return d.Kind == w.Kind && d.Name == w.Name })
+	if i >= 0 {
+		queues = append(queues, t.Workers[i].OwnQueues()...)
 	}
 	return queues
 }
