@@ -142,8 +142,10 @@ delivery_report_processor_config:
 	if !reflect.DeepEqual(both[0], both[1]) {
 		t.Errorf("at the top level: %+v\nin sections:      %+v", both[0], both[1])
 	}
-	if o := both[0]; o.DeliveryReportUseESMClass || !o.SendMultipartUDH || o.codings()[0] != gsm.UCS2 || *o.SubmitSMDataCoding != 8 {
-		t.Errorf("%+v", o)
+	o := both[0]
+	p, err := o.parse()
+	if err != nil || o.DeliveryReportUseESMClass || !o.SendMultipartUDH || p.splitter.Codings[0] != gsm.UCS2 || *o.SubmitSMDataCoding != 8 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 
@@ -198,8 +200,8 @@ func TestEndpoints(t *testing.T) {
 		"tcp:2776:interface=127.0.0.1":            "127.0.0.1:2776 false",
 		"tcp:host=localhost:port=2775:timeout=10": "localhost:2775 false",
 	} {
-		address, tls, err := parseEndpoint(text)
-		if got := fmt.Sprint(address, " ", tls); err != nil || got != want {
+		e, err := parseEndpoint(text)
+		if got := fmt.Sprint(e.Address, " ", e.TLS); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", text, got, err, want)
 		}
 	}

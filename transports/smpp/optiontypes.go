@@ -118,59 +118,21 @@ func word[T ~string](text []byte, into *T, words ...T) error {
 
 // address is host:port of the SMSC, and whether TLS is spoken there.
 func (o *Options) address() (hostPort string, tls bool, err error) {
-	if o.TwistedEndpoint != "" {
-		if o.Host != "" {
-			return "", false, options.Fieldf("host", "either host or twisted_endpoint is given, not both")
-		}
-		hostPort, tls, err = parseEndpoint(o.TwistedEndpoint)
-		if err == nil && strings.HasPrefix(hostPort, ":") {
+	switch {
+	case o.TwistedEndpoint != "" && o.Host != "":
+		return "", false, options.Fieldf("host", "either host or twisted_endpoint is given, not both")
+	case o.TwistedEndpoint != "":
+		e, err := parseEndpoint(o.TwistedEndpoint)
+		if err == nil && strings.HasPrefix(e.Address, ":") {
 			err = fmt.Errorf("is %q; write tcp:host=HOST:port=PORT", o.TwistedEndpoint)
 		}
-		if err != nil {
-			return "", false, options.Field(err, "twisted_endpoint")
-		}
-		return hostPort, tls || o.TLS, nil
-	}
-	if o.Host == "" {
+		return e.Address, e.TLS || o.TLS, options.Under(err, "twisted_endpoint")
+	case o.Host == "":
 		return "", false, options.Fieldf("host", "is missing: host and port, or twisted_endpoint, say where the SMSC is")
 	}
-	if o.Port < 1 || o.Port > maxPort {
-		return "", false, options.Fieldf("port", "must be a port number, at most %d", maxPort)
-	}
-	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.TLS, nil
+	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.TLS, between("port", o.Port, 1, endpoint.MaxPort)
 }
 
-const maxPort = 65535
-
-// parseEndpoint reads Twisted's description of an endpoint: tcp:HOST:PORT or
-// tcp:host=HOST:port=PORT of a client, tcp:PORT:interface=HOST of a server;
-// ssl: and tls: for TLS. A backslash takes a colon's meaning away.
-func parseEndpoint(text string) (hostPort string, tls bool, err error) {
-	parts := endpoint.Split(text)
-	kind := parts[0]
-	if kind != "tcp" && kind != "tcp6" && kind != "ssl" && kind != "tls" || len(parts) < 2 {
-		return "", false, fmt.Errorf("is %q; write tcp:host=HOST:port=PORT", text)
-	}
-	host, port := "", ""
-	var plain []string
-	for _, part := range parts[1:] {
-		switch key, value, named := strings.Cut(part, "="); {
-		case !named:
-			plain = append(plain, part)
-		case key == "host" || key == "interface":
-			host = value
-		case key == "port":
-			port = value
-		}
-	}
-	if n := len(plain); n > 0 {
-		port = plain[n-1]
-		if n > 1 {
-			host = plain[0]
-		}
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > maxPort {
-		return "", false, fmt.Errorf("has %q where the port number is to be", port)
-	}
-	return net.JoinHostPort(host, port), kind == "ssl" || kind == "tls", nil
+func parseEndpoint(text string) (endpoint.Endpoint, error) {
+	return endpoint.Parse(text, "tcp", "tcp6", "ssl", "tls")
 }

@@ -19,14 +19,10 @@ import (
 
 // planner turns messages into submit_sm, as far as the binds may carry them.
 type planner struct {
-	options          *Options
-	logger           *slog.Logger
-	queue            *binds.Queue
-	concatReferences *concatReferences
-}
-
-func newPlanner(o *Options, logger *slog.Logger, queue *binds.Queue) *planner {
-	return &planner{o, logger, queue, newConcatReferences()}
+	options *Options
+	parsed  *parsed
+	logger  *slog.Logger
+	queue   *binds.Queue
 }
 
 // plan is a message as it goes out: the encoded body of one submit_sm a segment.
@@ -90,9 +86,8 @@ func (r *planner) baseSubmit(m *message.Message, w *smpp.Metadata) (s pdu.Messag
 	if !r.hasParameters() && len(w.TLVs) > 0 {
 		return s, errors.New("SMPP 3.3 has no optional parameters (tlvs)")
 	}
-	refused, _ := smpp.ParseTags(o.RefusedTLVs) // checked
 	for _, t := range w.TLVs {
-		if slices.Contains(refused, t.Tag) {
+		if slices.Contains(r.parsed.refused, t.Tag) {
 			return s, fmt.Errorf("the parameter %s is refused (refused_tlvs)", t.Tag.Key())
 		}
 	}
@@ -150,9 +145,8 @@ func (r *planner) hasParameters() bool { return r.queue.Version() >= pdu.Version
 // write turns the content, or the data in its place, into segments.
 func (r *planner) write(m *message.Message, w *smpp.Metadata, concatReference uint16) (gsm.Message, error) {
 	o := r.options
-	splitter := gsm.Splitter{
-		Codings: o.codings(), Languages: o.languages(), Method: o.method(version(r.queue.Version())),
-	}
+	splitter := r.parsed.splitter
+	splitter.Method = o.method(version(r.queue.Version()))
 	if o.isUSSD(m) {
 		splitter.Method = gsm.Payload // a dialogue has no parts
 	}

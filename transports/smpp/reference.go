@@ -2,8 +2,6 @@ package smpp
 
 import (
 	"hash/fnv"
-	"math/rand/v2"
-	"sync/atomic"
 
 	"switchboard/smpp/pdu"
 )
@@ -21,29 +19,9 @@ func (r *planner) reference(id string, base *pdu.Message) uint16 {
 
 // referenceOf is the same for each try at a message.
 func referenceOf(id string) uint16 {
-	sum := hashOf(id)
-	return uint16(sum ^ sum>>16)
-}
-
-func hashOf(text string) uint32 {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(text))
-	return h.Sum32()
-}
-
-// concatReferences numbers long texts, so that those that come to one person one
-// after the other have different numbers: of 8 bits, where chance would give one
-// in 256 its predecessor's. People share counters, since there are many.
-type concatReferences struct {
-	seed   uint32 // replicas, and this one when it starts again, begin elsewhere
-	counts [1 << 10]atomic.Uint32
-}
-
-func newConcatReferences() *concatReferences { return &concatReferences{seed: rand.Uint32()} }
-
-func (c *concatReferences) next(to string) uint16 {
-	hash := hashOf(to)
-	return uint16(c.seed + hash + c.counts[hash%uint32(len(c.counts))].Add(1))
+	_, _ = h.Write([]byte(id))
+	return uint16(h.Sum32() ^ h.Sum32()>>16)
 }
 
 // referenceSize is how many octets a reference takes in a submit_sm: tag, length,

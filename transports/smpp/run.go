@@ -39,11 +39,7 @@ type run struct {
 }
 
 func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
-	parser, err := t.parser()
-	if err != nil {
-		return nil, err
-	}
-	codings, err := t.codingOverrides()
+	p, err := t.parse()
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +55,11 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	r.submissions = submissions.New(settings)
 	r.receiver = &receiver{
 		options: r.options, logger: t.logger, metrics: t.metrics, publisher: publisher,
-		submissions: r.submissions, parser: parser, codings: codings, dedup: newDeliverDedup(r.stopping, &r.work),
+		submissions: r.submissions, parser: p.receipts, codings: p.codings, dedup: newDeliverDedup(r.stopping, &r.work),
 	}
 	r.receiver.parts = r.receiver.assembler(r.state, prefix)
-	r.sender = newSender(r, t.metrics)
-	r.querier = newQuerier(r, t.metrics, parser.Statuses)
+	r.sender = newSender(r, &p, t.metrics)
+	r.querier = newQuerier(r, t.metrics, p.receipts.Statuses)
 	return r, nil
 }
 
@@ -104,7 +100,8 @@ func (r *run) bindSettings(m *metrics) binds.Settings {
 	host, _, _ := net.SplitHostPort(address)
 	s.Address, s.TLS = address, func() (*tls.Config, error) { return o.tlsConfig(host, wrapped) }
 	if o.OutbindEndpoint != "" {
-		s.OutbindAddress, _, _ = parseEndpoint(o.OutbindEndpoint) // checked
+		outbind, _ := parseEndpoint(o.OutbindEndpoint) // checked
+		s.OutbindAddress = outbind.Address
 	}
 	return s
 }
@@ -113,7 +110,7 @@ func (r *run) submissionSettings(prefix string, publisher transports.Publisher, 
 	o := r.options
 	s := submissions.Settings{
 		State: r.state, Prefix: prefix, Logger: r.logger, Stopped: r.binds.Queue.Stopped(),
-		CountReceipt: m.receipt, ProtocolError: m.protocolError,
+		CountReceipt:   m.receipt,
 		Guard:          func(what string, work func() error) error { return guard(r.logger, what, work) },
 		DetectIDFormat: o.SubmitIDFormat.auto(), SubmitFormat: o.SubmitIDFormat.format(), ReceiptFormat: o.ReceiptIDFormat.format(),
 		OutcomeTTL: o.SubmitSMExpiry.Std(), IDTTL: o.ThirdPartyIDExpiry.Std(), FinalTTL: o.FinalDRThirdPartyIDExpiry.Std(),
@@ -128,7 +125,7 @@ func (r *run) submissionSettings(prefix string, publisher transports.Publisher, 
 // run keeps every bind until ctx ends and all are unbound.
 func (r *run) run(ctx context.Context) error {
 	defer r.close()
-	if r.options.longPassword() {
+	if len(r.options.Password.Reveal()) > 8 {
 		r.logger.Warn("the password is longer than the 8 characters SMPP allows (§5.2.2); some SMSCs cut it, some refuse it")
 	}
 	r.tell(message.Down, "starting", "SMPP is starting")
@@ -157,8 +154,6 @@ func (r *run) close() {
 		r.logger.Warn("closing the SMPP state failed", "error", err)
 	}
 }
-
-func (o *Options) longPassword() bool { return len(o.Password.Reveal()) > 8 }
 
 // every does a chore again and again until ctx ends.
 func (r *run) every(ctx context.Context, pause time.Duration, chore func(context.Context, time.Time)) {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"switchboard/internal/catalogue"
@@ -38,13 +40,16 @@ type sender struct {
 	metrics     *metrics
 	submissions *submissions.Store
 	work        *sync.WaitGroup // late answers that are being recorded
+	longTexts   atomic.Uint32   // counted on, from where chance has each replica begin
 }
 
-func newSender(r *run, m *metrics) *sender {
-	return &sender{
-		planner: newPlanner(r.options, r.logger, r.binds.Queue),
+func newSender(r *run, p *parsed, m *metrics) *sender {
+	s := &sender{
+		planner: &planner{r.options, p, r.logger, r.binds.Queue},
 		logger:  r.logger, metrics: m, submissions: r.submissions, work: &r.work,
 	}
+	s.longTexts.Store(rand.Uint32())
+	return s
 }
 
 // sending is one try at a message.
@@ -71,7 +76,7 @@ type part struct {
 // send submits the parts of a message that the SMSC does not have; known are
 // those it has, nil when the message was never in flight before.
 func (s *sender) send(ctx context.Context, m *message.Message, known []submissions.Outcome) (providerID string, err error) {
-	p, err := s.plan(m, s.concatReference(m, known))
+	p, err := s.plan(m, s.concatReference(known))
 	if err != nil {
 		return "", message.Permanent(err)
 	}
@@ -107,14 +112,15 @@ func (s *sender) newSending(p *plan, known []submissions.Outcome) *sending {
 }
 
 // concatReference marks the parts of a message's text: as it marked those that
-// the SMSC has already, or may have.
-func (s *sender) concatReference(m *message.Message, known []submissions.Outcome) uint16 {
+// the SMSC has already, or may have; else with the next number, so that texts that
+// come to one person one after the other differ.
+func (s *sender) concatReference(known []submissions.Outcome) uint16 {
 	for _, o := range known {
 		if o.ConcatReference != 0 {
 			return o.ConcatReference
 		}
 	}
-	return s.concatReferences.next(m.To)
+	return uint16(s.longTexts.Add(1))
 }
 
 // submit submits the parts, and returns when all are settled.

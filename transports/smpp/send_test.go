@@ -186,9 +186,9 @@ func TestResendsOfOnePart(t *testing.T) {
 // Long texts to one person, one after the other, are marked differently; the
 // parts of one alike, also when they are submitted in several tries.
 func TestPartsAreMarked(t *testing.T) {
-	j, last := newConcatReferences(), uint16(0)
+	j, last := new(sender), uint16(0)
 	for range 256 {
-		next := j.next("27831234567")
+		next := j.concatReference(nil)
 		if next&0xFF == last&0xFF {
 			t.Fatalf("%d follows %d", next, last)
 		}

@@ -105,14 +105,11 @@ func (t *Transport) InFlight() int {
 
 // Listens says where SMSCs that use outbind find the transport.
 func (t *Transport) Listens() []string {
-	if t.OutbindEndpoint == "" {
-		return nil
-	}
-	address, _, err := parseEndpoint(t.OutbindEndpoint)
+	e, err := parseEndpoint(t.OutbindEndpoint)
 	if err != nil {
-		return nil // Validate says so
+		return nil // there is none, or Validate says so
 	}
-	return []string{address}
+	return []string{e.Address}
 }
 
 // Run keeps the binds until ctx ends, then unbinds.

@@ -26,8 +26,9 @@ const (
 func (t *Transport) Validate() error {
 	t.applySections()
 	o := &t.Options
+	_, err := o.parse()
 	return errors.Join(
-		o.validateEndpoint(), o.validateTexts(), o.validateReports(),
+		err, o.validateEndpoint(), o.validateTexts(), o.validateReports(),
 		atMost("system_id", o.SystemID, 15), atMost("system_type", o.SystemType, 12), atMost("address_range", o.AddressRange, 40),
 		atMost("service_type", o.ServiceType, 5),
 		wrong(o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34, "bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"),
@@ -45,41 +46,28 @@ func (t *Transport) Validate() error {
 func (o *Options) validateEndpoint() error {
 	_, _, err := o.address()
 	if o.OutbindEndpoint != "" {
-		_, _, outbind := parseEndpoint(o.OutbindEndpoint)
+		_, outbind := parseEndpoint(o.OutbindEndpoint)
 		err = errors.Join(err, options.Under(outbind, "outbind_endpoint"))
 	}
 	return errors.Join(err, wrong((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "tls_cert_file", "and tls_key_file are given together or not at all"))
 }
 
 func (o *Options) validateTexts() error {
-	var errs []error
-	if o.SubmitSMEncoding != "" {
-		_, err := gsm.ParseCoding(o.SubmitSMEncoding)
-		errs = append(errs, options.Under(err, "submit_sm_encoding"))
-	}
-	_, err := smpp.ParseTags(o.RefusedTLVs)
-	errs = append(errs, options.Under(err, "refused_tlvs"))
-	for _, name := range o.NationalLanguages {
-		_, err := gsm.ParseLanguage(name)
-		errs = append(errs, options.Under(err, "national_languages", name))
-	}
-	_, err = o.codingOverrides()
 	ways := 0
 	for _, chosen := range [...]bool{o.SendLongMessages, o.SendMultipartSAR, o.SendMultipartUDH} {
 		if chosen {
 			ways++
 		}
 	}
-	return errors.Join(append(errs, err,
+	return errors.Join(
 		wrong(o.MultipartReferenceBits != 8 && o.MultipartReferenceBits != 16, "multipart_reference_bits", "must be 8 or 16"),
 		wrong(ways > 1, "send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"),
 		wrong(o.InterfaceVersion < version(pdu.Version34) && (o.SendLongMessages || o.SendMultipartSAR),
-			"interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))...)
+			"interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))
 }
 
 func (o *Options) validateReports() error {
-	_, err := o.parser()
-	return errors.Join(err,
+	return errors.Join(
 		wrong(o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0, "query_after", "must be below third_party_id_expiry, after which the id is forgotten"),
 		wrong(o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto(), "receipt_id_format", "and submit_id_format are both auto, or both said"),
 		wrong((o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
@@ -153,48 +141,44 @@ func (o *Options) method(v version) gsm.Method {
 	return gsm.UDH8
 }
 
-// codings are those a text may be written in, the cheapest being taken.
-func (o *Options) codings() []gsm.Coding {
-	if o.SubmitSMEncoding != "" {
-		coding, _ := gsm.ParseCoding(o.SubmitSMEncoding) // checked
-		return []gsm.Coding{coding}
-	}
-	if o.SubmitSMDataCoding != nil {
-		return []gsm.Coding{gsm.FromDataCoding(*o.SubmitSMDataCoding)}
-	}
-	return nil
+// parsed are the options that have a notation of their own.
+type parsed struct {
+	splitter gsm.Splitter // its method depends on what the binds agreed on
+	refused  []pdu.Tag
+	codings  smpp.Codings // of what people send
+	receipts receipt.Parser
 }
 
-func (o *Options) languages() (list []gsm.Language) {
+func (o *Options) parse() (p parsed, err error) {
+	var errs []error
+	note := func(err error, keys ...string) { errs = append(errs, options.Under(err, keys...)) }
+	switch {
+	case o.SubmitSMEncoding != "":
+		coding, err := gsm.ParseCoding(o.SubmitSMEncoding)
+		note(err, "submit_sm_encoding")
+		p.splitter.Codings = []gsm.Coding{coding}
+	case o.SubmitSMDataCoding != nil:
+		p.splitter.Codings = []gsm.Coding{gsm.FromDataCoding(*o.SubmitSMDataCoding)}
+	}
 	for _, name := range o.NationalLanguages {
-		language, _ := gsm.ParseLanguage(name) // checked
-		list = append(list, language)
+		language, err := gsm.ParseLanguage(name)
+		note(err, "national_languages", name)
+		p.splitter.Languages = append(p.splitter.Languages, language)
 	}
-	return list
-}
-
-func (o *Options) codingOverrides() (smpp.Codings, error) {
+	p.refused, err = smpp.ParseTags(o.RefusedTLVs)
+	note(err, "refused_tlvs")
 	codings, number, err := smpp.ParseCodings(o.DataCodingOverrides)
-	if err != nil {
-		return nil, options.Field(err, "data_coding_overrides", number)
-	}
-	return codings, nil
-}
-
-// parser makes the reader of receipts.
-func (o *Options) parser() (p receipt.Parser, err error) {
+	note(err, "data_coding_overrides", number)
+	p.codings = codings
 	if o.DeliveryReportRegex != "" {
-		if p.Pattern, err = receipt.CompilePattern(o.DeliveryReportRegex); err != nil {
-			return p, options.Field(err, "delivery_report_regex")
-		}
+		p.receipts.Pattern, err = receipt.CompilePattern(o.DeliveryReportRegex)
+		note(err, "delivery_report_regex")
 	}
-	if p.Statuses, err = receipt.DefaultStatusMap().With(o.DeliveryReportStatusMapping); err != nil {
-		return p, options.Field(err, "delivery_report_status_mapping")
-	}
-	if p.Location, err = time.LoadLocation(o.ReceiptTimezone); err != nil {
-		return p, options.Field(err, "receipt_timezone")
-	}
-	return p, nil
+	p.receipts.Statuses, err = receipt.DefaultStatusMap().With(o.DeliveryReportStatusMapping)
+	note(err, "delivery_report_status_mapping")
+	p.receipts.Location, err = time.LoadLocation(o.ReceiptTimezone)
+	note(err, "receipt_timezone")
+	return p, errors.Join(errs...)
 }
 
 // tlsConfig is nil where the connection is not wrapped.

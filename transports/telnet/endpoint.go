@@ -10,8 +10,6 @@ import (
 	"switchboard/options"
 )
 
-const maxPort = 65535
-
 // listenAddress is host:port as net.Listen wants it.
 func (t *Transport) listenAddress() (string, error) {
 	if t.TwistedEndpoint != "" {
@@ -21,35 +19,18 @@ func (t *Transport) listenAddress() (string, error) {
 		}
 		return address, nil
 	}
-	if t.TelnetPort == nil || *t.TelnetPort < 0 || *t.TelnetPort > maxPort {
-		return "", options.Fieldf("telnet_port", "must be a port number, at most %d", maxPort)
+	if t.TelnetPort == nil || *t.TelnetPort < 0 || *t.TelnetPort > endpoint.MaxPort {
+		return "", options.Fieldf("telnet_port", "must be a port number, at most %d", endpoint.MaxPort)
 	}
 	return net.JoinHostPort(t.TelnetHost, strconv.Itoa(*t.TelnetPort)), nil
 }
 
-// parseEndpoint reads Twisted's description of a server endpoint,
-// tcp:PORT[:interface=HOST][:backlog=N]. A backslash takes a colon's meaning
-// away, as in interface=\:\:1.
 func parseEndpoint(text string) (address string, err error) {
-	parts := endpoint.Split(text)
-	kind := parts[0]
-	if (kind != "tcp" && kind != "tcp6") || len(parts) < 2 {
-		return "", fmt.Errorf("is %q; write tcp:PORT or tcp:PORT:interface=ADDRESS", text)
-	}
-	host := ""
-	port := strings.TrimPrefix(parts[1], "port=")
-	for _, part := range parts[2:] {
-		key, value, _ := strings.Cut(part, "=")
-		switch key {
-		case "interface":
-			host = value
-		case "backlog": // the operating system's own is used
-		default:
-			return "", fmt.Errorf("has %q, which is neither interface=ADDRESS nor backlog=N", part)
+	e, err := endpoint.Parse(text, "tcp", "tcp6")
+	for _, other := range e.Others {
+		if !strings.HasPrefix(other, "backlog=") { // of which the operating system's own is used
+			err = fmt.Errorf("has %q, which is neither interface=ADDRESS nor backlog=N", other)
 		}
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > maxPort {
-		return "", fmt.Errorf("has %q where the port number is to be", port)
-	}
-	return net.JoinHostPort(host, port), nil
+	return e.Address, err
 }

@@ -19,8 +19,8 @@ func BenchmarkReceipts(b *testing.B) {
 	defer state.Close()
 	s := New(Settings{
 		State: store.NewBatcher(state, store.BatchSettings{}), Prefix: "smpp/test/", Logger: slog.New(slog.DiscardHandler),
-		Publish:      func(context.Context, *message.Event) error { return nil },
-		CountReceipt: func(string) {}, ProtocolError: func(string) {},
+		Publish:        func(context.Context, *message.Event) error { return nil },
+		CountReceipt:   func(string) {},
 		DetectIDFormat: true, OutcomeTTL: time.Hour, IDTTL: time.Hour, FinalTTL: time.Hour, HeldTTL: time.Hour,
 	})
 	part := func(i int) Part {

@@ -106,10 +106,9 @@ type Settings struct {
 	Logger  *slog.Logger
 	Stopped <-chan struct{} // closed when the transport ends: writes that fail are given up
 
-	Publish       func(context.Context, *message.Event) error // nil publishes no delivery reports
-	CountReceipt  func(outcome string)                        // matched, held, unmatched or repeated
-	ProtocolError func(what string)
-	Guard         func(what string, work func() error) error // turns a panic into an error
+	Publish      func(context.Context, *message.Event) error // nil publishes no delivery reports
+	CountReceipt func(outcome string)                        // matched, held, unmatched or repeated
+	Guard        func(what string, work func() error) error  // turns a panic into an error
 
 	DetectIDFormat              bool // the two formats are found out
 	SubmitFormat, ReceiptFormat receipt.IDFormat

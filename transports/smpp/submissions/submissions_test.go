@@ -35,7 +35,7 @@ func start(t *testing.T, state store.State, change ...func(*Settings)) *bundle {
 			b.events <- e
 			return nil
 		},
-		CountReceipt: func(string) {}, ProtocolError: func(string) {},
+		CountReceipt:   func(string) {},
 		Guard:          func(_ string, work func() error) error { return work() },
 		DetectIDFormat: true, OutcomeTTL: time.Hour, IDTTL: time.Hour, FinalTTL: time.Hour, HeldTTL: time.Hour,
 	}
