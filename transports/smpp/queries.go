@@ -41,39 +41,39 @@ type querier struct {
 	submissions *submissions.Store
 	statuses    receipt.StatusMap
 	pace        *rate.Limiter
+	refused     bool // the SMSC knows no query_sm
 }
 
 func newQuerier(r *run, m *metrics, statuses receipt.StatusMap) *querier {
-	return &querier{r.options, r.logger, m, r.binds.Queue, r.submissions, statuses, rate.NewLimiter(r.options.queryRate(), 1)}
+	return &querier{
+		options: r.options, logger: r.logger, metrics: m, queue: r.binds.Queue, submissions: r.submissions,
+		statuses: statuses, pace: rate.NewLimiter(r.options.queryRate(), 1),
+	}
 }
 
 var errNoQueries = errors.New("the SMSC knows no query_sm")
 
-// run asks about what has fallen due until ctx ends, or until the SMSC says
-// that it cannot be asked.
-func (q *querier) run(ctx context.Context) {
-	tick := time.NewTicker(max(time.Millisecond, min(queryEvery, q.options.QueryAfter.Std()/queryShare)))
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		more := false
-		err := guard(q.logger, "asking about messages", func() (err error) {
-			more, err = q.queryDue(ctx)
-			return err
-		})
+// sweep asks about what has fallen due, until the SMSC says that it cannot be asked.
+func (q *querier) sweep(ctx context.Context, _ time.Time) {
+	for more := !q.refused; more; {
+		var err error
+		more, err = q.queryDue(ctx)
 		switch {
 		case errors.Is(err, errNoQueries):
 			q.logger.Error("the SMSC does not know query_sm and is asked no more; set query_after to 0")
+			q.refused = true
 			return
 		case err != nil && ctx.Err() == nil:
 			q.logger.Warn("asking about messages failed; trying again", "error", err)
-		case more && err == nil:
-			continue
+			return
 		}
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+		more = more && err == nil
 	}
+}
+
+// queryPause is how long it is between two sweeps.
+func (o *Options) queryPause() time.Duration {
+	return max(time.Millisecond, min(queryEvery, o.QueryAfter.Std()/queryShare))
 }
 
 func (o *Options) queryRate() rate.Limit {

@@ -135,7 +135,7 @@ func (r *run) run(ctx context.Context) error {
 	helpers.Go(func() { r.every(background, submissions.SweepEvery, r.submissions.Sweep) })
 	helpers.Go(func() { r.every(background, time.Second, r.receiver.parts.Sweep) })
 	if r.options.QueryAfter > 0 && r.options.BindMode.sends() {
-		helpers.Go(func() { r.querier.run(background) })
+		helpers.Go(func() { r.every(background, r.options.queryPause(), r.querier.sweep) })
 	}
 	err := r.binds.Run(ctx)
 	stop()
