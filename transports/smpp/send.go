@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,10 +55,10 @@ func newSender(r *run, p *parsed, m *metrics) *sender {
 type sending struct {
 	*sender
 	*plan
-	parts    []*part
-	failed   chan struct{} // closed when a part has failed
-	fail     func()        // closes it
-	recorded chan struct{} // closed when it is recorded what became of the parts
+	parts    []part
+	failed   chan struct{} // closed when one of several parts has failed
+	once     sync.Once     // for closing it
+	recorded sync.WaitGroup
 }
 
 // part is one submit_sm of a sending.
@@ -67,6 +66,8 @@ type part struct {
 	binds.Submit
 	submissions.Part
 	submissions.Outcome
+	body     pdu.Raw
+	plain    pdu.Raw
 	results  chan binds.Result
 	resends  int   // submits after one that went unanswered
 	refusals int   // answers that asked for less traffic
@@ -84,7 +85,7 @@ func (s *sender) send(ctx context.Context, m *message.Message, known []submissio
 		return "", err
 	}
 	one := s.newSending(p, known)
-	defer close(one.recorded)
+	defer one.recorded.Done()
 	one.submit(ctx)
 	if err := one.outcome(ctx); err != nil {
 		return "", err
@@ -93,20 +94,25 @@ func (s *sender) send(ctx context.Context, m *message.Message, known []submissio
 }
 
 func (s *sender) newSending(p *plan, known []submissions.Outcome) *sending {
-	one := &sending{sender: s, plan: p, failed: make(chan struct{}), recorded: make(chan struct{})}
-	one.fail = sync.OnceFunc(func() { close(one.failed) })
+	one := &sending{sender: s, plan: p, parts: make([]part, p.Parts)}
+	one.recorded.Add(1)
+	if p.Parts > 1 {
+		one.failed = make(chan struct{})
+	}
 	one.Resubmitted = known != nil // the SMSC may have what it refused, and what a process submitted that died
 	for i, body := range p.bodies {
-		part := &part{Part: submissions.Part{Message: p.Message, N: i + 1}, results: make(chan binds.Result, 1)}
-		part.Body = &pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}
+		part := &one.parts[i]
+		part.Part, part.results = submissions.Part{Message: p.Message, N: i + 1}, make(chan binds.Result, 1)
+		part.body = pdu.Raw{ID: pdu.CmdSubmitSM, Data: body}
+		part.Body = &part.body
 		if part.Reference() != 0 {
-			part.Plain = &pdu.Raw{ID: pdu.CmdSubmitSM, Data: body[:len(body)-referenceSize]}
+			part.plain = pdu.Raw{ID: pdu.CmdSubmitSM, Data: body[:len(body)-referenceSize]}
+			part.Plain = &part.plain
 		}
 		part.Done = func(r binds.Result) { one.answered(part, r) }
 		if i < len(known) {
 			part.Outcome = known[i]
 		}
-		one.parts = append(one.parts, part)
 	}
 	return one
 }
@@ -125,25 +131,32 @@ func (s *sender) concatReference(known []submissions.Outcome) uint16 {
 
 // submit submits the parts, and returns when all are settled.
 func (s *sending) submit(ctx context.Context) {
-	open := slices.DeleteFunc(slices.Clone(s.parts), func(p *part) bool { return p.Accepted })
-	for _, one := range open {
-		s.queue.Submit(&one.Submit)
+	var last *part
+	for i := range s.parts {
+		if one := &s.parts[i]; !one.Accepted {
+			s.queue.Submit(&one.Submit)
+			last = one
+		}
+	}
+	if last == nil {
+		return
 	}
 	var others sync.WaitGroup
-	for i, one := range open {
-		settle := func() {
-			err := guard(s.logger, "submitting a part", func() error { return s.await(ctx, one) })
-			if one.failure = err; err != nil {
-				s.fail()
-			}
+	for i := range s.parts {
+		if one := &s.parts[i]; one != last && !one.Accepted {
+			others.Go(func() { s.follow(ctx, one) })
 		}
-		if i == len(open)-1 {
-			settle()
-			break
-		}
-		others.Go(settle)
 	}
+	s.follow(ctx, last)
 	others.Wait()
+}
+
+// follow waits until a part is settled, and notes why it failed.
+func (s *sending) follow(ctx context.Context, one *part) {
+	one.failure = guard(s.logger, "submitting a part", func() error { return s.await(ctx, one) })
+	if one.failure != nil && s.failed != nil {
+		s.once.Do(func() { close(s.failed) })
+	}
 }
 
 // answered takes what became of a submit. It is called by a bind, and must not
@@ -264,15 +277,21 @@ func (s *sending) leave(ctx context.Context, one *part, cause error) error {
 // further try must know.
 func (s *sending) outcome(ctx context.Context) error {
 	var failure error
-	outcomes := make([]submissions.Outcome, len(s.parts))
-	for i, one := range s.parts {
-		outcomes[i] = one.Outcome
+	for i := range s.parts {
+		one := &s.parts[i]
 		if one.failure != nil && (failure == nil || weight(one.failure) > weight(failure)) {
 			failure = one.failure
 			if s.Parts > 1 {
 				failure = fmt.Errorf("segment %d of %d: %w", one.N, s.Parts, failure)
 			}
 		}
+	}
+	if failure == nil {
+		return nil
+	}
+	outcomes := make([]submissions.Outcome, len(s.parts))
+	for i := range s.parts {
+		outcomes[i] = s.parts[i].Outcome
 	}
 	ctx = context.WithoutCancel(ctx)
 	switch {

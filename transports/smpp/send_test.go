@@ -107,7 +107,7 @@ func TestAnswerAtTheLastMoment(t *testing.T) {
 	cancel()
 	for range 100 {
 		s := sendingOf(t, outgoing("hello"))
-		one := s.parts[0]
+		one := &s.parts[0]
 		s.answered(one, binds.Result{ID: "1"})
 		if err := s.await(ctx, one); err != nil || !one.Accepted {
 			t.Fatalf("an accepted message: %v", err)
@@ -120,7 +120,7 @@ func TestAnswerThatPanics(t *testing.T) {
 	s := sendingOf(t, outgoing("hello"))
 	s.sender.submissions = nil
 	err := worker.Protect(func() error {
-		s.answered(s.parts[0], binds.Result{ID: "1"})
+		s.answered(&s.parts[0], binds.Result{ID: "1"})
 		return nil
 	})
 	if r := <-s.parts[0].results; err == nil || r.ID != "1" {

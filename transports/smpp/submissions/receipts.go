@@ -106,7 +106,7 @@ func (s *Store) match(ctx context.Context, found map[string]string, r Receipt, w
 // where the formats are declared, or the receipt is patient. Nor is it enough for a
 // receipt with another's reference, unless the SMSC is not known to bring them back.
 func (s *Store) matchByID(found map[string]string, r Receipt, patient bool) *match {
-	var there []match
+	there := make([]match, 0, 1)
 	for _, c := range s.candidatesOf(r) {
 		m := match{key: s.Prefix + "id/" + c.ID, by: "id", relation: c.Relation}
 		var ok bool
@@ -114,14 +114,15 @@ func (s *Store) matchByID(found map[string]string, r Receipt, patient bool) *mat
 			there = append(there, m)
 		}
 	}
-	for _, m := range there {
+	for i := range there {
+		m := &there[i]
 		person := m.isFor(r)
 		m.certain = len(there) == 1 && person
 		switch {
 		case m.Ambiguous:
 		case m.contradicts(r) && (s.references.Load() || !patient):
 		case person || r.From == "" || !s.ids.detect || patient && m.relation == receipt.Same:
-			return &m
+			return m
 		}
 	}
 	return nil

@@ -312,6 +312,7 @@ func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 func (s *Store) acceptedEntries(ctx context.Context, p Part, id string, repeated bool) (entries []store.Entry, err error) {
 	row, key := submission{Part: p}, s.idKey(id)
 	accepted := Outcome{Accepted: true, ID: id}
+	entries = make([]store.Entry, 0, 3)
 	if p.Parts > 1 { // the others may take long, and the message be taken up again meanwhile
 		entries = append(entries, s.outcomeEntry(p, accepted))
 	} else if s.SentTTL > 0 {
