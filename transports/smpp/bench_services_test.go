@@ -28,6 +28,9 @@ func BenchmarkServices(b *testing.B) {
 	}
 }
 
+// BenchmarkServicesReceipts is BenchmarkReceiveReceipts with the state in PostgreSQL.
+func BenchmarkServicesReceipts(b *testing.B) { benchmarkReceiveReceipts(b, keep(b, "postgres")) }
+
 func keep(b *testing.B, kind string) store.State {
 	b.Helper()
 	if kind == "memory" {

@@ -7,7 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"switchboard/message"
+	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/store"
 	"switchboard/store/memory"
 	"switchboard/transports/transporttest"
 )
@@ -53,4 +58,46 @@ func benchmarkSend(b *testing.B, window int, rtt time.Duration) {
 	group.Wait()
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+}
+
+// taking is a Publisher that has everything at once.
+type taking struct{}
+
+func (taking) Inbound(context.Context, *message.Message) error { return nil }
+func (taking) Event(context.Context, *message.Event) error     { return nil }
+func (taking) Status(context.Context, *message.Status) error   { return nil }
+
+// BenchmarkReceiveReceipts takes receipts one after the other: what they cost beside
+// the broker's confirm.
+func BenchmarkReceiveReceipts(b *testing.B) { benchmarkReceiveReceipts(b, remember(b)) }
+
+func benchmarkReceiveReceipts(b *testing.B, state store.State) {
+	v := simulate(b, simulator.Settings{Keep: -1, Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
+	tr := connected(b, v.Addr(), state, nil)
+	transporttest.Start(b, tr, taking{})
+	ids := make([]string, b.N)
+	var group errgroup.Group
+	group.SetLimit(100)
+	for i := range ids {
+		group.Go(func() (err error) {
+			ids[i], err = tr.Send(context.Background(), outgoing("hello"))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for _, id := range ids {
+		err := v.DeliverPDU(b.Context(), "", &pdu.DeliverSM{Message: pdu.Message{
+			Source: pdu.Address{Addr: "27831234567"}, Dest: pdu.Address{Addr: "9292"}, ESMClass: pdu.ESMReceipt,
+			ShortMessage: fmt.Appendf(nil, "id:%s stat:DELIVRD err:000", id),
+		}})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "receipts/s")
 }
