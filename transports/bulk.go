@@ -12,7 +12,7 @@ import (
 
 // BulkSender is the optional ability of a transport to take one text for many
 // people at once. The frame gathers such messages from those in flight; Send is
-// called for what answers a message.
+// called for what answers a message, and where MaxMany is 1.
 type BulkSender interface {
 	Transport
 	// MaxMany is how many messages SendMany takes at most, above 0.
@@ -62,7 +62,7 @@ func newGatherer(t Transport) *gatherer {
 
 // send sends a message together with others, and returns what became of it.
 func (g *gatherer) send(ctx context.Context, m *message.Message) (providerID string, err error) {
-	if m.InReplyTo != "" {
+	if m.InReplyTo != "" || g.transport.MaxMany() == 1 {
 		return g.transport.Send(ctx, m)
 	}
 	result := <-g.join(ctx, m)

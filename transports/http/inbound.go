@@ -291,7 +291,7 @@ func (r *run) handle(ctx context.Context, found *route, s scope) error {
 		}
 		s["ids"] = r.shelf.take(asList(ids))
 	}
-	r.log.received(ctx, s, t)
+	r.log.received(s, t)
 	return nil
 }
 

@@ -3,15 +3,17 @@ package http
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	nethttp "net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
+	"switchboard/internal/backoff"
 	"switchboard/internal/redact"
 	"switchboard/store"
 )
@@ -37,53 +39,101 @@ const (
 	maxLogged = 4 << 10
 	// maxLoggedIDs bounds the messages that one entry is found by.
 	maxLoggedIDs = 100
+	// maxUnwritten bounds what is not written yet, in bytes.
+	maxUnwritten = 1 << 20
+	// logEvery is how often it is written; of what comes faster the last is kept.
+	logEvery = time.Second
+	// logTimeout is how long the last writing may take.
+	logTimeout = 2 * time.Second
 )
 
 // channelLog keeps the last requests of a channel in the state store, where other
 // processes find them.
 type channelLog struct {
 	transport *Transport
-	state     *store.Batcher
-	slot      atomic.Uint64
+	state     store.State // nil where nothing is kept
+	slot      uint64
+	found     map[uint64][]string // by slot, the keys that find what this run wrote there
+
+	mu        sync.Mutex
+	unwritten []entry
+	bytes     int
+}
+
+// entry is made when it is written: most are not where there are many.
+type entry struct {
+	size int
+	of   func() Logged
 }
 
 func newChannelLog(t *Transport) *channelLog {
-	l := &channelLog{transport: t}
+	l := &channelLog{transport: t, found: map[uint64][]string{}}
 	if t.ChannelLog > 0 {
-		l.state = store.NewBatcher(t.env.Shared(logScope), store.BatchSettings{})
-		l.slot.Store(rand.Uint64N(uint64(t.ChannelLog))) // replicas share the ring
+		l.state = t.env.Shared(logScope)
+		l.slot = rand.Uint64N(uint64(t.ChannelLog)) // replicas share the ring
 	}
 	return l
 }
 
-func (l *channelLog) keeps() bool { return l.state != nil }
-
-func (l *channelLog) close() {
-	if l.state != nil {
-		_ = l.state.Close() // what is queued is written
+func (l *channelLog) run(ctx context.Context) {
+	for backoff.Sleep(ctx, logEvery) {
+		l.write(ctx)
 	}
 }
 
-// add stores an entry without waiting. A store that is away is no reason to wait
-// or to fail.
-func (l *channelLog) add(ctx context.Context, e Logged) {
-	if !l.keeps() {
+func (l *channelLog) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), logTimeout)
+	defer cancel()
+	l.write(ctx)
+}
+
+// add takes an entry of about size bytes.
+func (l *channelLog) add(size int, of func() Logged) {
+	if l.state == nil {
 		return
 	}
-	e.Transport = l.transport.TransportName
-	e.Request, e.Answer = l.shown(e.Request), l.shown(e.Answer)
-	e.Messages = e.Messages[:min(len(e.Messages), maxLoggedIDs)]
-	value, err := json.Marshal(e)
-	if err != nil {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unwritten, l.bytes = append(l.unwritten, entry{size, of}), l.bytes+size
+	for len(l.unwritten) > l.transport.ChannelLog || l.bytes > maxUnwritten && len(l.unwritten) > 1 {
+		l.bytes -= l.unwritten[0].size
+		l.unwritten = l.unwritten[1:]
+	}
+}
+
+// write writes what came since the last time. A store that is away loses it: the log is
+// no reason to wait.
+func (l *channelLog) write(ctx context.Context) {
+	l.mu.Lock()
+	unwritten := l.unwritten
+	l.unwritten, l.bytes = nil, 0
+	l.mu.Unlock()
+	if len(unwritten) == 0 {
 		return
 	}
-	key := fmt.Sprintf("ring/%s/%d", e.Transport, l.slot.Add(1)%uint64(l.transport.ChannelLog))
+	var entries []store.Entry
+	var old []string
 	ttl := l.transport.ChannelLogExpiry.Std()
-	entries := []store.Entry{{Key: key, Value: string(value), TTL: ttl}}
-	for _, id := range e.Messages {
-		entries = append(entries, store.Entry{Key: fmt.Sprintf("m/%s/%d", id, e.At.UnixNano()), Value: key, TTL: ttl})
+	for _, one := range unwritten {
+		e := one.of()
+		e.Transport = l.transport.TransportName
+		e.Request, e.Answer, e.Outcome = l.shown(e.Request), l.shown(e.Answer), l.shown(e.Outcome)
+		e.Messages = e.Messages[:min(len(e.Messages), maxLoggedIDs)]
+		value, _ := json.Marshal(e) // texts: cannot fail
+		l.slot = (l.slot + 1) % uint64(l.transport.ChannelLog)
+		key := fmt.Sprintf("ring/%s/%d", e.Transport, l.slot)
+		entries = append(entries, store.Entry{Key: key, Value: string(value), TTL: ttl})
+		old = append(old, l.found[l.slot]...)
+		l.found[l.slot] = nil
+		for _, id := range e.Messages {
+			finds := fmt.Sprintf("m/%s/%d/%d", id, e.At.UnixNano(), l.slot)
+			entries = append(entries, store.Entry{Key: finds, Value: key, TTL: ttl})
+			l.found[l.slot] = append(l.found[l.slot], finds)
+		}
 	}
-	_ = l.state.SetAsync(ctx, func(error) {}, entries...) // the log is no reason to fail
+	if err := errors.Join(l.state.Delete(ctx, old...), l.state.Set(ctx, entries...)); err != nil {
+		l.transport.logger.Debug("writing the channel's log failed", "error", err)
+	}
 }
 
 func (l *channelLog) shown(text string) string {
@@ -94,34 +144,37 @@ func (l *channelLog) shown(text string) string {
 	return text
 }
 
-func (l *channelLog) sent(ctx context.Context, messages []*sending, a *exchanged, outcomes []outcome) {
-	if !l.keeps() {
-		return
-	}
-	ids := make([]string, len(messages))
-	for i, m := range messages {
-		ids[i] = m.ID
-	}
-	result := string(outcomes[0].Class)
-	if outcomes[0].Reason != "" {
-		result += ": " + outcomes[0].Reason
-	}
-	l.add(ctx, Logged{
-		At: a.at, Direction: "out", Messages: ids, Request: a.request, Answer: a.describe(), Outcome: l.transport.mask.text(result),
-		Took: a.took.Round(time.Millisecond).String(),
+func (l *channelLog) sent(messages []*sending, a *exchanged, outcomes []outcome) {
+	l.add(a.size(), func() Logged {
+		ids := make([]string, len(messages))
+		for i, m := range messages {
+			ids[i] = m.ID
+		}
+		result := string(outcomes[0].Class)
+		if outcomes[0].Reason != "" {
+			result += ": " + outcomes[0].Reason
+		}
+		return a.logged(ids, result)
 	})
 }
 
-func (l *channelLog) polled(ctx context.Context, a *exchanged, t *taken) {
-	l.add(ctx, Logged{At: a.at, Direction: "out", Messages: t.ids(), Request: a.request, Answer: a.describe(), Took: a.took.Round(time.Millisecond).String()})
+func (l *channelLog) polled(a *exchanged, t *taken) {
+	l.add(a.size(), func() Logged { return a.logged(t.ids(), "") })
 }
 
-func (l *channelLog) received(ctx context.Context, s scope, t *taken) {
-	if ids := t.ids(); l.keeps() && len(ids) > 0 {
-		l.add(ctx, Logged{
-			At: time.Now(), Direction: "in", Messages: ids,
-			Request: fmt.Sprintf("%s %s\n\n%s", asText(s["method"]), asText(s["url"]), asText(s["raw"])),
-		})
+func (l *channelLog) received(s scope, t *taken) {
+	e := Logged{At: time.Now(), Direction: "in", Messages: t.ids(), Request: fmt.Sprintf("%s %s\n\n%s", asText(s["method"]), asText(s["url"]), asText(s["raw"]))}
+	if len(e.Messages) > 0 {
+		l.add(len(e.Request), func() Logged { return e })
+	}
+}
+
+func (a *exchanged) size() int { return len(a.request) + len(a.raw) }
+
+func (a *exchanged) logged(ids []string, outcome string) Logged {
+	return Logged{
+		At: a.at, Direction: "out", Messages: ids, Request: a.request, Answer: a.describe(), Outcome: outcome,
+		Took: a.took.Round(time.Millisecond).String(),
 	}
 }
 

@@ -148,6 +148,12 @@ func (r *run) sendPart(ctx context.Context, messages []*sending, text string, pa
 			left = append(left, s)
 		}
 	}
+	if err := r.expect(ctx, left, part, parts); err != nil {
+		for _, s := range left {
+			s.result.Err = err
+		}
+		return on
+	}
 	for len(left) > 0 {
 		outcomes, err := r.takeTurn(ctx, func() []outcome { return r.exchange(ctx, left, text, part, parts) })
 		if err != nil {
@@ -338,10 +344,6 @@ func (r *run) callback() any {
 // exchange makes one request for a part of several people's messages, and tells the
 // line and the log.
 func (r *run) exchange(ctx context.Context, messages []*sending, text string, part, parts int) []outcome {
-	if err := r.expect(ctx, messages, part, parts); err != nil {
-		r.line.leave(Temporary, 0, "")
-		return same(len(messages), outcome{Class: Temporary, Reason: err.Error()})
-	}
 	a, outcomes := r.ask(ctx, messages, text, part, parts)
 	worst := outcomes[0]
 	for _, o := range outcomes {
@@ -350,7 +352,7 @@ func (r *run) exchange(ctx context.Context, messages []*sending, text string, pa
 		}
 	}
 	r.line.leave(worst.Class, worst.Wait, worst.Reason)
-	r.log.sent(ctx, messages, a, outcomes)
+	r.log.sent(messages, a, outcomes)
 	return outcomes
 }
 
@@ -381,7 +383,7 @@ func same(n int, o outcome) []outcome {
 // expect remembers messages before they are sent, where receipts bring our own
 // identifier: they may come before the answer.
 func (r *run) expect(ctx context.Context, messages []*sending, part, parts int) error {
-	if !r.channel.bringsOurID() || part > 1 {
+	if !r.channel.bringsOurID() || part > 1 || len(messages) == 0 {
 		return nil
 	}
 	entries := make([]store.Entry, len(messages))

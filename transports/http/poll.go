@@ -64,7 +64,7 @@ func (r *run) pollOnce(ctx context.Context, p *poll, key string) error {
 		return err
 	}
 	if len(t.messages)+len(t.receipts) > 0 {
-		r.log.polled(ctx, a, t)
+		r.log.polled(a, t)
 	}
 	return r.moveOn(ctx, p, s, key)
 }

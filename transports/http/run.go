@@ -88,6 +88,7 @@ func (r *run) close() {
 func (r *run) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { r.statuses.Run(ctx); return nil })
+	group.Go(func() error { r.log.run(ctx); return nil })
 	if r.transport.WebPort != nil {
 		listener, err := r.transport.port.Open(ctx, r.transport.Listens()[0], "web_port")
 		if err != nil {
