@@ -1,6 +1,12 @@
 package http
 
-import "encoding/hex"
+import (
+	"encoding/hex"
+	"time"
+)
+
+// Hurry has requests arrive within d.
+func (t *Transport) Hurry(d time.Duration) { t.readTimeout = d }
 
 // Digest is a signature in hex.
 func Digest(algorithm, key, text string) (string, error) {

@@ -319,8 +319,8 @@ func TestTelegramPolled(t *testing.T) {
 func onlyOnce(t *testing.T) *bundle {
 	b := unprovisioned("infobip", map[string]string{"base_url": "PROVIDER"}, map[string]options.Secret{"api_key": "k3y-of-infobip"})
 	var fetched atomic.Bool
-	b.provider.answersWith(func(asked) (int, map[string]string, string) {
-		if fetched.Swap(true) {
+	b.provider.answersWith(func(a asked) (int, map[string]string, string) {
+		if a.Path != "/sms/1/inbox/reports" || fetched.Swap(true) {
 			return 200, nil, `{"results":[]}`
 		}
 		return 200, nil, `{"results":[{"messageId":"1","from":"27831234567","to":"1001","text":"once"}]}`

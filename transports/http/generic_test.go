@@ -84,6 +84,10 @@ func TestAnEarlyReceiptThatCannotBeReported(t *testing.T) {
 	if id := b.sends(t, outbound("hello")); id != "p-9" {
 		t.Errorf("sent as %q", id)
 	}
+	b.refuses.Store(false)
+	if e := b.NextEvent(t); e.DeliveryStatus != message.Delivered {
+		t.Errorf("reported %s", e.Encode())
+	}
 }
 
 func TestWhoIsNotTheProvider(t *testing.T) {

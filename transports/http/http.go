@@ -110,6 +110,8 @@ type Transport struct {
 	// ChannelLogExpiry is how long. Default 24h.
 	ChannelLogExpiry options.Duration `yaml:"channel_log_expiry"`
 
+	readTimeout time.Duration // how long a request may take to arrive
+
 	compiled *channel // by Validate
 	mask     *mask
 	sources  []netip.Prefix
@@ -150,6 +152,7 @@ func (t *Transport) init() {
 	t.ThirdPartyIDExpiry, t.RememberReceived = options.Duration(7*day), options.Duration(3*day)
 	t.HeldReceiptExpiry, t.ReassemblyTTL = options.Duration(time.Hour), options.Duration(10*time.Minute)
 	t.ChannelLog, t.ChannelLogExpiry = 200, options.Duration(day)
+	t.readTimeout = readTimeout
 	t.logger = slog.New(slog.DiscardHandler)
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -23,16 +24,17 @@ import (
 //	m/<attempt id>        what was sent, by our own identifier
 //	id/<provider's id>    what was sent, by the provider's
 //	early/<ref>/<status>  a receipt that came before its message was known
-//	rc/<ref>/<key>        a receipt that was reported
+//	rc/<ref>/<key>        a receipt that was reported: the provider's id in it
 //	of/<attempt id>       how many parts are delivered; n/<attempt id>: of how many
 //	did/<attempt id>      the provider's ids of the parts that were sent so far
 //	unk/<attempt id>      since when it is unknown whether the message was sent
 //	cursor/<number>       where polling goes on
 //	concat/<key>/<part>   parts of long messages
 type memory struct {
-	state   *store.Batcher
-	options *Transport
-	flights singleflight.Group
+	state      *store.Batcher
+	options    *Transport
+	flights    singleflight.Group
+	unreported chan struct{} // wakes who reports early receipts that could not be
 }
 
 // sentMessage is what is remembered of a message that was sent.
@@ -89,7 +91,7 @@ func hashed(parts ...string) string {
 
 // once does what a key stands for, unless it was done before. Copies that come
 // together wait for the one that does it.
-func (m *memory) once(ctx context.Context, key string, ttl time.Duration, do func() error) (done bool, err error) {
+func (m *memory) once(ctx context.Context, key, value string, ttl time.Duration, do func() error) (done bool, err error) {
 	first, err, _ := m.flights.Do(key, func() (any, error) {
 		found, err := m.state.Get(ctx, key)
 		if err != nil {
@@ -101,7 +103,7 @@ func (m *memory) once(ctx context.Context, key string, ttl time.Duration, do fun
 		if err := do(); err != nil {
 			return false, err
 		}
-		return true, m.state.Set(ctx, store.Entry{Key: key, Value: "1", TTL: ttl})
+		return true, m.state.Set(ctx, store.Entry{Key: key, Value: value, TTL: ttl})
 	})
 	done, _ = first.(bool)
 	return done, err
@@ -157,7 +159,7 @@ func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, 
 
 func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *receipt, report func(sentMessage, *receipt) error) error {
 	key := "rc/" + ref + "/" + cmp.Or(r.Replay, hashed(string(r.Status), r.Word, r.Code, r.ID))
-	_, err := m.once(ctx, key, m.options.ThirdPartyIDExpiry.Std(), func() error {
+	_, err := m.once(ctx, key, r.ID, m.options.ThirdPartyIDExpiry.Std(), func() error {
 		whole, err := m.whole(ctx, sent, r)
 		if err != nil || !whole {
 			return err
@@ -194,7 +196,7 @@ func (m *memory) whole(ctx context.Context, sent sentMessage, r *receipt) (bool,
 }
 
 // remember stores what was sent under the provider's id, and reports what came
-// for it before.
+// for it before. What cannot be reported is left to reportEarly.
 func (m *memory) remember(ctx context.Context, id string, sent sentMessage, report func(sentMessage, *receipt) error) error {
 	ref := "id/" + id
 	if err := m.state.Set(ctx, sent.entry(ref, m.options.ThirdPartyIDExpiry.Std())); err != nil {
@@ -211,9 +213,49 @@ func (m *memory) remember(ctx context.Context, id string, sent sentMessage, repo
 		var r receipt
 		if value, there := found[key]; there && json.Unmarshal([]byte(value), &r) == nil {
 			if err := m.report(ctx, ref, sent, &r, report); err != nil {
+				select {
+				case m.unreported <- struct{}{}:
+				default:
+				}
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// earlyMany is how many early receipts are looked at together.
+const earlyMany = 500
+
+// reportEarly reports the early receipts whose messages are known by now: reporting
+// failed, or the process died, when they became known.
+func (m *memory) reportEarly(ctx context.Context, report func(sentMessage, *receipt) error) error {
+	for from := "early/"; ; {
+		early, err := m.state.Range(ctx, from, "early0", earlyMany)
+		if err != nil {
+			return err
+		}
+		for _, entry := range early {
+			var r receipt
+			var sent sentMessage
+			if json.Unmarshal([]byte(entry.Value), &r) != nil {
+				continue // not ours
+			}
+			ref := r.ref()
+			found, err := m.state.Get(ctx, ref)
+			if err != nil {
+				return err
+			}
+			if json.Unmarshal([]byte(found[ref]), &sent) != nil {
+				continue // not known yet
+			}
+			if err := errors.Join(m.report(ctx, ref, sent, &r, report), m.state.Delete(ctx, entry.Key)); err != nil {
+				return err
+			}
+		}
+		if len(early) < earlyMany {
+			return nil
+		}
+		from = early[len(early)-1].Key + "0"
+	}
 }

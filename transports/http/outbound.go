@@ -11,6 +11,7 @@ import (
 	nethttp "net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -301,17 +302,46 @@ func (r *run) unknownSince(ctx context.Context, m *message.Message) (waiting boo
 	if err != nil || found[since] == "" {
 		return false, err
 	}
-	if len(split(m.Content, r.channel.send.MaxLength)) == 1 { // of several parts another may be the one that arrived
-		receipts, err := r.memory.state.Range(ctx, "rc/m/"+id+"/", "rc/m/"+id+"0", 1)
-		if err != nil || len(receipts) > 0 {
-			return true, err
+	receipts, err := r.memory.state.Range(ctx, "rc/m/"+id+"/", "rc/m/"+id+"0", maxReceipts)
+	if err != nil {
+		return true, err
+	}
+	if len(split(m.Content, r.channel.send.MaxLength)) > 1 {
+		if proved, err := r.provePart(ctx, id, since, receipts); proved || err != nil {
+			return err != nil, err // its other parts are to be sent
 		}
+	} else if len(receipts) > 0 {
+		return true, nil
 	}
 	began, _ := strconv.ParseInt(found[since], 10, 64)
 	if left := r.transport.UnknownWait.Std() - time.Since(time.Unix(began, 0)); left > time.Second {
 		return true, message.RetryAfter(left, errUnknown)
 	}
 	return true, message.Permanent(fmt.Errorf("%w: there was no receipt within %s", errUnknown, r.transport.UnknownWait.Std()))
+}
+
+// maxReceipts bounds the receipts of a message that are looked at.
+const maxReceipts = 4 * maxParts
+
+// provePart says whether a receipt proves that the part was sent whose request had no
+// answer: it has an id that none of the other parts has. The part counts as sent then.
+func (r *run) provePart(ctx context.Context, id, since string, receipts []store.Entry) (bool, error) {
+	var others []string
+	did := "did/" + id
+	found, err := r.memory.state.Get(ctx, did)
+	if err != nil {
+		return false, err
+	}
+	_ = json.Unmarshal([]byte(found[did]), &others) // ours, or not there
+	for _, one := range receipts {
+		if one.Value == "" || slices.Contains(others, one.Value) {
+			continue
+		}
+		value, _ := json.Marshal(append(others, one.Value)) // texts: cannot fail
+		sent := store.Entry{Key: did, Value: string(value), TTL: r.transport.ThirdPartyIDExpiry.Std()}
+		return true, errors.Join(r.memory.state.Set(ctx, sent), r.memory.state.Delete(ctx, since))
+	}
+	return false, nil
 }
 
 // scopeOf is what expressions know of a message that is sent.

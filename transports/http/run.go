@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"switchboard/internal/backoff"
 	"switchboard/internal/listen"
 	"switchboard/internal/msisdn"
 	"switchboard/message"
@@ -70,7 +71,7 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	}
 	r := &run{
 		transport: t, channel: t.compiled, publisher: publisher, logger: t.logger, metrics: t.metrics, client: client,
-		memory:  &memory{state: store.NewBatcher(t.env.State, store.BatchSettings{}), options: t},
+		memory:  &memory{state: store.NewBatcher(t.env.State, store.BatchSettings{}), options: t, unreported: make(chan struct{}, 1)},
 		numbers: msisdn.NewNumbers(""), shelf: newShelf(t.env.Stopping), log: newChannelLog(t),
 		slots:    make(chan struct{}, t.MaxInFlight),
 		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: transports.NewStatuses(publisher, t.logger),
@@ -89,6 +90,7 @@ func (r *run) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { r.statuses.Run(ctx); return nil })
 	group.Go(func() error { r.log.run(ctx); return nil })
+	group.Go(func() error { r.reportEarly(ctx); return nil })
 	if r.transport.WebPort != nil {
 		listener, err := r.transport.port.Open(ctx, r.transport.Listens()[0], "web_port")
 		if err != nil {
@@ -122,11 +124,10 @@ func (r *run) serve(ctx context.Context, listener net.Listener) error {
 	r.logger.Info("listening for the provider", "url", "http://"+listener.Addr().String()+r.transport.WebPath)
 	server := listen.HTTPServer(r)
 	server.Handler = knownAs(r.transport.PublicURL, server.Handler)
-	server.ReadTimeout = readTimeout
+	server.ReadTimeout = r.transport.readTimeout
 	return listen.Serve(ctx, server, listen.Limited(listener), stopGrace, r.logger)
 }
 
-// readTimeout is how long a request may take to arrive.
 const readTimeout = 30 * time.Second
 
 // status tells how the channel is, without waiting for the broker.
@@ -151,6 +152,26 @@ func (r *run) reachable() {
 	if r.down {
 		r.down = false
 		r.status(message.OK, "reachable", "The provider can be reached again.")
+	}
+}
+
+// reportEarly reports the early receipts that could not be, until all are, whenever
+// there are some.
+func (r *run) reportEarly(ctx context.Context) {
+	retry := backoff.Backoff{Min: publishRetryMin, Max: publishRetryMax}
+	for {
+		if err := r.memory.reportEarly(ctx, r.report(ctx)); err != nil && ctx.Err() == nil {
+			r.logger.Warn("reporting receipts that came early failed; trying again", "error", err)
+			if retry.Wait(ctx) {
+				continue
+			}
+		}
+		retry.Reset()
+		select {
+		case <-r.memory.unreported:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -253,7 +253,7 @@ func (r *run) takeMessage(ctx context.Context, in *inbound) error {
 	case in.replay == "":
 		return r.publish(ctx, in.Message)
 	}
-	first, err := r.memory.once(ctx, "in/"+hashed(in.replay), r.transport.RememberReceived.Std(), func() error {
+	first, err := r.memory.once(ctx, "in/"+hashed(in.replay), "1", r.transport.RememberReceived.Std(), func() error {
 		return r.publish(ctx, in.Message)
 	})
 	if err == nil && !first {
@@ -278,7 +278,7 @@ const partsPrefix = "concat/"
 // takePart stores a part, and publishes the message when that was the last.
 func (r *run) takePart(ctx context.Context, in *inbound) error {
 	key := partsPrefix + in.join + "/"
-	_, err := r.memory.once(ctx, "in/"+hashed(in.join, in.replay, strconv.Itoa(in.number)), r.transport.RememberReceived.Std(), func() error {
+	_, err := r.memory.once(ctx, "in/"+hashed(in.join, in.replay, strconv.Itoa(in.number)), "1", r.transport.RememberReceived.Std(), func() error {
 		value, err := json.Marshal(storedPart{r.transport.env.Now(), in.Message})
 		if err != nil {
 			return err
