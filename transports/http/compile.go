@@ -50,6 +50,7 @@ type route struct {
 	hand     made
 	taken    *pick
 	answer   answer
+	reply    *answer // nil where replies never are in the answer
 	error    answer
 	headers  pairs
 }
@@ -193,6 +194,10 @@ func (c *compiler) route(r *Route, out *compiler, settings scope) *route {
 	}
 	names := append(slices.Clone(requestNames), "messages", "ids")
 	made.answer = c.answer("answer", r.Answer, newLanguage(names, settings))
+	if r.Reply != nil {
+		reply := c.answer("reply", *r.Reply, newLanguage(slices.Concat(requestNames, messageNames), settings))
+		made.reply = &reply
+	}
 	failed := Answer{}
 	if r.Error != nil {
 		failed = *r.Error

@@ -58,6 +58,7 @@ type Route struct {
 	Hand      *Hand               `yaml:"hand"`
 	Taken     string              `yaml:"taken"` // picks the ids that the phone has taken
 	Answer    Answer              `yaml:"answer"`
+	Reply     *Answer             `yaml:"reply"` // is answered where a reply comes within reply_wait
 	Error     *Answer             `yaml:"error"`
 	Headers   options.Map[string] `yaml:"headers"`
 }

@@ -71,6 +71,11 @@ type Transport struct {
 	// where the description can.
 	Poll bool `yaml:"poll"`
 
+	// ReplyWait is how long a request of the provider's waits for the reply to its message,
+	// where the description can put it in the answer. A later reply is sent as others are.
+	// Default 0s: none waits.
+	ReplyWait options.Duration `yaml:"reply_wait"`
+
 	// MTTPS is how many requests are sent in a second at most; default the
 	// description's, where it has one, else no limit.
 	MTTPS float64 `yaml:"mt_tps"`
@@ -182,6 +187,9 @@ func (t *Transport) Validate() error {
 	if t.MaxInFlight < 1 {
 		errs = append(errs, options.Fieldf("max_in_flight", "must be at least 1"))
 	}
+	if t.ReplyWait < 0 {
+		errs = append(errs, options.Fieldf("reply_wait", "must not be negative"))
+	}
 	if t.MTTPS < 0 {
 		errs = append(errs, options.Fieldf("mt_tps", "must not be negative"))
 	}
@@ -221,6 +229,8 @@ func (t *Transport) loadProvider() error {
 	switch {
 	case t.Poll && len(d.Poll) == 0:
 		return options.Fieldf("poll", "is on, and %s cannot be asked for messages", t.Provider)
+	case t.ReplyWait > 0 && !slices.ContainsFunc(t.compiled.routes, func(r *route) bool { return r.reply != nil }):
+		return options.Fieldf("reply_wait", "is of no use: the answers of %s hold no reply", t.Provider)
 	case d.Send != nil && d.Send.Fetched && t.WebPort == nil:
 		return options.Fieldf("web_port", "is missing: %s fetches what is sent there", t.Provider)
 	}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // rejected is a request that is not taken: what the provider is told, and the word
@@ -47,10 +48,14 @@ func knownAs(publicURL string, next nethttp.Handler) nethttp.Handler {
 // brought.
 func (r *run) ServeHTTP(w nethttp.ResponseWriter, q *nethttp.Request) {
 	s, found, err := r.read(q)
+	var replied *reply
 	if err == nil {
-		err = r.handle(q.Context(), found, s)
+		replied, err = r.handle(q.Context(), found, s)
 	}
 	if err == nil {
+		if replied != nil && r.writeReply(w, q, found, s, replied) {
+			return
+		}
 		if err = r.write(w, &found.answer, found.headers, s, nethttp.StatusOK); err == nil {
 			return
 		}
@@ -268,12 +273,24 @@ func withPort(address string) string {
 	return u.String()
 }
 
-// handle takes what a request brings.
-func (r *run) handle(ctx context.Context, found *route, s scope) error {
+// handle takes what a request brings, and waits for the reply that may be in its answer.
+func (r *run) handle(ctx context.Context, found *route, s scope) (*reply, error) {
 	t, err := r.pickAll(found.messages, found.receipts, s)
 	if err != nil {
-		return reject(nethttp.StatusBadRequest, "malformed", "%w", err)
+		return nil, reject(nethttp.StatusBadRequest, "malformed", "%w", err)
 	}
+	wait := func(time.Duration) *reply { return nil }
+	if found.reply != nil && r.transport.ReplyWait > 0 && len(t.messages) == 1 {
+		wait = r.replies.begin(ctx, t.messages[0].ID)
+	}
+	if err := r.take(ctx, found, s, t); err != nil {
+		wait(0)
+		return nil, err
+	}
+	return wait(r.transport.ReplyWait.Std()), nil
+}
+
+func (r *run) take(ctx context.Context, found *route, s scope, t *taken) error {
 	if err := r.takeAll(ctx, t); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"switchboard/internal/backoff"
 	"switchboard/internal/redact"
+	"switchboard/message"
 	"switchboard/store"
 )
 
@@ -167,6 +168,14 @@ func (l *channelLog) received(s scope, t *taken) {
 	if len(e.Messages) > 0 {
 		l.add(len(e.Request), func() Logged { return e })
 	}
+}
+
+func (l *channelLog) replied(s scope, m *message.Message) {
+	e := Logged{
+		At: time.Now(), Direction: "in", Messages: []string{m.ID}, Request: asText(s["method"]) + " " + asText(s["url"]), Answer: m.Content,
+		Outcome: "sent in the answer",
+	}
+	l.add(len(e.Request)+len(e.Answer), func() Logged { return e })
 }
 
 func (a *exchanged) size() int { return len(a.request) + len(a.raw) }

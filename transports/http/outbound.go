@@ -57,6 +57,8 @@ func (t *Transport) SendMany(ctx context.Context, messages []*message.Message) [
 	r.sends.RLock()
 	defer r.sends.RUnlock()
 	switch {
+	case len(messages) == 1 && r.replies.give(ctx, messages[0]):
+		return results
 	case r.channel.send == nil:
 		return fail(message.Permanent(errNoSend))
 	case r.channel.send.Fetched:

@@ -34,6 +34,7 @@ type run struct {
 	memory    *memory
 	log       *channelLog
 	shelf     shelf
+	replies   replies
 	numbers   *msisdn.Numbers
 	complain  rate.Sometimes // about what comes from outside
 	sends     sync.RWMutex   // held for reading while something is sent
