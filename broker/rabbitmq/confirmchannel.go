@@ -149,7 +149,8 @@ func (c *confirmChannel) outcome(p inFlight, returned map[string]string, blamed 
 	case p.confirm.Acked() && unroutable:
 		return c.count("unroutable", fmt.Errorf("publishing to %q: %w (%s)", p.Destination(), broker.ErrUnroutable, text))
 	case p.confirm.Acked():
-		return c.count("confirmed", nil)
+		c.metrics.confirmed.Inc()
+		return nil
 	case !c.ch.IsClosed():
 		return c.count("refused", fmt.Errorf("publishing to %q: %w", p.Destination(), broker.ErrRefused))
 	}

@@ -13,6 +13,7 @@ type metrics struct {
 	blocked        *prometheus.GaugeVec   // by role
 	blockings      prometheus.Counter
 	published      *prometheus.CounterVec // by outcome
+	confirmed      prometheus.Counter     // of published, found once
 	outstanding    prometheus.Gauge
 	redeclarations prometheus.Counter
 	acks           prometheus.Counter
@@ -37,6 +38,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("registering the broker's metrics: %w", err)
 	}
+	m.confirmed = m.published.WithLabelValues("confirmed")
 	return m, nil
 }
 
