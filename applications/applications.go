@@ -41,6 +41,12 @@ type Windowed interface {
 	InFlight() int
 }
 
+// ChannelWatcher is the optional ability to ask for the health of transports (Env.Health):
+// those of Channels.
+type ChannelWatcher interface {
+	Channels() []string
+}
+
 // Runner is the optional ability to speak first. Run lasts until ctx ends.
 type Runner interface {
 	Run(ctx context.Context, out Sender) error

@@ -66,7 +66,16 @@ func New(env worker.Dependencies, opts Options, app Application) *Frame {
 // Run answers messages until ctx ends.
 func (f *Frame) Run(ctx context.Context) error {
 	defer f.runtime.Close(f.app)
-	if err := f.runtime.Provision(ctx, f.app, f.runtime.Env()); err != nil {
+	env := f.runtime.Env()
+	if w, wants := f.app.(ChannelWatcher); wants && len(w.Channels()) > 0 {
+		health := worker.NewHealthTracker(&f.runtime)
+		if err := health.Follow(ctx, w.Channels()); err != nil {
+			return err
+		}
+		defer health.Track(ctx)()
+		env.Health = func() worker.Health { return health }
+	}
+	if err := f.runtime.Provision(ctx, f.app, env); err != nil {
 		return fmt.Errorf("starting application: %w", err)
 	}
 	if err := f.runtime.Declare(ctx, f.options.TransportName, message.Outbound); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/worker"
+	"switchboard/worker/deadletter"
 )
 
 // Relay is the optional ability of an application that passes on what it receives, and is
@@ -75,6 +76,10 @@ type Queues interface {
 	// Put puts an event of the application's own making at the end of a queue, and
 	// returns when it is there.
 	Put(ctx context.Context, queue string, e *message.Event) error
+	// Retry puts the dead letters that the filter chooses back on their queues, those of
+	// the connector's own (inbound, event) or of Queues, and says how many. before is called
+	// before each.
+	Retry(ctx context.Context, queue string, f deadletter.Filter, before func()) (n int, err error)
 }
 
 var _ Queues = sender{}
@@ -106,6 +111,11 @@ func (s sender) Count(ctx context.Context, queues ...string) (map[string]int, er
 func (s sender) Put(ctx context.Context, queue string, e *message.Event) error {
 	queue = s.f.queueName(queue)
 	return s.f.runtime.Put(ctx, queue, &message.Envelope{Flow: message.EventFlow, Connector: queue, Event: e})
+}
+
+func (s sender) Retry(ctx context.Context, queue string, f deadletter.Filter, before func()) (int, error) {
+	again := deadletter.Again{Before: func(context.Context) error { before(); return nil }}
+	return again.Retry(ctx, s.f.runtime.Broker, s.f.queueName(queue), f)
 }
 
 // relay handles what comes from the connector.

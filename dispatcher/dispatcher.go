@@ -17,7 +17,7 @@ type Dispatcher struct {
 	runtime worker.Runtime
 	reloads chan reload
 	ended   chan struct{} // closed when Run returns
-	health  *healthTracker
+	health  *worker.HealthTracker
 	closing sync.WaitGroup // of configurations that are no longer used
 
 	mu      sync.Mutex
@@ -50,7 +50,7 @@ func New(env worker.Dependencies, options Options, router Router) *Dispatcher {
 	d := &Dispatcher{reloads: make(chan reload), ended: make(chan struct{}), config: newConfiguration(env, options, router)}
 	d.runtime = d.config.runtime
 	d.runtime.Stack = worker.Stack{}
-	d.health = newHealthTracker(&d.runtime)
+	d.health = worker.NewHealthTracker(&d.runtime)
 	return d
 }
 
@@ -69,7 +69,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		return err
 	}
 	group := d.runtime.Consumers(ctx)
-	defer d.trackHealth(ctx)()
+	defer d.health.Track(ctx)()
 	running := consumers{}
 	for _, s := range config.names.subscriptions() {
 		running[s] = group.Start(d.subscribe(s, config.names))

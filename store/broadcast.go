@@ -189,7 +189,8 @@ func (i *BroadcastInfo) Phase(now time.Time) string {
 // are the database's.
 type Broadcasts interface {
 	// Create stores a broadcast, its message and its transmissions, all or none. It streams
-	// recipients; the first error they yield is Create's.
+	// recipients; the first error they yield is Create's. One marked message.Permanent is of
+	// a text or a recipient that is not valid.
 	Create(ctx context.Context, b Broadcast, recipients iter.Seq2[Recipient, error]) (Created, error)
 	// Due leases up to limit batches, shared fairly among the broadcasts. Those that are
 	// not claimed within lease are due again.

@@ -92,10 +92,16 @@ func (b *breaker) stop() {
 	b.open()
 }
 
-func (b *breaker) isClosed() bool {
+func (b *breaker) isClosed() bool { return b.openUntil().IsZero() }
+
+// openUntil is when it closes; zero while it is closed.
+func (b *breaker) openUntil() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.opened == nil
+	if b.opened == nil {
+		return time.Time{}
+	}
+	return b.until
 }
 
 // probing is what a post must have a place in while it is not known whether the webhook

@@ -16,6 +16,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	api "github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
 	"switchboard/applications"
 	"switchboard/applications/applicationtest"
 	"switchboard/applications/httpapi"
@@ -213,7 +218,34 @@ func (b *bundle) ask(method, path, body string, headers ...string) answer {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.described(q, body, got, text)
 	return answer{got.StatusCode, got.Header, string(text)}
+}
+
+// described asserts that openapi.yaml describes a request, where it was taken, and its answer.
+func (b *bundle) described(q *http.Request, body string, got *http.Response, text []byte) {
+	b.Helper()
+	q = q.Clone(b.Context())
+	q.Body = io.NopCloser(strings.NewReader(body))
+	route, path, err := described(b).router.FindRoute(q)
+	if err != nil {
+		return // a path that there is not
+	}
+	input := &openapi3filter.RequestValidationInput{
+		Request: q, PathParams: path, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
+	}
+	q.Header.Set("Content-Type", "application/json")
+	if err := openapi3filter.ValidateRequest(b.Context(), input); err != nil && got.StatusCode < 300 {
+		b.Errorf("openapi.yaml does not describe %s %s %s: %v", q.Method, q.URL, body, err)
+	}
+	err = openapi3filter.ValidateResponse(b.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: input, Status: got.StatusCode, Header: got.Header, Body: io.NopCloser(bytes.NewReader(text)),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	})
+	if err != nil {
+		b.Errorf("openapi.yaml does not describe the answer %d %s of %s %s: %v", got.StatusCode, text, q.Method, q.URL, err)
+	}
 }
 
 // problem asserts that a request is refused, and why.
@@ -272,6 +304,12 @@ func newHook(t testing.TB) *hook {
 		if !signed(q.Header, body) {
 			t.Errorf("the signature of %s is wrong: %v", body, q.Header)
 		}
+		var value any
+		if err := json.Unmarshal(body, &value); err != nil {
+			t.Error(err)
+		} else if err := described(t).doc.Components.Schemas["Notice"].Value.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
+			t.Errorf("openapi.yaml does not describe %s: %v", body, err)
+		}
 		h.got <- n
 		h.mu.Lock()
 		answer := h.answer
@@ -298,4 +336,29 @@ func (h *hook) answers(answer func(w http.ResponseWriter, n notice)) {
 	h.answer = answer
 }
 
-var _ = bytes.NewReader
+// describedAPI is openapi.yaml.
+type describedAPI struct {
+	doc    *openapi3.T
+	router api.Router
+}
+
+var loaded = sync.OnceValues(func() (describedAPI, error) {
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
+	if err == nil {
+		err = doc.Validate(context.Background())
+	}
+	if err != nil {
+		return describedAPI{}, err
+	}
+	router, err := gorillamux.NewRouter(doc)
+	return describedAPI{doc, router}, err
+})
+
+func described(t testing.TB) describedAPI {
+	t.Helper()
+	d, err := loaded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

@@ -31,9 +31,9 @@ type Application struct {
 	Webhook *Webhook `yaml:"webhook"`
 	// AllowPrivate lets the webhook be in a private network or on this machine.
 	AllowPrivate bool `yaml:"allow_private"`
-	// Channels are the transports whose health is told, and by which broadcasts and
+	// ChannelNames are the transports whose health is told, and by which broadcasts and
 	// scheduled messages may go.
-	Channels options.Names `yaml:"channels"`
+	ChannelNames options.Names `yaml:"channels"`
 	// ReplyFor is how long a message from a person can be replied to. Default 24h.
 	ReplyFor options.Duration `yaml:"reply_for"`
 
@@ -57,13 +57,14 @@ type Webhook struct {
 }
 
 var (
-	_ applications.Application  = (*Application)(nil)
-	_ applications.Runner       = (*Application)(nil)
-	_ applications.Relay        = (*Application)(nil)
-	_ applications.Windowed     = (*Application)(nil)
-	_ applications.Deduplicator = (*Application)(nil)
-	_ applications.Linter       = (*Application)(nil)
-	_ worker.Listener           = (*Application)(nil)
+	_ applications.Application    = (*Application)(nil)
+	_ applications.Runner         = (*Application)(nil)
+	_ applications.Relay          = (*Application)(nil)
+	_ applications.Windowed       = (*Application)(nil)
+	_ applications.Deduplicator   = (*Application)(nil)
+	_ applications.Linter         = (*Application)(nil)
+	_ applications.ChannelWatcher = (*Application)(nil)
+	_ worker.Listener             = (*Application)(nil)
 )
 
 const (
@@ -98,7 +99,7 @@ func (a *Application) Validate() error {
 		}
 		seen[t.Value.Token.Reveal()] = t.Key
 	}
-	for _, name := range a.Channels {
+	for _, name := range a.ChannelNames {
 		if err := worker.CheckConnector(name); err != nil {
 			errs = append(errs, options.Field(err, "channels", name))
 		}
@@ -148,6 +149,9 @@ func (a *Application) Listens() []string {
 // Deduplicates says that a second copy is posted with the first's id, and answered with the
 // same replies.
 func (*Application) Deduplicates() bool { return true }
+
+// Channels are the transports whose health it asks for.
+func (a *Application) Channels() []string { return a.ChannelNames }
 
 // InFlight is how many messages and events are handled at once.
 func (a *Application) InFlight() int { return inFlight }

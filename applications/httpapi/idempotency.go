@@ -111,3 +111,13 @@ func (r *run) once(q *request, work func(context.Context, *namer) (any, error)) 
 	}
 	return answered{json.RawMessage(text), false}, err
 }
+
+// unrepeatable is for work whose outcome an earlier request of the key may have left: it is
+// not done twice.
+func (n *namer) unrepeatable() error {
+	if n.again {
+		return problems.keyInUse.with("it may have been stored: look at GET /broadcasts, and use another key if it was not")
+	}
+	n.begun = true
+	return nil
+}

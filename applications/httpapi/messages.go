@@ -46,6 +46,8 @@ func (o *outgoing) check() error {
 	switch {
 	case o.To == "" && o.ReplyTo == "":
 		return invalid("to", "to or reply_to is missing")
+	case o.SendAt != nil && (o.ReplyTo != "" || o.Transport == "" || o.SessionEvent != "" || o.Metadata != nil):
+		return invalid("send_at", "a scheduled message has to, transport and content, and may have from and endpoint")
 	case o.ReplyTo != "" && (o.To != "" || o.From != "" || o.Transport != "" || o.Endpoint != ""):
 		return invalid("reply_to", "a reply goes where its message came from: leave out to, from, transport and endpoint")
 	case len(o.To) > maxAddress || len(o.From) > maxAddress:
@@ -105,9 +107,21 @@ func (r *run) postMessages(q *request) (any, error) {
 	if err := q.client.spend(len(list)); err != nil {
 		return nil, err
 	}
+	scheduled := slices.ContainsFunc(list, func(o outgoing) bool { return o.SendAt != nil })
+	if scheduled && !slices.Contains(q.client.scopes, scopeBroadcast) {
+		return nil, problems.forbidden.with("a scheduled message needs the scope broadcast")
+	}
 	return r.once(q, func(ctx context.Context, name *namer) (any, error) {
+		if scheduled {
+			if err := name.unrepeatable(); err != nil {
+				return nil, err
+			}
+		}
 		messages := make([]*message.Message, len(list))
 		for i := range list {
+			if list[i].SendAt != nil {
+				continue
+			}
 			m, err := r.compose(ctx, &list[i], nil)
 			if err != nil {
 				return nil, inMany(err, many, i)
@@ -118,10 +132,15 @@ func (r *run) postMessages(q *request) (any, error) {
 		name.begun = true
 		answers := make([]accepted, len(list))
 		for i, m := range messages {
-			if err := r.send(ctx, m); err != nil {
+			var err error
+			if m == nil {
+				answers[i], err = r.schedule(ctx, &list[i])
+			} else {
+				answers[i].ID, err = m.ID, r.send(ctx, m)
+			}
+			if err != nil {
 				return nil, inMany(err, many, i)
 			}
-			answers[i] = accepted{ID: m.ID}
 		}
 		if !many {
 			return answers[0], nil
@@ -165,14 +184,14 @@ func (r *run) compose(ctx context.Context, o *outgoing, known *message.Message) 
 }
 
 func (r *run) checkTransport(name string) error {
-	if len(r.Channels) == 0 {
+	if len(r.ChannelNames) == 0 {
 		if err := worker.CheckConnector(name); err != nil {
 			return problems.invalid.with(err.Error()).at("/transport")
 		}
 		return nil
 	}
-	if !slices.Contains(r.Channels, name) {
-		return problems.invalid.with(fmt.Sprintf("transport is %.40q%s; GET /channels lists them", name, options.DidYouMean(name, r.Channels))).at("/transport")
+	if !slices.Contains(r.ChannelNames, name) {
+		return problems.invalid.with(fmt.Sprintf("transport is %.40q%s; GET /channels lists them", name, options.DidYouMean(name, r.ChannelNames))).at("/transport")
 	}
 	return nil
 }
@@ -248,7 +267,7 @@ func (r *run) getMessage(q *request) (any, error) {
 		return nil, err
 	}
 	if r.env.Record == nil {
-		return nil, problems.noRecord.with("set DATABASE_URL, and run a worker of class persistence")
+		return nil, errNoRecord
 	}
 	id := q.PathValue("id")
 	unknown := problems.notFound.with("the record has no message of this id of this application; it takes a moment to be recorded")
@@ -303,7 +322,7 @@ func (r *run) searchMessages(q *request) (any, error) {
 		return nil, err
 	}
 	if r.env.Record == nil {
-		return nil, problems.noRecord.with("set DATABASE_URL, and run a worker of class persistence")
+		return nil, errNoRecord
 	}
 	f, err := readFilter(q)
 	if err != nil {

@@ -1,11 +1,18 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"switchboard/broker"
 	"switchboard/internal/testutil"
 	"switchboard/message"
+	"switchboard/store"
 )
 
 // A message is posted and goes out; what became of it, and what the person writes, comes to
@@ -53,4 +60,195 @@ func TestConversation(t *testing.T) {
 		}
 		return found.Direction == "in" && found.State == "processed"
 	})
+}
+
+// What is sent by one request is valid altogether, or not sent.
+func TestMany(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	a := b.ask("POST", "/messages", `[{"to": "1", "content": "a", "transport": "sms"}, {"to": "2", "content": "b", "transport": "sms"}]`)
+	var ids []struct{ ID string }
+	a.into(t, &ids)
+	if one, two := <-b.sent, <-b.sent; len(ids) != 2 || ids[0].ID != one.ID || ids[1].ID != two.ID || two.Content != "b" {
+		t.Errorf("answered %s, and sent %s and %s", a.body, one.ID, two.ID)
+	}
+	a = b.ask("POST", "/messages", `[{"to": "1", "content": "a", "transport": "sms"}, {"to": "2", "content": "b", "transport": "pigeon"}]`)
+	b.problem(a, 400, "invalid")
+	if !strings.Contains(a.body, `"pointer":"/1/transport"`) || len(b.sent) != 0 {
+		t.Errorf("answered %s, and sent %d", a.body, len(b.sent))
+	}
+}
+
+// A request that is repeated with its key is answered as the first, and sends nothing more.
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	const body = `{"to": "1", "content": "a", "transport": "sms"}`
+	id := b.post(body, "Idempotency-Key", "k1")
+	a := b.ask("POST", "/messages", body, "Idempotency-Key", "k1")
+	if a.status != 202 || !strings.Contains(a.body, id) || a.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("answered %d %s %v", a.status, a.body, a.header)
+	}
+	b.problem(b.ask("POST", "/messages", `{"to": "2", "content": "a"}`, "Idempotency-Key", "k1"), 422, "key-reused")
+	b.problem(b.ask("POST", "/messages", `{"to": "2"}`, "Idempotency-Key", "k2"), 400, "invalid")
+	if next := b.post(body, "Idempotency-Key", "k2"); next == id { // what was not valid left no trace
+		t.Error("another key has the first one's answer")
+	}
+	if one, two := <-b.sent, <-b.sent; one.ID != id || two.ID == id || len(b.sent) != 0 {
+		t.Errorf("sent %s, %s and %d more", one.ID, two.ID, len(b.sent))
+	}
+}
+
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	b.problem(b.ask("POST", "/messages", `{"reply_to": "nothing", "content": "a"}`), 422, "unknown-reply")
+	ussd := func(kind message.SessionEvent) func(*message.Message) {
+		return func(m *message.Message) { m.SessionEvent, m.TransportType = kind, "ussd" }
+	}
+	begun := b.says("*120#", ussd(message.SessionNew))
+	<-b.hook.got
+	b.post(`{"reply_to": "` + begun.ID + `", "content": "Your name?"}`)
+	b.says("", ussd(message.SessionClose))
+	<-b.hook.got
+	b.problem(b.ask("POST", "/messages", `{"reply_to": "`+begun.ID+`", "content": "Are you there?"}`), 409, "session-closed")
+	again := b.says("*120#", ussd(message.SessionNew))
+	<-b.hook.got
+	b.post(`{"reply_to": "` + again.ID + `", "content": "Bye", "session_event": "close"}`)
+	b.problem(b.ask("POST", "/messages", `{"reply_to": "`+again.ID+`", "content": "One more"}`), 409, "session-closed")
+	if one, two := <-b.sent, <-b.sent; one.Content != "Your name?" || two.SessionEvent != message.SessionClose || len(b.sent) != 0 {
+		t.Errorf("sent %s and %s", one.Encode(), two.Encode())
+	}
+}
+
+// A search is paged, and finds the application's messages alone.
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	for _, text := range []string{"one", "two", "three"} {
+		b.post(`{"to": "` + person + `", "content": "` + text + `", "transport": "sms"}`)
+	}
+	foreign := message.New()
+	foreign.To, foreign.Content, foreign.TransportName = person, "four", "sms"
+	b.publish(&message.Envelope{Flow: message.Outbound, Connector: "sms", Message: foreign})
+	type page struct {
+		Messages []struct{ ID, Content string }
+		Next     string
+	}
+	var first, second page
+	testutil.Eventually(t, "all is in the record", func() bool {
+		_, err := b.db.Trace(t.Context(), foreign.ID)
+		b.ask("GET", "/messages?limit=2&direction=out&address="+url.QueryEscape(person), "").into(t, &first)
+		if first.Next == "" || err != nil {
+			return false
+		}
+		b.ask("GET", "/messages?limit=2&direction=out&cursor="+first.Next, "").into(t, &second)
+		return len(first.Messages) == 2 && len(second.Messages) == 1
+	})
+	if first.Messages[0].Content != "three" || second.Messages[0].Content != "one" || second.Next != "" {
+		t.Errorf("found %+v, then %+v", first, second)
+	}
+	b.problem(b.ask("GET", "/messages/"+foreign.ID, ""), 404, "not-found")
+	b.ask("GET", "/messages?state=passing&text=TW&since=2020-01-01T00:00:00Z", "").into(t, &first)
+	if len(first.Messages) != 1 || first.Messages[0].Content != "two" {
+		t.Errorf("found %+v", first)
+	}
+	for _, query := range []string{"state=lost", "since=yesterday", "limit=0", "cursor=x", "colour=red", "direction=up", "broadcast=-1"} {
+		b.problem(b.ask("GET", "/messages?"+query, ""), 400, "invalid")
+	}
+}
+
+// Broadcasts and scheduled messages are the persistence workers', and the application's own
+// are seen alone.
+func TestBroadcasts(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	var made struct {
+		ID, Total, Duplicates int64
+	}
+	a := b.ask("POST", "/broadcasts", `{"name": "sale", "transport": "sms", "content": "Hi {{name}}", "from": "8080",
+		"recipients": [{"address": "+27830000001", "fields": {"name": "Ann"}}, {"address": "+27830000002", "fields": {"name": "Ben"}}, {"address": "+27 83 000 0001", "fields": {"name": "Ann"}}]}`,
+		"Idempotency-Key", "b1")
+	if a.into(t, &made); made.Total != 2 || made.Duplicates != 1 {
+		t.Fatalf("answered %d %s", a.status, a.body)
+	}
+	texts := []string{(<-b.sent).Content, (<-b.sent).Content}
+	slices.Sort(texts)
+	if !slices.Equal(texts, []string{"Hi Ann", "Hi Ben"}) {
+		t.Errorf("sent %q", texts)
+	}
+	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	var scheduled struct {
+		ID        string
+		Broadcast int64
+	}
+	b.ask("POST", "/messages", `{"to": "+27830000003", "content": "Later", "transport": "sms", "send_at": "`+later+`"}`).into(t, &scheduled)
+	var found struct{ ID, State, Content string }
+	b.ask("GET", "/messages/"+scheduled.ID, "").into(t, &found)
+	if found.State != "queued" || found.Content != "Later" || scheduled.Broadcast == 0 {
+		t.Errorf("scheduled %+v: %+v", scheduled, found)
+	}
+	path := fmt.Sprintf("/broadcasts/%d", scheduled.Broadcast)
+	for _, turn := range []struct{ method, path, want string }{
+		{"GET", path, "scheduled"}, {"POST", path + "/pause", "paused"}, {"POST", path + "/resume", "scheduled"}, {"POST", path + "/cancel", "cancelled"},
+	} {
+		var info struct{ State string }
+		a := b.ask(turn.method, turn.path, "")
+		a.into(t, &info)
+		if info.State != turn.want && (turn.want != "cancelled" || info.State != "done") {
+			t.Errorf("%s %s: %d %s, want %s", turn.method, turn.path, a.status, a.body, turn.want)
+		}
+	}
+	foreign, err := b.db.Create(t.Context(), store.Broadcast{Text: "x"}, func(yield func(store.Recipient, error) bool) {
+		yield(store.Recipient{Address: store.Address{Backend: "sms", Identity: "1"}}, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.problem(b.ask("GET", fmt.Sprintf("/broadcasts/%d", foreign.ID), ""), 404, "not-found")
+	var list struct{ Broadcasts []struct{ Name string } }
+	b.ask("GET", "/broadcasts", "").into(t, &list)
+	if len(list.Broadcasts) != 2 || list.Broadcasts[1].Name != "sale" {
+		t.Errorf("listed %+v", list)
+	}
+	var page struct{ Messages []struct{ Content string } }
+	b.ask("GET", fmt.Sprintf("/messages?broadcast=%d", made.ID), "").into(t, &page)
+	if len(page.Messages) != 2 {
+		t.Errorf("the broadcast has %+v", page)
+	}
+	b.ask("GET", fmt.Sprintf("/messages?broadcast=%d", foreign.ID), "").into(t, &page)
+	if len(page.Messages) != 0 {
+		t.Errorf("another's broadcast has %+v", page)
+	}
+	for _, body := range []string{
+		`{}`, `{"transport": "sms", "content": "a", "recipients": []}`, `{"transport": "pigeon", "content": "a", "recipients": ["1"]}`, `{"transport": "sms", "content": "a", "recipients": [{"adress": "1"}]}`,
+		`{"transport": "sms", "content": "Hi {{name}}", "recipients": ["1"]}`, `{"transport": "sms", "content": "a", "rate": -1, "recipients": ["1"]}`,
+	} {
+		b.problem(b.ask("POST", "/broadcasts", body), 400, "invalid")
+	}
+	b.problem(b.ask("POST", path+"/explode", ""), 404, "not-found")
+}
+
+// A channel is as its transport says.
+func TestChannels(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	health := func() string {
+		var all struct {
+			Channels []struct{ Name, Health string }
+		}
+		b.ask("GET", "/channels", "").into(t, &all)
+		if len(all.Channels) != 1 || all.Channels[0].Name != "sms" {
+			t.Fatalf("the channels are %+v", all)
+		}
+		return all.Channels[0].Health
+	}
+	if got := health(); got != "ok" {
+		t.Errorf("it is %s", got)
+	}
+	status := message.NewStatus("smsc", message.Down, "unbound", "The SMSC is away.")
+	if err := b.broker.Publish(t.Context(), broker.Publication{Key: "sms.status.status", Body: status.Encode()}); err != nil {
+		t.Fatal(err)
+	}
+	testutil.Eventually(t, "the channel is down", func() bool { return health() == "down" })
 }

@@ -27,6 +27,13 @@ var table = []route{
 	{http.MethodPost, "/messages", scopeSend, http.StatusAccepted, (*run).postMessages},
 	{http.MethodGet, "/messages", scopeRead, http.StatusOK, (*run).searchMessages},
 	{http.MethodGet, "/messages/{id}", scopeRead, http.StatusOK, (*run).getMessage},
+	{http.MethodPost, "/broadcasts", scopeBroadcast, http.StatusAccepted, (*run).postBroadcast},
+	{http.MethodGet, "/broadcasts", scopeRead, http.StatusOK, (*run).listBroadcasts},
+	{http.MethodGet, "/broadcasts/{id}", scopeRead, http.StatusOK, (*run).getBroadcast},
+	{http.MethodPost, "/broadcasts/{id}/{action}", scopeBroadcast, http.StatusOK, (*run).controlBroadcast},
+	{http.MethodGet, "/channels", scopeRead, http.StatusOK, (*run).getChannels},
+	{http.MethodGet, "/webhook", scopeRead, http.StatusOK, (*run).getWebhook},
+	{http.MethodPost, "/webhook/retry", scopeRetry, http.StatusOK, (*run).retryWebhook},
 }
 
 // request is a request of somebody who may make it.
@@ -59,6 +66,7 @@ func (r *run) routes() http.Handler {
 			problems.notAllowed.with("it has " + strings.Join(allowed, ", ")).write(w)
 		})
 	}
+	describe(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problems.notFound.with("/docs lists the paths").write(w)
 	})

@@ -88,10 +88,10 @@ func (r *run) waitingFor(in *applications.Received) *waiting {
 	return r.waiting[sum.Sum32()%queueCount]
 }
 
-func (w *waiting) isEmpty() bool {
+func (w *waiting) length() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.count == 0
+	return w.count
 }
 
 // add changes how many wait. Another process may have taken some.

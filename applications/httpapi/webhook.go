@@ -41,7 +41,7 @@ func (r *run) take(ctx context.Context, in *applications.Received) error {
 		return nil
 	}
 	w := r.waitingFor(in)
-	if w.isEmpty() && r.breaker.isClosed() {
+	if w.length() == 0 && r.breaker.isClosed() {
 		err := r.deliver(ctx, in)
 		if !triedAgain(err) {
 			return err
@@ -200,6 +200,9 @@ func (r *run) sendReplies(ctx context.Context, m *message.Message, answer []byte
 	m.NameReplies(r.connector)
 	for i := range said.Messages {
 		one := &said.Messages[i]
+		if one.SendAt != nil {
+			continue // openapi.yaml does not have it here
+		}
 		if one.To == "" && one.ReplyTo == "" {
 			one.ReplyTo = m.ID
 		}

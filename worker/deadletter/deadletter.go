@@ -55,6 +55,9 @@ func (e *PartialError) Error() string {
 // broker.DeadSuffix.
 func QueueOf(name string) string { return strings.TrimSuffix(name, broker.DeadSuffix) }
 
+// Name is the queue that holds the dead letters of a queue.
+func Name(queue string) string { return queue + broker.DeadSuffix }
+
 func read(d *broker.Delivery) DeadLetter {
 	h := d.Headers
 	attempts, _ := strconv.Atoi(h[worker.HeaderAttempts])

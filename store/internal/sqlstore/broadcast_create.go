@@ -56,14 +56,14 @@ type creator struct {
 func (db *DB) Create(ctx context.Context, b store.Broadcast, recipients iter.Seq2[store.Recipient, error]) (store.Created, error) {
 	text, err := parseTemplate(b.Text)
 	if err != nil {
-		return store.Created{}, err
+		return store.Created{}, message.Permanent(err)
 	}
 	if len(b.Text) > maxText {
-		return store.Created{}, fmt.Errorf("the broadcast's text has %d bytes, more than %d", len(b.Text), maxText)
+		return store.Created{}, message.Permanent(fmt.Errorf("the broadcast's text has %d bytes, more than %d", len(b.Text), maxText))
 	}
 	if b.Rate != 0 && !(b.Rate >= minRate && b.Rate <= maxRate) { // NaN is neither
-		return store.Created{}, fmt.Errorf("the broadcast's rate is %g messages a second: give %g to %g, or 0 for no limit",
-			b.Rate, minRate, maxRate)
+		return store.Created{}, message.Permanent(fmt.Errorf("the broadcast's rate is %g messages a second: give %g to %g, or 0 for no limit",
+			b.Rate, minRate, maxRate))
 	}
 	c := &creator{db: db, b: withDefaults(b), text: text}
 	if c.now, err = db.clock(ctx, db.Write); err != nil {
@@ -165,7 +165,7 @@ func (c *creator) rows(recipients iter.Seq2[store.Recipient, error]) iter.Seq2[[
 			var row []any
 			if err == nil {
 				if row, err = c.row(line, &r); err != nil {
-					err = fmt.Errorf("recipient %d: %w", line, err)
+					err = message.Permanent(fmt.Errorf("recipient %d: %w", line, err))
 				}
 			}
 			if err != nil {

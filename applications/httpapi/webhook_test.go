@@ -1,0 +1,238 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"switchboard/internal/testutil"
+	"switchboard/message"
+)
+
+// state is what GET /webhook says.
+type state struct {
+	Open            bool
+	Waiting, Failed int
+}
+
+func (b *bundle) state() (s state) {
+	b.Helper()
+	b.ask("GET", "/webhook", "").into(b, &s)
+	return s
+}
+
+func (b *bundle) awaitState(want state) {
+	b.Helper()
+	testutil.Eventually(b, fmt.Sprintf("the webhook is %+v", want), func() bool { return b.state() == want })
+}
+
+// The answer may have replies.
+func TestReplyInTheAnswer(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	b.hook.answers(func(w http.ResponseWriter, n notice) {
+		fmt.Fprint(w, map[string]string{
+			"text":  "OK",
+			"reply": `{"reply": "hello"}`,
+			"many":  `{"messages": [{"content": "bye", "session_event": "close"}, {"content": ""}, {"to": "+27830000009", "content": "look", "transport": "sms"}]}`,
+			"wrong": `{"reply": 7}`,
+		}[n.Data.Content])
+	})
+	for _, text := range []string{"text", "wrong", "reply", "many"} {
+		b.says(text)
+	}
+	hello, bye, look := <-b.sent, <-b.sent, <-b.sent
+	if hello.Content != "hello" || hello.To != person || bye.SessionEvent != message.SessionClose || look.To != "+27830000009" {
+		t.Errorf("sent %s, %s, %s", hello.Encode(), bye.Encode(), look.Encode())
+	}
+	b.awaitState(state{})
+}
+
+// What the webhook does not take is posted again under the same id, and what the same person
+// writes meanwhile comes after it; other people wait for nothing.
+func TestOrderBehindAFailure(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	var mu sync.Mutex
+	tries := 0
+	b.hook.answers(func(w http.ResponseWriter, n notice) {
+		mu.Lock()
+		defer mu.Unlock()
+		if n.Data.Content == "one" {
+			if tries++; tries < 3 {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}
+	})
+	first := b.says("one")
+	b.says("two")
+	b.says("three")
+	b.says("other", func(m *message.Message) { m.From = "+27830000002" })
+	var order []string
+	for len(order) < 6 {
+		n := <-b.hook.got
+		if n.Data.Content == "one" && n.ID != first.ID {
+			t.Errorf("it came as %s, then as %s", first.ID, n.ID)
+		}
+		order = append(order, n.Data.Content)
+	}
+	mine := slices.DeleteFunc(slices.Clone(order), func(text string) bool { return text == "other" })
+	if strings.Join(mine, " ") != "one one one two three" || order[5] == "other" {
+		t.Errorf("it came as %q", order)
+	}
+	b.awaitState(state{})
+}
+
+// A webhook that takes nothing is left alone for a while; then all comes, in its order, also
+// where the application started anew meanwhile.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	b.hook.answers(func(w http.ResponseWriter, _ notice) { w.WriteHeader(http.StatusServiceUnavailable) })
+	const people = 10
+	for i := range people {
+		for _, text := range []string{"one", "two"} {
+			b.says(text, func(m *message.Message) { m.From = fmt.Sprintf("+2783000000%d", i) })
+		}
+	}
+	b.awaitState(state{Open: true, Waiting: 2 * people})
+	b.stop()
+	for len(b.hook.got) > 0 {
+		<-b.hook.got
+	}
+	b.hook.answers(nil)
+	b.start(plain)
+	seen := map[string]string{}
+	for range 2 * people {
+		n := <-b.hook.got
+		seen[n.Data.From] += n.Data.Content + " "
+	}
+	for from, order := range seen {
+		if order != "one two " {
+			t.Errorf("%s: %s", from, order)
+		}
+	}
+	b.awaitState(state{})
+}
+
+// What the webhook refuses, redirects, or does not take in time is a dead letter with the
+// reason, and is posted again when somebody asks for it.
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, strings.Replace(plain, "secret:", "retry_for: 1ms, secret:", 1))
+	followed := false
+	b.hook.answers(func(w http.ResponseWriter, n notice) {
+		switch n.Data.Content {
+		case "refused":
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		case "redirected":
+			w.Header().Set("Location", b.hook.URL+"/elsewhere")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		case "failed":
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		followed = followed || n.Data.Content == "followed"
+	})
+	for _, text := range []string{"refused", "redirected", "failed"} {
+		b.says(text, func(m *message.Message) { m.From = "+2783" + text })
+	}
+	b.awaitState(state{Failed: 3})
+	if followed {
+		t.Error("a redirect was followed")
+	}
+	for len(b.hook.got) > 0 {
+		<-b.hook.got
+	}
+	b.hook.answers(nil)
+	retry := func(filter string) string { return b.ask("POST", "/webhook/retry", filter).body }
+	if got := retry(`{"error": "redirects are not followed"}`); got != `{"retried":1}`+"\n" {
+		t.Errorf("retried %s", got)
+	}
+	if n := <-b.hook.got; n.Data.Content != "redirected" {
+		t.Errorf("came %+v", n)
+	}
+	if got := retry(`{"error": "given up after retry_for"}`); got != `{"retried":1}`+"\n" {
+		t.Errorf("retried %s", got)
+	}
+	<-b.hook.got
+	if got := retry(`{}`); got != `{"retried":1}`+"\n" {
+		t.Errorf("retried %s", got)
+	}
+	<-b.hook.got
+	b.awaitState(state{})
+	b.problem(b.ask("POST", "/webhook/retry", `{"colour": "red"}`), 400, "invalid")
+}
+
+// A webhook that hangs, or answers without an end, costs a bounded time and memory, and its
+// message is tried again.
+func TestHangingAndEndlessAnswers(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, strings.Replace(plain, "secret:", "timeout: 300ms, secret:", 1))
+	var mu sync.Mutex
+	tries := map[string]int{}
+	written := 0
+	b.hook.answers(func(w http.ResponseWriter, n notice) {
+		mu.Lock()
+		tries[n.Data.Content]++
+		first := tries[n.Data.Content] == 1
+		mu.Unlock()
+		switch {
+		case !first:
+		case n.Data.Content == "hang":
+			time.Sleep(time.Second) // longer than the timeout: there is no event to await
+		case n.Data.Content == "endless":
+			chunk := bytes.Repeat([]byte("a"), 1<<20)
+			for range 100 {
+				size, err := w.Write(chunk)
+				mu.Lock()
+				written += size
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		}
+	})
+	b.says("hang", func(m *message.Message) { m.From = "+27830000001" })
+	b.says("endless", func(m *message.Message) { m.From = "+27830000002" })
+	testutil.Eventually(t, "both were taken", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return tries["hang"] == 2 && tries["endless"] == 2
+	})
+	b.awaitState(state{})
+	mu.Lock()
+	defer mu.Unlock()
+	if written > 50<<20 {
+		t.Errorf("%d bytes of the endless answer were read", written)
+	}
+}
+
+// A private address is refused where the file does not allow it.
+func TestPrivateWebhook(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, strings.Replace(plain, "allow_private: true", "", 1))
+	b.says("hello")
+	b.awaitState(state{Failed: 1})
+	if len(b.hook.got) != 0 {
+		t.Error("it was posted")
+	}
+}
+
+// Of events the webhook hears when it wants to.
+func TestMessagesOnly(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, strings.Replace(plain, "secret:", "messages_only: true, secret:", 1))
+	b.post(`{"to": "1", "content": "a", "transport": "sms"}`)
+	b.reports(message.NewAck(<-b.sent, "1"))
+	b.says("hello")
+	if n := <-b.hook.got; n.Type != "message" {
+		t.Errorf("came %+v", n)
+	}
+	b.awaitState(state{})
+}
