@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -59,7 +60,13 @@ func TestOldClientsSendUnchanged(t *testing.T) {
 
 func kannelClient(t *testing.T, port int) {
 	reports := make(chan string, 10)
-	program := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { reports <- q.URL.Query().Encode() }))
+	var busy sync.Once
+	program := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.FormValue("type") == "1" { // what fails is told again
+			busy.Do(func() { w.WriteHeader(http.StatusServiceUnavailable) })
+		}
+		reports <- q.URL.Query().Encode()
+	}))
 	defer program.Close()
 	curl := exec.Command("curl", "-sS", "-G", fmt.Sprintf("http://127.0.0.1:%d/cgi-bin/sendsms", port),
 		"-d", "username=tester&password=foobar&to=0123456&text=Hello+world&dlr-mask=31",
@@ -68,7 +75,7 @@ func kannelClient(t *testing.T, port int) {
 	if err != nil || string(out) != "0: Accepted for delivery" {
 		t.Fatalf("curl got %q, %v", out, err)
 	}
-	for _, want := range []string{"to=0123456&type=8", "to=0123456&type=1"} {
+	for _, want := range []string{"to=0123456&type=8", "to=0123456&type=1", "to=0123456&type=1"} {
 		select {
 		case got := <-reports:
 			if got != want {

@@ -206,6 +206,23 @@ func (d *Door) handle(mux *http.ServeMux, pattern string, do func(*http.Request)
 	})
 }
 
+// jsonFields are the members of a JSON object as a form's fields.
+func jsonFields(body io.Reader) (url.Values, error) {
+	var members map[string]any
+	decoder := json.NewDecoder(body)
+	decoder.UseNumber() // an address may be one
+	if err := decoder.Decode(&members); err != nil {
+		return nil, err
+	}
+	fields := url.Values{}
+	for name, value := range members {
+		if value != nil {
+			fields.Set(name, fmt.Sprint(value))
+		}
+	}
+	return fields, nil
+}
+
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // Via is the way that what clients send leaves by.

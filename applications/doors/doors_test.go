@@ -333,8 +333,8 @@ func TestJasmin(t *testing.T) {
 			t.Errorf("%s sent %q, not %q", query, m.Content, want)
 		}
 	}
-	answers(t, `200 Success "`, "POST", at+"/send", `{"to": "1", "username": "foo", "password": "bar", "content": "json", "dlr-level": 1}`, "Content-Type", "application/json")
-	if m := w.Sent(); m.Content != "json" {
+	answers(t, `200 Success "`, "POST", at+"/send", `{"to": 27831234567, "from": null, "username": "foo", "password": "bar", "content": "json", "dlr-level": 1}`, "Content-Type", "application/json")
+	if m := w.Sent(); m.Content != "json" || m.To != "27831234567" || m.From != "1234" {
 		t.Errorf("sent %s", m.Encode())
 	}
 
@@ -343,7 +343,7 @@ func TestJasmin(t *testing.T) {
 	w.Report(reports(m)[ack])
 	call := program.next("the receipt")
 	call.is(t, "level=1", "message_status=ESME_ROK", "connector=smpp_out")
-	if id := call.form().Get("id"); call.Method != "GET" || len(id) != 36 || strings.ReplaceAll(id, "-", "") != m.ID {
+	if id := call.form().Get("id"); call.Method != http.MethodGet || len(id) != 36 || strings.ReplaceAll(id, "-", "") != m.ID {
 		t.Errorf("%s with id %q", call.Method, id)
 	}
 	w.Report(reports(m)[delivered])
@@ -351,7 +351,7 @@ func TestJasmin(t *testing.T) {
 	m = send(dlr + "&dlr-level=2&dlr-method=POST")
 	w.Report(reports(m)[ack]) // not asked for
 	w.Report(reports(m)[failed])
-	if call = program.next("the receipt"); call.Method != "POST" {
+	if call = program.next("the receipt"); call.Method != http.MethodPost {
 		t.Errorf("called by %s", call.Method)
 	}
 	call.is(t, "level=2", "message_status=UNDELIV", "dlvrd=000")
@@ -490,6 +490,7 @@ func TestRapidPro(t *testing.T) {
 	login := []string{"Authorization", "Token abc"}
 	answers(t, "403 ", "POST", at+"/", "id=1&to=2")
 	answers(t, "400 id and to", "POST", at+"/", "id=1", login...)
+	answers(t, "400 The request is no JSON object", "POST", at+"/", "{", append(login, "Content-Type", "application/json")...)
 	send := func(method, query, body string, header ...string) *message.Message {
 		t.Helper()
 		answers(t, `200 {"message_id":`, method, at+"/"+query, body, append(login, header...)...)
@@ -510,7 +511,7 @@ func TestRapidPro(t *testing.T) {
 			if call.URL.Path != "/c/ex/8eb23e93/"+word {
 				t.Errorf("%s was called, not %s", call.URL.Path, word)
 			}
-			if call.is(t, map[bool]string{true: "from=+250788383383", false: "id=4"}[word == "stopped"]); call.Method != "POST" {
+			if call.is(t, map[bool]string{true: "from=+250788383383", false: "id=4"}[word == "stopped"]); call.Method != http.MethodPost {
 				t.Errorf("called by %s", call.Method)
 			}
 		}

@@ -45,7 +45,7 @@ func NewHTTPRelay() *HTTPRelay {
 
 const (
 	authBasic   = "basic"
-	replyHeader = "X-Vumi-HTTPRelay-Reply"
+	replyHeader = "X-Vumi-Httprelay-Reply" // as package http writes X-Vumi-HTTPRelay-Reply
 )
 
 // Validate checks the addresses.

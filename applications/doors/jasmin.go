@@ -3,10 +3,8 @@ package doors
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -120,14 +118,9 @@ func jasminError(status int, format string, args ...any) answer {
 func (j *Jasmin) sendMT(q *http.Request) answer {
 	f := q.Form
 	if strings.HasPrefix(q.Header.Get("Content-Type"), "application/json") {
-		body, _ := io.ReadAll(q.Body) // is in memory
-		var fields map[string]any
-		if err := json.Unmarshal(body, &fields); err != nil {
+		var err error
+		if f, err = jsonFields(q.Body); err != nil {
 			return jasminError(http.StatusInternalServerError, "Unknown error: %v", err)
-		}
-		f = url.Values{}
-		for name, value := range fields {
-			f.Set(name, fmt.Sprint(value))
 		}
 	}
 	err := checkJasmin(f)

@@ -104,7 +104,7 @@ func (k *Kannel) sendSMS(q *http.Request) answer {
 		return text(http.StatusBadRequest, "Sender missing and no global set, rejected")
 	}
 	var to, denied []string
-	for _, each := range strings.Fields(f.Get("to")) {
+	for each := range strings.FieldsSeq(f.Get("to")) {
 		if strings.Trim(each, "0123456789+-") == "" {
 			to = append(to, each)
 		} else {

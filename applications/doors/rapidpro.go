@@ -2,9 +2,7 @@ package doors
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,12 +54,9 @@ func (a *RapidPro) take(q *http.Request) answer {
 	}
 	f := q.Form
 	if strings.HasPrefix(q.Header.Get("Content-Type"), "application/json") {
-		var fields map[string]any
-		if err := json.NewDecoder(q.Body).Decode(&fields); err != nil {
+		var err error
+		if f, err = jsonFields(q.Body); err != nil {
 			return text(http.StatusBadRequest, "The request is no JSON object: %v", err)
-		}
-		for name, value := range fields {
-			f.Set(name, fmt.Sprint(value))
 		}
 	}
 	if f.Get("to") == "" || f.Get("id") == "" {
