@@ -140,7 +140,8 @@ func rootOn(version string, classes fleet.Classes, dial dialer) *cobra.Command {
 	addGroup(root, groupFiles, "Look at a fleet's files; nothing runs and nothing is sent", routingCommands(classes)...)
 	addGroup(root, groupQueues, "Look after a fleet's queues", operatorCommands(classes, dial)...)
 	addGroup(root, groupRecord, "Ask the record, and send to many", messagesCommand(), traceCommand(),
-		auditCommand(classes, dial), sendCommand(), resendCommand(dial), broadcastsCommand(), surveyCommand(), optOutsCommand())
+		auditCommand(classes, dial), sendCommand(), resendCommand(dial), broadcastsCommand(), surveyCommand(),
+		optOutsCommand(), schedulesCommand())
 	root.AddCommand(classesCommand(classes), versionCommand(version), simulateCommand(), exitCodesTopic())
 	explainArguments(root)
 	refuseUnknownTopics(root)

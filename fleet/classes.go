@@ -35,6 +35,10 @@ type Standalone interface {
 	Worker(env worker.Dependencies) (worker.Worker, error)
 }
 
+// Unqueued is the optional ability of a Standalone to take nothing from queues: it is
+// ready as soon as it runs.
+type Unqueued interface{ Unqueued() }
+
 // Classes are all a binary knows. main.go builds the value; nothing registers
 // itself.
 type Classes struct {

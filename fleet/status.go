@@ -123,9 +123,10 @@ func (l loaded) status() ConfigStatus {
 }
 
 func (i *instance) status() WorkerStatus {
+	_, unqueued := i.def.plugin.(Unqueued)
 	s := WorkerStatus{
 		Name: i.def.Name, Kind: i.def.Kind, Class: i.def.Class, Connector: i.def.Connector, File: i.def.Path,
-		Running: i.up, Consuming: i.queues.Load() > 0, Since: i.since, Failures: i.restarts,
+		Running: i.up, Consuming: unqueued || i.queues.Load() > 0, Since: i.since, Failures: i.restarts,
 		Transports: i.def.Names.Transports, Exposed: i.def.Names.Exposed, Dependencies: i.monitor.Dependencies(), Held: i.monitor.Held(),
 		Limits: i.monitor.Limits(), Retrying: i.monitor.Retrying(),
 	}

@@ -39,6 +39,7 @@ type Broadcast struct {
 	Start      time.Time // sending begins then; zero is now
 	Rate       float64   // messages a second at most, 1e-5 to 1e6; 0 is no limit
 	InReplyTo  string    // the inbound message this answers
+	Key        string    // of two broadcasts with one key the second is not stored; may be empty
 }
 
 // Recipient is one entry of a broadcast's list.
@@ -59,6 +60,9 @@ type Created struct {
 
 // ErrNoRecipients is a list on which no recipient is left; nothing was stored.
 var ErrNoRecipients = errors.New("the broadcast has no recipients")
+
+// ErrExists is a broadcast whose key another one has; nothing was stored.
+var ErrExists = errors.New("there is a broadcast with that key")
 
 // ErrNotDue is a batch that is not to be handed over now: it is done, paused, cancelled, too
 // early or claimed by another worker. Its task is finished.

@@ -22,6 +22,7 @@ import (
 	"switchboard/dispatcher"
 	"switchboard/fleet"
 	"switchboard/middleware"
+	"switchboard/operate/scheduler"
 	"switchboard/persistence"
 	"switchboard/routers"
 	"switchboard/routers/rules"
@@ -296,6 +297,10 @@ func classes() fleet.Classes {
 			"persistence": {
 				New:   func() fleet.Standalone { return persistence.New() },
 				About: "writes all that passes into the database, and hands broadcasts over",
+			},
+			"scheduler": {
+				New:   func() fleet.Standalone { return scheduler.New() },
+				About: "sends texts at times, once or by cron",
 			},
 			"failures": {
 				New:   func() fleet.Standalone { return failures.New() },

@@ -254,3 +254,31 @@ func broadcastBroken(t *testing.T, db Ledger) {
 	}
 	create(t, db, store.Broadcast{Text: "x"}, recipients(3)) // nothing is left in the way
 }
+
+// Of those who store broadcasts with one key at the same time one does, and each is told.
+func broadcastOnce(t *testing.T, db Ledger) {
+	const many = 4
+	errs := make(chan error, many)
+	for range many {
+		go func() {
+			_, err := db.Create(t.Context(), store.Broadcast{Text: "x", Key: "morning"}, recipients(3))
+			errs <- err
+		}()
+	}
+	made := 0
+	for range many {
+		err := <-errs
+		if err == nil {
+			made++
+		} else if !errors.Is(err, store.ErrExists) {
+			t.Errorf("Create: %v", err)
+		}
+	}
+	if _, err := db.Create(t.Context(), store.Broadcast{Text: "y", Key: "morning"}, recipients(3)); !errors.Is(err, store.ErrExists) {
+		t.Errorf("Create, later: %v", err)
+	}
+	create(t, db, store.Broadcast{Text: "x", Key: "evening"}, recipients(3))
+	if all, err := db.List(t.Context(), 10); err != nil || made != 1 || len(all) != 2 {
+		t.Errorf("%d were stored at the same time, %d in all, %v; want 1, 2", made, len(all), err)
+	}
+}

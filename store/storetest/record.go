@@ -59,6 +59,7 @@ func RunRecord(t *testing.T, open func(t *testing.T) Ledger) {
 		"broadcast: duplicates and opt-outs":    broadcastList,
 		"broadcast: nobody":                     broadcastNobody,
 		"broadcast: a list that breaks":         broadcastBroken,
+		"broadcast: one of a key":               broadcastOnce,
 		"broadcast: pause, resume, cancel":      broadcastControl,
 		"broadcast: retries":                    broadcastRetries,
 		"broadcast: a worker that dies":         broadcastDeath,

@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -266,18 +268,27 @@ func (c *creator) store(ctx context.Context) error {
 
 func (c *creator) storeBroadcast(ctx context.Context, tx *sql.Tx) error {
 	prefix := message.NewID()[:idPrefix]
+	if c.b.Key != "" {
+		sum := sha256.Sum256([]byte(c.b.Key))
+		prefix = hex.EncodeToString(sum[:])[:idPrefix]
+	}
 	c.created.MessageID = prefix + strings.Repeat("0", 32-idPrefix)
 	start := c.b.Start
 	if start.IsZero() {
 		start = c.now
 	}
 	at := c.db.Dialect.Time
-	return c.db.row(ctx, tx, `INSERT INTO broadcast (message_id, month, name, text, endpoint, state, created, start, next,
+	err := c.db.row(ctx, tx, `INSERT INTO broadcast (message_id, month, name, text, endpoint, state, created, start, next,
 			rate, retries, retry_after, batch_size, total, duplicates, opted_out)
-		VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id`,
+		VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		ON CONFLICT (message_id) DO NOTHING RETURNING id`,
 		c.created.MessageID, monthOf(c.now), store.Printable(c.b.Name), store.Printable(c.b.Text), store.Printable(c.b.Endpoint),
 		at(c.now), at(utc(start)), at(utc(start)), c.b.Rate, c.b.Retries, micros(c.b.RetryAfter), c.b.BatchSize,
 		c.created.Total, c.created.Duplicates, c.created.OptedOut).Scan(&c.created.ID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.ErrExists
+	}
+	return err
 }
 
 func (c *creator) storeMessage(ctx context.Context, tx *sql.Tx) error {
