@@ -27,8 +27,9 @@ const (
 	xmppPassword = "bench"
 	// xmppPeople is how many addresses the messages go to.
 	xmppPeople = 1000
-	// xmppLonger is how many times the messages of the others the last row has.
-	xmppLonger = 4
+	// xmppLonger is how many times the messages of the row above the last row has:
+	// memory is to be the same.
+	xmppLonger = 3
 )
 
 // xmppBareMode is the argument that makes this program the yardstick of XMPP.
@@ -58,34 +59,48 @@ func xmppSection(ctx context.Context, s settings) (string, error) {
 		"Prosody has acknowledged. The bare client writes the same stanzas, with the same number unacknowledged; it has no broker\n" +
 		"and remembers nothing. Prosody has one thread, delivers each message to a client, and shares the machine.\n\n" +
 		"| window, messages | bare client, messages/s | transport, messages/s | of the bare client | CPU a message | peak memory |\n|---|---:|---:|---:|---:|---:|\n")
-	for _, c := range []struct{ window, n int }{{10, s.n}, {100, s.n}, {100, xmppLonger * s.n}} {
-		if err := xmppRow(ctx, b, s, c.window, c.n, &out); err != nil {
+	for _, c := range []xmppCase{{10, s.n, false}, {100, s.n, false}, {100, s.n, true}, {100, xmppLonger * s.n, true}} {
+		if err := xmppRow(ctx, b, s, c, &out); err != nil {
 			return "", err
 		}
 	}
 	return strings.TrimRight(out.String(), "\n"), nil
 }
 
-func xmppRow(ctx context.Context, b *rabbitmq.Broker, s settings, window, n int, out *strings.Builder) error {
+// xmppCase is a row.
+type xmppCase struct {
+	window, n int
+	database  bool // what was sent is remembered in PostgreSQL, else in memory
+}
+
+func xmppRow(ctx context.Context, b *rabbitmq.Broker, s settings, c xmppCase, out *strings.Builder) error {
 	rounds := s.rounds
-	if n > s.n {
+	if c.n > s.n {
 		rounds = 1 // only its memory is of interest
 	}
 	var bare, ours []measure
-	name := fmt.Sprintf("%d, %d", window, n)
+	name, database := fmt.Sprintf("%d, %d, state in memory", c.window, c.n), "memory:"
+	if c.database {
+		l, err := newLedger(ctx, s, "bench_xmpp")
+		if err != nil {
+			return err
+		}
+		defer l.drop()
+		name, database = fmt.Sprintf("%d, %d, state in PostgreSQL", c.window, c.n), l.url
+	}
 	for range rounds {
-		m, err := measureYardstick(ctx, n, xmppBareMode, strconv.Itoa(window), strconv.Itoa(n))
+		m, err := measureYardstick(ctx, c.n, xmppBareMode, strconv.Itoa(c.window), strconv.Itoa(c.n))
 		if err != nil {
 			return err
 		}
 		bare = append(bare, m)
 		m, err = s.measured("XMPP/"+name, func(s settings) (measure, error) {
-			if err := preloadChat(ctx, b, "bench_xmpp", n); err != nil {
+			if err := preloadChat(ctx, b, "bench_xmpp", c.n); err != nil {
 				return measure{}, err
 			}
 			yaml := fmt.Sprintf("transport_class: xmpp\ntransport_name: bench_xmpp\nusername: %s@%s\npassword: %s\nhost: %s\ntls_ca_file: %s\nwindow: %d\nreceipts: false\n",
-				xmppBot, xmppDomain, xmppPassword, os.Getenv("XMPP_ADDR"), os.Getenv("XMPP_CA"), window)
-			return runWorker(ctx, b, s, yaml, "memory:", "bench_xmpp.event", n)
+				xmppBot, xmppDomain, xmppPassword, os.Getenv("XMPP_ADDR"), os.Getenv("XMPP_CA"), c.window)
+			return runWorker(ctx, b, s, yaml, database, "bench_xmpp.event", c.n)
 		})
 		if err != nil {
 			return err

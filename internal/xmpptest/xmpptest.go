@@ -25,7 +25,8 @@ import (
 	"switchboard/xmpp"
 )
 
-// Domain is what the server serves; rooms and components are below it.
+// Domain is what servers serve unless they are told otherwise; rooms and components are
+// below it.
 const Domain = "xmpp.test"
 
 // Server is where the server is.
@@ -33,6 +34,7 @@ type Server struct {
 	Addr, TLSAddr, ComponentAddr string // host:port
 	Secret                       string // of the component sms.xmpp.test
 	CA                           string // the certificate to trust, in a PEM file
+	Domain                       string
 	accounts                     string
 }
 
@@ -50,7 +52,7 @@ func FindIn(t testing.TB, get func(string) string) Server {
 		return value
 	}
 	return Server{
-		need("XMPP_ADDR"), need("XMPP_TLS_ADDR"), need("XMPP_COMPONENT_ADDR"), need("XMPP_SECRET"), need("XMPP_CA"), need("XMPP_ACCOUNTS"),
+		need("XMPP_ADDR"), need("XMPP_TLS_ADDR"), need("XMPP_COMPONENT_ADDR"), need("XMPP_SECRET"), need("XMPP_CA"), Domain, need("XMPP_ACCOUNTS"),
 	}
 }
 
@@ -68,7 +70,7 @@ func (s Server) Account(t testing.TB, name string) (jid string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(file) })
-	return local + "@" + Domain
+	return local + "@" + s.Domain
 }
 
 // Roster writes an account's roster, in Prosody's form.

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Prosody, the XMPP server: installed or started, and stopped again. HOW is always
 # private (we started it): tests make accounts in it. It serves xmpp.test, rooms and
-# uploads below it, and the component sms.xmpp.test.
+# uploads below it, and the component sms.xmpp.test. Where XMPP_DOMAIN is an address such
+# as 127.1.2.3 it serves that in place of xmpp.test, and talks to servers of other addresses.
 
 PROSODY_STATE=(HOW URL DIR PORT TLS_PORT COMPONENT_PORT HTTP_PORT PID PASSWORD)
 prosody_clear() { clear_variables "${PROSODY_STATE[@]}"; }
@@ -17,18 +18,21 @@ prosody_find() {
 	have prosody || { can_install && packages_install "no Prosody at hand" prosody; } ||
 		die "no Prosody: it is not installed, and installing it takes root on Debian or Ubuntu. Install prosody"
 	HOW=private DIR="$SERVICES_DIR/prosody" PASSWORD="$(random_hex)"
+	local DOMAIN="${XMPP_DOMAIN:-xmpp.test}"
 	PORT="$(free_port)" TLS_PORT="$(free_port)" COMPONENT_PORT="$(free_port)" HTTP_PORT="$(free_port)"
-	URL="xmpp://xmpp.test@127.0.0.1:$PORT"
+	URL="xmpp://$DOMAIN@127.0.0.1:$PORT"
 	rm -rf "$DIR"
-	mkdir -p "$DIR/data/xmpp%2etest/accounts"
+	mkdir -p "$DIR/data/${DOMAIN//./%2e}/accounts"
 	prosody_certificate
 	prosody_configure
 	prosody_start
 }
 
 prosody_certificate() {
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=xmpp.test \
-		-addext 'subjectAltName=DNS:xmpp.test,DNS:*.xmpp.test' -keyout "$DIR/key.pem" -out "$DIR/cert.pem" \
+	local names="DNS:$DOMAIN,DNS:*.$DOMAIN"
+	[[ $DOMAIN == xmpp.test ]] || names="DNS:$DOMAIN,IP:$DOMAIN"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=$DOMAIN" \
+		-addext "subjectAltName=$names" -keyout "$DIR/key.pem" -out "$DIR/cert.pem" \
 		2>>"$SERVICES_DIR/log/prosody-start.log" ||
 		die "openssl could not make a certificate; the reason is in $SERVICES_DIR/log/prosody-start.log"
 }
@@ -36,6 +40,8 @@ prosody_certificate() {
 # Sessions wait a minute for their client to come back. Accounts are files, so that a
 # test makes its own.
 prosody_configure() {
+	local others='s2s_ports = {} modules_disabled = { "s2s" }'
+	[[ $DOMAIN == xmpp.test ]] || others="s2s_interfaces = { \"$DOMAIN\" }"
 	cat >"$DIR/prosody.cfg.lua" <<-END
 		run_as_root = true
 		pidfile = "$DIR/prosody.pid"
@@ -45,7 +51,7 @@ prosody_configure() {
 		c2s_ports = { $PORT }
 		c2s_direct_tls_ports = { $TLS_PORT }
 		component_ports = { $COMPONENT_PORT }
-		s2s_ports = {}
+		$others
 		http_ports = { $HTTP_PORT }
 		https_ports = {}
 		http_external_url = "http://127.0.0.1:$HTTP_PORT/"
@@ -53,16 +59,15 @@ prosody_configure() {
 			"roster", "saslauth", "tls", "disco", "carbons", "pep", "blocklist", "vcard_legacy",
 			"version", "time", "ping", "smacks", "presence", "message", "iq", "offline", "c2s", "dialback"
 		}
-		modules_disabled = { "s2s" }
 		authentication = "internal_plain"
 		c2s_require_encryption = true
 		smacks_hibernation_time = 60
 		ssl = { key = "$DIR/key.pem", certificate = "$DIR/cert.pem" }
-		VirtualHost "xmpp.test"
-		Component "rooms.xmpp.test" "muc"
-		Component "upload.xmpp.test" "http_file_share"
+		VirtualHost "$DOMAIN"
+		Component "rooms.$DOMAIN" "muc"
+		Component "upload.$DOMAIN" "http_file_share"
 			http_host = "127.0.0.1"
-		Component "sms.xmpp.test"
+		Component "sms.$DOMAIN"
 			component_secret = "$PASSWORD"
 	END
 }
@@ -109,5 +114,5 @@ prosody_down() {
 
 prosody_exports() {
 	printf 'export XMPP_ADDR=127.0.0.1:%q XMPP_TLS_ADDR=127.0.0.1:%q XMPP_COMPONENT_ADDR=127.0.0.1:%q\n' "$PORT" "$TLS_PORT" "$COMPONENT_PORT"
-	printf 'export XMPP_SECRET=%q XMPP_CA=%q XMPP_ACCOUNTS=%q\n' "$PASSWORD" "$DIR/cert.pem" "$DIR/data/xmpp%2etest/accounts"
+	printf 'export XMPP_SECRET=%q XMPP_CA=%q XMPP_ACCOUNTS=%q\n' "$PASSWORD" "$DIR/cert.pem" "$DIR"/data/*/accounts
 }

@@ -31,9 +31,9 @@ type private struct {
 	xmpptest.Server
 }
 
-func startPrivate(t *testing.T) *private {
+func startPrivate(t *testing.T, domain string) *private {
 	t.Helper()
-	p := &private{t: t, dir: t.TempDir()}
+	p := &private{t: t, dir: t.TempDir(), Server: xmpptest.Server{Domain: domain}}
 	t.Cleanup(func() { p.do("down") })
 	p.do("up", "--private", "prosody")
 	variables := map[string]string{}
@@ -44,6 +44,7 @@ func startPrivate(t *testing.T) *private {
 		}
 	}
 	p.Server = xmpptest.FindIn(t, func(name string) string { return variables[name] })
+	p.Domain = domain
 	return p
 }
 
@@ -52,7 +53,7 @@ func (p *private) do(args ...string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Getenv("SERVICES"), args...)
-	cmd.Env = append(os.Environ(), "SERVICES_DIR="+p.dir)
+	cmd.Env = append(os.Environ(), "SERVICES_DIR="+p.dir, "XMPP_DOMAIN="+p.Domain)
 	said, err := cmd.Output()
 	if err != nil {
 		p.t.Fatalf("scripts/services %s: %v", strings.Join(args, " "), err)
@@ -169,7 +170,7 @@ func TestOnRabbitMQ(t *testing.T) {
 // The server is killed again and again under load: every message is acknowledged or
 // said to be unknown and sent again, all arrive, and twice at most what was in flight.
 func TestServerIsKilled(t *testing.T) {
-	s := startPrivate(t)
+	s := startPrivate(t, xmpptest.Domain)
 	const window, many, kills = 20, 600, 3
 	f := onRabbitMQ(t, s.Server, func(tr *Transport) {
 		tr.Window, tr.UnknownPolicy, tr.PingInterval = window, unknownResend, options.Duration(5*time.Second)
