@@ -146,10 +146,10 @@ func (d *Definition) Plugin() any { return d.plugin }
 
 // warn adds every part of err to the warnings.
 func (d *Definition) warn(err error) {
-	if err == nil {
+	if err = d.doc.Locate(err); err == nil { // also where it is about a secret that is not here
 		return
 	}
-	d.Warnings = append(d.Warnings, strings.Split(d.doc.Locate(err).Error(), "\n")...)
+	d.Warnings = append(d.Warnings, strings.Split(err.Error(), "\n")...)
 }
 
 func (c Classes) decodeTransport(d *Definition) error {
