@@ -22,7 +22,8 @@ const (
 )
 
 var (
-	errTooLarge = fmt.Errorf("the body has more than %d bytes", maxBody)
+	// ErrTooLarge says that a body is larger than what is read.
+	ErrTooLarge = fmt.Errorf("the body has more than %d bytes", maxBody)
 	errTooDeep  = fmt.Errorf("the body is nested deeper than %d levels", maxNesting)
 )
 
@@ -46,7 +47,7 @@ func readBody(header nethttp.Header, body io.Reader) (string, error) {
 	}
 	text, err := io.ReadAll(body)
 	if err == nil && len(text) > maxBody {
-		err = errTooLarge
+		err = ErrTooLarge
 	}
 	return string(text), err
 }

@@ -47,7 +47,7 @@ func (c *check) verify(s scope, now time.Time) error {
 	if algorithm == "" {
 		token, err := c.equals.text(s)
 		for _, one := range asList(value) {
-			if err == nil && equal(asText(one), token) {
+			if err == nil && Equal(asText(one), token) {
 				return nil
 			}
 		}
@@ -109,10 +109,10 @@ func (c *check) verifySignature(algorithm, key, value string, s scope) error {
 			return err
 		}
 		if c.Encoding == "base64" {
-			if equal(value, base64.StdEncoding.EncodeToString(sum)) {
+			if Equal(value, base64.StdEncoding.EncodeToString(sum)) {
 				return nil
 			}
-		} else if equal(strings.ToLower(value), hex.EncodeToString(sum)) {
+		} else if Equal(strings.ToLower(value), hex.EncodeToString(sum)) {
 			return nil
 		}
 	}
@@ -152,7 +152,7 @@ func (c *check) verifyJWT(token, key string, s scope, now time.Time) error {
 		return errSignature
 	}
 	given, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil || !equal(string(given), string(sign(algorithm, key, parts[0]+"."+parts[1]))) {
+	if err != nil || !Equal(string(given), string(sign(algorithm, key, parts[0]+"."+parts[1]))) {
 		return errSignature
 	}
 	claims, err := jwtPart(parts[1])

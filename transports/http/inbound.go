@@ -71,7 +71,7 @@ func (r *run) refuse(w nethttp.ResponseWriter, q *nethttp.Request, found *route,
 	status, word := nethttp.StatusServiceUnavailable, "unavailable" // so that the provider tries again
 	if refusal, ours := errors.AsType[rejected](err); ours {
 		status, word = refusal.status, refusal.word
-	} else if tooLarge := (*nethttp.MaxBytesError)(nil); errors.As(err, &tooLarge) || errors.Is(err, errTooLarge) {
+	} else if tooLarge := (*nethttp.MaxBytesError)(nil); errors.As(err, &tooLarge) || errors.Is(err, ErrTooLarge) {
 		status, word = nethttp.StatusRequestEntityTooLarge, "too large"
 	}
 	r.reject(word, "path", q.URL.Path, "from", q.RemoteAddr, "error", r.transport.mask.text(err.Error()))
@@ -133,7 +133,7 @@ func (r *run) read(q *nethttp.Request) (scope, *route, error) {
 	}
 	raw, err := readBody(q.Header, q.Body)
 	if err != nil {
-		if tooLarge := (*nethttp.MaxBytesError)(nil); !errors.As(err, &tooLarge) && !errors.Is(err, errTooLarge) {
+		if tooLarge := (*nethttp.MaxBytesError)(nil); !errors.As(err, &tooLarge) && !errors.Is(err, ErrTooLarge) {
 			err = reject(nethttp.StatusBadRequest, "unreadable", "reading the body: %w", err)
 		}
 		return s, nil, err
@@ -141,7 +141,7 @@ func (r *run) read(q *nethttp.Request) (scope, *route, error) {
 	inner, inside := strings.CutPrefix(q.URL.Path, strings.TrimSuffix(r.transport.WebPath, "/"))
 	wrongMethod := false
 	for _, route := range r.channel.routes {
-		values, matches := matchPath(route.Path, inner)
+		values, matches := MatchPath(route.Path, inner)
 		switch {
 		case !inside || !matches:
 			continue
@@ -177,16 +177,17 @@ func (r *run) admit(q *nethttp.Request) error {
 		return nil
 	}
 	user, password, _ := q.BasicAuth()
-	if !equal(user, r.transport.WebUsername) || !equal(password, r.transport.WebPassword.Reveal()) {
+	if !Equal(user, r.transport.WebUsername) || !Equal(password, r.transport.WebPassword.Reveal()) {
 		return reject(nethttp.StatusUnauthorized, "authentication", "the user name or password is wrong")
 	}
 	return nil
 }
 
-func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+// Equal compares secrets in a time that tells nothing of them.
+func Equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// matchPath holds a path against a pattern such as /in/{account}.
-func matchPath(pattern, path string) (values map[string]any, matches bool) {
+// MatchPath holds a path against a pattern such as /in/{account}.
+func MatchPath(pattern, path string) (values map[string]any, matches bool) {
 	want, got := strings.Split(strings.Trim(pattern, "/"), "/"), strings.Split(strings.Trim(path, "/"), "/")
 	if len(want) != len(got) {
 		return nil, false

@@ -50,17 +50,6 @@ func (v *Value) Holds(s Scope) (bool, error) {
 	return isTrue(value), err
 }
 
-// Equal compares secrets in a time that tells nothing of them.
-func Equal(a, b string) bool { return equal(a, b) }
-
-// MatchPath holds a path against a pattern such as /in/{account}.
-func MatchPath(pattern, path string) (values map[string]any, matches bool) {
-	return matchPath(pattern, path)
-}
-
-// ErrTooLarge says that a body is larger than what is read.
-var ErrTooLarge = errTooLarge
-
 // ReadRequest is what expressions know of a request: method, raw, query, form, fields,
 // headers, and body, whose shape (form, json, xml, text) is read as given or as its
 // Content-Type says. Bodies are bounded in size and depth; XML has no entities.
