@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"switchboard/internal/lanes"
 	"switchboard/message"
 )
 
@@ -108,7 +107,6 @@ func (s Stack) Start(ctx context.Context, e *message.Envelope, start func(ctx co
 	started := make(chan struct{})
 	release := sync.OnceFunc(func() { close(started) })
 	go func() {
-		lanes.GrowStack()
 		err := s.Consume(ctx, e, func(ctx context.Context, e *message.Envelope) error {
 			outcome := make(chan error, 1)
 			start(ctx, e, func(err error) { outcome <- err })

@@ -24,25 +24,11 @@ func (l *Lanes[K]) Go(key K, work func()) {
 	}
 	l.queued[key] = nil
 	go func() {
-		GrowStack()
 		for work != nil {
 			work()
 			work = l.next(key)
 		}
 	}()
-}
-
-// stackSize is what handling a message needs, in bytes.
-const stackSize = 12 << 10
-
-// GrowStack grows the stack of a new goroutine once, while there is nothing on it. A stack
-// that doubles as it is used is copied each time: a tenth of the processor time of a message.
-func GrowStack() { _ = grown(0) }
-
-//go:noinline
-func grown(i int) byte {
-	var stack [stackSize]byte
-	return stack[i]
 }
 
 func (l *Lanes[K]) next(key K) func() {
