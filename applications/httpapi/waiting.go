@@ -123,9 +123,7 @@ func (w *waiting) consume(ctx context.Context) {
 		}
 		hold, release := context.WithTimeout(ctx, holdFor)
 		stop := context.AfterFunc(closed, release)
-		w.mu.Lock()
-		w.hold = hold
-		w.mu.Unlock()
+		w.holdUntil(hold)
 		err := w.run.queues.Consume(hold, w.name, waitingPrefetch)
 		stop()
 		release()
@@ -134,6 +132,12 @@ func (w *waiting) consume(ctx context.Context) {
 			backoff.Sleep(ctx, firstGap)
 		}
 	}
+}
+
+func (w *waiting) holdUntil(hold context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = hold
 }
 
 // accept posts something of the queue when what is before it in its lane is done.
