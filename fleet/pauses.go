@@ -63,7 +63,7 @@ func (p *Process) onQueue(w http.ResponseWriter, r *http.Request, done string, d
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	_, _ = fmt.Fprintln(w, queue, "is", done)
+	_, _ = fmt.Fprintln(w, done)
 }
 
 // pauseCollector tells which queues are paused.

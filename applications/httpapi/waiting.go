@@ -121,23 +121,22 @@ func (w *waiting) consume(ctx context.Context) {
 		if !ok {
 			return
 		}
-		hold, release := context.WithTimeout(ctx, holdFor)
-		stop := context.AfterFunc(closed, release)
-		w.holdUntil(hold)
-		err := w.run.queues.Consume(hold, w.name, waitingPrefetch)
-		stop()
-		release()
-		if err != nil && ctx.Err() == nil {
+		if err := w.consumeUntil(ctx, closed); err != nil && ctx.Err() == nil {
 			w.run.log.Warn("posting what waits for the webhook failed; trying again", "queue", w.name, "error", err)
 			backoff.Sleep(ctx, firstGap)
 		}
 	}
 }
 
-func (w *waiting) holdUntil(hold context.Context) {
+// consumeUntil consumes until closed ends, for holdFor at most.
+func (w *waiting) consumeUntil(ctx, closed context.Context) error {
+	hold, release := context.WithTimeout(ctx, holdFor)
+	defer release()
+	defer context.AfterFunc(closed, release)()
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.hold = hold
+	w.mu.Unlock()
+	return w.run.queues.Consume(hold, w.name, waitingPrefetch)
 }
 
 // accept posts something of the queue when what is before it in its lane is done.
