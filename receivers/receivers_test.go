@@ -180,7 +180,7 @@ func outcomes(b *bench) {
 	r.MaxAttempts = 2
 	tries := map[string]int{}
 	done := make(chan string, 10)
-	q := receivers.Register(r, receivers.Queue[string]{Name: "q", VisibilityTimeout: 3 * time.Second, Receive: func(_ context.Context, v string) error {
+	q := receivers.Register(r, receivers.Queue[string]{Name: "q", VisibilityTimeout: time.Minute, Receive: func(_ context.Context, v string) error {
 		tries[v]++
 		switch {
 		case v == "panics":

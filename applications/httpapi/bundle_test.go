@@ -301,6 +301,9 @@ func newHook(t testing.TB) *hook {
 		if err != nil {
 			t.Errorf("the webhook got %q: %v", body, err)
 		}
+		if q.URL.Path == "/elsewhere" {
+			t.Error("a redirect was followed")
+		}
 		if !signed(q.Header, body) {
 			t.Errorf("the signature of %s is wrong: %v", body, q.Header)
 		}
