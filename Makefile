@@ -23,7 +23,7 @@ demo: ## The whole fleet in one process, with nothing installed but Go
 
 .PHONY: test
 test: ## All tests, with the race detector, on a real RabbitMQ, PostgreSQL and Prosody
-	@scripts/services need gcc chromium slixmpp
+	@scripts/services need gcc chromium slixmpp curl python3 node
 	scripts/services run go test -race -shuffle=on -tags services -count=1 -timeout $(TIMEOUT) $(PACKAGES)
 	@$(MAKE) --no-print-directory examples
 

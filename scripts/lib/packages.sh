@@ -47,6 +47,7 @@ refuses() {
 packages_of() {
 	case "$1" in
 	gcc) echo gcc libc6-dev ;;
+	node) echo nodejs ;;
 	slixmpp) echo python3-slixmpp ;;
 	*) echo "$1" ;;
 	esac
