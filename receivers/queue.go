@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -113,7 +114,13 @@ func (r *Receivers) send(ctx context.Context, queue string, body []byte) error {
 		r.declared[queue] = true
 		r.mu.Unlock()
 	}
-	if err := b.Publish(ctx, broker.Publication{Queue: queue, Body: body}); err != nil {
+	err = b.Publish(ctx, broker.Publication{Queue: queue, Body: body})
+	if errors.Is(err, broker.ErrUnroutable) { // somebody has deleted it
+		r.mu.Lock()
+		delete(r.declared, queue)
+		r.mu.Unlock()
+	}
+	if err != nil {
 		return fmt.Errorf("sending to %s: %w", queue, err)
 	}
 	return nil

@@ -161,7 +161,9 @@ func (r *Receivers) Run(ctx context.Context, b broker.Broker) error {
 
 // Worker makes the worker, for a fleet.
 func (r *Receivers) Worker(env worker.Dependencies) (worker.Worker, error) {
+	r.mu.Lock()
 	r.log = env.Logger
+	r.mu.Unlock()
 	r.Use(env.Broker)
 	return &running{Receivers: r, runtime: worker.Runtime{Dependencies: env, Settings: r.Settings}}, nil
 }
@@ -169,7 +171,10 @@ func (r *Receivers) Worker(env worker.Dependencies) (worker.Worker, error) {
 // warnOf warns of a suffix that a queue does not know.
 func (r *Receivers) warnOf(queue, suffix string, known []string) {
 	if suffix != "" && !slices.Contains(known, suffix) {
-		r.log.Warn("a queue is used with a suffix that it does not know", "queue", queue, "suffix", suffix, "known", strings.Join(known, " "))
+		r.mu.Lock()
+		log := r.log
+		r.mu.Unlock()
+		log.Warn("a queue is used with a suffix that it does not know", "queue", queue, "suffix", suffix, "known", strings.Join(known, " "))
 	}
 }
 
@@ -177,8 +182,9 @@ func (r *Receivers) warnOf(queue, suffix string, known []string) {
 type running struct {
 	*Receivers
 	runtime   worker.Runtime
-	stop      func()       // receives nothing more
-	taken     atomic.Int64 // messages
+	stop      func()          // receives nothing more
+	taken     atomic.Int64    // messages
+	ending    <-chan struct{} // closed when the worker is told to stop
 	life      context.Context
 	functions sync.WaitGroup
 }
@@ -192,6 +198,7 @@ func (w *running) Run(ctx context.Context) error {
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	w.ending = ctx.Done()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	w.life, w.stop = life, stop
@@ -236,6 +243,13 @@ func (w *running) subscription(q *registered) worker.Subscription {
 				return
 			}
 			free := func() { <-slots }
+			select {
+			case <-w.ending: // while it waited for its place
+				free()
+				d.Settle(context.Canceled)
+				return
+			default:
+			}
 			if q.deleteOnStart {
 				d.Settle(nil)
 				w.functions.Go(func() { w.callDeleted(q, d.Body(), free) })
