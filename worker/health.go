@@ -179,8 +179,12 @@ func (t *HealthTracker) share(ctx context.Context, connector string) {
 		return
 	}
 	t.mu.RLock()
-	text, err := json.Marshal(t.reports[connector])
+	reports, tracked := t.reports[connector]
+	text, err := json.Marshal(reports)
 	t.mu.RUnlock()
+	if !tracked {
+		return // its status events still come, and others may track it
+	}
 	if err == nil {
 		err = t.runtime.State.Set(ctx, store.Entry{Key: healthKey(connector), Value: string(text), TTL: healthTTL})
 	}
