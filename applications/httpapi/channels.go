@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/url"
 	"time"
 
@@ -89,15 +90,24 @@ func (r *run) retryWebhook(q *request) (any, error) {
 	chosen := deadletter.Filter{IDs: f.IDs, Transport: f.Transport, Error: f.Error, Text: f.Text, Since: f.Since, Until: f.Until}
 	retried := 0
 	for _, queue := range r.deadQueues() {
-		w := r.waitingIn(queue)
-		n, err := r.queues.Retry(q.Context(), queue, chosen, func() {
-			if w != nil {
-				w.add(1)
-			}
-		})
+		n, err := r.retry(q.Context(), queue, chosen)
 		if retried += n; err != nil {
 			return nil, err
 		}
 	}
 	return map[string]int{"retried": retried}, nil
+}
+
+func (r *run) retry(ctx context.Context, queue string, chosen deadletter.Filter) (n int, err error) {
+	w := r.waitingIn(queue)
+	if w == nil {
+		return r.queues.Retry(ctx, queue, chosen, func() {})
+	}
+	begun := 0
+	n, err = r.queues.Retry(ctx, queue, chosen, func() {
+		begun++
+		_ = w.putting(func() error { return nil }) // nothing fails yet
+	})
+	w.add(n - begun) // of the one that failed
+	return n, err
 }

@@ -59,6 +59,8 @@ type waiting struct {
 
 	mu     sync.Mutex
 	count  int
+	begun  int             // calls of putting
+	ended  int             // of those, so many have returned
 	hold   context.Context // ends when what is held returns to the queue
 	failed map[string]*retry
 }
@@ -98,19 +100,50 @@ func (w *waiting) length() int {
 func (w *waiting) add(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n = max(n, -w.count)
-	w.count += n
-	w.run.metrics.waiting.Add(float64(n))
+	w.set(max(w.count+n, 0))
+}
+
+func (w *waiting) set(n int) {
+	w.run.metrics.waiting.Add(float64(n - w.count))
+	w.count = n
 }
 
 // put moves something to the end of the queue.
 func (w *waiting) put(ctx context.Context, in *applications.Received) error {
+	return w.putting(func() error { return in.Move(ctx, w.name, 0) })
+}
+
+// putting counts what publish puts into the queue.
+func (w *waiting) putting(publish func() error) error {
+	w.mu.Lock()
+	w.begun++
+	w.mu.Unlock()
 	w.add(1)
-	err := in.Move(ctx, w.name, 0)
+	err := publish()
 	if err != nil {
 		w.add(-1)
 	}
+	w.mu.Lock()
+	w.ended++
+	w.mu.Unlock()
 	return err
+}
+
+// recount takes over how many the broker has, while this process holds none and puts none:
+// another process, or an operator, may have taken what was put here.
+func (w *waiting) recount(ctx context.Context) {
+	w.mu.Lock()
+	begun, quiet := w.begun, w.begun == w.ended
+	w.mu.Unlock()
+	if !quiet {
+		return
+	}
+	counts, err := w.run.queues.Count(ctx, w.name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil && w.begun == begun {
+		w.set(counts[w.name])
+	}
 }
 
 // consume has what waits posted until ctx ends. While the breaker is open all of it is in
@@ -130,6 +163,7 @@ func (w *waiting) consume(ctx context.Context) {
 
 // consumeUntil consumes until closed ends, for holdFor at most.
 func (w *waiting) consumeUntil(ctx, closed context.Context) error {
+	w.recount(ctx)
 	hold, release := context.WithTimeout(ctx, holdFor)
 	defer release()
 	defer context.AfterFunc(closed, release)()

@@ -43,15 +43,23 @@ func (r *run) take(ctx context.Context, in *applications.Received) error {
 	w := r.waitingFor(in)
 	if w.length() == 0 && r.breaker.isClosed() {
 		err := r.deliver(ctx, in)
-		if !triedAgain(err) {
+		switch {
+		case errors.Is(err, errLeftAlone):
+		case !triedAgain(err):
 			return err
+		default:
+			w.postpone(laneOf(in), err)
+			r.complain.Do(func() {
+				r.log.Warn("the webhook failed; what it did not take is tried again", "message_id", in.ID(), "error", err)
+			})
 		}
-		r.complain.Do(func() {
-			r.log.Warn("the webhook failed; what it did not take is tried again", "message_id", in.ID(), "error", err)
-		})
 	}
 	return w.put(ctx, in)
 }
+
+// errLeftAlone returns something to its queue: the breaker has opened while it waited for a
+// free request.
+var errLeftAlone = fmt.Errorf("the webhook takes nothing for a while: %w", context.Canceled)
 
 // triedAgain says whether an outcome means another attempt.
 func triedAgain(err error) bool {
@@ -71,10 +79,16 @@ func (r *run) deliver(ctx context.Context, in *applications.Received) error {
 	}
 	answer, err := r.Webhook.Post(ctx, r.web, idOf(in), notice(in))
 	leave()
+	if errors.Is(err, context.Canceled) {
+		return err // it was given up here, which says nothing of the webhook
+	}
 	r.breaker.note(laneOf(in), err)
 	r.metrics.posts.WithLabelValues(outcomeOf(err)).Inc()
 	if err != nil || in.Message == nil {
 		return err
+	}
+	if in.Queue != "" { // an earlier answer may have been sent in part
+		in.Message.RoutingMetadata.Set(message.AgainKey, true)
 	}
 	return r.sendReplies(ctx, in.Message, answer)
 }
@@ -91,23 +105,33 @@ func outcomeOf(err error) string {
 
 // enter waits for a free request at the webhook.
 func (r *run) enter(ctx context.Context) (leave func(), err error) {
-	probe := r.breaker.probing()
-	for _, slots := range []chan struct{}{r.slots, probe} {
-		if slots == nil {
-			continue
-		}
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+	var taken []chan struct{}
+	leave = func() {
+		for _, place := range taken {
+			<-place
 		}
 	}
-	return func() {
-		<-r.slots
-		if probe != nil {
-			<-probe
+	take := func(places chan struct{}) error {
+		select {
+		case places <- struct{}{}:
+			taken = append(taken, places)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-	}, nil
+		if !r.breaker.isClosed() {
+			return errLeftAlone
+		}
+		return nil
+	}
+	err = take(r.slots)
+	if probe := r.breaker.probing(); err == nil && probe != nil {
+		err = take(probe)
+	}
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
 }
 
 // posted is the body of a post.
@@ -208,6 +232,10 @@ func (r *run) sendReplies(ctx context.Context, m *message.Message, answer []byte
 		}
 		reply, err := r.compose(ctx, one, m)
 		if err == nil {
+			if one.ReplyTo != m.ID {
+				again := namer{key: "answer/" + r.connector + "/" + m.ID, again: message.Again(&m.RoutingMetadata)}
+				again.name(reply, i)
+			}
 			err = r.send(ctx, reply)
 		}
 		if p, wrong := errors.AsType[*problem](err); wrong {

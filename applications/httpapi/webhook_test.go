@@ -59,12 +59,13 @@ func TestOrderBehindAFailure(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, plain)
 	var mu sync.Mutex
-	tries := 0
+	tries, other := 0, false
 	b.hook.answers(func(w http.ResponseWriter, n notice) {
 		mu.Lock()
 		defer mu.Unlock()
+		other = other || n.Data.Content == "other"
 		if n.Data.Content == "one" {
-			if tries++; tries < 3 {
+			if tries++; tries < 3 || !other {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
 		}
@@ -73,19 +74,45 @@ func TestOrderBehindAFailure(t *testing.T) {
 	b.says("two")
 	b.says("three")
 	b.says("other", func(m *message.Message) { m.From = "+27830000002" })
-	var order []string
-	for len(order) < 6 {
+	var mine []string
+	for len(mine) == 0 || mine[len(mine)-1] != "three" {
 		n := <-b.hook.got
 		if n.Data.Content == "one" && n.ID != first.ID {
 			t.Errorf("it came as %s, then as %s", first.ID, n.ID)
 		}
-		order = append(order, n.Data.Content)
+		if n.Data.Content != "other" {
+			mine = append(mine, n.Data.Content)
+		}
 	}
-	mine := slices.DeleteFunc(slices.Clone(order), func(text string) bool { return text == "other" })
-	if strings.Join(mine, " ") != "one one one two three" || order[5] == "other" {
-		t.Errorf("it came as %q", order)
+	if got := strings.Join(slices.Compact(mine), " "); got != "one two three" {
+		t.Errorf("it came as %q", got)
 	}
 	b.awaitState(state{})
+}
+
+// What the webhook wants later is not posted sooner.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	var mu sync.Mutex
+	var came []time.Time
+	b.hook.answers(func(w http.ResponseWriter, _ notice) {
+		mu.Lock()
+		defer mu.Unlock()
+		if came = append(came, time.Now()); len(came) == 1 {
+			w.Header().Set("Retry-After", "2")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	})
+	b.says("hello")
+	<-b.hook.got
+	<-b.hook.got
+	b.awaitState(state{})
+	mu.Lock()
+	defer mu.Unlock()
+	if waited := came[1].Sub(came[0]); waited < 2*time.Second {
+		t.Errorf("it came again after %s", waited)
+	}
 }
 
 // A webhook that takes nothing is left alone for a while; then all comes, in its order, also
@@ -198,7 +225,7 @@ func TestHangingAndEndlessAnswers(t *testing.T) {
 	testutil.Eventually(t, "both were taken", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return tries["hang"] == 2 && tries["endless"] == 2
+		return tries["hang"] >= 2 && tries["endless"] >= 2
 	})
 	b.awaitState(state{})
 	mu.Lock()
