@@ -68,6 +68,8 @@ func (r *Received) Move(ctx context.Context, queue string, delay time.Duration) 
 type Queues interface {
 	// Connector is the name of the application's connector.
 	Connector() string
+	// CheckSize says whether a message is too large to be sent.
+	CheckSize(m *message.Message) error
 	// Consume gives Accept what is in a queue, at most prefetch at once and past the
 	// middleware, which it has passed; until ctx ends and all of it is done.
 	Consume(ctx context.Context, queue string, prefetch int) error
@@ -85,6 +87,10 @@ type Queues interface {
 var _ Queues = sender{}
 
 func (s sender) Connector() string { return s.f.options.TransportName }
+
+func (s sender) CheckSize(m *message.Message) error {
+	return s.f.runtime.Settings.CheckSize(m.Encode())
+}
 
 func (f *Frame) queueName(queue string) string { return QueueName(f.options.TransportName, queue) }
 

@@ -109,7 +109,9 @@ func (r *run) broadcast(ctx context.Context, b *newBroadcast) (created, error) {
 	if message.IsPermanent(err) {
 		return created{}, problems.invalid.with(err.Error())
 	}
-	if err == nil {
+	if err == nil { // from now on it is sent
+		ctx, cancel := outlast(ctx)
+		defer cancel()
 		err = r.state.Set(ctx, store.Entry{Key: ownKey(made.ID), Value: b.Name})
 	}
 	return created{made.ID, made.Total, made.Duplicates, made.OptedOut, made.MessageID}, err
@@ -133,11 +135,44 @@ func (r *run) postBroadcast(q *request) (any, error) {
 		if err := name.unrepeatable(); err != nil {
 			return nil, err
 		}
-		return r.broadcast(ctx, &b)
+		made, err := r.broadcast(ctx, &b)
+		return made, name.storing(err)
 	})
 }
 
-// schedule stores messages that are to be sent later, each as a broadcast to one.
+// scheduleAll stores those of several messages that are to be sent later, or none of them.
+func (r *run) scheduleAll(ctx context.Context, list []outgoing, many bool, answers []accepted) error {
+	for i := range list {
+		if list[i].SendAt == nil {
+			continue
+		}
+		made, err := r.schedule(ctx, &list[i])
+		if err != nil {
+			if failed := r.cancelAll(ctx, answers[:i]); failed != nil {
+				return failed
+			}
+			return inMany(err, many, i)
+		}
+		answers[i] = made
+	}
+	return nil
+}
+
+func (r *run) cancelAll(ctx context.Context, scheduled []accepted) error {
+	ctx, cancel := outlast(ctx)
+	defer cancel()
+	for _, one := range scheduled {
+		if one.Broadcast == 0 {
+			continue
+		}
+		if err := r.env.Record.Cancel(ctx, one.Broadcast); err != nil {
+			return fmt.Errorf("cancelling a message that was scheduled with one that is not valid: %w", err)
+		}
+	}
+	return nil
+}
+
+// schedule stores a message that is to be sent later, as a broadcast to one.
 func (r *run) schedule(ctx context.Context, o *outgoing) (accepted, error) {
 	made, err := r.broadcast(ctx, &newBroadcast{
 		Name: "scheduled message", Transport: o.Transport, From: o.From, Content: o.Content, Endpoint: o.Endpoint,
@@ -228,14 +263,18 @@ func (r *run) listBroadcasts(q *request) (any, error) {
 		return nil, errNoRecord
 	}
 	all, err := r.env.Record.List(q.Context(), maxBroadcasts)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(all))
+	for i := range all {
+		keys[i] = ownKey(all[i].ID)
+	}
+	own, err := r.state.Get(q.Context(), keys...)
 	list := []*broadcastInfo{}
-	for _, one := range all {
-		own, err := r.ownsBroadcast(q.Context(), one.ID)
-		if err != nil {
-			return nil, err
-		}
-		if own {
-			list = append(list, infoOf(&one))
+	for i := range all {
+		if _, is := own[keys[i]]; is {
+			list = append(list, infoOf(&all[i]))
 		}
 	}
 	return map[string]any{"broadcasts": list}, err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ func (k *keys) leave(key string) {
 type namer struct {
 	key   string
 	again bool // an earlier request of the key has no known outcome
-	begun bool // something is sent
+	begun bool // something may be sent or stored
 }
 
 func (n *namer) name(m *message.Message, i int) {
@@ -99,15 +100,17 @@ func (r *run) once(q *request, work func(context.Context, *namer) (any, error)) 
 	}
 	name := &namer{key: key, again: !added}
 	answer, err := work(q.Context(), name)
+	ctx, cancel := outlast(q.Context())
+	defer cancel()
 	if err != nil {
 		if added && !name.begun {
-			_ = r.state.Delete(q.Context(), key) // it may be used for a request that is valid
+			_ = r.state.Delete(ctx, key) // it may be used for a request that is valid
 		}
 		return nil, err
 	}
 	text, err := json.Marshal(answer)
 	if err == nil {
-		err = r.state.Set(q.Context(), store.Entry{Key: key, Value: fingerprint + " " + string(text), TTL: keyTTL})
+		err = r.state.Set(ctx, store.Entry{Key: key, Value: fingerprint + " " + string(text), TTL: keyTTL})
 	}
 	return answered{json.RawMessage(text), false}, err
 }
@@ -118,6 +121,20 @@ func (n *namer) unrepeatable() error {
 	if n.again {
 		return problems.keyInUse.with("it may have been stored: look at GET /broadcasts, and use another key if it was not")
 	}
-	n.begun = true
 	return nil
+}
+
+// storing notes the outcome of storing something; a problem means that nothing is stored.
+func (n *namer) storing(err error) error {
+	_, refused := errors.AsType[*problem](err)
+	n.begun = n.begun || !refused
+	return err
+}
+
+// outlastTimeout bounds what is stored when a request is over.
+const outlastTimeout = 5 * time.Second
+
+// outlast is for storing what came of a request, also where its client or its time is gone.
+func outlast(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), outlastTimeout)
 }

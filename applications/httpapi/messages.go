@@ -117,28 +117,23 @@ func (r *run) postMessages(q *request) (any, error) {
 				return nil, err
 			}
 		}
-		messages := make([]*message.Message, len(list))
-		for i := range list {
-			if list[i].SendAt != nil {
-				continue
+		messages, err := r.composeAll(ctx, name, list, many)
+		if err != nil {
+			return nil, err
+		}
+		answers := make([]accepted, len(list))
+		if scheduled {
+			if err := name.storing(r.scheduleAll(ctx, list, many, answers)); err != nil {
+				return nil, err
 			}
-			m, err := r.compose(ctx, &list[i], nil)
-			if err != nil {
-				return nil, inMany(err, many, i)
-			}
-			name.name(m, i)
-			messages[i] = m
 		}
 		name.begun = true
-		answers := make([]accepted, len(list))
 		for i, m := range messages {
-			var err error
 			if m == nil {
-				answers[i], err = r.schedule(ctx, &list[i])
-			} else {
-				answers[i].ID, err = m.ID, r.send(ctx, m)
+				continue
 			}
-			if err != nil {
+			answers[i].ID = m.ID
+			if err := r.send(ctx, m); err != nil {
 				return nil, inMany(err, many, i)
 			}
 		}
@@ -147,6 +142,26 @@ func (r *run) postMessages(q *request) (any, error) {
 		}
 		return answers, nil
 	})
+}
+
+// composeAll makes the messages that are sent at once; those that are scheduled are nil.
+func (r *run) composeAll(ctx context.Context, name *namer, list []outgoing, many bool) ([]*message.Message, error) {
+	messages := make([]*message.Message, len(list))
+	for i := range list {
+		if list[i].SendAt != nil {
+			continue
+		}
+		m, err := r.compose(ctx, &list[i], nil)
+		if err != nil {
+			return nil, inMany(err, many, i)
+		}
+		name.name(m, i)
+		if err := r.queues.CheckSize(m); err != nil {
+			return nil, inMany(problems.invalid.with(err.Error()), many, i)
+		}
+		messages[i] = m
+	}
+	return messages, nil
 }
 
 // compose makes the message. known is one that may be replied to; others are looked up.
@@ -205,7 +220,11 @@ func (r *run) send(ctx context.Context, m *message.Message) error {
 	if err == nil && m.SessionEvent == message.SessionClose && m.InReplyTo != "" {
 		back := *m
 		back.From, back.To = m.To, m.From
-		return r.closeSession(ctx, &back)
+		if err := r.closeSession(ctx, &back); err != nil { // it is sent all the same
+			r.complain.Do(func() {
+				r.log.Warn("the end of a session is not remembered; a later reply in it is not refused", "message_id", m.ID, "error", err)
+			})
+		}
 	}
 	return err
 }

@@ -77,6 +77,25 @@ func TestMany(t *testing.T) {
 	if !strings.Contains(a.body, `"pointer":"/1/transport"`) || len(b.sent) != 0 {
 		t.Errorf("answered %s, and sent %d", a.body, len(b.sent))
 	}
+	const small = `[{"to": "1", "content": "a", "transport": "sms"}, `
+	a = b.ask("POST", "/messages", small+`{"to": "2", "content": "b", "transport": "sms", "metadata": {"a": "`+strings.Repeat("a", 1<<20-300)+`"}}]`)
+	if b.problem(a, 400, "invalid"); !strings.Contains(a.body, `"pointer":"/1"`) {
+		t.Errorf("one that is too large: answered %s", a.body)
+	}
+	if err := b.db.OptOut(t.Context(), store.Address{Backend: "sms", Identity: "+27830000002"}, true); err != nil {
+		t.Fatal(err)
+	}
+	later := `"content": "b", "transport": "sms", "send_at": "` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`
+	a = b.ask("POST", "/messages", small+`{"to": "+27830000001", `+later+`, {"to": "+27830000002", `+later+`]`)
+	if b.problem(a, 400, "invalid"); !strings.Contains(a.body, `"pointer":"/2/recipients"`) {
+		t.Errorf("one that opted out: answered %s", a.body)
+	}
+	if all, err := b.db.List(t.Context(), 10); err != nil || len(all) != 1 || all[0].State == store.BroadcastRunning {
+		t.Errorf("scheduled are %+v, %v", all, err)
+	}
+	if id := b.post(`{"to": "3", "content": "c", "transport": "sms"}`); (<-b.sent).ID != id {
+		t.Error("of several that are not all valid some were sent")
+	}
 }
 
 // A request that is repeated with its key is answered as the first, and sends nothing more.
@@ -227,6 +246,11 @@ func TestBroadcasts(t *testing.T) {
 		b.problem(b.ask("POST", "/broadcasts", body), 400, "invalid")
 	}
 	b.problem(b.ask("POST", path+"/explode", ""), 404, "not-found")
+	b.problem(b.ask("POST", "/broadcasts", `{"transport": "pigeon", "content": "a", "recipients": ["1"]}`, "Idempotency-Key", "b2"), 400, "invalid")
+	a = b.ask("POST", "/broadcasts", `{"transport": "sms", "content": "a", "recipients": ["+27830000004"]}`, "Idempotency-Key", "b2")
+	if a.status != http.StatusAccepted {
+		t.Errorf("what was not valid has used its key up: answered %d %s", a.status, a.body)
+	}
 }
 
 // A channel is as its transport says.

@@ -122,8 +122,10 @@ func decode(body []byte, into any) error {
 	d := json.NewDecoder(strings.NewReader(string(body)))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
-	if err == nil && d.More() {
-		err = errors.New("there is more behind it")
+	if err == nil {
+		if _, end := d.Token(); !errors.Is(end, io.EOF) {
+			err = errors.New("there is more behind it")
+		}
 	}
 	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
 		return problems.invalid.with("it must be " + wrong.Type.String() + ", and is a JSON " + wrong.Value).at(pointerTo(wrong.Field))

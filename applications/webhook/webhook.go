@@ -61,7 +61,7 @@ func (w *Webhook) key() ([]byte, error) {
 		return []byte(text), nil
 	}
 	key, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
+	if err != nil || len(key) == 0 {
 		return nil, errors.New("is no base64 behind whsec_")
 	}
 	return key, nil
