@@ -368,6 +368,9 @@ when none is named), or RabbitMQ's management (--management-url).`,
 			if timeout < 0 {
 				return misused(errors.New("--timeout must not be negative; 0 is never"))
 			}
+			if _, _, err := ask.sources(cmd, o.amqpURL); err != nil {
+				return err // whom to ask is wrong, whether something waits or not
+			}
 			return o.onTarget(cmd.Context(), args, func(b broker.Broker, target queues.Target) error {
 				return target.AwaitEmpty(cmd.Context(), b, timeout, func(context.Context) (queues.Sources, error) {
 					from, _, err := ask.sources(cmd, o.amqpURL)

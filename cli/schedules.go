@@ -87,8 +87,8 @@ func turnSchedule(use, short string, turn func(scheduler.Book, context.Context, 
 				if err := turn(scheduler.Book{DB: db}, cmd.Context(), args[0]); err != nil {
 					return err
 				}
-				cmd.Printf("%s: %sd\n", args[0], use)
-				return nil
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %sd\n", printable(args[0]), use)
+				return err
 			})
 		},
 	}

@@ -83,6 +83,8 @@ var slips = withFailures(map[string][]string{
 	"route --down":               {"route", "--transport", "sms", "--down", "nosuch", "FLEET"},
 	"route --at":                 {"route", "--transport", "sms", "--at", "nosuch", "FLEET"},
 	"run FILE":                   {"run", "nosuch"},
+	"schedules pause SCHEDULE":   {"schedules", "pause", "nosuch"},
+	"schedules resume SCHEDULE":  {"schedules", "resume", "nosuch"},
 	"send --transport":           {"send", "--transport", "nosuch", "--to", "+1", "--text", "x"},
 	"send --from-file":           {"send", "--transport", "sms", "--from-file", "nosuch", "--text", "x"},
 	"send --address-column":      {"send", "--transport", "sms", "--from-file", "LIST", "--address-column", "nosuch", "--text", "x"},

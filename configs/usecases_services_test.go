@@ -88,10 +88,10 @@ func smsAndXMPP(t *testing.T, prefix string, b broker.Broker) {
 	if err := smsc.Deliver(ctx, simulator.Incoming{From: "27831234567", To: "12345", Text: "hello by SMS"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := smsc.WaitSubmits(ctx, 1); err != nil {
+	if err := smsc.Wait(ctx, "an answered submit", func(c simulator.Counters) bool { return c.Accepted == 1 }); err != nil {
 		t.Fatal(err)
 	}
-	if list, _ := smsc.ReceivedSince(0); list[len(list)-1].Text() != "hello by SMS" {
+	if list := smsc.Submitted(); list[0].Text() != "hello by SMS" {
 		t.Errorf("the phone got %v", list)
 	}
 	people, err := xmpptest.Start()

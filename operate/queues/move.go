@@ -66,7 +66,7 @@ func (m Move) Run(ctx context.Context, b broker.Broker) (moved, left int, err er
 		return broker.Remove, nil
 	})
 	if err == nil && moved == 0 && left > 0 {
-		err = operate.Misused(fmt.Errorf("none of the %d messages in %s is chosen", left, from))
+		err = operate.Misused(fmt.Errorf("none of the %d messages in %s is chosen: application %q, to_addr %q…, text %q", left, from, m.Application, m.Address, m.Text))
 	}
 	return moved, left, err
 }
