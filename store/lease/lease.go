@@ -162,7 +162,8 @@ func (l *Lease) Release() {
 	}
 }
 
-// Fence is the state with a Set for the lease's holder alone: it ends when the lease does.
+// Fence is the state with a Set and a Delete for the lease's holder alone: they end when the
+// lease does. What Add and Increment leave harms no other holder.
 func (l *Lease) Fence() store.State { return fence{l.state, l} }
 
 type fence struct {
@@ -174,10 +175,18 @@ type fence struct {
 func (f fence) InMemory() bool { return store.InMemory(f.State) }
 
 func (f fence) Set(ctx context.Context, entries ...store.Entry) error {
+	return f.write(ctx, func(ctx context.Context) error { return f.State.Set(ctx, entries...) })
+}
+
+func (f fence) Delete(ctx context.Context, keys ...string) error {
+	return f.write(ctx, func(ctx context.Context) error { return f.State.Delete(ctx, keys...) })
+}
+
+func (f fence) write(ctx context.Context, do func(context.Context) error) error {
 	if !f.lease.Held() {
 		return ErrLost
 	}
 	ctx, cancel := context.WithDeadline(ctx, f.lease.end())
 	defer cancel()
-	return f.State.Set(ctx, entries...)
+	return do(ctx)
 }

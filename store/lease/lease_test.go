@@ -154,6 +154,11 @@ func TestALeaseMayBeTaken(t *testing.T) {
 		if first.Held() {
 			t.Error("two have the lease")
 		}
+		one.cut.Store(false) // what it began while it had the lease comes late
+		if err := first.Fence().Delete(t.Context(), "lease"); !errors.Is(err, ErrLost) {
+			t.Errorf("it deletes what is another's: %v", err)
+		}
+		one.cut.Store(true)
 		if err := second.Keep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
