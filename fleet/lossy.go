@@ -29,7 +29,7 @@ func (d *Definition) queues() (names []string) {
 	if d.Class == "persistence" {
 		names = append(names, persistence.RecordQueue(d.Name), persistence.TaskQueue(d.Name))
 	}
-	return names
+	return append(names, d.OwnQueues()...)
 }
 
 // watchLossy looks until ctx ends for policies under which RabbitMQ drops bodies of the

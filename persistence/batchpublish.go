@@ -35,7 +35,7 @@ func (r *recorder) publishBatches(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(r.StopTimeout.Std(), stop) })
-	err := r.core.Broker.Consume(ctx, r.tasks(), r.BroadcastTasks, func(d *broker.Delivery) {
+	err := r.core.Consume(ctx, r.tasks(), r.BroadcastTasks, func(d *broker.Delivery) {
 		go r.task(ctx, work, d)
 	})
 	if ctx.Err() != nil {

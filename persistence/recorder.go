@@ -49,16 +49,12 @@ func (r *recorder) consume(ctx context.Context) error {
 		}
 	})
 	defer batches.Wait()
-	err := r.core.Broker.Consume(ctx, r.queue(), cmp.Or(r.Prefetch, batchesAhead*r.RecordBatch), func(d *broker.Delivery) {
+	return r.core.Consume(ctx, r.queue(), cmp.Or(r.Prefetch, batchesAhead*r.RecordBatch), func(d *broker.Delivery) {
 		r.held().Add(1)
 		if envelope, ok := r.decode(work, d); ok {
 			_ = batches.Add(work, received{d, envelope}) // does not block
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("consuming %s: %w", r.queue().Name, err)
-	}
-	return nil
 }
 
 // held is what /status says the worker holds.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +54,31 @@ func conversation(b *bench) {
 	if audit.Orphan != 0 || len(audit.Stuck) != 0 {
 		b.Errorf("audit: %+v", audit)
 	}
+}
+
+// What an operator pauses is not recorded until it is resumed.
+func paused(b *bench) {
+	p := b.worker()
+	queue := persistence.RecordQueue(p.Name)
+	b.pauses = worker.FollowPauses(b.Context(), b.db, slog.New(slog.DiscardHandler))
+	b.start(p, b.db)
+	consumers := func(want int) {
+		b.Helper()
+		b.await(fmt.Sprint("consumers: ", want), func() bool {
+			info, err := b.broker.Inspect(b.Context(), queue)
+			return err == nil && info.Consumers == want
+		})
+	}
+	b.must(worker.SetPause(b.Context(), b.db, queue, worker.Pause{}))
+	consumers(0)
+	in := b.inbound("question")
+	b.publishMessage(message.Inbound, in)
+	if info, err := b.broker.Inspect(b.Context(), queue); err != nil || info.Messages != 1 {
+		b.Errorf("while it is paused: %+v, %v", info, err)
+	}
+	b.must(worker.Resume(b.Context(), b.db, queue))
+	consumers(1)
+	b.awaitState(in, store.StatusQueued)
 }
 
 // Whatever comes first and however often, the result is the same.

@@ -31,6 +31,7 @@ func runSuite(t *testing.T, open func(t testing.TB) (broker.Broker, store.Databa
 		"a transport's country":              country,
 		"a failed message is sent again":     resend,
 		"refused by a dispatcher":            refused,
+		"paused":                             paused,
 		"batches close by size":              bySize,
 		"batches close by bytes":             byBytes,
 		"a body over the limit":              overLimit,
@@ -63,6 +64,7 @@ type bench struct {
 	db       store.Database
 	sms, app string
 	monitor  *worker.Monitor // of the worker started last
+	pauses   *worker.Pauses  // nil where nobody pauses queues
 }
 
 func (b *bench) worker() *persistence.Persistence {
@@ -82,7 +84,7 @@ func (b *bench) start(p *persistence.Persistence, db store.Database) (stop func(
 	}
 	b.monitor = worker.NewMonitor(p.Name, nil)
 	w, err := p.Worker(worker.Dependencies{
-		Monitor: b.monitor, Name: p.Name, Kind: worker.KindWorker, Broker: b.broker, State: db, Record: db, Logger: slog.New(slog.DiscardHandler),
+		Monitor: b.monitor, Pauses: b.pauses, Name: p.Name, Kind: worker.KindWorker, Broker: b.broker, State: db, Record: db, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,53 +98,32 @@ func (g *ConsumerGroup) Start(s Subscription) (stop func()) {
 }
 
 func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
-	r := g.runtime
-	queue := s.queue(r.Settings.QueueType)
+	r, queue := g.runtime, s.queue(g.runtime.Settings.QueueType)
 	inFlight := r.inFlight(s)
-	for ctx.Err() == nil {
-		if len(r.Pauses.Of(queue.Name)) > 0 {
-			if err := r.Broker.Declare(ctx, queue); err != nil && !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("declaring %s: %w", queue.Name, err) // it keeps what is published meanwhile
+	return r.unlessPaused(ctx, queue, func(fetch context.Context) error {
+		work, giveUp := context.WithCancel(g.work)
+		defer context.AfterFunc(fetch, func() {
+			if ctx.Err() == nil { // it is paused
+				g.giveUpWhenDown(inFlight, giveUp)
 			}
-			r.Logger.Warn("a queue is paused: nothing is received from it", "queue", queue.Name)
-			if r.Pauses.await(ctx, queue.Name, false) {
-				r.Logger.Info("a queue is resumed", "queue", queue.Name)
-			}
-			continue
-		}
-		if err := g.consumeUntilPaused(ctx, s, queue, inFlight); err != nil && !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("consuming %s: %w", queue.Name, err)
-		}
-	}
-	return nil
+		})()
+		inFlight.limit.publish(inFlight.limit.now())
+		defer r.Monitor.limit(queue.Name, 0)
+		return r.Broker.ConsumeWithin(fetch, queue, inFlight.limit.now, func(d *broker.Delivery) {
+			r.receive(work, s, inFlight, d)
+		})
+	})
 }
 
-// consumeUntilPaused also returns when ctx ends. What is in flight is settled first, or
-// returns to the queue where the link that it waits for is down.
-func (g *ConsumerGroup) consumeUntilPaused(ctx context.Context, s Subscription, queue broker.Queue, inFlight *inFlight) error {
-	fetch, pause := context.WithCancel(ctx)
-	defer pause()
-	work, giveUp := context.WithCancel(g.work)
-	go func() {
-		if !g.runtime.Pauses.await(fetch, queue.Name, true) {
+// giveUpWhenDown returns what is in flight to its paused queue once the link is down that it
+// waits for.
+func (g *ConsumerGroup) giveUpWhenDown(inFlight *inFlight, giveUp func()) {
+	for inFlight.held.Load() > 0 && backoff.Sleep(g.work, stopInterval) {
+		if g.runtime.Monitor.Down(DependsOnLink) {
+			giveUp()
 			return
 		}
-		pause()
-		for inFlight.held.Load() > 0 && backoff.Sleep(g.work, stopInterval) {
-			if g.runtime.Monitor.Down(DependsOnLink) {
-				giveUp()
-				return
-			}
-		}
-	}()
-	err := g.runtime.Broker.ConsumeWithin(fetch, queue, inFlight.limit.now, func(d *broker.Delivery) {
-		g.runtime.receive(work, s, inFlight, d)
-	})
-	g.runtime.Monitor.limit(queue.Name, 0)
-	if err == nil && fetch.Err() == nil {
-		return broker.ErrClosed
 	}
-	return err
 }
 
 // inFlight are the deliveries of a subscription that are not settled.

@@ -117,7 +117,7 @@ func (t *HealthTracker) run(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	group.Go(func() { t.refreshForever(ctx) })
-	err := t.runtime.Broker.Consume(ctx, t.queue(nil), healthPrefetch, func(d *broker.Delivery) {
+	err := t.runtime.Consume(ctx, t.queue(nil), healthPrefetch, func(d *broker.Delivery) {
 		t.receive(ctx, d)
 		d.Ack() // a status that cannot be read or kept is not tried again: the next one counts
 	})

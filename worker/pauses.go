@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"switchboard/broker"
 	"switchboard/internal/backoff"
 	"switchboard/store"
 )
@@ -155,4 +157,48 @@ func (p *Pauses) await(ctx context.Context, queue string, paused bool) bool {
 			return false
 		}
 	}
+}
+
+// Consume is Broker.Consume for workers that settle deliveries by themselves: while the queue
+// is paused nothing is received from it.
+func (r *Runtime) Consume(ctx context.Context, queue broker.Queue, prefetch int, handle func(*broker.Delivery)) error {
+	return r.unlessPaused(ctx, queue, func(fetch context.Context) error {
+		return r.Broker.Consume(fetch, queue, prefetch, handle)
+	})
+}
+
+// unlessPaused calls consume until ctx ends, with a context that ends when the queue is paused.
+func (r *Runtime) unlessPaused(ctx context.Context, queue broker.Queue, consume func(fetch context.Context) error) error {
+	for ctx.Err() == nil {
+		if len(r.Pauses.Of(queue.Name)) > 0 {
+			if err := r.Broker.Declare(ctx, queue); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("declaring %s: %w", queue.Name, err) // it keeps what is published meanwhile
+			}
+			r.Logger.Warn("a queue is paused: nothing is received from it", "queue", queue.Name)
+			if r.Pauses.await(ctx, queue.Name, false) {
+				r.Logger.Info("a queue is resumed", "queue", queue.Name)
+			}
+			continue
+		}
+		if err := r.untilPaused(ctx, queue, consume); err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("consuming %s: %w", queue.Name, err)
+		}
+	}
+	return nil
+}
+
+// untilPaused also returns when ctx ends. What is in flight is settled first.
+func (r *Runtime) untilPaused(ctx context.Context, queue broker.Queue, consume func(fetch context.Context) error) error {
+	fetch, pause := context.WithCancel(ctx)
+	defer pause()
+	go func() {
+		if r.Pauses.await(fetch, queue.Name, true) {
+			pause()
+		}
+	}()
+	err := consume(fetch)
+	if err == nil && fetch.Err() == nil {
+		return broker.ErrClosed
+	}
+	return err
 }

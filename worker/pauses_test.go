@@ -70,6 +70,18 @@ func TestPauseGivesBackWhatWaitsForALink(t *testing.T) {
 		if held := b.core.Monitor.Held(); len(held) != 0 {
 			b.t.Errorf("holds %v", held)
 		}
+		if limits := b.core.Monitor.Limits(); len(limits) != 0 {
+			b.t.Errorf("has the limits %v while nothing is consumed", limits)
+		}
+		b.core.Monitor.Report(worker.DependsOnLink, "smpp", message.OK, "")
+		if err := worker.Resume(b.t.Context(), b.core.State, "sms.inbound"); err != nil {
+			b.t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second) // of the test's own clock
+		if limits := b.core.Monitor.Limits(); limits["sms.inbound"] == 0 {
+			b.t.Errorf("has the limits %v after it was resumed", limits)
+		}
+		b.core.Monitor.Report(worker.DependsOnLink, "smpp", message.Down, "connection refused") // it is not waited for
 		stop()
 	})
 }

@@ -130,15 +130,11 @@ func (r *retrier) consume(ctx context.Context, transport string) error {
 	}
 	held := r.runtime.Monitor.Holding(key)
 	work := context.WithoutCancel(ctx) // what is in flight is finished
-	err := r.runtime.Broker.Consume(ctx, r.queue(key), prefetch, func(d *broker.Delivery) {
+	return r.runtime.Consume(ctx, r.queue(key), prefetch, func(d *broker.Delivery) {
 		held.Add(1)
 		defer held.Add(-1)
 		r.settle(work, transport, d)
 	})
-	if err != nil {
-		return fmt.Errorf("consuming %s: %w", key, err)
-	}
-	return nil
 }
 
 func (r *retrier) queue(key string) broker.Queue {
