@@ -22,8 +22,8 @@ import (
 // about five times while its batch is written. The broker bounds the bodies that wait.
 const maxBatchBytes = 1 << 20
 
-// recordPause is from the begin of a batch that was not full to the begin of the next: what
-// comes alone is recorded at once, and a stream in batches that cost the database little.
+// recordPause is at most from the begin of a batch that was not full to the begin of the next:
+// what comes alone is recorded at once, and a stream in batches that cost the database little.
 // Nobody waits for the record, and long batches cost it and the database less processor time.
 const recordPause = 200 * time.Millisecond
 
@@ -44,17 +44,34 @@ func (r *recorder) consume(ctx context.Context) error {
 	limits := batch.Limits{Items: r.RecordBatch, Bytes: maxBatchBytes}
 	batches := batch.New(limits, received.size, func(_ context.Context, b []received) {
 		began := time.Now()
-		if r.record(work, b); len(b) < r.RecordBatch {
-			backoff.Sleep(ctx, recordPause-time.Since(began))
-		}
+		pause := r.pauseAfter(b)
+		r.record(work, b)
+		backoff.Sleep(ctx, pause-time.Since(began))
 	})
 	defer batches.Wait()
-	return r.core.Consume(ctx, r.queue(), cmp.Or(r.Prefetch, batchesAhead*r.RecordBatch), func(d *broker.Delivery) {
+	return r.core.Consume(ctx, r.queue(), r.readAhead(), func(d *broker.Delivery) {
 		r.held().Add(1)
 		if envelope, ok := r.decode(work, d); ok {
 			_ = batches.Add(work, received{d, envelope}) // does not block
 		}
 	})
+}
+
+// readAhead is how many bodies are in flight at most.
+func (r *recorder) readAhead() int { return cmp.Or(r.Prefetch, batchesAhead*r.RecordBatch) }
+
+// pauseAfter is recordPause, or less where few bodies are in flight at most: a small prefetch
+// must not bound the rate. After a full batch, by number or bytes, there is none.
+func (r *recorder) pauseAfter(bodies []received) time.Duration {
+	bytes := 0
+	for _, b := range bodies {
+		bytes += len(b.delivery.Body)
+	}
+	if len(bodies) >= r.RecordBatch || bytes >= maxBatchBytes {
+		return 0
+	}
+	usual := batchesAhead * r.RecordBatch
+	return recordPause * time.Duration(min(r.readAhead(), usual)) / time.Duration(usual)
 }
 
 // held is what /status says the worker holds.
