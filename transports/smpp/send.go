@@ -119,14 +119,18 @@ func (s *sender) newSending(p *plan, known []submissions.Outcome) *sending {
 
 // concatReference marks the parts of a message's text: as it marked those that
 // the SMSC has already, or may have; else with the next number, so that texts that
-// come to one person one after the other differ.
+// come to one person one after the other differ. 0 says that there is none.
 func (s *sender) concatReference(known []submissions.Outcome) uint16 {
 	for _, o := range known {
 		if o.ConcatReference != 0 {
 			return o.ConcatReference
 		}
 	}
-	return uint16(s.longTexts.Add(1))
+	for {
+		if next := uint16(s.longTexts.Add(1)); next != 0 {
+			return next
+		}
+	}
 }
 
 // submit submits the parts, and returns when all are settled.

@@ -323,7 +323,7 @@ func (s *Store) acceptedEntries(ctx context.Context, p Part, id string, repeated
 		if err != nil {
 			return nil, err
 		}
-		if other, there := read[submission](s, found, key); there && other.open() && !other.same(p) {
+		if other, there := read[submission](s, found, key); there && other.open() && (other.Ambiguous || !other.same(p)) {
 			row.Ambiguous = true
 			entries = append(entries, s.withoutID(other)...)
 		}
