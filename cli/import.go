@@ -47,7 +47,7 @@ func writeFleet(cmd *cobra.Command, dir string, files []importer.File) error {
 	}
 	for _, file := range files {
 		if _, err := os.Lstat(filepath.Join(dir, file.Name)); !errors.Is(err, os.ErrNotExist) {
-			return misused(fmt.Errorf("%s is there already; choose another directory with --outputput", filepath.Join(dir, file.Name)))
+			return misused(fmt.Errorf("%s is there already; choose another directory with --output", filepath.Join(dir, file.Name)))
 		}
 	}
 	for _, file := range files {

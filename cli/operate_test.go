@@ -427,7 +427,11 @@ func testMove(d *desk) {
 	for i, text := range []string{"one", "two", "three", "two more"} {
 		m := message.New()
 		m.ID, m.From, m.To, m.Content, m.TransportName = fmt.Sprint("m", i), "12345", "+2782123456"+fmt.Sprint(i), text, d.transport
-		d.must(d.broker.Publish(d.Context(), broker.Publication{Key: from, Body: m.Encode()}))
+		tried := broker.Headers{}
+		if text == "three" {
+			tried[worker.HeaderAttempts] = "1"
+		}
+		d.must(d.broker.Publish(d.Context(), broker.Publication{Key: from, Body: m.Encode(), Headers: tried}))
 	}
 	ctx, stop := context.WithCancel(d.Context())
 	held, ended := make(chan *broker.Delivery, 1), make(chan error, 1)
@@ -453,7 +457,8 @@ func testMove(d *desk) {
 		m, err := message.Decode(got.Body)
 		d.must(err)
 		moved = append(moved, m.Content)
-		if m.TransportName != d.app || m.Content == "one" && !message.Again(&m.RoutingMetadata) {
+		again := m.Content == "one" || m.Content == "three"
+		if m.TransportName != d.app || again && !message.Again(&m.RoutingMetadata) {
 			d.Errorf("moved is %s", got.Body)
 		}
 		return broker.Keep, nil

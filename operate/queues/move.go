@@ -10,6 +10,7 @@ import (
 	"switchboard/broker"
 	"switchboard/message"
 	"switchboard/operate"
+	"switchboard/worker"
 )
 
 // Move takes what waits to go out by one transport to another, in its order.
@@ -55,7 +56,7 @@ func (m Move) Run(ctx context.Context, b broker.Broker) (moved, left int, err er
 			return broker.Keep, nil
 		}
 		e.Connector, e.Message.TransportName = m.To, m.To
-		if d.Redelivered {
+		if d.Redelivered || d.Headers[worker.HeaderAttempts] != "" {
 			e.Routing().Set(message.AgainKey, true)
 		}
 		if err := b.Publish(ctx, broker.Publication{Key: to, Body: e.Encode()}); err != nil {
