@@ -108,6 +108,8 @@ type bundle struct {
 	events   atomic.Int64
 	refuses  atomic.Bool // the broker takes no events
 	now      time.Time   // zero is the present
+	stopping chan struct{}
+	taken    func(*message.Message) error // what Inbound returns, where it is set
 	provider *provider
 	client   *nethttp.Client
 	registry *prometheus.Registry
@@ -146,7 +148,7 @@ func (b *bundle) provision(t testing.TB) {
 		t.Fatal(err)
 	}
 	err := b.Provision(t.Context(), transports.Env{
-		Name: "channel", State: b.state, Logger: slog.New(slog.DiscardHandler), Now: b.clock, Registerer: b.registry,
+		Name: "channel", State: b.state, Logger: slog.New(slog.DiscardHandler), Now: b.clock, Registerer: b.registry, Stopping: b.stopping,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -269,6 +271,9 @@ func (b *bundle) Inbound(ctx context.Context, m *message.Message) error {
 	err := b.Publisher.Inbound(ctx, m)
 	if err == nil {
 		b.received.Add(1)
+	}
+	if err == nil && b.taken != nil {
+		err = b.taken(m)
 	}
 	return err
 }

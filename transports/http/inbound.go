@@ -285,7 +285,9 @@ func (r *run) handle(ctx context.Context, found *route, s scope) (*reply, error)
 		wait = r.replies.begin(ctx, t.messages[0].ID)
 	}
 	if err := r.take(ctx, found, s, t); err != nil {
-		wait(0)
+		if one := wait(0); one != nil { // the broker had the message all the same
+			one.written <- false
+		}
 		return nil, err
 	}
 	return wait(r.transport.ReplyWait.Std()), nil

@@ -12,8 +12,9 @@ import (
 // replies finds the requests that wait for a reply to the message that they brought. A
 // reply that no request of this process waits for is sent as others are.
 type replies struct {
-	mu      sync.Mutex
-	waiting map[string]chan *reply // by the message's ID
+	stopping <-chan struct{} // closed when nothing may wait any more
+	mu       sync.Mutex
+	waiting  map[string]chan *reply // by the message's ID
 }
 
 // reply is a message on its way into an answer.
@@ -23,7 +24,7 @@ type reply struct {
 }
 
 // begin has a request wait for the reply to the message id from now on; wait then waits
-// for at most d, and returns nil where none came.
+// for at most d, and returns nil where none came. Whoever gets one says whether it is written.
 func (w *replies) begin(ctx context.Context, id string) (wait func(d time.Duration) *reply) {
 	come := make(chan *reply, 1)
 	w.mu.Lock()
@@ -38,6 +39,7 @@ func (w *replies) begin(ctx context.Context, id string) (wait func(d time.Durati
 		select {
 		case one := <-come:
 			return one
+		case <-w.stopping:
 		case <-ctx.Done():
 		}
 		w.mu.Lock()

@@ -2,11 +2,13 @@ package http_test
 
 import (
 	"context"
+	"errors"
 	nethttp "net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"switchboard/message"
 	"switchboard/options"
 	"switchboard/transports/http"
 )
@@ -104,6 +106,44 @@ func TestALateReplyIsSent(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the reply was not sent")
 		}
+	}
+}
+
+// A request that is refused although the broker has its message holds up no reply to it.
+func TestAReplyToARefusedRequestIsSent(t *testing.T) {
+	b := startGeneric(t, func(tr *http.Transport) { tr.ReplyWait = options.Duration(time.Hour) })
+	sent := make(chan error, 1)
+	b.taken = func(m *message.Message) error {
+		go func() {
+			_, err := b.Send(within(t), m.Reply("hello"))
+			sent <- err
+		}()
+		time.Sleep(20 * time.Millisecond) // for the reply to come first, in most runs
+		return errors.New("no confirm")
+	}
+	if status, answer := b.call(t, "POST", "/messages", jsonType, `{"id":"1","from":"1","to":"2","text":"hi"}`, "Authorization", bearer); status != 503 {
+		t.Errorf("answered %d %q", status, answer)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	b.provider.next(t)
+}
+
+// A stop answers the requests that wait for a reply.
+func TestAStopAnswersWhatWaitsForAReply(t *testing.T) {
+	b := unprovisioned("generic_form", map[string]string{"send_url": "PROVIDER"}, nil)
+	b.ReplyWait, b.stopping = options.Duration(time.Hour), make(chan struct{})
+	b.run(t)
+	got := make(chan answered, 1)
+	go func() {
+		status, body := b.call(t, "POST", "/messages", formType, form("id", "1", "from", "1", "to", "2", "text", "hi"))
+		got <- answered{status, body}
+	}()
+	b.Next(t)
+	close(b.stopping)
+	if a := <-got; a.status != 200 || a.body != "" {
+		t.Errorf("answered %d %q", a.status, a.body)
 	}
 }
 

@@ -73,7 +73,7 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 	r := &run{
 		transport: t, channel: t.compiled, publisher: publisher, logger: t.logger, metrics: t.metrics, client: client,
 		memory:  &memory{state: store.NewBatcher(t.env.State, store.BatchSettings{}), options: t, unreported: make(chan struct{}, 1)},
-		numbers: msisdn.NewNumbers(""), shelf: newShelf(t.env.Stopping), log: newChannelLog(t),
+		numbers: msisdn.NewNumbers(""), shelf: newShelf(t.env.Stopping), replies: replies{stopping: t.env.Stopping}, log: newChannelLog(t),
 		slots:    make(chan struct{}, t.MaxInFlight),
 		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: transports.NewStatuses(publisher, t.logger),
 	}
