@@ -21,8 +21,8 @@ import (
 )
 
 // Patience is how long the methods of a Worker wait for what must happen,
-// before they end the test.
-const Patience = 5 * time.Second
+// before they end the test: long enough for a busy machine.
+const Patience = 30 * time.Second
 
 const (
 	// Connector is the name of the application's connector, and of its worker.
