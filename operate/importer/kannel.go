@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,7 +65,7 @@ func readKannel(text []byte) (groups []*group, err error) {
 		key, value, is := strings.Cut(line, "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		if !is || key == "" {
-			return nil, fmt.Errorf("line %d: %.40q is no line of kannel.conf; it wants key = value", number, line)
+			return nil, fmt.Errorf("line %d: %.40q begins no line of kannel.conf; it wants key = value", number, strings.Fields(line)[0])
 		}
 		if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
 			value = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(value[1 : len(value)-1])
@@ -112,7 +113,9 @@ func advice(key string) string {
 type translation struct {
 	Fleet
 	variables  []string
+	named      map[string]bool // the variables' names
 	transports []string
+	served     bool              // get_url is written
 	smscs      []string          // `ID: transport` in YAML
 	bySMSC     map[string]string // transports by smsc-id
 }
@@ -124,7 +127,7 @@ func Kannel(text []byte) (Fleet, error) {
 	if err != nil {
 		return Fleet{}, err
 	}
-	t := &translation{bySMSC: map[string]string{}}
+	t := &translation{bySMSC: map[string]string{}, named: map[string]bool{}}
 	door := yaml{}
 	door.set("application_class", "kannel")
 	door.set("transport_name", "kannel")
@@ -211,6 +214,14 @@ func (t *translation) variable(name, value string) string {
 		}
 		return '_'
 	}, name)
+	if name[0] >= '0' && name[0] <= '9' { // a shell takes it for no assignment
+		name = "_" + name
+	}
+	plain := name
+	for n := 2; t.named[name]; n++ {
+		name = plain + "_" + strconv.Itoa(n)
+	}
+	t.named[name] = true
 	t.variables = append(t.variables, name+"='"+strings.ReplaceAll(value, "'", `'\''`)+"'\n")
 	return "${" + name + "}"
 }
@@ -260,7 +271,7 @@ func (t *translation) smsc(g *group) {
 	for _, k := range smppNumbers {
 		value := g.take(k.key)
 		if k.key == "throughput" {
-			value, _, _ = strings.Cut(value, ".")
+			value = t.throughput(g, value)
 		}
 		if _, err := strconv.ParseUint(value, 10, 31); value != "" && err != nil {
 			t.note(g.lines[k.key], "%s is no number", k.key)
@@ -291,6 +302,18 @@ func (t *translation) smsc(g *group) {
 		t.note(g.line, "another smsc is %s: Kannel shares its messages out, here they leave by %s; use the router load_balancing", id, t.bySMSC[id])
 	}
 	t.add(name+".yaml", y.text.String())
+}
+
+// throughput is a rate in whole messages: 0 would be no limit.
+func (t *translation) throughput(g *group, value string) string {
+	rate, err := strconv.ParseFloat(value, 64)
+	if err != nil || rate <= 0 {
+		return value
+	}
+	if rate != math.Trunc(rate) {
+		t.note(g.lines["throughput"], "throughput %s is %d here: mt_tps is a whole number", value, max(1, int(rate)))
+	}
+	return strconv.Itoa(max(1, int(rate)))
 }
 
 // transportName is one that no other transport has.
@@ -342,8 +365,14 @@ func (t *translation) users(groups []*group, sender string, door *yaml) {
 // service takes the get-url of the default service.
 func (t *translation) service(g *group, door *yaml) {
 	keyword := g.value["keyword"]
-	if keyword == "default" && g.value["get-url"] != "" && g.value["catch-all"] != "false" {
+	if keyword == "default" && g.value["get-url"] != "" && g.value["catch-all"] != "false" && !t.served {
 		door.set("get_url", g.value["get-url"])
+		t.served = true
+		for _, key := range g.keys {
+			if !slices.Contains([]string{"keyword", "get-url", "catch-all"}, key) {
+				t.note(g.lines[key], "%s of group %s is not translated%s", key, g.kind, advice(key))
+			}
+		}
 		return
 	}
 	t.note(g.line, "the sms-service %s is not translated; use the application keyword", cmp.Or(keyword, g.value["keyword-regex"]))

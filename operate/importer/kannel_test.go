@@ -84,10 +84,42 @@ func TestKannelOddities(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"group = core\nnonsense\n": "line 2: \"nonsense\" is no line", "": "nothing to write", smsc("port = 1"): "nothing to write", users: "nothing to write",
+		"group = core\nnonsense it is\n": "line 2: \"nonsense\" begins no line", "": "nothing to write", smsc("port = 1"): "nothing to write", users: "nothing to write",
 	} {
 		if _, err := Kannel([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q gave %v, not %s", text, err, want)
+		}
+	}
+}
+
+// No two users have one variable, and a shell can read each.
+func TestKannelVariables(t *testing.T) {
+	user := func(name, password string) string {
+		return "group = sendsms-user\nusername = " + name + "\npassword = " + password + "\n\n"
+	}
+	_, files := translated(t, "group = smsc\nsmsc = smpp\nhost = h\nport = 1\n\n"+user("shop", "one")+user("Shop", "two")+user("2783", "three"))
+	for _, line := range []string{"SHOP_SENDSMS_PASSWORD='one'\n", "SHOP_SENDSMS_PASSWORD_2='two'\n", "\n_2783_SENDSMS_PASSWORD='three'\n"} {
+		if !strings.Contains(files[VariablesFile], line) {
+			t.Errorf("the variables lack %q:\n%s", line, files[VariablesFile])
+		}
+	}
+	if want := "  Shop:\n    password: \"${SHOP_SENDSMS_PASSWORD_2}\"\n"; !strings.Contains(files["kannel.yaml"], want) {
+		t.Errorf("the application's file lacks %q:\n%s", want, files["kannel.yaml"])
+	}
+}
+
+// A slow line stays slow, and what is left out of a service is said.
+func TestKannelLosesNothingInSilence(t *testing.T) {
+	const service = "group = sms-service\nkeyword = default\nget-url = http://example.org/?%a\n"
+	fleet, files := translated(t, "group = smsc\nsmsc = smpp\nhost = h\nport = 1\nthroughput = 0.5\n\n"+
+		"group = sendsms-user\nusername = a\npassword = b\n\n"+service+"accepted-smsc = A\n\n"+service)
+	if !strings.Contains(files["smpp.yaml"], "mt_tps: 1\n") || strings.Count(files["kannel.yaml"], "get_url") != 1 {
+		t.Errorf("the files are %q", files)
+	}
+	notes := strings.Join(fleet.Notes, "\n")
+	for _, want := range []string{"line 5: throughput 0.5 is 1 here", "line 14: accepted-smsc of group sms-service is not translated", "line 16: the sms-service default is not translated"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the notes lack %q:\n%s", want, notes)
 		}
 	}
 }
