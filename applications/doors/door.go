@@ -182,14 +182,17 @@ func jsonAnswer(status int, value any) answer {
 	return answer{status, "application/json", string(body)}
 }
 
-// handle answers the requests of a pattern. What a form or a query says is in q.Form.
+// handle answers the requests of a pattern.
 func (d *Door) handle(mux *http.ServeMux, pattern string, do func(*http.Request) answer) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, q *http.Request) {
-		a := text(http.StatusRequestEntityTooLarge, "The request is too large.")
-		if body, err := io.ReadAll(q.Body); err == nil {
-			// Some clients post JSON as if it were a form.
-			q.Body = io.NopCloser(bytes.NewReader(body))
-			_ = q.ParseForm() // what cannot be read is missing
+		var a answer
+		body, err := io.ReadAll(q.Body)
+		switch tooLarge := (*http.MaxBytesError)(nil); {
+		case errors.As(err, &tooLarge):
+			a = text(http.StatusRequestEntityTooLarge, "The request is too large.")
+		case err != nil:
+			a = text(http.StatusBadRequest, "The request's body did not come.")
+		default:
 			q.Body = io.NopCloser(bytes.NewReader(body))
 			a = do(q)
 		}
@@ -203,6 +206,22 @@ func (d *Door) handle(mux *http.ServeMux, pattern string, do func(*http.Request)
 		w.Header().Set("Content-Type", a.kind)
 		w.WriteHeader(a.status)
 		_, _ = w.Write([]byte(a.body)) // a client that is gone asks again
+	})
+}
+
+// handleForm is handle with what a form and the query say in q.Form. A field that cannot be
+// read refuses the request: a text would be sent without it.
+func (d *Door) handleForm(mux *http.ServeMux, pattern string, do func(*http.Request) answer) {
+	d.handle(mux, pattern, func(q *http.Request) answer {
+		body, _ := io.ReadAll(q.Body) // is in memory
+		// Old clients do not escape a semicolon, and old servers take it as it is.
+		q.URL.RawQuery = strings.ReplaceAll(q.URL.RawQuery, ";", "%3B")
+		q.Body = io.NopCloser(bytes.NewReader(bytes.ReplaceAll(body, []byte(";"), []byte("%3B"))))
+		if bad, is := errors.AsType[url.EscapeError](q.ParseForm()); is {
+			return text(http.StatusBadRequest, "The request's fields cannot be read: %v", bad)
+		}
+		q.Body = io.NopCloser(bytes.NewReader(body))
+		return do(q)
 	})
 }
 
@@ -268,6 +287,19 @@ type Login struct {
 	WebUsername string `yaml:"web_username"`
 	// WebPassword must come with it.
 	WebPassword options.Secret `yaml:"web_password"`
+}
+
+func (l *Login) checkLogin() error {
+	return checkPair(l.WebUsername, l.WebPassword, "web_username", "web_password")
+}
+
+// checkPair refuses a name without a password, which anybody has, and a password that
+// nothing asks for.
+func checkPair(name string, password options.Secret, nameKey, passwordKey string) error {
+	if (name == "") == (password == "") {
+		return nil
+	}
+	return options.Fieldf(nameKey, "and %s go together", passwordKey)
 }
 
 func (l *Login) admits(q *http.Request) bool {

@@ -1,10 +1,13 @@
 package doors_test
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,11 +15,14 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"switchboard/applications"
 	"switchboard/applications/applicationtest"
 	"switchboard/applications/doors"
 	"switchboard/internal/testutil"
 	"switchboard/message"
+	"switchboard/store/memory"
 )
 
 // reports are the events of a message in their usual order.
@@ -64,6 +70,7 @@ func TestKannelSends(t *testing.T) {
 		login + "&to=1&text=x&charset=klingon":                 "400 Charset or body misformed, rejected",
 		"?user=other&pass=x&to=1&text=x":                       "400 Sender missing and no global set, rejected",
 		login + "&to=" + strings.Repeat("1+", 1001) + "&text=": "400 More than 1000 receivers",
+		login + "&to=1&text=50%+off":                           `400 The request's fields cannot be read: invalid URL escape "%+o"`,
 	} {
 		answers(t, want, "GET", at+query, "")
 	}
@@ -92,12 +99,50 @@ func TestKannelSends(t *testing.T) {
 	sent("1", "13013", "Привет")
 	answers(t, "202 0:", "GET", at+login+"&to=1&charset=ISO-8859-1&text=caf%E9", "")
 	sent("1", "13013", "café")
-	answers(t, "202 0:", "POST", at, "user=other&pass=x&from=9&to=1&text=hi")
-	if m := sent("1", "9", "hi"); m.Endpoint() != "bulk" {
+	answers(t, "202 0:", "GET", at+login+"&to=1&text=yes;no", "")
+	sent("1", "13013", "yes;no")
+	answers(t, "202 0:", "POST", at, "user=other&pass=x&from=9&to=1&text=hi;+you")
+	if m := sent("1", "9", "hi; you"); m.Endpoint() != "bulk" {
 		t.Errorf("leaves by endpoint %s", m.Endpoint())
 	}
 	answers(t, "202 0:", "POST", at, "the text", "Content-Type", "text/plain", "X-Kannel-Username", "tester", "X-Kannel-Password", "foobar", "X-Kannel-To", "1")
 	sent("1", "13013", "the text")
+}
+
+// failing takes some messages, and no more.
+type failing int
+
+func (f *failing) Send(context.Context, *message.Message) error {
+	if *f--; *f < 0 {
+		return errors.New("no broker")
+	}
+	return nil
+}
+
+// A client that is told who failed need not send to the others again.
+func TestKannelFailsAfterSome(t *testing.T) {
+	k := doors.NewKannel()
+	if err := applicationtest.Configure(k, "web_host: 127.0.0.1\nweb_port: 0\n"+kannelYAML); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Provision(t.Context(), applications.Env{State: memory.New(), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	ended, takes := make(chan error, 1), failing(1)
+	go func() { ended <- k.Run(ctx, &takes) }()
+	addr, err := k.Addr(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := "http://" + addr.String() + "/cgi-bin/sendsms?username=tester&password=foobar&to=1+2+3&text=x"
+	answers(t, "500 Sending failed. Failed receivers are: 2 3", "GET", request, "")
+	answers(t, "503 Temporal failure, try again later.", "GET", request, "")
+	stop()
+	if err := errors.Join(<-ended, k.Close()); err != nil {
+		t.Error(err)
+	}
 }
 
 func utf16BE(text string) string {
@@ -236,7 +281,7 @@ func TestTwilio(t *testing.T) {
 	status(m, message.NewNack(m, "blocked: +1 has opted out"), "failed", "ErrorCode=21610")
 	testutil.Eventually(t, "the outcome to be remembered", func() bool {
 		got := answers(t, "200 ", "GET", messages+"/SM"+m.ID+".json", "", own...)
-		return strings.Contains(got, `"error_code":"21610"`) && strings.Contains(got, `"status":"failed"`)
+		return strings.Contains(got, `"error_code":21610,`) && strings.Contains(got, `"status":"failed"`)
 	})
 
 	for twiml, want := range map[string][]string{
@@ -255,6 +300,11 @@ func TestTwilio(t *testing.T) {
 		call.is(t, "MessageSid=SM"+in.ID, "From=+1", "To=8080", "Body=héllo", "AccountSid=AC123", "NumMedia=0")
 		signed(t, program, call)
 	}
+	program.answer <- func(w http.ResponseWriter) { _, _ = w.Write([]byte(" \n")) } // text/plain
+	if got := w.Receive(applicationtest.From("+1", "x")); len(got) > 0 {
+		t.Errorf("blanks gave %q", applicationtest.Texts(got))
+	}
+	program.next("the message")
 	var escaped strings.Builder
 	_ = xml.EscapeText(&escaped, []byte(program.url+"/of-reply"))
 	program.answer <- func(w http.ResponseWriter) {
@@ -385,7 +435,8 @@ func TestJunebug(t *testing.T) {
 	program := newClient(t, "")
 	w, at := start(t, doors.NewJunebug(), `
 channels:
-  7c1de3: {type: smpp, label: An SMPP channel, transport: app, mo_url: `+program.url+`/mo, mo_url_auth_token: secret, character_limit: 160}
+  7c1de3: {type: smpp, label: An SMPP channel, transport: app, mo_url: `+strings.Replace(program.url, "//", "//me:hidden@", 1)+`/mo, mo_url_auth_token: secret, character_limit: 160}
+  other: {}
 web_path: /jb
 web_username: ju
 web_password: ne
@@ -397,8 +448,8 @@ web_password: ne
 	messages := at + "/channels/7c1de3/messages/"
 	answers(t, `401 {"code":"Unauthorized"`, "GET", at+"/channels/", "")
 	answers(t, `200 {"code":"OK","description":"health ok"`, "GET", at+"/health", "", login...)
-	answers(t, `200 {"code":"OK","description":"channels listed","result":["7c1de3"],"status":200}`, "GET", at+"/channels/", "", login...)
-	if got := answers(t, `200 {"code":"OK","description":"channel found"`, "GET", at+"/channels/7c1de3", "", login...); !strings.Contains(got, `"character_limit":160`) {
+	answers(t, `200 {"code":"OK","description":"channels listed","result":["7c1de3","other"],"status":200}`, "GET", at+"/channels/", "", login...)
+	if got := answers(t, `200 {"code":"OK","description":"channel found"`, "GET", at+"/channels/7c1de3", "", login...); !strings.Contains(got, `"character_limit":160`) || strings.Contains(got, "hidden") {
 		t.Errorf("the channel is %s", got)
 	}
 	answers(t, `404 {"code":"Not Found","description":"not found"`, "POST", at+"/channels/", `{"type": "telnet", "config": {}}`, login...)
@@ -478,8 +529,9 @@ web_password: ne
 	if reply := w.Sent(); reply.InReplyTo != in.ID || reply.To != "+1" || reply.SessionEvent != message.SessionClose {
 		t.Errorf("replied %s", reply.Encode())
 	}
-	in.TransportName, in.ID = "other", message.NewID()
-	if got := w.Fails(in); !strings.Contains(got, "no channel has the transport other") {
+	answers(t, `404 {"code":"Not Found","description":"message not found"`, "POST", at+"/channels/other/messages/", `{"reply_to": "`+in.ID+`", "content": "bye"}`, login...)
+	in.TransportName, in.ID = "unknown", message.NewID()
+	if got := w.Fails(in); !strings.Contains(got, "no channel has the transport unknown") {
 		t.Errorf("failed with %q", got)
 	}
 }
@@ -553,17 +605,18 @@ func TestOptions(t *testing.T) {
 	}{
 		{func() applications.Application { return doors.NewKannel() }, map[string]string{
 			"": "users: is missing", "users: {a: {}}": "users.a.password: is missing", "users: {a: {password: b}}\nget_url: x": "get_url: ",
-			"users: {a: {password: b}}\nsendsms_url: x": "sendsms_url: is",
+			"users: {a: {password: b}}\nsendsms_url: x": "sendsms_url: is", "sendsms_url: /a//b": "sendsms_url: is",
 		}},
 		{func() applications.Application { return doors.NewTwilio() }, map[string]string{
-			"": "account_sid: is missing", "account_sid: a": "auth_token: is missing", "sms_url: x": "sms_url: ",
+			"": "account_sid: is missing", "account_sid: a": "auth_token: is missing", "sms_url: x": "sms_url: ", "api_keys: {SK1: ''}": "api_keys.SK1: is empty",
 		}},
 		{func() applications.Application { return doors.NewJasmin() }, map[string]string{"": "users: is missing", "method: EAT": "method: is", "url: x": "url: "}},
 		{func() applications.Application { return doors.NewJunebug() }, map[string]string{
 			"": "channels: is missing", "channels: {a: {mo_url: x}}": "channels.a.mo_url: ", "inbound_message_ttl: 0": "inbound_message_ttl: must", "web_path: '{x}'": "web_path: is",
+			"web_username: a": "web_username: and web_password go together", "web_password: a": "web_username: and web_password go together",
 		}},
 		{func() applications.Application { return doors.NewRapidPro() }, map[string]string{"": "url: ", "url: 'http://x'\nremember_for: 0": "remember_for: must"}},
-		{func() applications.Application { return doors.NewRapidSMSHTTP() }, map[string]string{"": "url: ", "url: 'http://x'\ntext_name: ''": "identity_name: must"}},
+		{func() applications.Application { return doors.NewRapidSMSHTTP() }, map[string]string{"": "url: ", "url: 'http://x'\ntext_name: ''": "identity_name: must", "web_username: a": "web_username: and web_password"}},
 	} {
 		refuses(t, c.fresh, c.files)
 	}

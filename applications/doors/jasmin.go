@@ -45,7 +45,7 @@ const (
 func NewJasmin() *Jasmin {
 	j := &Jasmin{Method: http.MethodPost, Door: newDoor(jasminPort)}
 	j.routes = func(mux *http.ServeMux) {
-		j.handle(mux, "/send", j.sendMT)
+		j.handleForm(mux, "/send", j.sendMT)
 		j.handle(mux, "/ping", func(*http.Request) answer { return text(http.StatusOK, "Jasmin/PONG") })
 	}
 	j.report = j.dlr

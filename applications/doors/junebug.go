@@ -82,7 +82,7 @@ func NewJunebug() *Junebug {
 
 // Validate checks the channels.
 func (j *Junebug) Validate() error {
-	errs := []error{j.validate()}
+	errs := []error{j.validate(), j.checkLogin(), checkPath(j.WebPath, "web_path")}
 	if len(j.Channels) == 0 {
 		errs = append(errs, options.Fieldf("channels", "is missing; write an ID and a transport for each"))
 	}
@@ -91,9 +91,6 @@ func (j *Junebug) Validate() error {
 	}
 	if j.InboundMessageTTL <= 0 {
 		errs = append(errs, options.Fieldf("inbound_message_ttl", "must be above 0"))
-	}
-	if strings.ContainsAny(j.WebPath, "{} ") {
-		errs = append(errs, options.Fieldf("web_path", "is %q, no path", j.WebPath))
 	}
 	return errors.Join(errs...)
 }
@@ -120,8 +117,9 @@ func (j *Junebug) channel(q *http.Request) answer {
 	if !known {
 		return noChannel(id)
 	}
+	moURL, _, _ := splitLogin(channel.MOURL)
 	return junebugAnswer(http.StatusOK, "channel found", map[string]any{
-		"id": id, "type": channel.Type, "label": channel.Label, "mo_url": channel.MOURL, "character_limit": channel.CharacterLimit,
+		"id": id, "type": channel.Type, "label": channel.Label, "mo_url": moURL, "character_limit": channel.CharacterLimit,
 		"config": map[string]any{}, "metadata": map[string]any{}, "status": map[string]any{},
 	})
 }
@@ -222,7 +220,7 @@ func (j *Junebug) messageOf(ctx context.Context, channel string, wanted *junebug
 		switch {
 		case err != nil:
 			return nil, junebugError(http.StatusInternalServerError, "generic error", "Unavailable", "The original message could not be read; try again")
-		case original != nil:
+		case original != nil && original.TransportName == j.transport(channel):
 			return original.Reply(text(wanted.Content)), answer{}
 		case !j.AllowExpiredReplies || wanted.To == "":
 			return nil, junebugError(http.StatusNotFound, "message not found", "MessageNotFound", "Inbound message with id "+wanted.ReplyTo+" not found")
@@ -294,18 +292,24 @@ func (j *Junebug) event(e *message.Event, r *record) []*webhook.Request {
 
 // tokenCall posts JSON, with a token, or with the name and password of the URL.
 func tokenCall(address, token string, body []byte) *webhook.Request {
-	name, password := "", ""
-	if u, err := url.Parse(address); err == nil && u.User != nil {
-		name = u.User.Username()
-		password, _ = u.User.Password()
-		u.User = nil
-		address = u.String()
-	}
+	address, name, password := splitLogin(address)
 	r := jsonCall(http.MethodPost, address, name, options.Secret(password), body)
 	if token != "" {
 		r.Header.Set("Authorization", "Token "+token)
 	}
 	return r
+}
+
+// splitLogin takes the name and password out of a URL.
+func splitLogin(address string) (plain, name, password string) {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return address, "", ""
+	}
+	name = u.User.Username()
+	password, _ = u.User.Password()
+	u.User = nil
+	return u.String(), name, password
 }
 
 // status answers with what became of a message.

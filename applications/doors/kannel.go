@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,16 +49,16 @@ const kannelPort = 13013
 // NewKannel is a Kannel with its defaults.
 func NewKannel() *Kannel {
 	k := &Kannel{SendSMSURL: "/cgi-bin/sendsms", Door: newDoor(kannelPort)}
-	k.routes = func(mux *http.ServeMux) { k.handle(mux, k.SendSMSURL, k.sendSMS) }
+	k.routes = func(mux *http.ServeMux) { k.handleForm(mux, k.SendSMSURL, k.sendSMS) }
 	k.report = k.deliveryReport
 	return k
 }
 
 // Validate checks users and addresses.
 func (k *Kannel) Validate() error {
-	errs := []error{checkAccounts(k.Users, "users"), k.validate()}
-	if !strings.HasPrefix(k.SendSMSURL, "/") || strings.ContainsAny(k.SendSMSURL, "{} ") {
-		errs = append(errs, options.Fieldf("sendsms_url", "is %q; write a path", k.SendSMSURL))
+	errs := []error{checkAccounts(k.Users, "users"), checkPath(k.SendSMSURL, "sendsms_url"), k.validate()}
+	if !strings.HasPrefix(k.SendSMSURL, "/") {
+		errs = append(errs, options.Fieldf("sendsms_url", "is %q; it begins with /", k.SendSMSURL))
 	}
 	if k.GetURL != "" {
 		errs = append(errs, checkURL(fillEscapes(k.GetURL, nil), "get_url"))
@@ -119,7 +121,7 @@ func (k *Kannel) sendSMS(q *http.Request) answer {
 	case len(to) == 0:
 		return text(http.StatusBadRequest, "Missing receiver number, rejected")
 	}
-	for _, each := range to {
+	for n, each := range to {
 		m := via.message(name, each, f.Get("from"), content)
 		var r *record
 		if mask != 0 && dlrURL != "" {
@@ -128,6 +130,9 @@ func (k *Kannel) sendSMS(q *http.Request) answer {
 			r.More = map[string]string{"D": f.Get("meta-data"), "B": f.Get("binfo"), "o": f.Get("account")}
 		}
 		if k.send(q.Context(), m, r) != nil {
+			if n > 0 { // a client that sends all again doubles what is sent
+				return text(http.StatusInternalServerError, "Sending failed. Failed receivers are: %s", strings.Join(to[n:], " "))
+			}
 			return text(http.StatusServiceUnavailable, "Temporal failure, try again later.")
 		}
 	}
@@ -209,8 +214,8 @@ func (k *Kannel) deliveryReport(e *message.Event, r *record) []*webhook.Request 
 }
 
 func (k *Kannel) smscID(transport string) string {
-	for id, name := range k.SMSCs {
-		if name == transport {
+	for _, id := range slices.Sorted(maps.Keys(k.SMSCs)) {
+		if k.SMSCs[id] == transport {
 			return id
 		}
 	}

@@ -34,7 +34,7 @@ var (
 // NewRapidPro is a RapidPro with its defaults.
 func NewRapidPro() *RapidPro {
 	a := &RapidPro{Door: newDoor(0)}
-	a.routes = func(mux *http.ServeMux) { a.handle(mux, "/{$}", a.take) }
+	a.routes = func(mux *http.ServeMux) { a.handleForm(mux, "/{$}", a.take) }
 	a.report = a.receipt
 	return a
 }

@@ -32,15 +32,15 @@ var _ applications.Application = (*RapidSMSHTTP)(nil)
 func NewRapidSMSHTTP() *RapidSMSHTTP {
 	a := &RapidSMSHTTP{IdentityName: "identity", TextName: "text", Door: newDoor(0)}
 	a.routes = func(mux *http.ServeMux) {
-		a.handle(mux, "GET /{$}", a.take)
-		a.handle(mux, "POST /{$}", a.take)
+		a.handleForm(mux, "GET /{$}", a.take)
+		a.handleForm(mux, "POST /{$}", a.take)
 	}
 	return a
 }
 
 // Validate checks the address.
 func (a *RapidSMSHTTP) Validate() error {
-	errs := []error{options.Under(webclient.CheckURL(a.URL), "url"), a.validate()}
+	errs := []error{options.Under(webclient.CheckURL(a.URL), "url"), a.checkLogin(), a.validate()}
 	if a.IdentityName == "" || a.TextName == "" {
 		errs = append(errs, options.Fieldf("identity_name", "must not be empty, nor text_name"))
 	}

@@ -81,13 +81,14 @@ func (a *RapidSMSRelay) Validate() error {
 	errs := []error{
 		options.Under(webclient.CheckURL(a.RapidSMSURL), "rapidsms_url"), checkURL(a.RapidSMSEventURL, "rapidsms_event_url"),
 		checkMethod(a.RapidSMSHTTPMethod, "rapidsms_http_method"), checkAuth(a.VumiAuthMethod, "vumi_auth_method"),
-		checkAuth(a.RapidSMSAuthMethod, "rapidsms_auth_method"), a.validate(),
+		checkAuth(a.RapidSMSAuthMethod, "rapidsms_auth_method"), checkPath(a.WebPath, "web_path"),
+		checkPair(a.VumiUsername, a.VumiPassword, "vumi_username", "vumi_password"), a.validate(),
 	}
 	if a.VumiReplyTimeout <= 0 {
 		errs = append(errs, options.Fieldf("vumi_reply_timeout", "must be above 0"))
 	}
-	if strings.ContainsAny(a.WebPath, "{} ") {
-		errs = append(errs, options.Fieldf("web_path", "is %q, no path", a.WebPath))
+	if strings.Trim(a.WebPath, "/") == "health" {
+		errs = append(errs, options.Fieldf("web_path", "is /health, which answers OK; write another path"))
 	}
 	return errors.Join(errs...)
 }

@@ -139,7 +139,8 @@ func TestRapidSMSRelayOptions(t *testing.T) {
 	}
 	refuses(t, func() applications.Application { return doors.NewRapidSMSRelay() }, map[string]string{
 		"": "rapidsms_url: ", "rapidsms_url: 'http://x'\nvumi_reply_timeout: 0": "vumi_reply_timeout: must",
-		"rapidsms_url: 'http://x'\nweb_path: '/{x}'": "web_path: is", "rapidsms_url: 'http://x'\nweb_port: -1": "web_port: must",
+		"rapidsms_url: 'http://x'\nweb_path: '/{x}'": "web_path: is", "web_path: health": "web_path: is /health", "vumi_password: x": "vumi_username: and vumi_password go together",
+		"rapidsms_url: 'http://x'\nweb_port: -1":            "web_port: must",
 		"rapidsms_url: 'http://x'\nrapidsms_auth_method: x": "rapidsms_auth_method: is",
 	})
 	if err := doors.NewRapidSMSRelay().Lint(); err == nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // X-Twilio-Signature is HMAC-SHA1
 	"encoding/base64"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ var _ applications.Application = (*Twilio)(nil)
 func NewTwilio() *Twilio {
 	a := &Twilio{Door: newDoor(0)}
 	a.routes = func(mux *http.ServeMux) {
-		a.handle(mux, "POST "+twilioAccounts+"{account}/Messages.json", a.create)
+		a.handleForm(mux, "POST "+twilioAccounts+"{account}/Messages.json", a.create)
 		a.handle(mux, "GET "+twilioAccounts+"{account}/Messages/{message}", a.fetch)
 	}
 	a.report = a.statusCallback
@@ -75,6 +76,11 @@ func (a *Twilio) Validate() error {
 	}
 	if a.AuthToken == "" {
 		errs = append(errs, options.Fieldf("auth_token", "is missing"))
+	}
+	for name, secret := range a.APIKeys {
+		if secret == "" {
+			errs = append(errs, options.Field(errors.New("is empty"), "api_keys", name))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -146,7 +152,7 @@ func (a *Twilio) fetch(q *http.Request) answer {
 func (a *Twilio) resource(r *record) map[string]any {
 	code := any(nil)
 	if r.More["code"] != "" {
-		code = r.More["code"]
+		code = json.Number(r.More["code"])
 	}
 	created := r.More[createdKey]
 	return map[string]any{
@@ -229,7 +235,10 @@ func (a *Twilio) Receive(ctx context.Context, m *message.Message) ([]*message.Me
 		return nil, err
 	}
 	if strings.HasPrefix(got.Header.Get("Content-Type"), "text/plain") {
-		return []*message.Message{m.Reply(string(got.Body))}, nil
+		if content := strings.TrimSpace(string(got.Body)); content != "" {
+			return []*message.Message{m.Reply(content)}, nil
+		}
+		return nil, nil
 	}
 	var said twiML
 	if err := xml.Unmarshal(got.Body, &said); err != nil {
