@@ -425,7 +425,7 @@ func stopWaits(b *bench) {
 func stopOne(b *bench, name string, deleteOnStart bool) {
 	r, began, release := b.set(), make(chan struct{}), make(chan struct{})
 	r.StopTimeout = options.Duration(2 * time.Hour)
-	q := receivers.Register(r, receivers.Queue[string]{Name: name, VisibilityTimeout: 2 * time.Hour, DeleteOnStart: deleteOnStart, Receive: func(ctx context.Context, _ string) error {
+	q := receivers.Register(r, receivers.Queue[string]{Name: name, VisibilityTimeout: 4 * time.Hour, DeleteOnStart: deleteOnStart, Receive: func(ctx context.Context, _ string) error {
 		close(began)
 		<-release
 		return ctx.Err()
