@@ -70,6 +70,7 @@ func paused(b *bench) {
 		})
 	}
 	b.must(worker.SetPause(b.Context(), b.db, queue, worker.Pause{}))
+	b.must(b.pauses.Look(b.Context()))
 	consumers(0)
 	in := b.inbound("question")
 	b.publishMessage(message.Inbound, in)
@@ -77,6 +78,7 @@ func paused(b *bench) {
 		b.Errorf("while it is paused: %+v, %v", info, err)
 	}
 	b.must(worker.Resume(b.Context(), b.db, queue))
+	b.must(b.pauses.Look(b.Context()))
 	consumers(1)
 	b.awaitState(in, store.StatusQueued)
 }
