@@ -24,8 +24,8 @@ const maxBatchBytes = 1 << 20
 
 // recordPause is at most from the begin of a batch that was not full to the begin of the next:
 // what comes alone is recorded at once, and a stream in batches that cost the database little.
-// Nobody waits for the record, and long batches cost it and the database less processor time.
-const recordPause = 200 * time.Millisecond
+// A longer pause saves little more, and bounds the rate where few large bodies are in flight.
+const recordPause = 20 * time.Millisecond
 
 // received is a delivery and what it says.
 type received struct {
