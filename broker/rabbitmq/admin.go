@@ -91,8 +91,9 @@ func (b *Broker) Unbind(ctx context.Context, queue, key string) error {
 }
 
 // Inspect implements broker.Admin.
-func (b *Broker) Inspect(ctx context.Context, queue string) (info broker.Info, err error) {
-	err = b.onChannel(ctx, func(ch *amqp.Channel) error {
+func (b *Broker) Inspect(ctx context.Context, queue string) (broker.Info, error) {
+	var info broker.Info // may be written after ctx ended: not a result
+	err := b.onChannel(ctx, func(ch *amqp.Channel) error {
 		q, err := inspect(ch, queue)
 		info = broker.Info{Messages: q.Messages, Consumers: q.Consumers}
 		return err
@@ -190,15 +191,16 @@ func inspect(ch *amqp.Channel, queue string) (amqp.Queue, error) {
 }
 
 // Purge implements broker.Admin.
-func (b *Broker) Purge(ctx context.Context, queue string) (n int, err error) {
-	err = b.onChannel(ctx, func(ch *amqp.Channel) error {
-		n, err = ch.QueuePurge(queue, false)
+func (b *Broker) Purge(ctx context.Context, queue string) (int, error) {
+	var purged int // as in Inspect
+	err := b.onChannel(ctx, func(ch *amqp.Channel) (err error) {
+		purged, err = ch.QueuePurge(queue, false)
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("purging queue %q: %w", queue, explain(err))
 	}
-	return n, nil
+	return purged, nil
 }
 
 // Delete implements broker.Admin. It succeeds when there is no such queue. Running

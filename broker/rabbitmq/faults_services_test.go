@@ -267,3 +267,21 @@ func TestTemporaryQueueComesBack(t *testing.T) {
 	stop()
 	must(t, <-ended)
 }
+
+// Who gives up while RabbitMQ answers is not written to by the answer: the race detector sees it.
+func TestGivenUpWhileItAnswers(t *testing.T) {
+	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+	q := newQueue(t)
+	must(t, b.Declare(testContext(t), q))
+	for after := time.Duration(0); after < 3*time.Millisecond; after += 10 * time.Microsecond {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		_, _ = b.Inspect(ctx, q.Name)
+		_, _ = b.Purge(ctx, q.Name)
+		cancel()
+	}
+	info, err := b.Inspect(testContext(t), q.Name)
+	must(t, err)
+	if info.Messages != 0 {
+		t.Errorf("the queue has %+v", info)
+	}
+}
