@@ -24,6 +24,14 @@ func Fieldf(key, format string, args ...any) error {
 	return &FieldError{Keys: []string{key}, Err: fmt.Errorf(format, args...)}
 }
 
+// Between is an error about a top-level key whose number is out of bounds.
+func Between(key string, n, least, most int) error {
+	if n < least || n > most {
+		return Fieldf(key, "must be between %d and %d", least, most)
+	}
+	return nil
+}
+
 // Under puts keys before those of each part of a Validate method's error.
 func Under(err error, keys ...string) error {
 	if err == nil {

@@ -78,8 +78,8 @@ func newCustomer(systemID string, conf Customer) (*customer, error) {
 	}
 	c.references.Store(rand.Uint32())
 	errs := []error{
-		between("max_binds", c.MaxBinds, 1, maxWindow), between("tps", c.TPS, 0, maxTPS),
-		between("window", c.Window, 1, maxWindow), between("deliver_window", c.DeliverWindow, 1, maxWindow),
+		options.Between("max_binds", c.MaxBinds, 1, maxWindow), options.Between("tps", c.TPS, 0, maxTPS),
+		options.Between("window", c.Window, 1, maxWindow), options.Between("deliver_window", c.DeliverWindow, 1, maxWindow),
 	}
 	check := func(key string, err error) { errs = append(errs, options.Under(err, key)) }
 	if systemID == "" || len(systemID) > maxSystemID {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"switchboard/internal/endpoint"
 	"switchboard/options"
 	"switchboard/smpp"
 )
@@ -90,7 +91,6 @@ const (
 	maxWindow       = 10_000
 	maxTPS          = 100_000
 	maxKeep         = 1_000_000
-	maxPort         = 65535
 )
 
 func defaultOptions() Options {
@@ -110,7 +110,7 @@ func defaultOptions() Options {
 func (o *Options) Validate() error {
 	_, refused := smpp.ParseTags(o.RefusedTLVs)
 	errs := []error{
-		between("max_connections", o.MaxConnections, 1, maxWindow*10), between("keep_max", o.KeepMax, 1, maxKeep),
+		options.Between("max_connections", o.MaxConnections, 1, maxWindow*10), options.Between("keep_max", o.KeepMax, 1, maxKeep),
 		options.Under(refused, "refused_tlvs"),
 	}
 	fail := func(key, format string, args ...any) { errs = append(errs, options.Fieldf(key, format, args...)) }
@@ -118,10 +118,10 @@ func (o *Options) Validate() error {
 		fail("smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775")
 	}
 	if o.SMPPPort != nil {
-		errs = append(errs, between("smpp_port", *o.SMPPPort, 0, maxPort))
+		errs = append(errs, options.Between("smpp_port", *o.SMPPPort, 0, endpoint.MaxPort))
 	}
 	if o.TLSPort != nil {
-		errs = append(errs, between("tls_port", *o.TLSPort, 0, maxPort))
+		errs = append(errs, options.Between("tls_port", *o.TLSPort, 0, endpoint.MaxPort))
 		if o.TLSCertFile == "" || o.TLSKeyFile == "" {
 			fail("tls_port", "needs tls_cert_file and tls_key_file")
 		}
@@ -148,13 +148,6 @@ func (o *Options) Validate() error {
 		errs = append(errs, options.Under(err, "customers", pair.Key))
 	}
 	return errors.Join(errs...)
-}
-
-func between(key string, n, least, most int) error {
-	if n < least || n > most {
-		return options.Fieldf(key, "must be between %d and %d", least, most)
-	}
-	return nil
 }
 
 // Listens are the addresses customers connect to.

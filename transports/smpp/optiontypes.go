@@ -130,7 +130,7 @@ func (o *Options) address() (hostPort string, tls bool, err error) {
 	case o.Host == "":
 		return "", false, options.Fieldf("host", "is missing: host and port, or twisted_endpoint, say where the SMSC is")
 	}
-	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.TLS, between("port", o.Port, 1, endpoint.MaxPort)
+	return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.TLS, options.Between("port", o.Port, 1, endpoint.MaxPort)
 }
 
 func parseEndpoint(text string) (endpoint.Endpoint, error) {

@@ -32,8 +32,8 @@ func (t *Transport) Validate() error {
 		atMost("system_id", o.SystemID, 15), atMost("system_type", o.SystemType, 12), atMost("address_range", o.AddressRange, 40),
 		atMost("service_type", o.ServiceType, 5),
 		wrong(o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34, "bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"),
-		between("binds", o.Binds, 1, maxBinds), between("window", o.Window, 1, maxWindow), between("mt_tps", o.MTTPS, 0, maxTPS),
-		between("deliver_window", o.DeliverWindow, 1, maxWindow), between("query_tps", o.QueryTPS, 1, maxTPS),
+		options.Between("binds", o.Binds, 1, maxBinds), options.Between("window", o.Window, 1, maxWindow), options.Between("mt_tps", o.MTTPS, 0, maxTPS),
+		options.Between("deliver_window", o.DeliverWindow, 1, maxWindow), options.Between("query_tps", o.QueryTPS, 1, maxTPS),
 		positive("smpp_bind_timeout", o.BindTimeout), positive("initial_reconnect_delay", o.InitialReconnectDelay),
 		notBelow("max_reconnect_delay", o.MaxReconnectDelay, o.InitialReconnectDelay),
 		notBelow("smpp_enquire_link_interval", o.EnquireLinkInterval, 0), notBelow("stable_after", o.StableAfter, 0),
@@ -82,10 +82,6 @@ func wrong(is bool, key, text string) error {
 
 func atMost(key, text string, most int) error {
 	return wrong(len(text) > most, key, fmt.Sprintf("has %d characters, more than the %d SMPP allows", len(text), most))
-}
-
-func between(key string, n, least, most int) error {
-	return wrong(n < least || n > most, key, fmt.Sprintf("must be between %d and %d", least, most))
 }
 
 func positive(key string, d options.Duration) error { return wrong(d <= 0, key, "must be above 0") }

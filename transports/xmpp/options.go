@@ -135,9 +135,9 @@ func (t *Transport) Validate() error {
 		oneOf("tls", o.TLS, "", tlsStart, tlsDirect, tlsNone),
 		oneOf("status", o.Status, "", "away", "chat", "dnd", "xa"),
 		oneOf("unknown_policy", o.UnknownPolicy, unknownWait, unknownResend, unknownFail),
-		between("port", o.Port, 0, maxPort), between("window", o.Window, 1, maxWindow),
-		between("max_stanza_bytes", o.MaxStanzaBytes, leastStanza, mostStanza),
-		between("presence_rate", o.PresenceRate, 1, maxPerSecond), between("max_equal_replies", o.MaxEqualReplies, 0, maxEqualLimit),
+		options.Between("port", o.Port, 0, maxPort), options.Between("window", o.Window, 1, maxWindow),
+		options.Between("max_stanza_bytes", o.MaxStanzaBytes, leastStanza, mostStanza),
+		options.Between("presence_rate", o.PresenceRate, 1, maxPerSecond), options.Between("max_equal_replies", o.MaxEqualReplies, 0, maxEqualLimit),
 		wrong(o.PingInterval <= 0, "ping_interval", "must be above 0"),
 		wrong(o.PresenceInterval < 0, "presence_interval", "must not be negative"),
 		wrong(o.UnknownWait <= 0, "unknown_wait", "must be above 0"),
@@ -238,10 +238,6 @@ func oneOf(key, value string, allowed ...string) error {
 		return nil
 	}
 	return options.Fieldf(key, "is %q; write %s", value, strings.Join(slices.DeleteFunc(allowed, func(s string) bool { return s == "" }), ", "))
-}
-
-func between(key string, value, least, most int) error {
-	return wrong(value < least || value > most, key, "must be between %d and %d", least, most)
 }
 
 func wrong(is bool, key, format string, args ...any) error {
