@@ -55,19 +55,18 @@ var errNoQueries = errors.New("the SMSC knows no query_sm")
 
 // sweep asks about what has fallen due, until the SMSC says that it cannot be asked.
 func (q *querier) sweep(ctx context.Context, _ time.Time) {
-	for more := !q.refused; more; {
-		var err error
-		more, err = q.queryDue(ctx)
+	for !q.refused {
+		more, err := q.queryDue(ctx)
 		switch {
 		case errors.Is(err, errNoQueries):
 			q.logger.Error("the SMSC does not know query_sm and is asked no more; set query_after to 0")
 			q.refused = true
-			return
 		case err != nil && ctx.Err() == nil:
 			q.logger.Warn("asking about messages failed; trying again", "error", err)
+		}
+		if !more || err != nil {
 			return
 		}
-		more = more && err == nil
 	}
 }
 
