@@ -65,7 +65,8 @@ func (r *recorder) readAhead() int { return cmp.Or(r.Prefetch, batchesAhead*r.Re
 func (r *recorder) pauseAfter(bodies []received) time.Duration {
 	bytes := 0
 	for _, b := range bodies {
-		bytes += len(b.delivery.Body)
+		_, n := b.size()
+		bytes += n
 	}
 	if len(bodies) >= r.RecordBatch || bytes >= maxBatchBytes {
 		return 0
