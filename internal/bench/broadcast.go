@@ -30,9 +30,9 @@ func broadcastSection(ctx context.Context, s settings) (string, error) {
 		return "", err
 	}
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("`switchboard send --from-file` with a list of persons and a personal field; one `persistence` worker hands over; a\n"+
-		"transport in the benchmark acknowledges each message at once, which is recorded too. The dispatcher's own rate, in the same\n"+
-		"run, is %.0f messages/s.\n\n", dispatched.rate))
+	text.WriteString(fmt.Sprintf("`switchboard send --from-file` with a list of persons and a personal field; one `persistence` worker\n"+
+		"hands over; a transport in the benchmark acknowledges each message at once, which is recorded too.\n"+
+		"The dispatcher's own rate, in the same run, is %.0f messages/s.\n\n", dispatched.rate))
 	text.WriteString("| persons | what | time | messages/s | of the dispatcher | peak memory |\n|---:|---|---:|---:|---:|---:|\n")
 	for _, people := range s.people {
 		sent, err := measureBroadcast(ctx, b, s, people)

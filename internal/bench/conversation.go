@@ -67,10 +67,11 @@ var shapes = []string{bareShape, memoryShape, recordedShape}
 func conversationSection(ctx context.Context, s settings) (string, error) {
 	defer func() { _ = rabbitmqctl(context.Background(), "clear_policy", policy) }()
 	var out, usages strings.Builder
-	out.WriteString("A source publishes what people say, an echo answers, a sink takes the answers: three confirmed hops, dispatcher → echo →\n" +
-		"dispatcher, each worker a process of its own with its defaults. The bare loop makes the same hops in as many processes, and\n" +
-		"looks into nothing. 1,000 conversations at once give the rate; the time of a whole conversation is taken at half of that rate.\n" +
-		"Queues of the first kind have all the rounds, the others one.\n\n" +
+	out.WriteString("A source publishes what people say, an echo answers, a sink takes the answers: three confirmed hops,\n" +
+		"dispatcher → echo → dispatcher, each worker a process of its own with its defaults. The bare loop\n" +
+		"makes the same hops in as many processes, and looks into nothing. 1,000 conversations at once give\n" +
+		"the rate; the time of a whole conversation is taken at half of that rate. Queues of the first kind\n" +
+		"have all the rounds, the others one.\n\n" +
 		"| queues | what | conversations/s | of the bare loop | of the unrecorded | half of it: median | 99 of 100 |\n|---|---|---:|---:|---:|---:|---:|\n")
 	for i, kind := range queueKinds(ctx) {
 		s := s

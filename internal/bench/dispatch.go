@@ -49,8 +49,9 @@ func dispatchSection(ctx context.Context, s settings) (string, error) {
 		}
 	}
 	var out strings.Builder
-	out.WriteString("Persistent messages of about 700 bytes wait in `<transport>.inbound`; the clock runs until the exposed queue holds all.\n")
-	out.WriteString("The bare loop is amqp091-go alone: prefetch 200, persistent publishes with confirms, an ack after each confirm; it decodes nothing.\n\n")
+	out.WriteString("Persistent messages of about 700 bytes wait in `<transport>.inbound`; the clock runs until the\n" +
+		"exposed queue holds all. The bare loop is amqp091-go alone: prefetch 200, persistent publishes with\n" +
+		"confirms, an ack after each confirm; it decodes nothing.\n\n")
 	out.WriteString("| what | messages/s | of the bare loop | CPU a message | peak memory |\n|---|---:|---:|---:|---:|\n")
 	yardstick := median(bare, rate)
 	out.WriteString(row("bare loop", bare, yardstick))

@@ -72,11 +72,12 @@ func httpSection(ctx context.Context, s settings) (string, error) {
 		}
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "`generic_json`, %d requests at once, the state in memory; provider, RabbitMQ and transport share the machine. Messages out wait in\n"+
-		"`<transport>.outbound`; the clock runs until `<transport>.event` holds all acks. Messages in are answered when RabbitMQ has confirmed\n"+
-		"them. The bare loop posts the same JSON to the same sink over net/http, with no broker and nothing remembered. The dispatcher, in the\n"+
-		"same rounds, has the same broker and no provider. The last row is the first with %d more lines in the process, each with messages\n"+
-		"waiting, whose provider answers after %s.\n\n"+
+	fmt.Fprintf(&text, "`generic_json`, %d requests at once, the state in memory; provider, RabbitMQ and transport share the\n"+
+		"machine. Messages out wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds\n"+
+		"all acks. Messages in are answered when RabbitMQ has confirmed them. The bare loop posts the same\n"+
+		"JSON to the same sink over net/http, with no broker and nothing remembered. The dispatcher, in the\n"+
+		"same rounds, has the same broker and no provider. The last row is the first with %d more lines in\n"+
+		"the process, each with messages waiting, whose provider answers after %s.\n\n"+
 		"| what | bare loop, requests/s | transport, messages/s | of the bare loop | of the dispatcher | CPU a message | peak memory |\n|---|---:|---:|---:|---:|---:|---:|\n",
 		httpAtOnce, httpSlowLines, httpSlowAnswer)
 	smppLine(&text, "out", bareOut, dispatched, out)

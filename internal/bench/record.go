@@ -76,9 +76,10 @@ func recordSection(ctx context.Context, s settings) (string, error) {
 		}
 	}
 	ours, one, many := median(recorded, rate), median(singly, rate), median(eight, rate)
-	text := fmt.Sprintf("%d conversations (a message in, its reply, the ack, the delivery report: four envelopes, six rows) wait in the queue of\n"+
-		"one `persistence` worker; the clock runs until the last is in PostgreSQL and delivered. The yardstick inserts the same rows\n"+
-		"with one statement and one commit each, as pgbench does.\n\n", s.n)
+	text := fmt.Sprintf("%d conversations (a message in, its reply, the ack, the delivery report: four envelopes, six rows)\n"+
+		"wait in the queue of one `persistence` worker; the clock runs until the last is in PostgreSQL and\n"+
+		"delivered. The yardstick inserts the same rows with one statement and one commit each, as pgbench\n"+
+		"does.\n\n", s.n)
 	text += "| what | envelopes/s | times | CPU an envelope | peak memory |\n|---|---:|---:|---:|---:|\n"
 	text += fmt.Sprintf("| single-row inserts, 1 client | %.0f | 1.0 | – | – |\n", one)
 	text += fmt.Sprintf("| single-row inserts, 8 clients | %.0f | %.1f | – | – |\n", many, many/one)

@@ -38,8 +38,8 @@ func lookupSection(ctx context.Context, s settings) (string, error) {
 	}
 	defer func() { _ = db.Close() }()
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("The record holds %d messages of %d persons (as many transmissions, and an event for each message out);\n"+
-		"%d look-ups of each kind, at random, one after the other.\n\n", s.rows, people, lookups))
+	text.WriteString(fmt.Sprintf("The record holds %d messages of %d persons (as many transmissions, and an event for each message\n"+
+		"out); %d look-ups of each kind, at random, one after the other.\n\n", s.rows, people, lookups))
 	text.WriteString("| look-up | median | 99 of 100 |\n|---|---:|---:|\n")
 	for _, kind := range []struct {
 		name string

@@ -5,21 +5,23 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
 const reportHead = `# Benchmarks
 
-Made by ` + "`make bench`" + `, which brings up RabbitMQ and PostgreSQL and measures the product and its yardsticks
-in one run, in turns; the median of the rounds counts. Absolute numbers belong to the machine; the ratios are what to look at.
+Made by ` + "`make bench`" + `, which brings up RabbitMQ and PostgreSQL and measures the product and its
+yardsticks in one run, in turns; the median of the rounds counts. Absolute numbers belong to the
+machine; the ratios are what to look at.
 `
 
 // otherFlags are those that were given and change what is measured.
 func otherFlags() string {
 	var given strings.Builder
 	flag.Visit(func(f *flag.Flag) {
-		if f.Name != "only" && f.Name != "report" {
+		if !slices.Contains([]string{"only", "report", "baseline", "save"}, f.Name) {
 			fmt.Fprintf(&given, " -%s %s", f.Name, f.Value)
 		}
 	})
@@ -36,8 +38,8 @@ func writeSection(path string, s section, text string) error {
 		report = string(old)
 	}
 	begin, end := "<!-- "+s.name+" -->", "<!-- end of "+s.name+" -->"
-	made := fmt.Sprintf("Made %s with `make bench BENCH='-only %s%s'` on %d cores, %s.",
-		time.Now().UTC().Format(time.DateOnly), s.name, otherFlags(), runtime.NumCPU(), runtime.Version())
+	made := fmt.Sprintf("Made %s on %d cores, %s, with\n`make bench BENCH='-only %s%s'`.",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), s.name, otherFlags())
 	fresh := fmt.Sprintf("%s\n## %s\n\n%s\n\n%s\n%s\n", begin, s.title, text, made, end)
 	from, to := strings.Index(report, begin), strings.Index(report, end)
 	if from >= 0 && to > from {

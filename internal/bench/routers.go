@@ -88,7 +88,8 @@ func routersSection(ctx context.Context, s settings) (string, error) {
 		}
 	}
 	var out strings.Builder
-	out.WriteString("Through RabbitMQ, as above; `rules` has 100 rules of which the last one fits. One transport, one application.\n\n")
+	out.WriteString("Through RabbitMQ, as above; `rules` has 100 rules of which the last one fits. One transport, one\n" +
+		"application.\n\n")
 	out.WriteString("| what | messages/s | of the bare loop | CPU a message | peak memory |\n|---|---:|---:|---:|---:|\n")
 	yardstick := median(bare, rate)
 	out.WriteString(row("bare loop", bare, yardstick))

@@ -36,10 +36,11 @@ func smppSection(ctx context.Context, s settings) (string, error) {
 	}
 	defer func() { _ = b.Close(context.Background()) }()
 	var out strings.Builder
-	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks. The SMSC is\n" +
-		"`switchboard simulate smsc` in a process of its own. The bare loop submits the same PDU over one connection with the same\n" +
-		"window; it has no broker and remembers nothing. The dispatcher, which is in the same rounds, has the same broker and no SMSC.\n" +
-		"Both ends, RabbitMQ and PostgreSQL share the machine.\n\n")
+	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks.\n" +
+		"The SMSC is `switchboard simulate smsc` in a process of its own. The bare loop submits the same PDU\n" +
+		"over one connection with the same window; it has no broker and remembers nothing. The dispatcher,\n" +
+		"which is in the same rounds, has the same broker and no SMSC. Both ends, RabbitMQ and PostgreSQL\n" +
+		"share the machine.\n\n")
 	if err := smppSending(ctx, b, s, &out); err != nil {
 		return "", err
 	}
@@ -127,9 +128,9 @@ func smppLine(out *strings.Builder, name string, bare, dispatched, ours []measur
 // receipts, so that all are outstanding, and then a receiver in another process
 // take them.
 func smppReceipts(ctx context.Context, b *rabbitmq.Broker, s settings, out *strings.Builder) error {
-	fmt.Fprint(out, "\nReceipts: a transmitter submits, with a window of 100, while no receiver is bound; what it knows of the outstanding\n"+
-		"messages is in PostgreSQL, for a receiver in another process. The clock of the receiver runs from the first delivery report\n"+
-		"to the last. Its bare loop only answers.\n\n"+
+	fmt.Fprint(out, "\nReceipts: a transmitter submits, with a window of 100, while no receiver is bound; what it knows of\n"+
+		"the outstanding messages is in PostgreSQL, for a receiver in another process. The clock of the\n"+
+		"receiver runs from the first delivery report to the last. Its bare loop only answers.\n\n"+
 		"| outstanding receipts | bare loop, PDUs/s | receiver, receipts/s | of the bare loop | CPU a receipt | peak memory | of the transmitter |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, n := range []int{s.n, s.outstanding} {
 		if n == 0 {

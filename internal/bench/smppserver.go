@@ -27,8 +27,9 @@ func smppServerSection(ctx context.Context, s settings) (string, error) {
 	}
 	defer func() { _ = b.Close(context.Background()) }()
 	var out strings.Builder
-	fmt.Fprintf(&out, "The server for SMPP clients, with its defaults: a customer submits over one bind with a window of %d, to different people; then\n"+
-		"all is reported delivered, and the customer takes the receipts. The bare loop does both with a simulated SMSC.\n\n"+
+	fmt.Fprintf(&out, "The server for SMPP clients, with its defaults: a customer submits over one bind with a window of\n"+
+		"%d, to different people; then all is reported delivered, and the customer takes the receipts. The\n"+
+		"bare loop does both with a simulated SMSC.\n\n"+
 		"| state | bare loop, submits/s | server, submits/s | bare loop, receipts/s | server, receipts/s | receipts of submits | CPU a submit and its receipt | peak memory |\n"+
 		"|---|---:|---:|---:|---:|---:|---:|---:|\n", serverWindow)
 	for _, database := range []bool{false, true} {

@@ -55,9 +55,10 @@ func xmppSection(ctx context.Context, s settings) (string, error) {
 	}
 	defer stop()
 	var out strings.Builder
-	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks, each of a stanza that\n" +
-		"Prosody has acknowledged. The bare client writes the same stanzas, with the same number unacknowledged; it has no broker\n" +
-		"and remembers nothing. Prosody has one thread, delivers each message to a client, and shares the machine.\n\n" +
+	out.WriteString("Messages wait in `<transport>.outbound`; the clock runs until `<transport>.event` holds all acks,\n" +
+		"each of a stanza that Prosody has acknowledged. The bare client writes the same stanzas, with the\n" +
+		"same number unacknowledged; it has no broker and remembers nothing. Prosody has one thread, delivers\n" +
+		"each message to a client, and shares the machine.\n\n" +
 		"| window, messages | bare client, messages/s | transport, messages/s | of the bare client | CPU a message | peak memory |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, c := range []xmppCase{{10, s.n, false}, {100, s.n, false}, {100, s.n, true}, {100, xmppLonger * s.n, true}} {
 		if err := xmppRow(ctx, b, s, c, &out); err != nil {
