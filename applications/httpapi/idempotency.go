@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"switchboard/message"
@@ -22,31 +21,6 @@ const (
 	// keyTTL is how long the outcome of a key's request is kept.
 	keyTTL = 24 * time.Hour
 )
-
-// keys are those whose requests this process works on.
-type keys struct {
-	mu   sync.Mutex
-	used map[string]bool
-}
-
-func (k *keys) take(key string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.used[key] {
-		return false
-	}
-	if k.used == nil {
-		k.used = map[string]bool{}
-	}
-	k.used[key] = true
-	return true
-}
-
-func (k *keys) leave(key string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.used, key)
-}
 
 // namer names the messages of a request: with an Idempotency-Key their ids follow from it,
 // so that a request that is repeated after a crash sends the same messages.
@@ -79,12 +53,12 @@ func (r *run) once(q *request, work func(context.Context, *namer) (any, error)) 
 	}
 	sum := sha256.Sum256([]byte(r.connector + "\x00" + q.client.name + "\x00" + given))
 	key := "idempotency/" + hex.EncodeToString(sum[:])
-	if !r.keys.take(key) {
+	if _, taken := r.keys.LoadOrStore(key, true); taken {
 		p := problems.keyInUse.with("it is being worked on")
 		p.retryAfter = time.Second
 		return nil, p
 	}
-	defer r.keys.leave(key)
+	defer r.keys.Delete(key)
 	asked := sha256.Sum256([]byte(q.Method + q.URL.Path + "\x00" + string(q.body)))
 	fingerprint := hex.EncodeToString(asked[:])
 	known, added, err := r.state.Add(q.Context(), store.Entry{Key: key, Value: fingerprint, TTL: keyTTL})

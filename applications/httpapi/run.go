@@ -28,7 +28,7 @@ type run struct {
 	log       *slog.Logger
 	complain  rate.Sometimes
 	clients   clients
-	keys      keys
+	keys      sync.Map // the Idempotency-Keys whose requests this process works on
 
 	web     *webclient.Client // nil where there is no webhook
 	slots   chan struct{}     // of requests at the webhook
