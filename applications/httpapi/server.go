@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"switchboard/internal/collectors"
 )
 
 // route is one operation of the API; openapi.yaml describes all.
@@ -119,7 +122,7 @@ func write(w http.ResponseWriter, status int, answer any) {
 
 // decode reads a body into what it must be; a field that is not known is refused.
 func decode(body []byte, into any) error {
-	d := json.NewDecoder(strings.NewReader(string(body)))
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
 	if err == nil {
@@ -150,16 +153,11 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	set := collectors.Set{Registerer: reg, Prefix: "switchboard_"}
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "switchboard_http_api_requests_total", Help: "Requests, by operation and HTTP status.",
-		}, []string{"operation", "status"}),
-		posts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "switchboard_webhook_posts_total", Help: "Posts to the webhook, by outcome: taken, refused (never tried again), failed (tried again).",
-		}, []string{"outcome"}),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "switchboard_webhook_waiting", Help: "Messages and events that wait for the webhook in the application's own queues.",
-		}),
+		requests: set.Counter("http_api_requests_total", "Requests, by operation and HTTP status.", "operation", "status"),
+		posts:    set.Counter("webhook_posts_total", "Posts to the webhook, by outcome: taken, refused (never tried again), failed (tried again).", "outcome"),
+		waiting:  set.Gauge("webhook_waiting", "Messages and events that wait for the webhook in the application's own queues.").WithLabelValues(),
 	}
-	return m, errors.Join(reg.Register(m.requests), reg.Register(m.posts), reg.Register(m.waiting))
+	return m, set.Err
 }
