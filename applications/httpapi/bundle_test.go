@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -32,6 +33,7 @@ import (
 	"switchboard/options"
 	"switchboard/persistence"
 	"switchboard/routers"
+	"switchboard/store"
 	"switchboard/store/sqlite"
 	"switchboard/worker"
 )
@@ -46,19 +48,24 @@ const (
 // test in the place of the transport "sms" and of the webhook.
 type bundle struct {
 	testing.TB
-	broker *memory.Broker
-	db     *sqlite.DB
-	hook   *hook
-	sent   chan *message.Message // what the transport gets
-	url    string
-	stop   func() // ends the application
+	place
+	hook *hook
+	sent chan *message.Message // what the transport gets
+	url  string
+	stop func() // ends the application
 }
 
-// newBundle starts the fleet. yaml is the application's own; HOOK in it is the webhook's
-// address.
-func newBundle(t testing.TB, yaml string) *bundle {
+// place is where a fleet runs. Where others share the broker, suffix ends the names of its
+// workers and connectors.
+type place struct {
+	broker broker.Broker
+	db     store.Database // empty, and migrated
+	suffix string
+}
+
+func openEmbedded(t testing.TB) place {
 	t.Helper()
-	b := &bundle{TB: t, broker: memory.New(memory.Settings{}), hook: newHook(t), sent: make(chan *message.Message, 1000)}
+	b := memory.New(memory.Settings{})
 	db, err := sqlite.Open(t.Context(), t.TempDir()+"/record.db", slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = db.Migrate(t.Context())
@@ -66,9 +73,29 @@ func newBundle(t testing.TB, yaml string) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.db = db
-	t.Cleanup(func() { _, _ = b.broker.Close(context.Background()), db.Close() })
-	outside := broker.Queue{Name: "sms.outbound", Keys: []string{"sms.outbound"}}
+	t.Cleanup(func() { _, _ = b.Close(context.Background()), db.Close() })
+	return place{broker: b, db: db}
+}
+
+// sms, shop, record and join are the names of the transport, the application, the persistence
+// worker and the dispatcher.
+func (p place) sms() string    { return "sms" + p.suffix }
+func (p place) shop() string   { return "shop" + p.suffix }
+func (p place) record() string { return "record" + p.suffix }
+func (p place) join() string   { return "join" + p.suffix }
+
+// newBundle starts the fleet in a place of its own. yaml is the application's; HOOK in it is
+// the webhook's address, SMS the transport's name.
+func newBundle(t testing.TB, yaml string) *bundle {
+	t.Helper()
+	return newBundleIn(t, openEmbedded(t), yaml)
+}
+
+func newBundleIn(t testing.TB, in place, yaml string) *bundle {
+	t.Helper()
+	b := &bundle{TB: t, place: in, hook: newHook(t), sent: make(chan *message.Message, 1000)}
+	outbound := message.Key(b.sms(), message.Outbound)
+	outside := broker.Queue{Name: outbound, Keys: []string{outbound}}
 	b.background(func(ctx context.Context) error {
 		return b.broker.Consume(ctx, outside, 1000, func(d *broker.Delivery) {
 			defer d.Ack()
@@ -84,7 +111,9 @@ func newBundle(t testing.TB, yaml string) *bundle {
 	b.background(b.dispatcher().Run)
 	b.start(yaml)
 	testutil.Eventually(t, "the fleet consumes", func() bool {
-		for _, queue := range []string{"sms.inbound", "shop.inbound", "shop.outbound", "persistence.record"} {
+		for _, queue := range []string{
+			message.Key(b.sms(), message.Inbound), message.Key(b.shop(), message.Inbound), message.Key(b.shop(), message.Outbound), persistence.RecordQueue(b.record()),
+		} {
 			if info, err := b.broker.Inspect(t.Context(), queue); err != nil || info.Consumers == 0 {
 				return false
 			}
@@ -100,19 +129,19 @@ func (b *bundle) env(name, kind string) worker.Dependencies {
 
 func (b *bundle) dispatcher() worker.Worker {
 	o := dispatcher.DefaultOptions()
-	o.Transports, o.Exposed = options.Names{"sms"}, options.Names{"shop"}
+	o.Transports, o.Exposed = options.Names{b.sms()}, options.Names{b.shop()}
 	r := routers.NewSimple()
-	r.RouteMappings = options.Map[options.Names]{{Key: "sms", Value: options.Names{"shop"}}}
+	r.RouteMappings = options.Map[options.Names]{{Key: b.sms(), Value: options.Names{b.shop()}}}
 	if err := r.Check(o.Names()); err != nil {
 		b.Fatal(err)
 	}
-	return dispatcher.New(b.env("join", worker.KindDispatcher), o, r)
+	return dispatcher.New(b.env(b.join(), worker.KindDispatcher), o, r)
 }
 
 func (b *bundle) recorder() worker.Worker {
 	p := persistence.New()
-	p.Name, p.Transports, p.Exposed = "record", options.Names{"sms"}, options.Names{"shop"}
-	w, err := p.Worker(b.env("record", worker.KindWorker))
+	p.Name, p.Transports, p.Exposed = b.record(), options.Names{b.sms()}, options.Names{b.shop()}
+	w, err := p.Worker(b.env(p.Name, worker.KindWorker))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -138,12 +167,12 @@ func (b *bundle) background(run func(context.Context) error) (stop func()) {
 func (b *bundle) start(yaml string) {
 	b.Helper()
 	app := httpapi.New()
-	if err := applicationtest.Configure(app, strings.ReplaceAll(yaml, "HOOK", b.hook.URL)); err != nil {
+	if err := applicationtest.Configure(app, strings.NewReplacer("HOOK", b.hook.URL, "SMS", b.sms()).Replace(yaml)); err != nil {
 		b.Fatal(err)
 	}
 	o := applications.DefaultOptions()
-	o.TransportName = "shop"
-	b.stop = b.background(applications.New(b.env("shop", worker.KindApplication), o, app).Run)
+	o.TransportName = b.shop()
+	b.stop = b.background(applications.New(b.env(b.shop(), worker.KindApplication), o, app).Run)
 	addr, err := app.Addr(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -154,7 +183,7 @@ func (b *bundle) start(yaml string) {
 const plain = `
 web_host: 127.0.0.1
 tokens: {shop: {token: ` + token + `, scopes: [send, read, broadcast, retry]}}
-channels: [sms]
+channels: [SMS]
 allow_private: true
 webhook: {url: HOOK, secret: ` + secret + `}
 `
@@ -163,11 +192,11 @@ webhook: {url: HOOK, secret: ` + secret + `}
 func (b *bundle) says(text string, change ...func(*message.Message)) *message.Message {
 	b.Helper()
 	m := message.New()
-	m.From, m.To, m.Content, m.TransportName, m.TransportType = person, "8080", text, "sms", "sms"
+	m.From, m.To, m.Content, m.TransportName, m.TransportType = person, "8080", text, b.sms(), "sms"
 	for _, c := range change {
 		c(m)
 	}
-	b.publish(&message.Envelope{Flow: message.Inbound, Connector: "sms", Message: m})
+	b.publish(&message.Envelope{Flow: message.Inbound, Connector: b.sms(), Message: m})
 	return m
 }
 
@@ -180,7 +209,18 @@ func (b *bundle) publish(e *message.Envelope) {
 
 func (b *bundle) reports(e *message.Event) {
 	b.Helper()
-	b.publish(&message.Envelope{Flow: message.EventFlow, Connector: "sms", Event: e})
+	b.publish(&message.Envelope{Flow: message.EventFlow, Connector: b.sms(), Event: e})
+}
+
+// next is the next of what comes.
+func next[T any](b *bundle, from <-chan T) (v T) {
+	b.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(testutil.Patience):
+		b.Fatal("nothing came")
+	}
+	return v
 }
 
 // answer is what a request is answered with.

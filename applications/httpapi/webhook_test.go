@@ -32,32 +32,28 @@ func (b *bundle) awaitState(want state) {
 }
 
 // The answer may have replies.
-func TestReplyInTheAnswer(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t, plain)
+func repliesInTheAnswer(b *bundle) {
 	b.hook.answers(func(w http.ResponseWriter, n notice) {
 		fmt.Fprint(w, map[string]string{
 			"text":  "OK",
 			"reply": `{"reply": "hello"}`,
-			"many":  `{"messages": [{"content": "bye", "session_event": "close"}, {"content": ""}, {"to": "+27830000009", "content": "look", "transport": "sms"}]}`,
+			"many":  `{"messages": [{"content": "bye", "session_event": "close"}, {"content": ""}, {"to": "+27830000009", "content": "look", "transport": "` + b.sms() + `"}]}`,
 			"wrong": `{"reply": 7}`,
 		}[n.Data.Content])
 	})
 	for _, text := range []string{"text", "wrong", "reply", "many"} {
 		b.says(text)
 	}
-	hello, bye, look := <-b.sent, <-b.sent, <-b.sent
+	hello, bye, look := next(b, b.sent), next(b, b.sent), next(b, b.sent)
 	if hello.Content != "hello" || hello.To != person || bye.SessionEvent != message.SessionClose || look.To != "+27830000009" {
-		t.Errorf("sent %s, %s, %s", hello.Encode(), bye.Encode(), look.Encode())
+		b.Errorf("sent %s, %s, %s", hello.Encode(), bye.Encode(), look.Encode())
 	}
 	b.awaitState(state{})
 }
 
 // What the webhook does not take is posted again under the same id, and what the same person
 // writes meanwhile comes after it; other people wait for nothing.
-func TestOrderBehindAFailure(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t, plain)
+func orderBehindAFailure(b *bundle) {
 	var mu sync.Mutex
 	tries, other := 0, false
 	b.hook.answers(func(w http.ResponseWriter, n notice) {
@@ -76,16 +72,16 @@ func TestOrderBehindAFailure(t *testing.T) {
 	b.says("other", func(m *message.Message) { m.From = "+27830000002" })
 	var mine []string
 	for len(mine) == 0 || mine[len(mine)-1] != "three" {
-		n := <-b.hook.got
+		n := next(b, b.hook.got)
 		if n.Data.Content == "one" && n.ID != first.ID {
-			t.Errorf("it came as %s, then as %s", first.ID, n.ID)
+			b.Errorf("it came as %s, then as %s", first.ID, n.ID)
 		}
 		if n.Data.Content != "other" {
 			mine = append(mine, n.Data.Content)
 		}
 	}
 	if got := strings.Join(slices.Compact(mine), " "); got != "one two three" {
-		t.Errorf("it came as %q", got)
+		b.Errorf("it came as %q", got)
 	}
 	b.awaitState(state{})
 }
@@ -149,9 +145,7 @@ func TestBreaker(t *testing.T) {
 
 // What the webhook refuses, redirects, or does not take in time is a dead letter with the
 // reason, and is posted again when somebody asks for it.
-func TestDeadLetters(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t, strings.Replace(plain, "secret:", "retry_for: 1ms, secret:", 1))
+func deadLetters(b *bundle) {
 	b.hook.answers(func(w http.ResponseWriter, n notice) {
 		switch n.Data.Content {
 		case "refused":
@@ -173,19 +167,19 @@ func TestDeadLetters(t *testing.T) {
 	b.hook.answers(nil)
 	retry := func(filter string) string { return b.ask("POST", "/webhook/retry", filter).body }
 	if got := retry(`{"error": "redirects are not followed"}`); got != `{"retried":1}`+"\n" {
-		t.Errorf("retried %s", got)
+		b.Errorf("retried %s", got)
 	}
-	if n := <-b.hook.got; n.Data.Content != "redirected" {
-		t.Errorf("came %+v", n)
+	if n := next(b, b.hook.got); n.Data.Content != "redirected" {
+		b.Errorf("came %+v", n)
 	}
 	if got := retry(`{"error": "given up after retry_for"}`); got != `{"retried":1}`+"\n" {
-		t.Errorf("retried %s", got)
+		b.Errorf("retried %s", got)
 	}
-	<-b.hook.got
+	next(b, b.hook.got)
 	if got := retry(`{}`); got != `{"retried":1}`+"\n" {
-		t.Errorf("retried %s", got)
+		b.Errorf("retried %s", got)
 	}
-	<-b.hook.got
+	next(b, b.hook.got)
 	b.awaitState(state{})
 	b.problem(b.ask("POST", "/webhook/retry", `{"colour": "red"}`), 400, "invalid")
 }
