@@ -313,6 +313,7 @@ func (b *bundle) post(body string, headers ...string) string {
 // notice is what the webhook was told.
 type notice struct {
 	header http.Header
+	gone   <-chan struct{} // closed when the answer is not waited for any more
 	ID     string
 	Type   string
 	Data   struct {
@@ -334,7 +335,7 @@ func newHook(t testing.TB) *hook {
 	h := &hook{got: make(chan notice, 1000)}
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		body, err := io.ReadAll(q.Body)
-		n := notice{header: q.Header}
+		n := notice{header: q.Header, gone: q.Context().Done()}
 		if err == nil {
 			err = json.Unmarshal(body, &n)
 		}
