@@ -53,7 +53,10 @@ func TestOldClientsSendUnchanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	startArgs(t, "fleet", []string{"AMQP_URL=memory:", "DATABASE_URL=sqlite:" + t.TempDir() + "/state.db", "TESTER_PASSWORD=foobar", "TWILIO_TOKEN=secret"}, "run", dir)
+	s := startServers(t, "rabbitmq", "postgres")
+	env := []string{"AMQP_URL=" + s.url("AMQP_URL"), "DATABASE_URL=" + s.url("DATABASE_URL"), "TESTER_PASSWORD=foobar", "TWILIO_TOKEN=secret"}
+	(&operator{t, env}).must("migrate")
+	startArgs(t, "fleet", env, "run", dir)
 	t.Run("kannel", func(t *testing.T) { kannelClient(t, kannel) })
 	t.Run("twilio", func(t *testing.T) { twilioClient(t, twilio) })
 }
