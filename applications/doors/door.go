@@ -225,10 +225,13 @@ func (d *Door) handleForm(mux *http.ServeMux, pattern string, do func(*http.Requ
 	})
 }
 
-// jsonFields are the members of a JSON object as a form's fields.
-func jsonFields(body io.Reader) (url.Values, error) {
+// fieldsOf are the fields of a form and the query, or the members of a JSON object.
+func fieldsOf(q *http.Request) (url.Values, error) {
+	if !strings.HasPrefix(q.Header.Get("Content-Type"), "application/json") {
+		return q.Form, nil
+	}
 	var members map[string]any
-	decoder := json.NewDecoder(body)
+	decoder := json.NewDecoder(q.Body)
 	decoder.UseNumber() // an address may be one
 	if err := decoder.Decode(&members); err != nil {
 		return nil, err

@@ -116,14 +116,11 @@ func jasminError(status int, format string, args ...any) answer {
 
 // sendMT sends a message.
 func (j *Jasmin) sendMT(q *http.Request) answer {
-	f := q.Form
-	if strings.HasPrefix(q.Header.Get("Content-Type"), "application/json") {
-		var err error
-		if f, err = jsonFields(q.Body); err != nil {
-			return jasminError(http.StatusInternalServerError, "Unknown error: %v", err)
-		}
+	f, err := fieldsOf(q)
+	if err != nil {
+		return jasminError(http.StatusInternalServerError, "Unknown error: %v", err)
 	}
-	err := checkJasmin(f)
+	err = checkJasmin(f)
 	var content string
 	if err == nil {
 		content, err = jasminText(f)

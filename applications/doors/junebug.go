@@ -1,6 +1,7 @@
 package doors
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -146,15 +147,15 @@ func (j *Junebug) channelOf(transport string) string {
 
 // junebugMessage is what clients post.
 type junebugMessage struct {
-	To       string          `json:"to"`
-	From     *string         `json:"from"`
-	Group    *string         `json:"group"`
-	ReplyTo  string          `json:"reply_to"`
-	Content  *string         `json:"content"`
-	EventURL string          `json:"event_url"`
-	Token    string          `json:"event_auth_token"`
-	Priority string          `json:"priority"`
-	Data     json.RawMessage `json:"channel_data"`
+	To       string         `json:"to"`
+	From     string         `json:"from"`
+	Group    string         `json:"group"`
+	ReplyTo  string         `json:"reply_to"`
+	Content  string         `json:"content"`
+	EventURL string         `json:"event_url"`
+	Token    string         `json:"event_auth_token"`
+	Priority string         `json:"priority"`
+	Data     message.Object `json:"channel_data"`
 }
 
 // post sends a message.
@@ -168,13 +169,9 @@ func (j *Junebug) post(q *http.Request) answer {
 		return junebugError(http.StatusBadRequest, "json decode error", "JsonDecodeError", "No JSON object could be decoded")
 	}
 	var wanted junebugMessage
-	decoder := json.NewDecoder(strings.NewReader(string(body)))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	data := message.Object{}
 	err := decoder.Decode(&wanted)
-	if err == nil && len(wanted.Data) > 0 {
-		err = json.Unmarshal(wanted.Data, &data)
-	}
 	switch {
 	case err != nil:
 		return junebugError(http.StatusBadRequest, "api usage error", "invalid_body", err.Error())
@@ -189,6 +186,7 @@ func (j *Junebug) post(q *http.Request) answer {
 	if m == nil {
 		return refused
 	}
+	data := wanted.Data
 	switch s := message.SessionEvent(data.Text("session_event")); s {
 	case "", message.SessionNew, message.SessionResume, message.SessionClose:
 		m.SessionEvent = s
@@ -209,26 +207,19 @@ func (j *Junebug) post(q *http.Request) answer {
 }
 
 func (j *Junebug) messageOf(ctx context.Context, channel string, wanted *junebugMessage) (*message.Message, answer) {
-	text := func(s *string) string {
-		if s == nil {
-			return ""
-		}
-		return *s
-	}
 	if wanted.ReplyTo != "" {
 		original, err := j.kept(ctx, wanted.ReplyTo)
 		switch {
 		case err != nil:
 			return nil, junebugError(http.StatusInternalServerError, "generic error", "Unavailable", "The original message could not be read; try again")
 		case original != nil && original.TransportName == j.transport(channel):
-			return original.Reply(text(wanted.Content)), answer{}
+			return original.Reply(wanted.Content), answer{}
 		case !j.AllowExpiredReplies || wanted.To == "":
 			return nil, junebugError(http.StatusNotFound, "message not found", "MessageNotFound", "Inbound message with id "+wanted.ReplyTo+" not found")
 		}
 	}
-	m := Via{SendVia: j.transport(channel)}.message("", wanted.To, text(wanted.From), text(wanted.Content))
-	m.Group = text(wanted.Group)
-	m.HelperMetadata.Set(accountKey, channel)
+	m := Via{SendVia: j.transport(channel)}.message(channel, wanted.To, wanted.From, wanted.Content)
+	m.Group = wanted.Group
 	return m, answer{}
 }
 

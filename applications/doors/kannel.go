@@ -56,12 +56,11 @@ func NewKannel() *Kannel {
 
 // Validate checks users and addresses.
 func (k *Kannel) Validate() error {
-	errs := []error{checkAccounts(k.Users, "users"), checkPath(k.SendSMSURL, "sendsms_url"), k.validate()}
+	errs := []error{
+		checkAccounts(k.Users, "users"), checkPath(k.SendSMSURL, "sendsms_url"), checkURL(fillEscapes(k.GetURL, nil), "get_url"), k.validate(),
+	}
 	if !strings.HasPrefix(k.SendSMSURL, "/") {
 		errs = append(errs, options.Fieldf("sendsms_url", "is %q; it begins with /", k.SendSMSURL))
-	}
-	if k.GetURL != "" {
-		errs = append(errs, checkURL(fillEscapes(k.GetURL, nil), "get_url"))
 	}
 	return errors.Join(errs...)
 }

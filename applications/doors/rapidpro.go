@@ -52,12 +52,9 @@ func (a *RapidPro) take(q *http.Request) answer {
 	if want := a.Authorization.Reveal(); want != "" && !equal(q.Header.Get("Authorization"), want) {
 		return text(http.StatusForbidden, "The Authorization header is wrong.")
 	}
-	f := q.Form
-	if strings.HasPrefix(q.Header.Get("Content-Type"), "application/json") {
-		var err error
-		if f, err = jsonFields(q.Body); err != nil {
-			return text(http.StatusBadRequest, "The request is no JSON object: %v", err)
-		}
+	f, err := fieldsOf(q)
+	if err != nil {
+		return text(http.StatusBadRequest, "The request is no JSON object: %v", err)
 	}
 	if f.Get("to") == "" || f.Get("id") == "" {
 		return text(http.StatusBadRequest, "id and to are needed, and text")

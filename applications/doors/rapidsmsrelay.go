@@ -126,11 +126,8 @@ func (a *RapidSMSRelay) tell(ctx context.Context, address string, body []byte) e
 
 // take sends what RapidSMS posts.
 func (a *RapidSMSRelay) take(q *http.Request) answer {
-	if a.VumiUsername != "" {
-		name, password, _ := q.BasicAuth()
-		if !equal(name, a.VumiUsername) || !equal(password, a.VumiPassword.Reveal()) {
-			return text(http.StatusUnauthorized, "Unauthorized")
-		}
+	if login := (Login{a.VumiUsername, a.VumiPassword}); !login.admits(q) {
+		return text(http.StatusUnauthorized, "Unauthorized")
 	}
 	var wanted struct {
 		Content   string  `json:"content"`
