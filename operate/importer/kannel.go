@@ -145,8 +145,7 @@ func Kannel(text []byte) (Fleet, error) {
 		case "sms-service":
 			t.service(g, &door)
 		default:
-			t.note(g.line, "group %s is not translated", cmp.Or(g.kind, "without a name"))
-			continue
+			t.leave(g, "group %s is not translated", cmp.Or(g.kind, "without a name"))
 		}
 	}
 	if len(t.transports) == 0 || len(users) == 0 {
@@ -186,9 +185,6 @@ func noteLine(note string) (line int) {
 // unread notes the keys that nothing became of.
 func (t *translation) unread(groups []*group) {
 	for _, g := range groups {
-		if !slices.Contains([]string{"core", "smsc", "smsbox", "sendsms-user"}, g.kind) {
-			continue // said as a whole
-		}
 		for _, key := range g.keys {
 			if !g.taken[key] {
 				t.note(g.lines[key], "%s of group %s is not translated%s", key, g.kind, advice(key))
@@ -201,6 +197,14 @@ func (t *translation) add(name, text string) { t.Files = append(t.Files, File{na
 
 func (t *translation) note(line int, format string, args ...any) {
 	t.Notes = append(t.Notes, fmt.Sprintf("line %d: ", line)+fmt.Sprintf(format, args...))
+}
+
+// leave notes that nothing became of a group as a whole.
+func (t *translation) leave(g *group, format string, args ...any) {
+	for _, key := range g.keys {
+		g.taken[key] = true
+	}
+	t.note(g.line, format, args...)
 }
 
 // variable puts a secret aside, and returns how YAML names it.
@@ -252,10 +256,7 @@ func (t *translation) smsc(g *group) {
 	kind, id := g.take("smsc"), g.take("smsc-id")
 	if kind != "smpp" {
 		hint := map[string]string{"at": "use the transport gsm_modem", "http": "use the transport http", "fake": "use the transport devnull, or `switchboard simulate smsc`"}[kind]
-		t.note(g.line, "the smsc %s of type %s is not translated; %s", id, kind, cmp.Or(hint, "there is no transport for it"))
-		for _, key := range g.keys {
-			g.taken[key] = true
-		}
+		t.leave(g, "the smsc %s of type %s is not translated; %s", id, kind, cmp.Or(hint, "there is no transport for it"))
 		return
 	}
 	name := t.transportName(id)
@@ -364,18 +365,13 @@ func (t *translation) users(groups []*group, sender string, door *yaml) {
 
 // service takes the get-url of the default service.
 func (t *translation) service(g *group, door *yaml) {
-	keyword := g.value["keyword"]
-	if keyword == "default" && g.value["get-url"] != "" && g.value["catch-all"] != "false" && !t.served {
-		door.set("get_url", g.value["get-url"])
-		t.served = true
-		for _, key := range g.keys {
-			if !slices.Contains([]string{"keyword", "get-url", "catch-all"}, key) {
-				t.note(g.lines[key], "%s of group %s is not translated%s", key, g.kind, advice(key))
-			}
-		}
+	keyword, url, all := g.take("keyword"), g.take("get-url"), g.take("catch-all")
+	if keyword != "default" || url == "" || all == "false" || t.served {
+		t.leave(g, "the sms-service %s is not translated; use the application keyword", cmp.Or(keyword, g.value["keyword-regex"]))
 		return
 	}
-	t.note(g.line, "the sms-service %s is not translated; use the application keyword", cmp.Or(keyword, g.value["keyword-regex"]))
+	door.set("get_url", url)
+	t.served = true
 }
 
 func isTrue(value string) bool {
