@@ -1,12 +1,24 @@
 package http
 
 import (
+	"context"
 	"encoding/hex"
 	"time"
 )
 
 // Hurry has requests arrive within d.
 func (t *Transport) Hurry(d time.Duration) { t.readTimeout = d }
+
+// AwaitsReply says whether a request waits for the reply to a message.
+func (t *Transport) AwaitsReply(id string) bool {
+	r, err := t.current.Get(context.Background())
+	if err != nil {
+		return false
+	}
+	r.replies.mu.Lock()
+	defer r.replies.mu.Unlock()
+	return r.replies.waiting[id] != nil
+}
 
 // Digest is a signature in hex.
 func Digest(algorithm, key, text string) (string, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/transports/http"
@@ -118,7 +119,7 @@ func TestAReplyToARefusedRequestIsSent(t *testing.T) {
 			_, err := b.Send(within(t), m.Reply("hello"))
 			sent <- err
 		}()
-		time.Sleep(20 * time.Millisecond) // for the reply to come first, in most runs
+		testutil.Eventually(t, "the reply is given to the request", func() bool { return !b.AwaitsReply(m.ID) })
 		return errors.New("no confirm")
 	}
 	if status, answer := b.call(t, "POST", "/messages", jsonType, `{"id":"1","from":"1","to":"2","text":"hi"}`, "Authorization", bearer); status != 503 {
