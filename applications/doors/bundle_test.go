@@ -14,10 +14,8 @@ import (
 
 	"switchboard/applications"
 	"switchboard/applications/applicationtest"
+	"switchboard/internal/testutil"
 )
-
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
 
 // called is a request that a client's program got.
 type called struct {
@@ -56,8 +54,8 @@ func (c *client) next(what string) called {
 	select {
 	case call := <-c.calls:
 		return call
-	case <-time.After(patience):
-		c.t.Fatalf("waited %s for %s", patience, what)
+	case <-time.After(testutil.Patience):
+		c.t.Fatalf("waited %s for %s", testutil.Patience, what)
 		return called{}
 	}
 }
@@ -98,7 +96,7 @@ func start(t *testing.T, app door, yaml string) (*applicationtest.Worker, string
 		t.Fatal(err)
 	}
 	w := applicationtest.Start(t, app)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testutil.Patience)
 	defer cancel()
 	addr, err := app.Addr(ctx)
 	if err != nil {
@@ -120,16 +118,8 @@ func ask(t *testing.T, method, address, body string, header ...string) (status i
 	for i := 0; i < len(header); i += 2 {
 		q.Header.Set(header[i], header[i+1])
 	}
-	response, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	response, answer := testutil.Do(t, http.DefaultClient, q)
+	return response.StatusCode, answer
 }
 
 // answers asks, and compares the answer: its status, a blank, and its beginning.

@@ -128,7 +128,7 @@ func TestKannelFailsAfterSome(t *testing.T) {
 	if err := k.Provision(t.Context(), applications.Env{State: memory.New(), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+	ctx, stop := context.WithTimeout(t.Context(), testutil.Patience)
 	defer stop()
 	ended, takes := make(chan error, 1), failing(1)
 	go func() { ended <- k.Run(ctx, &takes) }()

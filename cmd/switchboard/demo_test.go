@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"switchboard/internal/testutil"
 )
 
 // freePort is a port that nobody listens on at this moment.
@@ -94,16 +95,12 @@ func startDemo(t *testing.T, env []string) (banner string) {
 
 func get(t *testing.T, address string) string {
 	t.Helper()
-	response, err := http.Get(address)
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	_, text := testutil.Do(t, http.DefaultClient, q)
+	return text
 }
 
 func say(t *testing.T, page, content string) {

@@ -8,8 +8,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,6 +39,21 @@ func EventuallyWithin(t testing.TB, patience time.Duration, what string, ok func
 		}
 		time.Sleep(pause)
 	}
+}
+
+// Do makes a request, and returns its answer and the answer's body.
+func Do(t testing.TB, client *http.Client, q *http.Request) (answer *http.Response, body string) {
+	t.Helper()
+	answer, err := client.Do(q) //nolint:gosec // a test asks what it likes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(text)
 }
 
 // SelfSigned writes a certificate for localhost, 127.0.0.1 and names, and its

@@ -226,16 +226,8 @@ func (b *bundle) callFull(t testing.TB, method, path, kind, body string, header 
 	for i := 0; i < len(header); i += 2 {
 		q.Header.Set(header[i], header[i+1])
 	}
-	response, err := b.client.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text), response.Header
+	response, text := testutil.Do(t, b.client, q)
+	return response.StatusCode, text, response.Header
 }
 
 const (

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/transports/transporttest"
@@ -50,16 +51,8 @@ func pageOf(t *testing.T, tr *Transport) string {
 func do(t *testing.T, r *http.Request) (status int, body string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: transporttest.Patience}
-	response, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	response, body := testutil.Do(t, client, r)
+	return response.StatusCode, body
 }
 
 func form(t *testing.T, where string, fields ...string) *http.Request {
