@@ -273,7 +273,7 @@ func (w *running) mayReceive() bool {
 func (w *running) callDeleted(q *registered, body []byte, free func()) {
 	defer free()
 	if err := worker.Protect(func() error { return q.handle(w.life, body) }); err != nil {
-		w.log.Error("a receiver failed; its message was deleted when it was received", "queue", q.name, "error", err)
+		w.runtime.Logger.Error("a receiver failed; its message was deleted when it was received", "queue", q.name, "error", err)
 	}
 }
 
@@ -300,7 +300,7 @@ func (w *running) call(ctx context.Context, q *registered, d *worker.Delivery, f
 		}
 	}
 	if _, restart := errors.AsType[restartError](err); restart {
-		w.log.Info("a receiver leaves its message in the queue", "queue", q.name, "reason", err)
+		w.runtime.Logger.Info("a receiver leaves its message in the queue", "queue", q.name, "reason", err)
 		err = d.Move(ctx, w.fullName(q.name, w.Suffix), max(visible-time.Since(began), worker.RequeueDelay))
 	}
 	d.Settle(err)
