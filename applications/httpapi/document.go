@@ -42,19 +42,24 @@ type operations map[string]map[string]struct {
 	Responses   map[string]any
 }
 
-// documents are the description as JSON, and as a page that asks for nothing else.
-var documents = sync.OnceValues(func() (asJSON, asPage []byte) {
+// asJSON is the description as JSON; it is made when somebody asks for it.
+var asJSON = sync.OnceValue(func() []byte {
 	var all any
+	must(yaml.Unmarshal(description, &all))
+	text, err := json.Marshal(all)
+	must(err)
+	return text
+})
+
+// asPage is the description as a page that asks for nothing else.
+var asPage = sync.OnceValue(func() []byte {
 	var shown document
 	var page bytes.Buffer
 	functions := template.FuncMap{"yaml": asYAML, "upper": strings.ToUpper, "id": problemID}
-	must(yaml.Unmarshal(description, &all))
 	must(yaml.Unmarshal(description, &shown))
 	shown.Problems = allProblems()
 	must(template.Must(template.New("page").Funcs(functions).Parse(pageText)).Execute(&page, shown))
-	asJSON, err := json.Marshal(all)
-	must(err)
-	return asJSON, page.Bytes()
+	return page.Bytes()
 })
 
 // must is for what is embedded and tested.
@@ -94,19 +99,18 @@ func problemID(p *problem) string { return strings.TrimPrefix(p.Type, "/docs#") 
 
 // describe serves the description, which needs no token.
 func describe(mux *http.ServeMux) {
-	asJSON, asPage := documents()
 	for path, file := range map[string]struct {
 		kind string
-		body []byte
+		body func() []byte
 	}{
-		"GET /openapi.yaml": {"application/yaml", description},
+		"GET /openapi.yaml": {"application/yaml", func() []byte { return description }},
 		"GET /openapi.json": {"application/json", asJSON},
 		"GET /docs":         {"text/html; charset=utf-8", asPage},
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", file.kind)
 			w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-			_, _ = w.Write(file.body)
+			_, _ = w.Write(file.body())
 		})
 	}
 }
