@@ -164,10 +164,15 @@ func (l *channelLog) polled(a *exchanged, t *taken) {
 }
 
 func (l *channelLog) received(s scope, t *taken) {
-	e := Logged{At: time.Now(), Direction: "in", Messages: t.ids(), Request: fmt.Sprintf("%s %s\n\n%s", asText(s["method"]), asText(s["url"]), asText(s["raw"]))}
-	if len(e.Messages) > 0 {
-		l.add(len(e.Request), func() Logged { return e })
+	e := Logged{At: time.Now(), Direction: "in", Messages: t.ids()}
+	if len(e.Messages) == 0 {
+		return
 	}
+	method, url, raw := asText(s["method"]), asText(s["url"]), asText(s["raw"])
+	l.add(len(url)+len(raw), func() Logged {
+		e.Request = fmt.Sprintf("%s %s\n\n%s", method, url, raw)
+		return e
+	})
 }
 
 func (l *channelLog) replied(s scope, m *message.Message) {
