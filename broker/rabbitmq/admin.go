@@ -228,6 +228,8 @@ func (b *Broker) Browse(ctx context.Context, queue string, limit int, visit func
 	if err != nil {
 		return fmt.Errorf("browsing queue %q: %w", queue, err)
 	}
+	s.socket.consumers.Add(1)
+	defer s.socket.consumers.Add(-1)
 	kept := 0
 	err = withChannel(s, func(ch *amqp.Channel) error {
 		before, err := inspect(ch, queue)

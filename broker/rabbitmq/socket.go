@@ -37,8 +37,8 @@ type socket struct {
 	memory    int64 // that the process may use, in bytes
 	frames    frames
 	held      atomic.Int64
-	consumers atomic.Int64
-	flooded   atomic.Bool // more came at once than is taken
+	consumers atomic.Int64 // those who browse too
+	flooded   atomic.Bool  // more came at once than is taken
 
 	mu        sync.Mutex
 	handshook bool
@@ -78,7 +78,7 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // maxHeldBytes bounds, for each consumer of a connection, the bodies that are received and
-// not released. One alone may be larger.
+// not released. A larger one is taken where half of it is free.
 const maxHeldBytes = 2 * maxUnsettledBytes
 
 // memoryShare is the part of the process's memory that one body may have: reading and
@@ -90,8 +90,8 @@ func (s *socket) admit(size uint64) error {
 		return fmt.Errorf("RabbitMQ sends a body of %d bytes, too many for a process that may use %d MiB (GOMEMLIMIT): "+
 			"give it %d times the body's size, or remove the body from its queue", size, memory>>20, memoryShare)
 	}
-	held := s.held.Add(int64(size))
-	if held > maxHeldBytes*max(1, s.consumers.Load()) && held > int64(size) {
+	held, most := s.held.Add(int64(size)), maxHeldBytes*max(1, s.consumers.Load())
+	if held > most && held-int64(size) > most/2 {
 		return errTooMuchAtOnce
 	}
 	return nil

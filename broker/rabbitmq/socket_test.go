@@ -86,3 +86,29 @@ func TestSocketCloseIsBounded(t *testing.T) {
 		t.Fatal("still open")
 	}
 }
+
+// TestSocketTakesOneLargeBody: what others hold of a connection does not keep it out for ever.
+func TestSocketTakesOneLargeBody(t *testing.T) {
+	for name, test := range map[string]struct {
+		consumers  int64
+		held, size uint64
+		taken      bool
+	}{
+		"alone":                 {1, 0, 60 << 20, true},
+		"beside small ones":     {1, 1000, 60 << 20, true},
+		"beside full handlers":  {1, maxUnsettledBytes, 60 << 20, true},
+		"beside more than that": {1, maxUnsettledBytes + 1, 60 << 20, false},
+		"for a second consumer": {2, maxUnsettledBytes + 1, 60 << 20, true},
+		"small, at the bound":   {1, maxHeldBytes - 10, 10, true},
+		"small, beyond it":      {1, maxHeldBytes, 10, false},
+	} {
+		s := &socket{memory: 1 << 40}
+		s.consumers.Store(test.consumers)
+		if err := s.admit(test.held); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := s.admit(test.size); err == nil != test.taken {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
