@@ -109,9 +109,13 @@ func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
 		})()
 		inFlight.limit.publish(inFlight.limit.now())
 		defer r.Monitor.limit(queue.Name, 0)
-		return r.Broker.ConsumeWithin(fetch, queue, inFlight.limit.now, func(d *broker.Delivery) {
+		err := r.Broker.ConsumeWithin(fetch, queue, inFlight.limit.now, func(d *broker.Delivery) {
 			r.receive(work, s, inFlight, d)
 		})
+		if err == nil { // all is settled
+			giveUp()
+		}
+		return err
 	})
 }
 

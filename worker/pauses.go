@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -127,8 +126,8 @@ func (p *Pauses) Of(queues ...string) map[string]Pause {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := map[string]Pause{}
-	for queue, pause := range p.now {
-		if slices.Contains(queues, queue) {
+	for _, queue := range queues {
+		if pause, is := p.now[queue]; is {
 			all[queue] = pause
 		}
 	}
@@ -137,12 +136,6 @@ func (p *Pauses) Of(queues ...string) map[string]Pause {
 
 // await waits until a queue is paused, or is not; false when ctx ends first.
 func (p *Pauses) await(ctx context.Context, queue string, paused bool) bool {
-	if p == nil {
-		if paused {
-			<-ctx.Done()
-		}
-		return ctx.Err() == nil
-	}
 	for {
 		p.mu.Lock()
 		_, is := p.now[queue]
@@ -191,11 +184,13 @@ func (r *Runtime) unlessPaused(ctx context.Context, queue broker.Queue, consume 
 func (r *Runtime) untilPaused(ctx context.Context, queue broker.Queue, consume func(fetch context.Context) error) error {
 	fetch, pause := context.WithCancel(ctx)
 	defer pause()
-	go func() {
-		if r.Pauses.await(fetch, queue.Name, true) {
-			pause()
-		}
-	}()
+	if r.Pauses != nil {
+		go func() {
+			if r.Pauses.await(fetch, queue.Name, true) {
+				pause()
+			}
+		}()
+	}
 	err := consume(fetch)
 	if err == nil && fetch.Err() == nil {
 		return broker.ErrClosed
