@@ -236,12 +236,12 @@ func remove(ctx context.Context, b broker.Admin, queue string, f Filter, limit i
 // meanwhile returns behind them.
 func browse(ctx context.Context, b broker.Admin, queue string, visit func(DeadLetter) (broker.Verdict, error)) error {
 	queue = QueueOf(queue)
-	all, err := count(ctx, b, queue+broker.DeadSuffix)
+	all, err := count(ctx, b, Name(queue))
 	if err != nil || all == 0 {
 		return err
 	}
 	seen, equal := 0, map[string]int{}
-	err = b.Browse(ctx, queue+broker.DeadSuffix, all, func(d *broker.Delivery) (broker.Verdict, error) {
+	err = b.Browse(ctx, Name(queue), all, func(d *broker.Delivery) (broker.Verdict, error) {
 		l := read(d)
 		seen++
 		if equal[l.ID]++; equal[l.ID] > 1 {
