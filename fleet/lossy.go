@@ -62,12 +62,10 @@ func (p *Process) noteLossy(all map[string]string, gauge *prometheus.GaugeVec) {
 	before := p.lossy
 	p.lossy = map[string]string{}
 	gauge.Reset()
-	for _, i := range p.workers {
-		for _, queue := range i.def.queues() {
-			if why, is := all[queue]; is {
-				p.lossy[queue] = why
-				gauge.WithLabelValues(queue).Set(1)
-			}
+	for _, queue := range p.queues() {
+		if why, is := all[queue]; is {
+			p.lossy[queue] = why
+			gauge.WithLabelValues(queue).Set(1)
 		}
 	}
 	for _, queue := range slices.Sorted(maps.Keys(p.lossy)) {

@@ -88,13 +88,13 @@ func (p *Process) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Stopping = p.stopping
-	s.Config, s.Lossy = p.loaded.status(), maps.Clone(p.lossy)
+	s.Config, s.Lossy, s.Paused = p.loaded.status(), maps.Clone(p.lossy), map[string]worker.Pause{}
 	for _, i := range p.workers {
-		w := i.status()
-		w.Consuming = w.Consuming || len(p.pauses.Of(i.def.queues()...)) > 0 // it would
+		w, paused := i.status(), p.pauses.Of(i.def.queues()...)
+		w.Consuming = w.Consuming || len(paused) > 0 // it would
 		s.Workers = append(s.Workers, w)
+		maps.Copy(s.Paused, paused)
 	}
-	s.Paused = p.pauses.Of(p.queues()...)
 	s.NotReady = s.notReady()
 	return s
 }
