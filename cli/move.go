@@ -41,7 +41,7 @@ none; run it again for the rest.
 					}
 					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s %s to %s; %d left\n", plural(moved, "message"), done, m.To, left)
 				}
-				if m.DryRun {
+				if m.DryRun || moved == 0 {
 					return err
 				}
 				return errors.Join(err, note.note(cmd, []queues.Count{{Queue: message.Key(m.From, message.Outbound), Messages: moved}}))

@@ -440,8 +440,13 @@ func testMove(d *desk) {
 	}()
 	one := <-held
 	var wrong operate.Misuse
-	if _, _, err := d.run("move", d.transport, d.app); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "switchboard pause "+from) {
+	database := "sqlite:" + filepath.Join(d.dir, "history.db")
+	d.mustRun("migrate", "--database-url", database)
+	if _, _, err := d.run("move", "--database-url", database, d.transport, d.app); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "switchboard pause "+from) {
 		d.Errorf("while it is consumed: %v", err)
+	}
+	if text := d.mustRun("failures", "history", "--database-url", database); strings.Contains(text, from) {
+		d.Errorf("what was refused is in the history:\n%s", text)
 	}
 	stop()
 	one.Requeue()
