@@ -92,6 +92,14 @@ func addManagement(cmd *cobra.Command, url *string, purpose string) {
 	cmd.Flags().Lookup("management-url").DefValue = "" // it may hold a password
 }
 
+// check says whether it is wrong whom to ask.
+func (a *asking) check(amqpURL string) error {
+	if _, err := queues.Management(a.management, amqpURL); err != nil {
+		return err
+	}
+	return processes.Check(a.processes...)
+}
+
 // sources asks the processes; what was wrong with some of them is said and no error.
 func (a *asking) sources(cmd *cobra.Command, amqpURL string) (from queues.Sources, silent bool, err error) {
 	management, err := queues.Management(a.management, amqpURL)
@@ -368,8 +376,8 @@ when none is named), or RabbitMQ's management (--management-url).`,
 			if timeout < 0 {
 				return misused(errors.New("--timeout must not be negative; 0 is never"))
 			}
-			if _, _, err := ask.sources(cmd, o.amqpURL); err != nil {
-				return err // whom to ask is wrong, whether something waits or not
+			if err := ask.check(o.amqpURL); err != nil {
+				return err // whether something waits or not
 			}
 			return o.onTarget(cmd.Context(), args, func(b broker.Broker, target queues.Target) error {
 				return target.AwaitEmpty(cmd.Context(), b, timeout, func(context.Context) (queues.Sources, error) {

@@ -42,10 +42,8 @@ const (
 // it finds on this machine. The error joins what was wrong with each that was named;
 // the answers of the others are valid.
 func Ask(ctx context.Context, urls ...string) ([]Answer, error) {
-	for _, text := range urls {
-		if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, operate.Misused(fmt.Errorf("process %q is no URL; write http://host:port", text))
-		}
+	if err := Check(urls...); err != nil {
+		return nil, err
 	}
 	found := len(urls) == 0
 	if found {
@@ -69,6 +67,16 @@ func Ask(ctx context.Context, urls ...string) ([]Answer, error) {
 		return all, nil // the other ports are nobody's, or another program's
 	}
 	return all, errors.Join(errs...)
+}
+
+// Check refuses what is no URL of a process, and asks nobody.
+func Check(urls ...string) error {
+	for _, text := range urls {
+		if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return operate.Misused(fmt.Errorf("process %q is no URL; write http://host:port", text))
+		}
+	}
+	return nil
 }
 
 func ask(ctx context.Context, address string) (*Answer, error) {
