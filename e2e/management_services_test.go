@@ -5,10 +5,14 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"switchboard/broker"
 	"switchboard/persistence"
@@ -22,7 +26,9 @@ func TestManagement(t *testing.T) {
 	management := s.manage()
 	s.run("rabbitmqctl", "set_policy", "careful", `^persistence\.`, `{"delivery-limit":3}`, "--apply-to", "queues")
 	env := []string{"AMQP_URL=" + s.url("AMQP_URL"), "DATABASE_URL=sqlite:" + t.TempDir() + "/record.db", "RABBITMQ_MANAGEMENT_URL=" + management}
-	t.Run("what is in flight", func(t *testing.T) { inFlightByManagement(t, connect(t, s.url("AMQP_URL")), &operator{t, env}) })
+	t.Run("what is in flight", func(t *testing.T) {
+		inFlightByManagement(t, connect(t, s.url("AMQP_URL")), management, &operator{t, env})
+	})
 	t.Run("policies that lose messages", func(t *testing.T) {
 		queue := persistence.RecordQueue("keep")
 		keep := start(t, "keep", fmt.Sprintf(recordYAML, "keep")+"queue_type: quorum\n", env...)
@@ -41,7 +47,7 @@ func TestManagement(t *testing.T) {
 }
 
 // inFlightByManagement: somebody who serves no /status holds messages.
-func inFlightByManagement(t *testing.T, b broker.Broker, o *operator) {
+func inFlightByManagement(t *testing.T, b broker.Broker, management string, o *operator) {
 	const queue = "foreign.inbound"
 	held := make(chan *broker.Delivery, 3)
 	go func() {
@@ -65,11 +71,28 @@ func inFlightByManagement(t *testing.T, b broker.Broker, o *operator) {
 	if out := o.must("status", queue); !strings.Contains(strings.Join(strings.Fields(out), " "), queue+" 0 3 0 1 0 ok -") {
 		t.Errorf("status:\n%s", out)
 	}
-	go func() {
-		time.Sleep(time.Second) // while `wait` waits
+	address, err := url.Parse(management)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled := make(chan struct{})
+	settle := sync.OnceFunc(func() {
+		defer close(settled)
 		for _, d := range deliveries {
 			d.Ack()
 		}
-	}()
-	o.must("wait", "--timeout", "60s", queue)
+	})
+	through := httputil.NewSingleHostReverseProxy(address)
+	through.ModifyResponse = func(*http.Response) error { // `wait` has asked, and waits
+		settle()
+		return nil
+	}
+	server := httptest.NewServer(through)
+	defer server.Close()
+	o.must("wait", "--timeout", "60s", "--management-url", server.URL, queue)
+	select {
+	case <-settled:
+	default:
+		t.Error("wait ended without asking")
+	}
 }
