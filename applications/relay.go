@@ -95,8 +95,10 @@ func (s sender) CheckSize(m *message.Message) error {
 func (f *Frame) queueName(queue string) string { return QueueName(f.options.TransportName, queue) }
 
 func (s sender) Consume(ctx context.Context, queue string, prefetch int) error {
-	return s.f.runtime.Serve(ctx, worker.Subscription{
-		Connector: s.f.queueName(queue), Prefetch: prefetch, OnFailure: s.f.ifMessage(s.f.recordFailure), OnDiscard: s.f.ifMessage(s.f.recordDiscard),
+	runtime := s.f.runtime
+	runtime.Settings.Prefetch = prefetch // amqp_prefetch_count is about the connector
+	return runtime.Serve(ctx, worker.Subscription{
+		Connector: s.f.queueName(queue), OnFailure: s.f.ifMessage(s.f.recordFailure), OnDiscard: s.f.ifMessage(s.f.recordDiscard),
 		Handle: func(ctx context.Context, d *worker.Delivery) { s.f.accept(ctx, d, queue, d.Settle) },
 	})
 }

@@ -217,7 +217,8 @@ type Broadcasts interface {
 	Pause(ctx context.Context, broadcast int64) error
 	Resume(ctx context.Context, broadcast int64) error
 	Cancel(ctx context.Context, broadcast int64) error
-	// Broadcast returns one, ErrNotFound when there is none; List the newest.
+	// Broadcast returns one, ErrNotFound when there is none; List the newest, of those with
+	// one of the ids where there are any.
 	Broadcast(ctx context.Context, id int64) (*BroadcastInfo, error)
-	List(ctx context.Context, limit int) ([]BroadcastInfo, error)
+	List(ctx context.Context, limit int, ids ...int64) ([]BroadcastInfo, error)
 }

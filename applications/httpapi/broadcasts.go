@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"strconv"
 	"time"
 
@@ -70,8 +71,11 @@ func (b *newBroadcast) all() iter.Seq2[store.Recipient, error] {
 	}
 }
 
-// ownKey is where it is kept that a broadcast is this application's.
-func ownKey(id int64) string { return fmt.Sprintf("broadcast/%019d", id) }
+// ownKey is where it is kept that a broadcast is this application's: the newest has the first
+// of these keys.
+func ownKey(id int64) string { return fmt.Sprintf("%s%019d", ownPrefix, math.MaxInt64-id) }
+
+const ownPrefix = "broadcast/"
 
 const maxBroadcasts = 500 // that are listed
 
@@ -262,20 +266,23 @@ func (r *run) listBroadcasts(q *request) (any, error) {
 	if r.env.Record == nil {
 		return nil, errNoRecord
 	}
-	all, err := r.env.Record.List(q.Context(), maxBroadcasts)
+	own, err := r.state.Range(q.Context(), ownPrefix, ownPrefix+"\xff", maxBroadcasts)
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(all))
-	for i := range all {
-		keys[i] = ownKey(all[i].ID)
-	}
-	own, err := r.state.Get(q.Context(), keys...)
-	list := []*broadcastInfo{}
-	for i := range all {
-		if _, is := own[keys[i]]; is {
-			list = append(list, infoOf(&all[i]))
+	ids := make([]int64, 0, len(own))
+	for _, e := range own {
+		if n, err := strconv.ParseInt(e.Key[len(ownPrefix):], 10, 64); err == nil {
+			ids = append(ids, math.MaxInt64-n)
 		}
+	}
+	list := []*broadcastInfo{}
+	if len(ids) == 0 {
+		return map[string]any{"broadcasts": list}, nil
+	}
+	all, err := r.env.Record.List(q.Context(), maxBroadcasts, ids...)
+	for i := range all {
+		list = append(list, infoOf(&all[i]))
 	}
 	return map[string]any{"broadcasts": list}, err
 }

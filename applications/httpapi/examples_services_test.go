@@ -27,11 +27,11 @@ func TestExamples(t *testing.T) {
 			b.stop()
 			b.start(strings.ReplaceAll(strings.Replace(plain, "web_host: 127.0.0.1", "web_host: 127.0.0.1\nweb_port: "+port, 1), "HOOK", hook))
 			b.says("hours")
-			if m := <-b.sent; m.Content != "We are open from 8 to 5." || m.To != person {
+			if m := next(b, b.sent); m.Content != "We are open from 8 to 5." || m.To != person {
 				t.Errorf("it answered %s", m.Encode())
 			}
 			b.says("hello")
-			m := <-b.sent
+			m := next(b, b.sent)
 			if m.Content != "You wrote: hello" || m.To != person {
 				t.Errorf("it answered %s", m.Encode())
 			}
@@ -44,7 +44,7 @@ func TestExamples(t *testing.T) {
 		c := exec.CommandContext(t.Context(), examples+"send.sh")
 		c.Env = append(os.Environ(), "API="+b.url, "TOKEN="+token, "TO="+person)
 		out, err := c.CombinedOutput()
-		if m := <-b.sent; err != nil || !strings.Contains(string(out), m.ID) || m.Content != "Your order is on its way." {
+		if m := next(b, b.sent); err != nil || !strings.Contains(string(out), m.ID) || m.Content != "Your order is on its way." {
 			t.Errorf("it printed %s, %v, and sent %s", out, err, m.Encode())
 		}
 	})

@@ -15,3 +15,6 @@ func ProblemTypes() (all []string) {
 	}
 	return all
 }
+
+// QueueOf is which of the queues a person's messages wait in.
+func QueueOf(person string) int { return queueOf("person " + person) }

@@ -33,7 +33,8 @@ type run struct {
 	web     *webclient.Client // nil where there is no webhook
 	slots   chan struct{}     // of requests at the webhook
 	breaker *breaker
-	waiting []*waiting
+	waiting []*waiting // the queues of people and messages, then the slow ones
+	slow    slow
 	loops   sync.WaitGroup
 }
 
@@ -54,6 +55,7 @@ func newRun(ctx context.Context, a *Application, out applications.Sender) (*run,
 	})
 	r.slots = make(chan struct{}, a.Webhook.MaxRequests)
 	r.breaker = newBreaker(r.report)
+	r.metrics.up.Set(1)
 	names := a.Queues()
 	counts, err := r.queues.Count(ctx, names...)
 	if err != nil {
@@ -64,6 +66,11 @@ func newRun(ctx context.Context, a *Application, out applications.Sender) (*run,
 		w := newWaiting(r, name)
 		w.add(counts[name])
 		r.waiting = append(r.waiting, w)
+	}
+	r.slow = slow{run: r, queues: r.waiting[queueCount:], lanes: map[string]*slowLane{}}
+	if err := r.slow.load(ctx); err != nil {
+		r.close()
+		return nil, err
 	}
 	for _, w := range r.waiting { // what comes from one looks at all
 		r.loops.Go(func() { w.consume(ctx) })
@@ -80,15 +87,19 @@ func (r *run) close() {
 	}
 }
 
-// report shows operators how the webhook is.
+// report shows operators how the webhook is. A webhook that is away is degraded and not down:
+// the process is ready, since requests are answered and nothing is lost.
 func (r *run) report(open bool, until time.Time, err error) {
 	if !open {
 		r.log.Info("the webhook takes posts again")
+		r.metrics.up.Set(1)
 		r.env.Monitor.Report(worker.DependsOnLink, "webhook", message.OK, "")
 		return
 	}
+	r.metrics.up.Set(0)
 	r.log.Warn("the webhook takes nothing; nothing is posted for a while", "until", until, "error", err)
-	r.env.Monitor.Report(worker.DependsOnLink, "webhook", message.Down, err.Error())
+	r.env.Monitor.Report(worker.DependsOnLink, "webhook", message.Degraded, fmt.Sprintf(
+		"%v; what it is to get waits, and is posted once it answers: look at its program, and at GET /webhook for how much waits", err))
 }
 
 // Close ends what Run began, once nothing is handled any more.

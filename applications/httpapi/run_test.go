@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"switchboard/applications"
 	"switchboard/message"
+	"switchboard/worker"
 )
 
 func newTestRun(t *testing.T) *run {
@@ -69,6 +71,37 @@ func TestPlacesAtTheWebhookAreGivenBack(t *testing.T) {
 			t.Errorf("while the webhook is left alone it ended with %v, and has %d places", err, len(r.slots))
 		}
 	})
+}
+
+// A webhook that is away is shown with the reason, and does not make the process unready.
+func TestAWebhookThatIsAwayIsShown(t *testing.T) {
+	r, registry := newTestRun(t), prometheus.NewRegistry()
+	var err error
+	if r.metrics, err = newMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	r.env.Monitor = worker.NewMonitor("shop", worker.NewMetrics(prometheus.NewRegistry()))
+	r.breaker = newBreaker(r.report)
+	defer r.breaker.stop()
+	shown := func(want message.Health, up float64, reason string) {
+		t.Helper()
+		all := r.env.Monitor.Dependencies()
+		if len(all) != 1 || all[0].Name != "webhook" || all[0].Health != want || !strings.Contains(all[0].Reason, reason) || r.env.Monitor.Down(worker.DependsOnLink) {
+			t.Errorf("shown is %+v, want %s with %q", all, want, reason)
+		}
+		families, err := registry.Gather()
+		shows := false
+		for _, f := range families {
+			shows = shows || f.GetName() == "switchboard_webhook_up" && f.Metric[0].GetGauge().GetValue() == up
+		}
+		if err != nil || !shows {
+			t.Errorf("the metrics are %v, %v; want the webhook's at %g", families, err, up)
+		}
+	}
+	r.breaker.openNow()
+	shown(message.Degraded, 0, "the webhook answered HTTP 500; what it is to get waits")
+	r.breaker.note("a", nil)
+	shown(message.OK, 1, "")
 }
 
 // countedQueues are queues of which the broker says how much is in them.

@@ -150,6 +150,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	posts    *prometheus.CounterVec
 	waiting  prometheus.Gauge
+	up       prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -158,6 +159,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		requests: set.Counter("http_api_requests_total", "Requests, by operation and HTTP status.", "operation", "status"),
 		posts:    set.Counter("webhook_posts_total", "Posts to the webhook, by outcome: taken, refused (never tried again), failed (tried again).", "outcome"),
 		waiting:  set.Gauge("webhook_waiting", "Messages and events that wait for the webhook in the application's own queues.").WithLabelValues(),
+		up:       set.Gauge("webhook_up", "1 while the webhook is posted to, 0 while nothing is posted because it takes nothing.").WithLabelValues(),
 	}
 	return m, set.Err
 }

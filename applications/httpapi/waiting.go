@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -39,7 +40,7 @@ func (a *Application) Queues() []string {
 	for i := range names {
 		names[i] = "webhook." + strconv.Itoa(i)
 	}
-	return names
+	return append(names, slowQueues()...)
 }
 
 // laneOf is what is posted one after the other: a person's messages, or a message's events.
@@ -62,6 +63,8 @@ type waiting struct {
 	begun  int             // calls of putting
 	ended  int             // of those, so many have returned
 	hold   context.Context // ends when what is held returns to the queue
+	held   int             // of it, so many
+	full   chan struct{}   // closed while no more can be held; nil of a slow queue
 	failed map[string]*retry
 }
 
@@ -72,7 +75,11 @@ type retry struct {
 }
 
 func newWaiting(r *run, name string) *waiting {
-	return &waiting{run: r, name: name, failed: map[string]*retry{}}
+	w := &waiting{run: r, name: name, failed: map[string]*retry{}}
+	if !slices.Contains(slowQueues(), name) {
+		w.full = make(chan struct{})
+	}
+	return w
 }
 
 func (r *run) waitingIn(queue string) *waiting {
@@ -84,10 +91,11 @@ func (r *run) waitingIn(queue string) *waiting {
 	return nil // the frame brings what is in Queues alone
 }
 
-func (r *run) waitingFor(in *applications.Received) *waiting {
+// queueOf is which of the queues a lane waits in.
+func queueOf(lane string) int {
 	sum := fnv.New32a()
-	_, _ = sum.Write([]byte(laneOf(in)))
-	return r.waiting[sum.Sum32()%queueCount]
+	_, _ = sum.Write([]byte(lane))
+	return int(sum.Sum32() % queueCount)
 }
 
 func (w *waiting) length() int {
@@ -115,18 +123,26 @@ func (w *waiting) put(ctx context.Context, in *applications.Received) error {
 
 // putting counts what publish puts into the queue.
 func (w *waiting) putting(publish func() error) error {
-	w.mu.Lock()
-	w.begun++
-	w.mu.Unlock()
-	w.add(1)
+	w.begin()
 	err := publish()
-	if err != nil {
-		w.add(-1)
-	}
-	w.mu.Lock()
-	w.ended++
-	w.mu.Unlock()
+	w.end(err)
 	return err
+}
+
+func (w *waiting) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begun++
+	w.set(w.count + 1)
+}
+
+func (w *waiting) end(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended++
+	if err != nil {
+		w.set(max(w.count-1, 0))
+	}
 }
 
 // recount takes over how many the broker has, while this process holds none and puts none:
@@ -175,24 +191,49 @@ func (w *waiting) consumeUntil(ctx, closed context.Context) error {
 
 // accept posts something of the queue when what is before it in its lane is done.
 func (w *waiting) accept(ctx context.Context, in *applications.Received, done func(error)) {
-	w.mu.Lock()
-	hold := w.hold
-	w.mu.Unlock()
-	lane := laneOf(in)
+	hold, lane := w.take(), laneOf(in)
 	w.lanes.Go(lane, func() {
 		err := worker.Protect(func() error { return w.post(ctx, hold, lane, in) })
 		if in.Leaves(err) {
 			w.forget(lane)
 			w.add(-1)
+			w.run.slow.left(ctx, w, lane)
 		}
+		w.release()
 		done(err)
 	})
 }
 
-// post posts something until the webhook has taken or refused it, or it must return to the
-// queue.
+// take notes that one more is held, and returns what ends when it returns to the queue.
+func (w *waiting) take() (hold context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held++; w.held == waitingPrefetch && w.full != nil {
+		close(w.full)
+	}
+	return w.hold
+}
+
+func (w *waiting) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held--; w.held == waitingPrefetch-1 && w.full != nil {
+		w.full = make(chan struct{})
+	}
+}
+
+// post posts something until the webhook has taken or refused it, it moves to a slow queue,
+// or it must return to its own.
 func (w *waiting) post(ctx, hold context.Context, lane string, in *applications.Received) error {
 	for {
+		if w.holdsUp(hold, lane) {
+			w.run.slow.begin(ctx, lane, w.retryOf(lane))
+		}
+		if w.full != nil {
+			if moved, err := w.run.slow.move(ctx, lane, in); moved {
+				return err
+			}
+		}
 		if !backoff.Sleep(hold, w.untilRetry(lane)) {
 			return fmt.Errorf("waiting for the webhook: %w", context.Canceled)
 		}
@@ -205,6 +246,39 @@ func (w *waiting) post(ctx, hold context.Context, lane string, in *applications.
 		}
 		w.postpone(lane, err)
 	}
+}
+
+// holdsUp waits until the first of a lane is posted again. True is that others wait for it
+// meanwhile, though the webhook takes posts.
+func (w *waiting) holdsUp(hold context.Context, lane string) bool {
+	w.mu.Lock()
+	full := w.full
+	w.mu.Unlock()
+	delay := w.untilRetry(lane)
+	if delay <= 0 || full == nil || w.run.breaker.probing() != nil {
+		return false
+	}
+	due := time.NewTimer(delay)
+	defer due.Stop()
+	select {
+	case <-full:
+		return true
+	case <-due.C:
+	case <-hold.Done():
+	}
+	return false
+}
+
+func (w *waiting) retryOf(lane string) *retry {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed[lane]
+}
+
+func (w *waiting) adopt(lane string, r *retry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed[lane] = r
 }
 
 func (w *waiting) untilRetry(lane string) time.Duration {

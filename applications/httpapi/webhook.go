@@ -40,15 +40,16 @@ func (r *run) take(ctx context.Context, in *applications.Received) error {
 	case r.Webhook == nil, in.Event != nil && r.Webhook.MessagesOnly:
 		return nil
 	}
-	w := r.waitingFor(in)
-	if w.length() == 0 && r.breaker.isClosed() {
+	lane := laneOf(in)
+	w := r.waiting[queueOf(lane)]
+	if w.length() == 0 && !r.slow.has(lane) && r.breaker.isClosed() {
 		err := r.deliver(ctx, in)
 		switch {
 		case errors.Is(err, errLeftAlone):
 		case !triedAgain(err):
 			return err
 		default:
-			w.postpone(laneOf(in), err)
+			w.postpone(lane, err)
 			r.complain.Do(func() {
 				r.log.Warn("the webhook failed; what it did not take is tried again", "message_id", in.ID(), "error", err)
 			})

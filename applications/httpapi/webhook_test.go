@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"switchboard/applications/httpapi"
 	"switchboard/internal/testutil"
 	"switchboard/message"
 )
@@ -86,6 +88,49 @@ func orderBehindAFailure(b *bundle) {
 	b.awaitState(state{})
 }
 
+// Somebody whose messages the webhook does not take holds up nobody, however many there are,
+// and gets them in their order once it does, also where the application started anew.
+func TestOneWhoseMessagesFailHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	b.hook.answers(func(w http.ResponseWriter, n notice) {
+		if n.Data.From == person {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	const many = 250
+	for i := range many {
+		b.says(strconv.Itoa(i))
+	}
+	b.awaitState(state{Waiting: many})
+	neighbour := "+27830000000"
+	for i := 1; httpapi.QueueOf(neighbour) != httpapi.QueueOf(person); i++ {
+		neighbour = fmt.Sprintf("+2783%07d", i)
+	}
+	b.says("hello", func(m *message.Message) { m.From = neighbour })
+	for next(b, b.hook.got).Data.From != neighbour {
+	}
+	b.says(strconv.Itoa(many))
+	b.awaitState(state{Waiting: many + 1})
+	b.stop()
+	for len(b.hook.got) > 0 {
+		<-b.hook.got
+	}
+	b.hook.answers(nil)
+	b.start(plain)
+	b.says(strconv.Itoa(many + 1))
+	for i := range many + 2 {
+		if n := next(b, b.hook.got); n.Data.Content != strconv.Itoa(i) {
+			t.Fatalf("%s came in the place of %d", n.Data.Content, i)
+		}
+	}
+	b.awaitState(state{})
+	testutil.Eventually(t, "it waits in no slow queue", func() bool {
+		left, err := b.db.Range(t.Context(), "plugin/shop/slow/", "plugin/shop/slow0", 1)
+		return err == nil && len(left) == 0
+	})
+}
+
 // What the webhook wants later is not posted sooner.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
@@ -101,8 +146,8 @@ func TestRetryAfter(t *testing.T) {
 		}
 	})
 	b.says("hello")
-	<-b.hook.got
-	<-b.hook.got
+	next(b, b.hook.got)
+	next(b, b.hook.got)
 	b.awaitState(state{})
 	mu.Lock()
 	defer mu.Unlock()
@@ -132,7 +177,7 @@ func TestBreaker(t *testing.T) {
 	b.start(plain)
 	seen := map[string]string{}
 	for range 2 * people {
-		n := <-b.hook.got
+		n := next(b, b.hook.got)
 		seen[n.Data.From] += n.Data.Content + " "
 	}
 	for from, order := range seen {
@@ -246,7 +291,7 @@ func TestMessagesOnly(t *testing.T) {
 	yaml := strings.Replace(plain, "secret:", "messages_only: true, secret:", 1)
 	b := newBundle(t, yaml)
 	b.post(`{"to": "1", "content": "a", "transport": "sms"}`)
-	sent := <-b.sent
+	sent := next(b, b.sent)
 	b.stop()
 	events := func(want int) func() bool {
 		return func() bool {

@@ -166,6 +166,13 @@ func broadcastLife(t *testing.T, db Ledger) {
 	if got, err := db.List(t.Context(), 10); err != nil || len(got) != 1 || got[0].Name != "june" {
 		t.Errorf("List = %+v, %v", got, err)
 	}
+	july := create(t, db, store.Broadcast{Name: "july", Text: "x"}, recipients(1))
+	if got, err := db.List(t.Context(), 10, made.ID, made.ID+1000000); err != nil || len(got) != 1 || got[0].Name != "june" {
+		t.Errorf("List of one = %+v, %v", got, err)
+	}
+	if got, err := db.List(t.Context(), 10, made.ID, july.ID); err != nil || len(got) != 2 || got[0].Name != "july" {
+		t.Errorf("List of both = %+v, %v", got, err)
+	}
 }
 
 func broadcastList(t *testing.T, db Ledger) {

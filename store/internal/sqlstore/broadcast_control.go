@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"switchboard/store"
@@ -104,8 +105,16 @@ func (db *DB) Broadcast(ctx context.Context, id int64) (*store.BroadcastInfo, er
 }
 
 // List implements store.Broadcasts.
-func (db *DB) List(ctx context.Context, limit int) ([]store.BroadcastInfo, error) {
-	list, err := db.infos(ctx, " ORDER BY b.id DESC LIMIT $1", limit)
+func (db *DB) List(ctx context.Context, limit int, ids ...int64) ([]store.BroadcastInfo, error) {
+	where := ""
+	if len(ids) > 0 {
+		texts := make([]string, len(ids))
+		for i, id := range ids {
+			texts[i] = strconv.FormatInt(id, 10)
+		}
+		where = " WHERE b.id IN (" + strings.Join(texts, ", ") + ")"
+	}
+	list, err := db.infos(ctx, where+" ORDER BY b.id DESC LIMIT $1", limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing broadcasts: %w", err)
 	}
