@@ -13,7 +13,8 @@ import (
 )
 
 // Handler serves what operators and their env ask a process: /metrics,
-// /healthz, /readyz, /status, POST /-/reload, /-/pause and /-/resume, and with profiling /debug/pprof/.
+// /healthz, /readyz, /status, POST /-/reload, /-/drain, /-/pause and /-/resume, and with
+// profiling /debug/pprof/.
 func (p *Process) Handler(profiling bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{}))
@@ -22,6 +23,7 @@ func (p *Process) Handler(profiling bool) http.Handler {
 	mux.HandleFunc("GET /status", redacted(p.serveStatus))
 	// No page in an operator's browser may do this behind their back.
 	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(redacted(p.serveReload)))
+	mux.Handle("POST /-/drain", http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.serveDrain)))
 	mux.Handle("POST /-/pause", http.NewCrossOriginProtection().Handler(redacted(p.servePause)))
 	mux.Handle("POST /-/resume", http.NewCrossOriginProtection().Handler(redacted(p.serveResume)))
 	if profiling {
@@ -66,4 +68,12 @@ func (p *Process) serveReload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = fmt.Fprintln(w, changes)
+}
+
+// serveDrain begins a stop, and does not wait for its end: the process ends with it.
+func (p *Process) serveDrain(w http.ResponseWriter, _ *http.Request) {
+	held := p.held()
+	p.Drain()
+	w.WriteHeader(http.StatusAccepted)
+	_, _ = fmt.Fprintf(w, "stopping: nothing more is received; in flight: %d\n", held)
 }

@@ -43,26 +43,31 @@ type Process struct {
 
 	mu       sync.Mutex
 	workers  []*instance
-	stopping bool // Run's context has ended
+	stopping bool   // Run's context has ended, or Drain was called
+	halt     func() // ends what Run runs; nil before it
 	loaded   loaded
 	lossy    map[string]string // why RabbitMQ drops bodies of a queue
 	asked    chan request
 }
 
-// Run runs the workers until ctx ends. One that fails starts again after a while,
-// and the others go on; an error that no restart can mend (a port in use, a queue
-// with other arguments) stops them all and is returned.
+// Run runs the workers until ctx ends or Drain is called. One that fails starts again
+// after a while, and the others go on; an error that no restart can mend (a port in use, a
+// queue with other arguments) stops them all and is returned.
 func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 	p.metrics = worker.NewMetrics(p.Registry)
 	p.registerInfo(defs)
 	p.logStart(defs)
-	ctx, stop := context.WithCancel(ctx)
+	told := ctx
+	ctx, stop := context.WithCancel(context.WithoutCancel(told))
 	defer stop()
-	defer context.AfterFunc(ctx, p.logStop)()
 	pauses := worker.FollowPauses(ctx, p.State, p.Logger)
 	p.mu.Lock()
-	p.pauses = pauses
+	p.pauses, p.halt = pauses, stop
+	if p.stopping {
+		stop()
+	}
 	p.mu.Unlock()
+	defer context.AfterFunc(told, p.Drain)()
 	p.Registry.MustRegister(pauseCollector{p})
 	ended := make(chan struct{}, 1)
 	for _, def := range defs {
@@ -78,10 +83,25 @@ func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 			r.done <- p.reload(ctx, r, ended)
 		}
 		if p.failure() != nil {
-			stop()
+			p.Drain()
 		}
 	}
 	return p.failure()
+}
+
+// Drain ends Run as the end of its context does: /readyz says so first, then nothing more
+// is received, and what is in flight is finished.
+func (p *Process) Drain() {
+	p.mu.Lock()
+	first, halt := !p.stopping, p.halt
+	p.stopping = true
+	p.mu.Unlock()
+	if first {
+		p.Logger.Info("stopping: nothing more is received, what is in flight is finished", "in_flight", p.held())
+	}
+	if halt != nil {
+		halt()
+	}
 }
 
 // logStart says what the process stands on, and what it will forget.
@@ -107,14 +127,6 @@ func (p *Process) stateWarning() string {
 	}
 	return "there is no database: delivery reports, duplicates, sessions and opt-outs that workers remember are forgotten " +
 		"when this process ends, and its replicas do not share them; set DATABASE_URL"
-}
-
-// logStop notes that the process stops, at once: /readyz says so from now on.
-func (p *Process) logStop() {
-	p.mu.Lock()
-	p.stopping = true
-	p.mu.Unlock()
-	p.Logger.Info("stopping: nothing more is received, what is in flight is finished", "in_flight", p.held())
 }
 
 // held is how many bodies the workers hold.

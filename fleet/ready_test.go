@@ -71,21 +71,36 @@ func TestLinkThatIsDown(t *testing.T) {
 // A process is not ready from the moment it is told to stop, whatever its workers
 // still have to finish.
 func TestNotReadyWhileStopping(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, "slow.yaml", "transport_class: line\ntransport_name: sms\nslow: 5\n")
-		s.startOnMemory()
-		synctest.Wait()
-		s.expect("/readyz", "ready\n")
-		stopped := make(chan struct{})
-		go func() {
-			s.stop()
-			close(stopped)
-		}()
-		synctest.Wait()
-		if code, text := s.ask(http.MethodGet, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "stopping") {
-			t.Errorf("/readyz answered %d %s", code, text)
-		}
-		s.expect("/status", "STOPPING")
-		<-stopped
-	})
+	for name, tell := range map[string]func(*site){
+		"signal": func(s *site) { s.stop() },
+		"drain": func(s *site) {
+			if code, text := s.ask(http.MethodPost, "/-/drain", "Sec-Fetch-Site", "cross-site"); code != http.StatusForbidden {
+				t.Errorf("a foreign page's request is answered %d %s", code, text)
+			}
+			if code, text := s.ask(http.MethodPost, "/-/drain"); code != http.StatusAccepted || !strings.Contains(text, "in flight: 0") {
+				t.Errorf("answered %d %s", code, text)
+			}
+			s.ended()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, "slow.yaml", "transport_class: line\ntransport_name: sms\nslow: 5\n")
+				s.startOnMemory()
+				synctest.Wait()
+				s.expect("/readyz", "ready\n")
+				stopped := make(chan struct{})
+				go func() {
+					tell(s)
+					close(stopped)
+				}()
+				synctest.Wait()
+				if code, text := s.ask(http.MethodGet, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "stopping") {
+					t.Errorf("/readyz answered %d %s", code, text)
+				}
+				s.expect("/status", "STOPPING")
+				<-stopped
+			})
+		})
+	}
 }

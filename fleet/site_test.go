@@ -89,6 +89,7 @@ type site struct {
 	dir    string
 	starts *atomic.Int32 // of applications of class quiet
 	stop   func()
+	ended  func() // waits until Run has returned
 
 	beforeRun func() // called when the files have been read
 }
@@ -139,9 +140,13 @@ func (s *site) start(b broker.Broker) {
 	go func() { done <- s.Run(ctx, defs) }()
 	s.stop = func() {
 		cancel()
+		s.ended()
+	}
+	s.ended = func() {
 		if err := <-done; err != nil {
 			s.t.Errorf("Run: %v", err)
 		}
+		cancel()
 		_, _ = b.Close(context.Background()), state.Close()
 	}
 }
