@@ -7,6 +7,7 @@ import (
 
 	"switchboard/internal/lanes"
 	"switchboard/message"
+	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
 )
@@ -37,7 +38,7 @@ func (d *deliveries) add(p *pdu.PDU) {
 		d.answer(p, pdu.StatusRxTAppn)
 		return
 	}
-	m := messageOf(p)
+	m := smpp.MessageOf(p.Body)
 	deliver := d.b.settings.Deliver(p, m)
 	d.lanes.Go(m.Source.Addr, func() {
 		defer d.group.Done()
@@ -94,16 +95,4 @@ func (d *deliveries) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-}
-
-// messageOf is a request's message; a data_sm looks like the deliver_sm it could
-// have been.
-func messageOf(p *pdu.PDU) *pdu.Message {
-	if d, is := p.Body.(*pdu.DataSM); is {
-		return &pdu.Message{
-			ServiceType: d.ServiceType, Source: d.Source, Dest: d.Dest, ESMClass: d.ESMClass,
-			RegisteredDelivery: d.RegisteredDelivery, DataCoding: d.DataCoding, TLVs: d.TLVs,
-		}
-	}
-	return &p.Body.(*pdu.DeliverSM).Message
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,8 +21,8 @@ const (
 	patience = 10 * time.Second
 	// giveUp is when a held receipt counts as unmatched. It stays in the state.
 	giveUp = time.Minute
-	// maxHeld is how many held receipts a process looks at; those beyond are found
-	// by their id when it comes.
+	// maxHeld is how many held receipts a process looks at; older ones are found by
+	// their id when it comes.
 	maxHeld = 10_000
 	// heldBatch is how many held receipts are looked at in one round trip, and
 	// heldAtOnce how many that have found their message are reported at once.
@@ -34,32 +32,6 @@ const (
 	// message.
 	maxHeldFor = 20
 )
-
-// heldReceipts are those that this process took and found no message for.
-type heldReceipts struct {
-	mu   sync.Mutex
-	list map[string]Receipt
-}
-
-func (h *heldReceipts) add(key string, r Receipt) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.list) < maxHeld {
-		h.list[key] = r
-	}
-}
-
-func (h *heldReceipts) drop(key string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.list, key)
-}
-
-func (h *heldReceipts) all() map[string]Receipt {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return maps.Clone(h.list)
-}
 
 // hold keeps a receipt whose message is not known: its submit_sm_resp may be on
 // its way, here or in another process. It is held under its id, which is looked
@@ -82,7 +54,7 @@ func (s *Store) hold(ctx context.Context, r Receipt) error {
 	s.CountReceipt("held")
 	matched, err := s.retryHeld(ctx, key, r)
 	if !matched && err == nil {
-		s.held.add(key, r)
+		s.held.Add(key, r)
 	}
 	return err
 }
@@ -119,7 +91,7 @@ func (s *Store) retryHeld(ctx context.Context, key string, r Receipt) (matched b
 func (s *Store) settleHeld(ctx context.Context, key string, m match, r Receipt) error {
 	what := key + "/" + strconv.FormatInt(r.Held.UnixNano(), 10)
 	if _, err := s.once(what, func() error { return s.report(ctx, m, r) }); err != nil {
-		s.held.add(key, r)
+		s.held.Add(key, r)
 		return err
 	}
 	return s.State.Delete(ctx, key, s.heldForKey(r.From, r.To)+"/"+key)
@@ -127,12 +99,11 @@ func (s *Store) settleHeld(ctx context.Context, key string, m match, r Receipt) 
 
 // Sweep looks again for the messages of the held receipts.
 func (s *Store) Sweep(ctx context.Context, now time.Time) {
-	held := s.held.all()
-	keys := slices.Sorted(maps.Keys(held)) // those of one person in the same order each time
-	for batch := range slices.Chunk(keys, heldBatch) {
+	for batch := range slices.Chunk(s.held.Keys(), heldBatch) {
 		var all []string
 		for _, key := range batch {
-			all = append(append(all, key), s.rowKeys(held[key])...)
+			r, _ := s.held.Peek(key)
+			all = append(append(all, key), s.rowKeys(r)...)
 		}
 		found, err := s.State.Get(ctx, all...)
 		if err != nil {
@@ -157,13 +128,13 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) {
 func (s *Store) lookAgain(ctx context.Context, key string, found map[string]string, now time.Time) {
 	r, there := read[Receipt](s, found, key) // as it is stored: another process may have had a later one
 	if !there {
-		s.held.drop(key) // whoever recorded the id has taken it
+		s.held.Remove(key) // whoever recorded the id has taken it
 		return
 	}
 	waited := now.Sub(r.Held)
 	m, err := s.match(ctx, found, r, waited)
 	if m != nil && err == nil {
-		s.held.drop(key)
+		s.held.Remove(key)
 		err = s.settleHeld(ctx, key, *m, r)
 	}
 	switch {
@@ -172,7 +143,7 @@ func (s *Store) lookAgain(ctx context.Context, key string, found map[string]stri
 	case m == nil && waited >= giveUp:
 		s.CountReceipt("unmatched")
 		s.Logger.Warn("a delivery receipt matches no message", "smsc_message_id", r.ID, "status", r.Raw, "from", r.From)
-		s.held.drop(key)
+		s.held.Remove(key)
 	}
 }
 

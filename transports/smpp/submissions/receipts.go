@@ -43,7 +43,9 @@ type match struct {
 // when the broker, or the state store, has it.
 func (s *Store) Receipt(ctx context.Context, r Receipt) error {
 	r.candidates = s.ids.candidates(r.ID)
-	s.awaitRecording(ctx, r)
+	for _, key := range s.rowKeys(r) {
+		s.recording.await(ctx, key)
+	}
 	m, err := s.find(ctx, r, 0)
 	switch {
 	case err != nil:
@@ -201,7 +203,7 @@ func (s *Store) report(ctx context.Context, m match, r Receipt) error {
 	if m.Reference() != 0 && m.Reference() == r.Reference {
 		s.references.Store(true) // the chance of it is one in 65,535
 	}
-	what := m.key + "/" + attempt(m.Message) + strconv.Itoa(m.N)
+	what := m.key + "/" + m.name()
 	if !r.Status.Final() {
 		what += "/" + r.Raw
 	}

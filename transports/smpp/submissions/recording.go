@@ -2,7 +2,6 @@ package submissions
 
 import (
 	"context"
-	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -11,57 +10,42 @@ import (
 // came before it, is recorded. Then it is held.
 const recordingWait = time.Second
 
-// recording knows the parts that the SMSC has accepted and that are not recorded
-// yet, by hashes of what their receipts bring.
+// recording has the keys of the rows by which receipts find the parts that the SMSC
+// has accepted, as long as the rows are not written.
 type recording struct {
-	seed maphash.Seed
 	mu   sync.Mutex
-	open map[uint64]chan struct{} // nil when nobody waits
+	open map[string]chan struct{}
 }
 
-func newRecording() *recording {
-	return &recording{seed: maphash.MakeSeed(), open: map[uint64]chan struct{}{}}
-}
-
-// hash is that of an id, or of a person's reference.
-func (r *recording) hash(text string, reference uint16) uint64 {
-	return maphash.String(r.seed, text) ^ uint64(reference)
-}
-
-func (r *recording) begin(key uint64) {
+func (r *recording) begin(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, there := r.open[key]; !there {
-		r.open[key] = nil
+	if r.open[key] == nil {
+		r.open[key] = make(chan struct{})
 	}
 }
 
-func (r *recording) end(key uint64) {
+func (r *recording) end(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if done := r.open[key]; done != nil {
 		close(done)
+		delete(r.open, key)
 	}
-	delete(r.open, key)
 }
 
-// await waits until what has one of the keys is recorded.
-func (r *recording) await(ctx context.Context, key uint64) {
+// await waits until the row of a key is written.
+func (r *recording) await(ctx context.Context, key string) {
 	r.mu.Lock()
-	done, there := r.open[key]
-	if there && done == nil {
-		done = make(chan struct{})
-		r.open[key] = done
-	}
+	done := r.open[key]
 	r.mu.Unlock()
-	if !there {
+	if done == nil {
 		return
 	}
-	late := time.NewTimer(recordingWait)
-	defer late.Stop()
+	ctx, cancel := context.WithTimeout(ctx, recordingWait)
+	defer cancel()
 	select {
 	case <-done:
-	case <-late.C:
 	case <-ctx.Done():
 	}
 }
@@ -74,21 +58,11 @@ func (s *Store) Accepting(p Part, id string) (repeated bool) {
 	return id != "" && s.given.give(s.ids.stored(id), p)
 }
 
-func (s *Store) recordingOf(p Part, id string, do func(key uint64)) {
+func (s *Store) recordingOf(p Part, id string, do func(key string)) {
 	if id != "" {
-		do(s.recording.hash(s.ids.stored(id), 0))
+		do(s.idKey(id))
 	}
 	if reference := p.Reference(); reference != 0 {
-		do(s.recording.hash(lastDigits(p.To), reference))
-	}
-}
-
-// awaitRecording waits until what a receipt may be about is recorded.
-func (s *Store) awaitRecording(ctx context.Context, r Receipt) {
-	for _, c := range r.candidates {
-		s.recording.await(ctx, s.recording.hash(c.ID, 0))
-	}
-	if r.Reference != 0 {
-		s.recording.await(ctx, s.recording.hash(lastDigits(r.From), r.Reference))
+		do(s.referenceKey(p.To, reference))
 	}
 }

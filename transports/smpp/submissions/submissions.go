@@ -35,6 +35,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"switchboard/internal/loglimit"
 	"switchboard/message"
 	"switchboard/smpp/receipt"
 	"switchboard/store"
@@ -123,15 +124,15 @@ type Store struct {
 	Settings
 	ids        *idFormats
 	given      *givenIDs
-	held       *heldReceipts
-	recording  *recording
+	held       *lru.Cache[string, Receipt] // those this process found no message for, by their keys
+	recording  recording
 	references atomic.Bool // the SMSC brings references back as they are
 	adopting   sync.Mutex  // held while a receipt is matched by address
 
 	reports  singleflight.Group
 	reported *lru.Cache[string, struct{}]
 
-	warned atomic.Int64 // when the log last told of a write that failed, UnixNano
+	limiter *loglimit.Limiter // of the log's words on writes that fail
 }
 
 // maxReported is how many reports a process knows not to repeat, beside what the
@@ -141,17 +142,19 @@ const maxReported = 10_000
 // New makes a Store.
 func New(s Settings) *Store {
 	reported, _ := lru.New[string, struct{}](maxReported) // fails for sizes below 1
+	held, _ := lru.New[string, Receipt](maxHeld)
 	return &Store{
 		Settings: s, ids: &idFormats{detect: s.DetectIDFormat, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
-		given: newGivenIDs(maxRecentIDs), held: &heldReceipts{list: map[string]Receipt{}}, recording: newRecording(), reported: reported,
+		given: newGivenIDs(maxRecentIDs), held: held, recording: recording{open: map[string]chan struct{}{}}, reported: reported,
+		limiter: loglimit.New(time.Minute),
 	}
 }
 
 func (s *Store) idKey(id string) string { return s.Prefix + "id/" + s.ids.stored(id) }
 
-func (s *Store) partKey(p Part) string {
-	return s.Prefix + "part/" + attempt(p.Message) + strconv.Itoa(p.N)
-}
+func (s *Store) partKey(p Part) string { return s.Prefix + "part/" + p.name() }
+
+func (p Part) name() string { return attempt(p.Message) + strconv.Itoa(p.N) }
 
 func (s *Store) reportKey(m *Message, of string) string {
 	return s.Prefix + "report/" + attempt(m) + of
@@ -195,8 +198,6 @@ const (
 	// maxRetryPause.
 	retryPause    = 50 * time.Millisecond
 	maxRetryPause = time.Second
-	// warnEvery is how often the log tells of writes that fail.
-	warnEvery = time.Minute
 )
 
 // ErrStopped is returned for what could not be recorded before the transport
@@ -225,9 +226,8 @@ func (s *Store) record(ctx context.Context, messageID string, write func() error
 
 // warn tells of writes that fail, once in a while.
 func (s *Store) warn(what, messageID string, err error) {
-	last, now := s.warned.Load(), time.Now().UnixNano()
-	if now-last > int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
-		s.Logger.Warn(what, "message_id", messageID, "error", err)
+	if others, ok := s.limiter.Allow(what, time.Now()); ok {
+		s.Logger.Warn(what, "message_id", messageID, "error", err, "others_before", others)
 	}
 }
 
@@ -379,7 +379,7 @@ func (s *Store) Unanswered(ctx context.Context, m *Message, parts []Outcome) err
 func (s *Store) unansweredEntries(p Part) []store.Entry {
 	row, between := submission{Part: p}, s.unansweredKey(p.To, p.From)
 	entries := []store.Entry{
-		{Key: between, Value: p.ID, TTL: s.OutcomeTTL}, entry(between+"/"+attempt(p.Message)+strconv.Itoa(p.N), row, s.OutcomeTTL),
+		{Key: between, Value: p.ID, TTL: s.OutcomeTTL}, entry(between+"/"+p.name(), row, s.OutcomeTTL),
 	}
 	if p.Reference() != 0 {
 		entries = append(entries, entry(s.referenceKey(p.To, p.Reference()), row, s.OutcomeTTL))
@@ -424,7 +424,7 @@ func (s *Store) Answered(ctx context.Context, p Part, o Outcome) error {
 // forgetUnanswered deletes by what a receipt finds an unanswered part. A row for
 // a part without an id stays.
 func (s *Store) forgetUnanswered(ctx context.Context, p Part) error {
-	keys := []string{s.unansweredKey(p.To, p.From) + "/" + attempt(p.Message) + strconv.Itoa(p.N)}
+	keys := []string{s.unansweredKey(p.To, p.From) + "/" + p.name()}
 	if p.Reference() != 0 {
 		key := s.referenceKey(p.To, p.Reference())
 		found, err := s.State.Get(ctx, key)

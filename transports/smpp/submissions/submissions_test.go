@@ -297,8 +297,8 @@ func TestManyHeldReceipts(t *testing.T) {
 		for range known {
 			reported[(<-b.events).MessageID] = true
 		}
-		if len(reported) != known || len(b.held.list) != many-known {
-			t.Errorf("%d are reported and %d still held, want %d and %d", len(reported), len(b.held.list), known, many-known)
+		if len(reported) != known || b.held.Len() != many-known {
+			t.Errorf("%d are reported and %d still held, want %d and %d", len(reported), b.held.Len(), known, many-known)
 		}
 	})
 }
