@@ -58,9 +58,9 @@ func TestReceiptTakenTwiceAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, second := make(chan error, 1), make(chan error, 1)
-	go func() { first <- e.receiver.takeReceipt(within(t), h) }()
+	go func() { first <- e.submissions.Receipt(within(t), h) }()
 	<-line.begun
-	go func() { second <- e.receiver.takeReceipt(within(t), h) }()
+	go func() { second <- e.submissions.Receipt(within(t), h) }()
 	close(line.finish)
 	if err := errors.Join(<-first, <-second); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func (b *bundle) endsOnce(m *message.Message, both []simulator.Received) {
 		b.Fatal(err)
 	}
 	h := submissions.Receipt{ID: both[0].MessageID, Status: receipt.Delivered, Raw: "DELIVRD", From: m.To, To: m.From, Reference: max(1, referenceOf(m.ID))}
-	if err := e.receiver.takeReceipt(b.Context(), h); err != nil {
+	if err := e.submissions.Receipt(b.Context(), h); err != nil {
 		b.Fatal(err)
 	}
 	if event := b.line.NextEvent(b); event.MessageID != m.ID || event.TransportMetadata.Text("smpp_matched_by") != "reference" {

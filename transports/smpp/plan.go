@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"hash/fnv"
 	"math"
 	"slices"
 
@@ -13,17 +13,8 @@ import (
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/store"
-	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 )
-
-// planner turns messages into submit_sm, as far as the binds may carry them.
-type planner struct {
-	options *Options
-	parsed  *parsed
-	logger  *slog.Logger
-	queue   *binds.Queue
-}
 
 // plan is a message as it goes out: the encoded body of one submit_sm a segment.
 type plan struct {
@@ -33,35 +24,35 @@ type plan struct {
 
 // plan encodes a message, of which concatReference marks the segments where there
 // are several. Each error is the message's own fault.
-func (r *planner) plan(m *message.Message, concatReference uint16) (*plan, error) {
+func (s *sender) plan(m *message.Message, concatReference uint16) (*plan, error) {
 	w, ignored, err := smpp.ReadMetadata(m.TransportMetadata.String())
 	if err != nil {
 		return nil, err
 	}
 	if len(ignored) > 0 {
-		r.logger.Debug("transport_metadata that SMPP cannot use is ignored", "message_id", m.ID, "keys", ignored)
+		s.logger.Debug("transport_metadata that SMPP cannot use is ignored", "message_id", m.ID, "keys", ignored)
 	}
-	base, err := r.baseSubmit(m, &w)
+	base, err := s.baseSubmit(m, &w)
 	if err != nil {
 		return nil, err
 	}
-	text, err := r.write(m, &w, concatReference)
+	text, err := s.write(m, &w, concatReference)
 	if err != nil {
 		return nil, err
 	}
-	if base.DataCoding, err = r.dataCoding(text.Coding, &w); err != nil {
+	if base.DataCoding, err = s.dataCoding(text.Coding, &w); err != nil {
 		return nil, err
 	}
 	p := &plan{Message: &submissions.Message{
 		ID: m.ID, To: m.To, From: m.From, Routing: json.RawMessage(m.RoutingMetadata.String()), Parts: len(text.Segments),
-		Reference: r.reference(m.ID, &base), Attempt: store.Attempt(m),
+		Reference: s.reference(m.ID, &base), Attempt: store.Attempt(m),
 		NoReceipt: w.RegisteredDelivery != nil && base.RegisteredDelivery&pdu.ReceiptSuccess != pdu.ReceiptFinal,
 	}}
 	if p.Parts > 1 {
 		p.ConcatReference = concatReference
 	}
 	for i := range text.Segments {
-		body, err := segment(base, &text, i, submissions.Part{Message: p.Message, N: i + 1}.Reference(), r.hasParameters())
+		body, err := segment(base, &text, i, submissions.Part{Message: p.Message, N: i + 1}.Reference(), s.hasParameters())
 		if err != nil {
 			return nil, err
 		}
@@ -71,38 +62,38 @@ func (r *planner) plan(m *message.Message, concatReference uint16) (*plan, error
 }
 
 // baseSubmit is what all segments have in common.
-func (r *planner) baseSubmit(m *message.Message, w *smpp.Metadata) (s pdu.Message, err error) {
-	o := r.options
-	s.ServiceType = o.ServiceType
+func (s *sender) baseSubmit(m *message.Message, w *smpp.Metadata) (base pdu.Message, err error) {
+	o := s.options
+	base.ServiceType = o.ServiceType
 	if o.RegisteredDelivery {
-		s.RegisteredDelivery = pdu.ReceiptFinal
+		base.RegisteredDelivery = pdu.ReceiptFinal
 	}
-	if s.Dest, err = o.dest(m.To); err != nil {
-		return s, err
+	if base.Dest, err = o.dest(m.To); err != nil {
+		return base, err
 	}
-	if s.Source, err = o.source(m.From); err != nil {
-		return s, err
+	if base.Source, err = o.source(m.From); err != nil {
+		return base, err
 	}
-	if !r.hasParameters() && len(w.TLVs) > 0 {
-		return s, errors.New("SMPP 3.3 has no optional parameters (tlvs)")
+	if !s.hasParameters() && len(w.TLVs) > 0 {
+		return base, errors.New("SMPP 3.3 has no optional parameters (tlvs)")
 	}
 	for _, t := range w.TLVs {
-		if slices.Contains(r.parsed.refused, t.Tag) {
-			return s, fmt.Errorf("the parameter %s is refused (refused_tlvs)", t.Tag.Key())
+		if slices.Contains(s.parsed.refused, t.Tag) {
+			return base, fmt.Errorf("the parameter %s is refused (refused_tlvs)", t.Tag.Key())
 		}
 	}
-	w.Apply(&s)
+	w.Apply(&base)
 	if o.isUSSD(m) {
-		if !r.hasParameters() {
-			return s, errors.New("SMPP 3.3 has no USSD")
+		if !s.hasParameters() {
+			return base, errors.New("SMPP 3.3 has no USSD")
 		}
-		s.TLVs = append(s.TLVs, ussdParameters(m, w)...)
-		return s, nil
+		base.TLVs = append(base.TLVs, ussdParameters(m, w)...)
+		return base, nil
 	}
-	if w.UserReference != nil && r.hasParameters() {
-		s.TLVs = append(s.TLVs, pdu.Short(pdu.TagUserMessageReference, *w.UserReference))
+	if w.UserReference != nil && s.hasParameters() {
+		base.TLVs = append(base.TLVs, pdu.Short(pdu.TagUserMessageReference, *w.UserReference))
 	}
-	return s, nil
+	return base, nil
 }
 
 const typeUSSD = "ussd"
@@ -140,13 +131,13 @@ func ussdParameters(m *message.Message, w *smpp.Metadata) pdu.TLVs {
 }
 
 // hasParameters: SMPP 3.3 has no optional parameters.
-func (r *planner) hasParameters() bool { return r.queue.Version() >= pdu.Version34 }
+func (s *sender) hasParameters() bool { return s.queue.Version() >= pdu.Version34 }
 
 // write turns the content, or the data in its place, into segments.
-func (r *planner) write(m *message.Message, w *smpp.Metadata, concatReference uint16) (gsm.Message, error) {
-	o := r.options
-	splitter := r.parsed.splitter
-	splitter.Method = o.method(version(r.queue.Version()))
+func (s *sender) write(m *message.Message, w *smpp.Metadata, concatReference uint16) (gsm.Message, error) {
+	o := s.options
+	splitter := s.parsed.splitter
+	splitter.Method = o.method(version(s.queue.Version()))
 	if o.isUSSD(m) {
 		splitter.Method = gsm.Payload // a dialogue has no parts
 	}
@@ -166,8 +157,8 @@ func (r *planner) write(m *message.Message, w *smpp.Metadata, concatReference ui
 	return text, nil
 }
 
-func (r *planner) dataCoding(c gsm.Coding, w *smpp.Metadata) (pdu.DataCoding, error) {
-	switch fixed := r.options.SubmitSMDataCoding; {
+func (s *sender) dataCoding(c gsm.Coding, w *smpp.Metadata) (pdu.DataCoding, error) {
+	switch fixed := s.options.SubmitSMDataCoding; {
 	case w.DataCoding != nil:
 		return pdu.DataCoding(*w.DataCoding), nil
 	case w.Flash:
@@ -215,3 +206,25 @@ func oneMessage(c gsm.Coding) int {
 	}
 	return 140
 }
+
+// reference is the first of a message's user_message_references (§5.3.2.17);
+// 0 when it gets none of ours: the message has its own, SMPP 3.3 has none, or
+// the operator wants none.
+func (s *sender) reference(id string, base *pdu.Message) uint16 {
+	_, own := base.TLVs.Get(pdu.TagUserMessageReference)
+	if own || !s.options.UserMessageReference || !s.hasParameters() {
+		return 0
+	}
+	return max(1, referenceOf(id))
+}
+
+// referenceOf is the same for each try at a message.
+func referenceOf(id string) uint16 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return uint16(h.Sum32() ^ h.Sum32()>>16)
+}
+
+// referenceSize is how many octets a reference takes in a submit_sm: tag, length,
+// value.
+const referenceSize = 6

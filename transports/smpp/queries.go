@@ -3,7 +3,6 @@ package smpp
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strconv"
 	"time"
 
@@ -34,21 +33,9 @@ const (
 // querier asks the SMSC, by query_sm, about messages whose final receipt is
 // missing.
 type querier struct {
-	options     *Options
-	logger      *slog.Logger
-	metrics     *metrics
-	queue       *binds.Queue
-	submissions *submissions.Store
-	statuses    receipt.StatusMap
-	pace        *rate.Limiter
-	refused     bool // the SMSC knows no query_sm
-}
-
-func newQuerier(r *run, m *metrics, statuses receipt.StatusMap) *querier {
-	return &querier{
-		options: r.options, logger: r.logger, metrics: m, queue: r.binds.Queue, submissions: r.submissions,
-		statuses: statuses, pace: rate.NewLimiter(r.options.queryRate(), 1),
-	}
+	shared
+	pace    *rate.Limiter
+	refused bool // the SMSC knows no query_sm
 }
 
 var errNoQueries = errors.New("the SMSC knows no query_sm")
@@ -95,7 +82,7 @@ func (q *querier) queryDue(ctx context.Context) (more bool, err error) {
 	group.SetLimit(queriesAtOnce)
 	for _, one := range now {
 		group.Go(func() error {
-			err := guard(q.logger, "asking about a message", func() error { return q.query(each, one) })
+			err := q.guard("asking about a message", func() error { return q.query(each, one) })
 			if err == nil || errors.Is(err, errNoQueries) || each.Err() != nil {
 				return err
 			}
@@ -171,7 +158,7 @@ func (q *querier) ask(ctx context.Context, body pdu.Body) (r binds.Result, err e
 // receiptOf is the receipt that the SMSC might have sent. In answers, ACCEPTED is
 // what SMSCs say of messages that are on their way.
 func (q *querier) receiptOf(answer *pdu.QuerySMResp) submissions.Receipt {
-	r := submissions.Receipt{Status: q.statuses.OfState(answer.State), Raw: answer.State.String()}
+	r := submissions.Receipt{Status: q.parsed.receipts.Statuses.OfState(answer.State), Raw: answer.State.String()}
 	if answer.State == pdu.StateAccepted {
 		r.Status = receipt.Pending
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"switchboard/internal/partstate"
@@ -21,16 +20,10 @@ import (
 
 // receiver takes what the SMSC delivers: messages of people, and receipts.
 type receiver struct {
-	options     *Options
-	logger      *slog.Logger
-	metrics     *metrics
-	publisher   transports.Publisher
-	submissions *submissions.Store
-	parser      receipt.Parser
-	codings     smpp.Codings
-
-	parts *smpp.Assembler // of long messages
-	dedup *deliverDedup
+	shared
+	publisher transports.Publisher
+	parts     *smpp.Assembler // of long messages
+	dedup     *deliverDedup
 }
 
 // accept takes a deliver_sm or data_sm in the order of its coming, and returns
@@ -40,14 +33,14 @@ func (r *receiver) accept(p *pdu.PDU, m *pdu.Message) func(context.Context) erro
 	pending, again := r.dedup.enter(p, now)
 	var part *smpp.Adding
 	if !again {
-		_ = guard(r.logger, "taking a part of a message", func() error {
+		_ = r.guard("taking a part of a message", func() error {
 			part = r.enterPart(m, pending.messageID)
 			return nil
 		})
 	}
 	return func(ctx context.Context) error {
 		return r.dedup.work(ctx, pending, now.Add(r.options.DeliverTimeout.Std()), func(ctx context.Context) error {
-			return guard(r.logger, "taking a message", func() error { return r.deliver(ctx, m, pending.messageID, part) })
+			return r.guard("taking a message", func() error { return r.deliver(ctx, m, pending.messageID, part) })
 		})
 	}
 }
@@ -69,7 +62,10 @@ func (r *receiver) enterPart(m *pdu.Message, id string) *smpp.Adding {
 func (r *receiver) deliver(ctx context.Context, m *pdu.Message, id string, part *smpp.Adding) error {
 	if found, is := r.readReceipt(m); is {
 		r.metrics.delivered.WithLabelValues("receipt").Inc()
-		return r.takeReceipt(ctx, found)
+		if found.ID == "" { // unreadable: trying again mends nothing
+			return nil
+		}
+		return r.submissions.Receipt(ctx, found)
 	}
 	r.metrics.delivered.WithLabelValues("message").Inc()
 	if part == nil {
@@ -87,9 +83,9 @@ func (r *receiver) deliver(ctx context.Context, m *pdu.Message, id string, part 
 }
 
 // assembler puts long messages together.
-func (r *receiver) assembler(state *store.Batcher, prefix string) *smpp.Assembler {
+func (r *receiver) assembler(state *store.Batcher) *smpp.Assembler {
 	return smpp.NewAssembler(smpp.AssemblerSettings{
-		State: partstate.New(state), Prefix: prefix + "concat/", Wait: r.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: r.logger,
+		State: partstate.New(state), Prefix: r.options.statePrefix() + "concat/", Wait: r.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: r.logger,
 		Receive: func(ctx context.Context, m *smpp.Assembled, _ ...smpp.Entry) error {
 			parts := make([]smpp.Part, len(m.Parts))
 			for i := range m.Parts {
@@ -124,7 +120,7 @@ func (r *receiver) receive(ctx context.Context, id string, parts []smpp.Part, mi
 		in.TransportType, in.SessionEvent = typeUSSD, message.SessionEvent(event)
 	}
 	described := smpp.Describe(first)
-	text, err := r.codings.Text(parts)
+	text, err := r.parsed.codings.Text(parts)
 	if err != nil {
 		described.Payload = octets(parts)
 		if !errors.Is(err, gsm.ErrNotText) {
@@ -153,4 +149,59 @@ func octets(parts []smpp.Part) []byte {
 		return parts[0].Message.Payload()
 	}
 	return smpp.Octets(parts)
+}
+
+// readReceipt reads a deliver_sm as a receipt; is is false when it is a
+// message from a person.
+func (r *receiver) readReceipt(m *pdu.Message) (found submissions.Receipt, is bool) {
+	declared := m.ESMClass.IsReceipt()
+	_, hasID := m.TLVs.Get(pdu.TagReceiptedMessageID)
+	_, hasState := m.TLVs.Get(pdu.TagMessageState)
+	if !declared && !(hasID && hasState) && r.options.DeliveryReportUseESMClass {
+		return found, false
+	}
+	read, err := r.parseReceipt(m)
+	if err != nil {
+		if declared {
+			r.metrics.receipt("unreadable")
+			r.logger.Warn("a delivery receipt cannot be read and is dropped", "from", m.Source.Addr, "error", err)
+			r.logger.Debug("its octets, which may quote the message", "from", m.Source.Addr, "octets", m.Payload())
+		}
+		return found, declared
+	}
+	if m.ESMClass.Type() == pdu.ESMIntermediate && read.RawStatus == pdu.StateAccepted.String() {
+		read.Status = receipt.Pending
+	}
+	reference, _ := m.TLVs.Uint(pdu.TagUserMessageReference)
+	return submissions.Receipt{
+		ID: read.ID, Status: read.Status, Raw: read.RawStatus, Error: read.Error, Done: read.Done,
+		From: m.Source.Addr, To: m.Dest.Addr, Reference: uint16(reference),
+	}, true
+}
+
+// parseReceipt reads a receipt from the first of its texts that has one. SMSCs
+// write receipts in ASCII whatever data_coding says, so the octets come first, as
+// long as they are printable: the _ of GSM 03.38 is not, and UCS2 has NULs.
+func (r *receiver) parseReceipt(m *pdu.Message) (read receipt.Receipt, err error) {
+	octets := m.Payload()
+	if m.ESMClass.UDHI() && !isPrintable(octets) {
+		if part, _, err := gsm.ParsePart(octets); err == nil {
+			octets = part.Payload
+		}
+	}
+	codings := []gsm.Coding{gsm.GSM7, r.parsed.codings.Of(m, gsm.Shift{}).Coding, gsm.UCS2, gsm.UCS2LE, gsm.Latin1}
+	if text := bytes.TrimRight(octets, "\x00"); isPrintable(text) {
+		octets, codings[0] = text, gsm.Latin1
+	}
+	for _, coding := range codings {
+		text, _ := gsm.Encoding{Coding: coding}.Decode(octets, 0)
+		if read, err = r.parsed.receipts.Parse(m.TLVs, text); err == nil {
+			break
+		}
+	}
+	return read, err
+}
+
+func isPrintable(octets []byte) bool {
+	return !bytes.ContainsFunc(octets, func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' && r != '\t' })
 }

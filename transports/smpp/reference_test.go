@@ -126,7 +126,7 @@ func TestReferenceBeforePeople(t *testing.T) {
 			stranger.Reference++
 		}
 	}
-	if err := e.receiver.takeReceipt(t.Context(), stranger); err != nil {
+	if err := e.submissions.Receipt(t.Context(), stranger); err != nil {
 		t.Fatal(err)
 	}
 	e.submissions.Sweep(t.Context(), time.Now().Add(heldPatience)) // it matches nothing: the next event is another's
@@ -136,7 +136,7 @@ func TestReferenceBeforePeople(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := submissions.Receipt{ID: fmt.Sprint(100 + i), Status: "delivered", Raw: "DELIVRD", From: m.To, To: "SHORTCODE", Reference: p.Reference}
-		if err := e.receiver.takeReceipt(t.Context(), h); err != nil {
+		if err := e.submissions.Receipt(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}
 		if event := b.line.NextEvent(t); event.MessageID != m.ID || event.TransportMetadata.Text("smpp_matched_by") != "reference" {

@@ -62,7 +62,7 @@ func TestReplicasReportAlike(t *testing.T) {
 			r := v.Submitted()[(i+j)%2]
 			h := submissions.Receipt{ID: r.MessageID, Status: "delivered", Raw: "DELIVRD", From: m.To, To: m.From}
 			group.Go(func() {
-				if err := e.receiver.takeReceipt(t.Context(), h); err != nil {
+				if err := e.submissions.Receipt(t.Context(), h); err != nil {
 					t.Error(err)
 				}
 			})

@@ -6,9 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"switchboard/message"
 	"switchboard/smpp/pdu"
@@ -20,17 +23,25 @@ import (
 	"switchboard/worker"
 )
 
+// shared is what the parts of a run work with.
+type shared struct {
+	options     *Options
+	parsed      *parsed
+	logger      *slog.Logger
+	metrics     *metrics
+	queue       *binds.Queue
+	submissions *submissions.Store
+}
+
 // run is one run of a transport: its parts, and the goroutines that serve them.
 type run struct {
-	options     *Options
-	logger      *slog.Logger
-	state       *store.Batcher
-	statuses    *transports.Statuses
-	binds       *binds.Manager
-	submissions *submissions.Store
-	sender      *sender
-	receiver    *receiver
-	querier     *querier
+	shared
+	state    *store.Batcher
+	statuses *transports.Statuses
+	binds    *binds.Manager
+	sender   *sender
+	receiver *receiver
+	querier  *querier
 
 	stopping context.Context // of what the SMSC delivered: it ends after the binds
 	stop     context.CancelFunc
@@ -44,22 +55,20 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		return nil, err
 	}
 	r := &run{
-		options: &t.Options, logger: t.logger, state: store.NewBatcher(t.state, store.BatchSettings{}),
-		statuses: transports.NewStatuses(publisher, t.logger),
+		shared: shared{options: &t.Options, parsed: &p, logger: t.logger, metrics: t.metrics},
+		state:  store.NewBatcher(t.state, store.BatchSettings{}), statuses: transports.NewStatuses(publisher, t.logger),
 	}
 	r.stopping, r.stop = context.WithCancel(context.Background())
-	prefix := t.statePrefix()
-	r.binds = binds.NewManager(r.bindSettings(t.metrics))
-	settings := r.submissionSettings(prefix, publisher, t.metrics)
+	r.binds = binds.NewManager(r.bindSettings())
+	r.queue = r.binds.Queue
+	settings := r.submissionSettings(publisher)
 	settings.SentTTL = t.remember
 	r.submissions = submissions.New(settings)
-	r.receiver = &receiver{
-		options: r.options, logger: t.logger, metrics: t.metrics, publisher: publisher,
-		submissions: r.submissions, parser: p.receipts, codings: p.codings, dedup: newDeliverDedup(r.stopping, &r.work),
-	}
-	r.receiver.parts = r.receiver.assembler(r.state, prefix)
-	r.sender = newSender(r, &p, t.metrics)
-	r.querier = newQuerier(r, t.metrics, p.receipts.Statuses)
+	r.receiver = &receiver{shared: r.shared, publisher: publisher, dedup: newDeliverDedup(r.stopping, &r.work)}
+	r.receiver.parts = r.receiver.assembler(r.state)
+	r.sender = &sender{shared: r.shared, work: &r.work}
+	r.sender.longTexts.Store(rand.Uint32())
+	r.querier = &querier{shared: r.shared, pace: rate.NewLimiter(r.options.queryRate(), 1)}
 	return r, nil
 }
 
@@ -73,7 +82,7 @@ func (o *Options) statePrefix() string {
 	return "smpp/" + cmp.Or(o.SplitBindPrefix, o.TransportName) + "/"
 }
 
-func (r *run) bindSettings(m *metrics) binds.Settings {
+func (r *run) bindSettings() binds.Settings {
 	o := r.options
 	s := binds.Settings{
 		As: pdu.Bind{
@@ -91,7 +100,7 @@ func (r *run) bindSettings(m *metrics) binds.Settings {
 		DeliverWindow: o.DeliverWindow,
 		Deliver:       func(p *pdu.PDU, m *pdu.Message) func(context.Context) error { return r.receiver.accept(p, m) },
 		Status:        r.tell,
-		ProtocolError: m.protocolError, Metrics: m.binds, Logger: r.logger,
+		ProtocolError: r.metrics.protocolError, Metrics: r.metrics.binds, Logger: r.logger,
 	}
 	if o.EnquireLinkInterval == 0 {
 		s.Session.EnquireInterval = -1
@@ -106,12 +115,11 @@ func (r *run) bindSettings(m *metrics) binds.Settings {
 	return s
 }
 
-func (r *run) submissionSettings(prefix string, publisher transports.Publisher, m *metrics) submissions.Settings {
+func (r *run) submissionSettings(publisher transports.Publisher) submissions.Settings {
 	o := r.options
 	s := submissions.Settings{
-		State: r.state, Prefix: prefix, Logger: r.logger, Stopped: r.binds.Queue.Stopped(),
-		CountReceipt:   m.receipt,
-		Guard:          func(what string, work func() error) error { return guard(r.logger, what, work) },
+		State: r.state, Prefix: o.statePrefix(), Logger: r.logger, Stopped: r.queue.Stopped(),
+		CountReceipt: r.metrics.receipt, Guard: r.guard,
 		DetectIDFormat: o.SubmitIDFormat.auto(), SubmitFormat: o.SubmitIDFormat.format(), ReceiptFormat: o.ReceiptIDFormat.format(),
 		OutcomeTTL: o.SubmitSMExpiry.Std(), IDTTL: o.ThirdPartyIDExpiry.Std(), FinalTTL: o.FinalDRThirdPartyIDExpiry.Std(),
 		HeldTTL: o.HeldReceiptExpiry.Std(), QueryAfter: o.QueryAfter.Std(),
@@ -144,7 +152,7 @@ func (r *run) run(ctx context.Context) error {
 }
 
 func (r *run) close() {
-	r.binds.Queue.Stop()
+	r.queue.Stop()
 	r.stop()
 	r.sends.Lock()
 	defer r.sends.Unlock()
@@ -164,7 +172,7 @@ func (r *run) every(ctx context.Context, pause time.Duration, chore func(context
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			_ = guard(r.logger, "housekeeping", func() error {
+			_ = r.guard("housekeeping", func() error {
 				chore(ctx, now)
 				return nil
 			})
@@ -174,10 +182,10 @@ func (r *run) every(ctx context.Context, pause time.Duration, chore func(context
 
 // guard does work on what came from outside. A panic in it is logged, with its
 // stack, and is the work's error; it does not end the process.
-func guard(logger *slog.Logger, what string, work func() error) error {
+func (s *shared) guard(what string, work func() error) error {
 	err := worker.Protect(work)
 	if panicked, is := errors.AsType[*worker.PanicError](err); is {
-		logger.Error("SMPP panicked, and goes on without what it did; please report this",
+		s.logger.Error("SMPP panicked, and goes on without what it did; please report this",
 			"at", what, "error", err, "stack", string(panicked.Stack))
 	}
 	return err

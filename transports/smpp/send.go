@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,21 +32,9 @@ var errUnknown = errors.New("it is unknown whether the SMSC has the message")
 
 // sender submits messages, and records what became of them.
 type sender struct {
-	*planner
-	logger      *slog.Logger
-	metrics     *metrics
-	submissions *submissions.Store
-	work        *sync.WaitGroup // late answers that are being recorded
-	longTexts   atomic.Uint32   // counted on, from where chance has each replica begin
-}
-
-func newSender(r *run, p *parsed, m *metrics) *sender {
-	s := &sender{
-		planner: &planner{r.options, p, r.logger, r.binds.Queue},
-		logger:  r.logger, metrics: m, submissions: r.submissions, work: &r.work,
-	}
-	s.longTexts.Store(rand.Uint32())
-	return s
+	shared
+	work      *sync.WaitGroup // late answers that are being recorded
+	longTexts atomic.Uint32   // counted on, from where chance has each replica begin
 }
 
 // sending is one try at a message.
@@ -157,7 +143,7 @@ func (s *sending) submit(ctx context.Context) {
 
 // follow waits until a part is settled, and notes why it failed.
 func (s *sending) follow(ctx context.Context, one *part) {
-	one.failure = guard(s.logger, "submitting a part", func() error { return s.await(ctx, one) })
+	one.failure = s.guard("submitting a part", func() error { return s.await(ctx, one) })
 	if one.failure != nil && s.failed != nil {
 		s.once.Do(func() { close(s.failed) })
 	}

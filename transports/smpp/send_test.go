@@ -225,7 +225,7 @@ func TestLooksEndWithUnknownWait(t *testing.T) {
 	for _, whole := range []time.Duration{time.Second, 10 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
 		o := &Options{}
 		o.UnknownWait = options.Duration(whole)
-		s := &sender{planner: &planner{options: o}}
+		s := &sender{shared: shared{options: o}}
 		waited, attempts := time.Duration(0), 1
 		for ; waited <= whole; attempts++ {
 			waited += s.nextLook(waited)

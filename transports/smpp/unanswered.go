@@ -57,7 +57,7 @@ func (s *sending) answeredLate(one *part, r binds.Result) {
 	}
 	s.work.Go(func() {
 		s.recorded.Wait() // or it would record that there was no answer
-		err := guard(s.logger, "taking a late answer", func() error {
+		err := s.guard("taking a late answer", func() error {
 			return s.submissions.Answered(context.Background(), p, lateOutcome(r)) // for as long as the transport runs
 		})
 		if err != nil {
