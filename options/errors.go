@@ -24,12 +24,38 @@ func Fieldf(key, format string, args ...any) error {
 	return &FieldError{Keys: []string{key}, Err: fmt.Errorf(format, args...)}
 }
 
-// Between is an error about a top-level key whose number is out of bounds.
-func Between(key string, n, least, most int) error {
-	if n < least || n > most {
-		return Fieldf(key, "must be between %d and %d", least, most)
+// If is an error about a top-level key if something is wrong with it.
+func If(wrong bool, key, format string, args ...any) error {
+	if wrong {
+		return Fieldf(key, format, args...)
 	}
 	return nil
+}
+
+// Positive is an error about a top-level key whose value is not above 0.
+func Positive[N ~int | ~int64](key string, n N) error { return If(n <= 0, key, "must be above 0") }
+
+// NotNegative is an error about a top-level key whose value is below 0.
+func NotNegative[N ~int | ~int64](key string, n N) error {
+	return If(n < 0, key, "must not be negative")
+}
+
+// OneOf reads one of a few words.
+func OneOf[T ~string](text []byte, into *T, words ...T) error {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = string(w)
+	}
+	if !slices.Contains(list, string(text)) {
+		return fmt.Errorf("%q is none of %s%s", text, strings.Join(list, ", "), DidYouMean(string(text), list))
+	}
+	*into = T(text)
+	return nil
+}
+
+// Between is an error about a top-level key whose number is out of bounds.
+func Between(key string, n, least, most int) error {
+	return If(n < least || n > most, key, "must be between %d and %d", least, most)
 }
 
 // Under puts keys before those of each part of a Validate method's error.

@@ -83,14 +83,10 @@ func (r *Receivers) Common() *worker.Settings { return &r.Settings }
 
 // Validate checks the options, and what was registered.
 func (r *Receivers) Validate() error {
-	errs := []error{r.Settings.Validate()}
+	errs := []error{
+		r.Settings.Validate(), options.Positive("visibility_timeout", r.VisibilityTimeout), options.NotNegative("message_limit", r.MessageLimit),
+	}
 	fail := func(key, format string, args ...any) { errs = append(errs, options.Fieldf(key, format, args...)) }
-	if r.VisibilityTimeout <= 0 {
-		fail("visibility_timeout", "must be above 0")
-	}
-	if r.MessageLimit < 0 {
-		fail("message_limit", "must not be negative")
-	}
 	for _, q := range r.queues {
 		err := worker.CheckConnector(r.fullName(q.name, r.Suffix))
 		switch {

@@ -83,6 +83,14 @@ type Assembled struct {
 	Forget, Stored bool
 }
 
+// Plain are the parts without how they were stored.
+func (m *Assembled) Plain() (list []Part) {
+	for i := range m.Parts {
+		list = append(list, m.Parts[i].Part)
+	}
+	return list
+}
+
 // StoredPart is a part as it came, and the ID it was answered with.
 type StoredPart struct {
 	Part

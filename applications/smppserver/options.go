@@ -112,36 +112,19 @@ func (o *Options) Validate() error {
 	errs := []error{
 		options.Between("max_connections", o.MaxConnections, 1, maxWindow*10), options.Between("keep_max", o.KeepMax, 1, maxKeep),
 		options.Under(refused, "refused_tlvs"),
+		options.If(o.SMPPPort == nil && o.TLSPort == nil, "smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775"),
+		options.If(o.TLSPort != nil && (o.TLSCertFile == "" || o.TLSKeyFile == ""), "tls_port", "needs tls_cert_file and tls_key_file"),
+		options.If(len(o.SystemID) > maxSystemID, "system_id", "has %d characters, more than the %d SMPP allows", len(o.SystemID), maxSystemID),
+		options.If(len(o.Customers) == 0, "customers", "nobody may bind; write a system_id with its password"),
+		options.Positive("bind_timeout", o.BindTimeout), options.Positive("enquire_link_interval", o.EnquireLinkInterval),
+		options.Positive("response_timeout", o.ResponseTimeout), options.Positive("submit_timeout", o.SubmitTimeout),
+		options.Positive("keep_for", o.KeepFor), options.Positive("remember_for", o.RememberFor), options.Positive("reassembly_ttl", o.ReassemblyTTL),
+		options.NotNegative("refused_bind_delay", o.RefusedBindDelay), options.NotNegative("idle_timeout", o.IdleTimeout),
 	}
-	fail := func(key, format string, args ...any) { errs = append(errs, options.Fieldf(key, format, args...)) }
-	if o.SMPPPort == nil && o.TLSPort == nil {
-		fail("smpp_port", "either smpp_port or tls_port must be given, for example smpp_port: 2775")
-	}
-	if o.SMPPPort != nil {
-		errs = append(errs, options.Between("smpp_port", *o.SMPPPort, 0, endpoint.MaxPort))
-	}
-	if o.TLSPort != nil {
-		errs = append(errs, options.Between("tls_port", *o.TLSPort, 0, endpoint.MaxPort))
-		if o.TLSCertFile == "" || o.TLSKeyFile == "" {
-			fail("tls_port", "needs tls_cert_file and tls_key_file")
+	for key, port := range map[string]*int{"smpp_port": o.SMPPPort, "tls_port": o.TLSPort} {
+		if port != nil {
+			errs = append(errs, options.Between(key, *port, 0, endpoint.MaxPort))
 		}
-	}
-	if n := len(o.SystemID); n > maxSystemID {
-		fail("system_id", "has %d characters, more than the %d SMPP allows", n, maxSystemID)
-	}
-	for key, d := range map[string]options.Duration{
-		"bind_timeout": o.BindTimeout, "enquire_link_interval": o.EnquireLinkInterval, "response_timeout": o.ResponseTimeout,
-		"submit_timeout": o.SubmitTimeout, "keep_for": o.KeepFor, "remember_for": o.RememberFor, "reassembly_ttl": o.ReassemblyTTL,
-	} {
-		if d <= 0 {
-			fail(key, "must be above 0")
-		}
-	}
-	if o.RefusedBindDelay < 0 || o.IdleTimeout < 0 {
-		fail("idle_timeout", "and refused_bind_delay must not be negative")
-	}
-	if len(o.Customers) == 0 {
-		fail("customers", "nobody may bind; write a system_id with its password")
 	}
 	for _, pair := range o.Customers {
 		_, err := newCustomer(pair.Key, pair.Value)

@@ -38,10 +38,9 @@ func (e *engine) assembled(ctx context.Context, c *customer, m *smpp.Assembled, 
 	if err := c.check(&in); err != nil {
 		return err
 	}
-	w := outbound{submission: &in, again: true, with: partstate.Entries(with)}
+	w := outbound{submission: &in, parts: m.Plain(), again: true, with: partstate.Entries(with)}
 	var registered pdu.RegisteredDelivery
 	for _, p := range m.Parts {
-		w.parts = append(w.parts, p.Part)
 		w.records = append(w.records, recordPart{ID: p.ID, Registered: p.Message.RegisteredDelivery})
 		registered |= p.Message.RegisteredDelivery
 	}

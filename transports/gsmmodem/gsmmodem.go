@@ -93,9 +93,6 @@ func (t *Transport) Validate() error {
 	if t.Number == "" {
 		errs = append(errs, options.Fieldf("number", "is missing: the SIM card's own number; replies come from it"))
 	}
-	if t.Baud < 1 {
-		errs = append(errs, options.Fieldf("baud", "must be above 0"))
-	}
 	if pin := t.PIN.Reveal(); pin != "" && (len(pin) < 4 || len(pin) > 8 || strings.Trim(pin, "0123456789") != "") {
 		errs = append(errs, options.Fieldf("pin", "must be four to eight digits"))
 	}
@@ -107,15 +104,9 @@ func (t *Transport) Validate() error {
 	if t.UnknownPolicy != policyFail && t.UnknownPolicy != policyResend {
 		errs = append(errs, options.Fieldf("unknown_policy", "is %q; write fail or resend", t.UnknownPolicy))
 	}
-	for key, d := range map[string]options.Duration{
-		"send_timeout": t.SendTimeout, "command_timeout": t.CommandTimeout, "look_every": t.LookEvery,
-		"reassembly_ttl": t.ReassemblyTTL, "report_expiry": t.ReportExpiry,
-	} {
-		if d <= 0 {
-			errs = append(errs, options.Fieldf(key, "must be above 0"))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, options.Positive("baud", t.Baud),
+		options.Positive("send_timeout", t.SendTimeout), options.Positive("command_timeout", t.CommandTimeout), options.Positive("look_every", t.LookEvery),
+		options.Positive("reassembly_ttl", t.ReassemblyTTL), options.Positive("report_expiry", t.ReportExpiry))...)
 }
 
 // Provision takes the logger and the state store.

@@ -414,11 +414,7 @@ func (s *session) take(ctx context.Context, line string) error {
 
 // receive publishes a long message, of which parts may be missing.
 func (s *session) receive(ctx context.Context, m *smpp.Assembled) error {
-	parts := make([]smpp.Part, len(m.Parts))
-	for i := range m.Parts {
-		parts[i] = m.Parts[i].Part
-	}
-	return s.publish(ctx, m.ID, parts, m.Missing)
+	return s.publish(ctx, m.ID, m.Plain(), m.Missing)
 }
 
 func (s *session) publish(ctx context.Context, id string, parts []smpp.Part, missing []int) error {

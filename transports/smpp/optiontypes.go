@@ -45,7 +45,7 @@ const (
 
 // UnmarshalText reads one of the modes.
 func (m *bindMode) UnmarshalText(text []byte) error {
-	return word(text, m, modeTransceiver, modeSplit, modeTransmitter, modeReceiver)
+	return options.OneOf(text, m, modeTransceiver, modeSplit, modeTransmitter, modeReceiver)
 }
 
 func (m bindMode) sends() bool { return m != modeReceiver }
@@ -74,7 +74,7 @@ const (
 
 // UnmarshalText reads one of the policies.
 func (p *unknownPolicy) UnmarshalText(text []byte) error {
-	return word(text, p, unknownWait, unknownResend, unknownFail)
+	return options.OneOf(text, p, unknownWait, unknownResend, unknownFail)
 }
 
 // idFormat says how ids are spelt in one place; "auto" finds out.
@@ -102,18 +102,6 @@ func (f idFormat) auto() bool { return f == formatAuto }
 func (f idFormat) format() receipt.IDFormat {
 	format, _ := receipt.ParseIDFormat(string(f)) // checked
 	return format
-}
-
-func word[T ~string](text []byte, into *T, words ...T) error {
-	list := make([]string, len(words))
-	for i, w := range words {
-		if string(text) == string(w) {
-			*into = w
-			return nil
-		}
-		list[i] = string(w)
-	}
-	return fmt.Errorf("%q is none of %s%s", text, strings.Join(list, ", "), options.DidYouMean(string(text), list))
 }
 
 // address is host:port of the SMSC, and whether TLS is spoken there.

@@ -87,11 +87,7 @@ func (r *receiver) assembler(state *store.Batcher) *smpp.Assembler {
 	return smpp.NewAssembler(smpp.AssemblerSettings{
 		State: partstate.New(state), Prefix: r.options.statePrefix() + "concat/", Wait: r.options.ReassemblyTTL.Std(), NewID: message.NewID, Logger: r.logger,
 		Receive: func(ctx context.Context, m *smpp.Assembled, _ ...smpp.Entry) error {
-			parts := make([]smpp.Part, len(m.Parts))
-			for i := range m.Parts {
-				parts[i] = m.Parts[i].Part
-			}
-			return r.receive(ctx, m.ID, parts, m.Missing)
+			return r.receive(ctx, m.ID, m.Plain(), m.Missing)
 		},
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"maps"
 	"time"
 
@@ -31,16 +30,16 @@ func (t *Transport) Validate() error {
 		err, o.validateEndpoint(), o.validateTexts(), o.validateReports(),
 		atMost("system_id", o.SystemID, 15), atMost("system_type", o.SystemType, 12), atMost("address_range", o.AddressRange, 40),
 		atMost("service_type", o.ServiceType, 5),
-		wrong(o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34, "bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"),
+		options.If(o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34, "bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"),
 		options.Between("binds", o.Binds, 1, maxBinds), options.Between("window", o.Window, 1, maxWindow), options.Between("mt_tps", o.MTTPS, 0, maxTPS),
 		options.Between("deliver_window", o.DeliverWindow, 1, maxWindow), options.Between("query_tps", o.QueryTPS, 1, maxTPS),
-		positive("smpp_bind_timeout", o.BindTimeout), positive("initial_reconnect_delay", o.InitialReconnectDelay),
-		notBelow("max_reconnect_delay", o.MaxReconnectDelay, o.InitialReconnectDelay),
-		notBelow("smpp_enquire_link_interval", o.EnquireLinkInterval, 0), notBelow("stable_after", o.StableAfter, 0),
-		notBelow("throttle_delay", o.ThrottleDelay, 0), positive("submit_timeout", o.SubmitTimeout), positive("unknown_wait", o.UnknownWait),
-		positive("submit_sm_expiry", o.SubmitSMExpiry), positive("reassembly_ttl", o.ReassemblyTTL), positive("deliver_timeout", o.DeliverTimeout),
-		positive("third_party_id_expiry", o.ThirdPartyIDExpiry), positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),
-		positive("held_receipt_expiry", o.HeldReceiptExpiry), notBelow("query_after", o.QueryAfter, 0))
+		options.Positive("smpp_bind_timeout", o.BindTimeout), options.Positive("initial_reconnect_delay", o.InitialReconnectDelay),
+		options.If(o.MaxReconnectDelay < o.InitialReconnectDelay, "max_reconnect_delay", "must not be below %s", o.InitialReconnectDelay.Std()),
+		options.NotNegative("smpp_enquire_link_interval", o.EnquireLinkInterval), options.NotNegative("stable_after", o.StableAfter),
+		options.NotNegative("throttle_delay", o.ThrottleDelay), options.Positive("submit_timeout", o.SubmitTimeout), options.Positive("unknown_wait", o.UnknownWait),
+		options.Positive("submit_sm_expiry", o.SubmitSMExpiry), options.Positive("reassembly_ttl", o.ReassemblyTTL), options.Positive("deliver_timeout", o.DeliverTimeout),
+		options.Positive("third_party_id_expiry", o.ThirdPartyIDExpiry), options.Positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),
+		options.Positive("held_receipt_expiry", o.HeldReceiptExpiry), options.NotNegative("query_after", o.QueryAfter))
 }
 
 func (o *Options) validateEndpoint() error {
@@ -49,7 +48,7 @@ func (o *Options) validateEndpoint() error {
 		_, outbind := parseEndpoint(o.OutbindEndpoint)
 		err = errors.Join(err, options.Under(outbind, "outbind_endpoint"))
 	}
-	return errors.Join(err, wrong((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "tls_cert_file", "and tls_key_file are given together or not at all"))
+	return errors.Join(err, options.If((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "tls_cert_file", "and tls_key_file are given together or not at all"))
 }
 
 func (o *Options) validateTexts() error {
@@ -60,34 +59,21 @@ func (o *Options) validateTexts() error {
 		}
 	}
 	return errors.Join(
-		wrong(o.MultipartReferenceBits != 8 && o.MultipartReferenceBits != 16, "multipart_reference_bits", "must be 8 or 16"),
-		wrong(ways > 1, "send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"),
-		wrong(o.InterfaceVersion < version(pdu.Version34) && (o.SendLongMessages || o.SendMultipartSAR),
+		options.If(o.MultipartReferenceBits != 8 && o.MultipartReferenceBits != 16, "multipart_reference_bits", "must be 8 or 16"),
+		options.If(ways > 1, "send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"),
+		options.If(o.InterfaceVersion < version(pdu.Version34) && (o.SendLongMessages || o.SendMultipartSAR),
 			"interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))
 }
 
 func (o *Options) validateReports() error {
 	return errors.Join(
-		wrong(o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0, "query_after", "must be below third_party_id_expiry, after which the id is forgotten"),
-		wrong(o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto(), "receipt_id_format", "and submit_id_format are both auto, or both said"),
-		wrong((o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
-}
-
-func wrong(is bool, key, text string) error {
-	if is {
-		return options.Fieldf(key, "%s", text)
-	}
-	return nil
+		options.If(o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0, "query_after", "must be below third_party_id_expiry, after which the id is forgotten"),
+		options.If(o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto(), "receipt_id_format", "and submit_id_format are both auto, or both said"),
+		options.If((o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
 }
 
 func atMost(key, text string, most int) error {
-	return wrong(len(text) > most, key, fmt.Sprintf("has %d characters, more than the %d SMPP allows", len(text), most))
-}
-
-func positive(key string, d options.Duration) error { return wrong(d <= 0, key, "must be above 0") }
-
-func notBelow(key string, d, least options.Duration) error {
-	return wrong(d < least, key, "must not be below "+least.Std().String())
+	return options.If(len(text) > most, key, "has %d characters, more than the %d SMPP allows", len(text), most)
 }
 
 // applySections puts what the sections of Vumi's processors say into the options.
