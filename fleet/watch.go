@@ -23,18 +23,11 @@ const (
 // Watch reloads the configuration when its files change, until ctx ends. It
 // looks at their text, so that it sees symlinks swapped as well as edits.
 func (p *Process) Watch(ctx context.Context) {
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	backoff.Every(ctx, watchInterval, func(time.Time) {
 		if p.stale(fingerprint(p.Paths)) {
 			_, _ = p.ask(ctx, true) // reported where it happens
 		}
-	}
+	})
 }
 
 // stale says that the files are not those read last, or that reading them is

@@ -163,9 +163,7 @@ func TestStop(t *testing.T) {
 	go func() { defer close(stopped); b.stop() }()
 	b.eventually("it stops", func() bool {
 		e, _ := b.app.engine.Get(within(t))
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return e.closed
+		return e.busy.Closed()
 	})
 	c.send(simple("too late"))
 	if p := c.next(); p.Status != pdu.StatusMsgQFul {

@@ -47,7 +47,7 @@ var (
 // Then note records what was taken, again and again until it succeeds; it is called if
 // anything was.
 func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(context.Context) error) {
-	e.busy.Add(1) // what calls this is in flight
+	e.busy.Again() // what calls this is in flight
 	c.mu.Lock()
 	d.unsent, d.noted, d.finish = list, make(chan struct{}), func() { e.finish(c, d, list, note) }
 	if !d.later {
@@ -60,7 +60,7 @@ func (e *engine) deliver(c *customer, d *delivery, list []*deliverSM, note func(
 }
 
 func (e *engine) finish(c *customer, d *delivery, list []*deliverSM, note func(context.Context) error) {
-	defer e.leave()
+	defer e.busy.Done()
 	retry := backoff.Backoff{Min: firstDelay, Max: lastDelay}
 	for slices.ContainsFunc(list, func(s *deliverSM) bool { return s.taken }) {
 		err := note(e.life)
@@ -117,7 +117,7 @@ func (e *engine) pump(c *customer) {
 			return
 		}
 		if len(d.unsent) > 0 && d.err == nil {
-			if len(c.receivers) > 0 && !e.isClosed() {
+			if len(c.receivers) > 0 && !e.busy.Closed() {
 				next := d.unsent[0]
 				if !c.send(next.body, func(p *pdu.PDU, err error) { e.answered(c, d, next, p, err) }) {
 					return

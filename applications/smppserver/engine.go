@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"switchboard/applications"
+	"switchboard/internal/backoff"
+	"switchboard/internal/inflight"
 	"switchboard/internal/lanes"
 	"switchboard/internal/loglimit"
 	"switchboard/smpp"
@@ -37,9 +39,7 @@ type engine struct {
 	loops     sync.WaitGroup // delivery and housekeeping
 	stopLoops context.CancelFunc
 
-	mu     sync.Mutex
-	closed bool
-	busy   sync.WaitGroup // requests, events, messages and answers in flight
+	busy inflight.Group // requests, events, messages and answers
 
 	recording chan struct{} // holds one for each event of a customer who is not there that is being recorded
 }
@@ -92,7 +92,8 @@ func (e *engine) start(ctx context.Context) error {
 	for _, l := range listeners {
 		e.servers = append(e.servers, session.Serve(l, e, e.sessionSettings()))
 	}
-	e.loops.Go(func() { e.housekeep(loops) })
+	e.loops.Go(func() { backoff.Every(loops, housekeepEvery, e.unbindIdle) })
+	e.loops.Go(func() { backoff.Every(loops, housekeepEvery, func(now time.Time) { e.giveUpParts(loops, now) }) })
 	return nil
 }
 
@@ -102,14 +103,14 @@ const stopPatience = 5 * time.Second
 
 // stop finishes what is in flight, and unbinds everybody.
 func (e *engine) stop() {
-	e.close()
+	e.busy.Close()
 	for _, c := range e.inOrder {
 		e.pump(c) // sends nothing more
 	}
 	e.stopLoops()
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	e.settle(within)
+	_ = e.busy.Wait(within)
 	goodbye, hurry := context.WithTimeout(context.Background(), stopPatience)
 	defer hurry()
 	var group sync.WaitGroup
@@ -124,9 +125,9 @@ func (e *engine) stop() {
 func (e *engine) end() {
 	within, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	e.settle(within)
+	_ = e.busy.Wait(within)
 	e.endLife()
-	e.settle(context.Background()) // nothing waits any more
+	_ = e.busy.Wait(context.Background()) // nothing waits any more
 	for _, c := range e.inOrder {
 		c.parts.Flush()
 	}
@@ -135,64 +136,11 @@ func (e *engine) end() {
 	}
 }
 
-// enter begins something that a stop waits for; false when it is too late.
-func (e *engine) enter() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.closed {
-		e.busy.Add(1)
-	}
-	return !e.closed
-}
-
-func (e *engine) leave() { e.busy.Done() }
-
-// close lets nothing more begin.
-func (e *engine) close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.closed = true
-}
-
-func (e *engine) isClosed() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.closed
-}
-
-// settle lets nothing more begin, and waits for what has, or for ctx.
-func (e *engine) settle(ctx context.Context) {
-	e.close()
-	idle := make(chan struct{})
-	go func() {
-		e.busy.Wait()
-		close(idle)
-	}()
-	select {
-	case <-idle:
-	case <-ctx.Done():
-	}
-}
-
 // refusalLogEvery is how often the log has a refused bind or submit of one kind.
 const refusalLogEvery = 10 * time.Second
 
 // housekeepEvery is how often old things are looked at.
 const housekeepEvery = time.Second
-
-func (e *engine) housekeep(ctx context.Context) {
-	tick := time.NewTicker(housekeepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		e.unbindIdle(time.Now())
-		e.giveUpParts(ctx, time.Now())
-	}
-}
 
 // giveUpParts gives up the messages whose parts have not come by now.
 func (e *engine) giveUpParts(ctx context.Context, now time.Time) {

@@ -99,12 +99,12 @@ func (e *engine) byAnswer(ctx context.Context, c *customer, id string) (*record,
 
 // query answers query_sm (§4.8) from what is remembered.
 func (e *engine) query(b *bind, p *pdu.PDU, q *pdu.QuerySM) {
-	if !e.enter() {
+	if !e.busy.Begin() {
 		_ = b.session.Answer(p.Respond(pdu.StatusSysErr))
 		return
 	}
 	b.lanes.Go("query", func() {
-		defer e.leave()
+		defer e.busy.Done()
 		answer := e.asked(b, p, q)
 		_ = b.session.Answer(answer)
 	})

@@ -52,7 +52,7 @@ func queueOf(systemID string) string {
 // Accept passes on a person's message, or makes receipts of an event.
 func (a *Application) Accept(ctx context.Context, r *applications.Received, done func(error)) {
 	e, err := a.engine.Get(ctx)
-	if err == nil && !e.enter() {
+	if err == nil && !e.busy.Begin() {
 		err = fmt.Errorf("the SMPP server is stopping: %w", context.Canceled)
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ func (e *engine) take(ctx context.Context, in *arrival) {
 				}
 			}
 			outcome(err)
-			e.leave()
+			e.busy.Done()
 		})
 	}
 	defer func() {
@@ -238,7 +238,7 @@ func (e *engine) conclude(ctx context.Context, c *customer, in *arrival, d *deli
 		return nil
 	case errors.Is(d.err, errLater):
 		return e.put(ctx, c, in, min(max(time.Since(in.Since), firstDelay), lastDelay))
-	case own || e.isClosed():
+	case own || e.busy.Closed():
 		return fmt.Errorf("%w: %w", d.err, context.Canceled)
 	}
 	return e.put(ctx, c, in, 0)

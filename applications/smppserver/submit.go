@@ -60,7 +60,7 @@ func (e *engine) submit(b *bind, p *pdu.PDU) {
 		status = pdu.StatusMsgQFul
 	case !b.mayPass(max(len(in.dests), 1)):
 		status = pdu.StatusThrottled
-	case !e.enter():
+	case !e.busy.Begin():
 		status = pdu.StatusMsgQFul
 	}
 	if status != pdu.StatusOK {
@@ -68,7 +68,7 @@ func (e *engine) submit(b *bind, p *pdu.PDU) {
 		return
 	}
 	b.lanes.Go(in.destinationKey, func() {
-		defer e.leave()
+		defer e.busy.Done()
 		e.answer(b, e.attempt(b, p, &in))
 	})
 }

@@ -130,7 +130,7 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 	}
 	acks := newAcks(ch, c.broker.metrics)
 	sent := make(chan struct{})
-	if !c.broker.consumers.goFunc(func() { defer close(sent); acks.run(c.broker.draining) }) {
+	if !c.broker.consumers.Go(func() { defer close(sent); acks.run(c.broker.draining) }) {
 		return false, broker.ErrClosed
 	}
 	defer func() { // before the channel is closed

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/broker"
+	"switchboard/internal/inflight"
 )
 
 // The defaults of Settings.
@@ -71,7 +72,7 @@ type Broker struct {
 	draining   chan struct{} // closed once all confirms are in: the last acks are sent
 	stop       context.CancelFunc
 	links      sync.WaitGroup
-	consumers  waitGroup // that still have acknowledgements to send
+	consumers  inflight.Group // that still have acknowledgements to send
 	beginClose sync.Once
 	endClose   sync.Once
 }
@@ -181,8 +182,8 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.beginClose.Do(func() { close(b.closing) })
 	err := b.publisher.drain(ctx)
 	b.endClose.Do(func() { close(b.draining) })
-	if e := b.consumers.wait(ctx); err == nil {
-		err = e
+	if e := b.consumers.Wait(ctx); e != nil && err == nil {
+		err = fmt.Errorf("closing: sending the last acknowledgements: %w", e)
 	}
 	b.stop()
 	b.links.Wait()

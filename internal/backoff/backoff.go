@@ -30,6 +30,20 @@ func (b *Backoff) Wait(ctx context.Context) bool { return Sleep(ctx, b.Next()) }
 // Jitter returns a random duration between half of d and d.
 func Jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
+// Every does something again and again, pause after pause, until ctx ends.
+func Every(ctx context.Context, pause time.Duration, do func(now time.Time)) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			do(now)
+		}
+	}
+}
+
 // Sleep waits for d. It reports false when ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"switchboard/internal/backoff"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
@@ -165,19 +166,12 @@ func (r *run) close() {
 
 // every does a chore again and again until ctx ends.
 func (r *run) every(ctx context.Context, pause time.Duration, chore func(context.Context, time.Time)) {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			_ = r.guard("housekeeping", func() error {
-				chore(ctx, now)
-				return nil
-			})
-		}
-	}
+	backoff.Every(ctx, pause, func(now time.Time) {
+		_ = r.guard("housekeeping", func() error {
+			chore(ctx, now)
+			return nil
+		})
+	})
 }
 
 // guard does work on what came from outside. A panic in it is logged, with its

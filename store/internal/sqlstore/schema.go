@@ -13,6 +13,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"switchboard/internal/backoff"
 	"switchboard/store"
 )
 
@@ -280,18 +281,11 @@ func (db *DB) Start(log *slog.Logger) {
 	ctx, stop := context.WithCancel(context.Background())
 	db.stop = stop
 	repeat := func(job string, every time.Duration, do func(context.Context) error) {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
+		backoff.Every(ctx, every, func(time.Time) {
 			if err := do(ctx); err != nil && ctx.Err() == nil {
 				log.Warn("store job failed, will be tried again", "job", job, "error", err)
 			}
-		}
+		})
 	}
 	db.jobs.Go(func() {
 		repeat("sweep state", sweepEvery, func(ctx context.Context) error {

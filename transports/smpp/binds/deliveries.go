@@ -2,9 +2,9 @@ package binds
 
 import (
 	"context"
-	"sync"
 	"time"
 
+	"switchboard/internal/inflight"
 	"switchboard/internal/lanes"
 	"switchboard/message"
 	"switchboard/smpp"
@@ -21,9 +21,7 @@ type deliveries struct {
 	cancel context.CancelFunc
 	lanes  lanes.Lanes[string] // by source address
 
-	mu     sync.Mutex
-	closed bool
-	group  sync.WaitGroup
+	inFlight inflight.Group
 }
 
 func newDeliveries(b *bind, s *session.Session) *deliveries {
@@ -34,26 +32,16 @@ func newDeliveries(b *bind, s *session.Session) *deliveries {
 
 // add takes a deliver_sm, or asks the SMSC to send it again later.
 func (d *deliveries) add(p *pdu.PDU) {
-	if !d.admit() {
+	if d.s.Unanswered() > d.b.settings.DeliverWindow || !d.inFlight.Begin() {
 		d.answer(p, pdu.StatusRxTAppn)
 		return
 	}
 	m := smpp.MessageOf(p.Body)
 	deliver := d.b.settings.Deliver(p, m)
 	d.lanes.Go(m.Source.Addr, func() {
-		defer d.group.Done()
+		defer d.inFlight.Done()
 		d.answer(p, d.status(deliver(d.ctx)))
 	})
-}
-
-func (d *deliveries) admit() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed || d.s.Unanswered() > d.b.settings.DeliverWindow {
-		return false
-	}
-	d.group.Add(1)
-	return true
 }
 
 // status is what the SMSC is told: that it is rid of the message, to send it
@@ -78,21 +66,17 @@ func (d *deliveries) answer(p *pdu.PDU, status pdu.Status) {
 
 // drain takes nothing more and waits for what is in flight, at most for a while.
 func (d *deliveries) drain(patience time.Duration) {
-	d.close()
-	defer time.AfterFunc(patience, d.cancel).Stop()
-	d.group.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if d.inFlight.Wait(ctx) != nil {
+		d.abandon()
+	}
 }
 
 // abandon gives up what is in flight: the SMSC was not answered and sends it
 // again.
 func (d *deliveries) abandon() {
-	d.close()
+	d.inFlight.Close()
 	d.cancel()
-	d.group.Wait()
-}
-
-func (d *deliveries) close() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closed = true
+	_ = d.inFlight.Wait(context.Background())
 }

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"switchboard/internal/backoff"
 	"switchboard/internal/listen"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
@@ -112,26 +113,12 @@ func (m *Manager) Run(ctx context.Context) error {
 	for _, b := range m.binds {
 		group.Go(func() { b.run(ctx) })
 	}
-	group.Go(func() { m.tick(ctx) })
+	group.Go(func() { backoff.Every(ctx, tickEvery, m.Queue.tick) })
 	return nil
 }
 
 // tickEvery is how often rates are shown, and what could not be sent is tried.
 const tickEvery = time.Second
-
-func (m *Manager) tick(ctx context.Context) {
-	ticker := time.NewTicker(tickEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		m.Queue.look()
-		m.Queue.showRates()
-	}
-}
 
 // health is how the transport is, now that a bind is up.
 func (m *Manager) health() message.Health {

@@ -325,12 +325,13 @@ func (q *Queue) warn(what, bind string, details ...any) {
 	}
 }
 
-// showRates shows what the binds have learned and do, per second.
-func (q *Queue) showRates() {
+// tick sends what could not be sent, and shows what the binds have learned and do, per
+// second.
+func (q *Queue) tick(now time.Time) {
+	q.look()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, t := range q.transmitters {
-		now := time.Now()
 		t.metrics.learned.Set(t.pace.throttle.rate(now, float64(t.pace.limit.Most)))
 		t.metrics.actual.Set(t.pace.recent.rate(now))
 	}
