@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -42,7 +41,7 @@ func TestEveryChannel(t *testing.T) {
 		{"xmpp_transport", "D (delivered)", func(text string) { f.chat(anna, text) }, func() string { return bodyOf(anna.Message(t)) }},
 		{"telegram", "S (sent)", f.telegram, f.readTelegram},
 		{"twilio", "D (delivered)", f.twilio, f.readTwilio},
-		{"phone", "S (sent)", f.phone, f.readPhone},
+		{"phone", "S (sent)", func(text string) { f.page.say("+27831234567", text) }, func() string { return f.page.read("+27831234567") }},
 	} {
 		f.converse(c)
 	}
@@ -91,7 +90,7 @@ type everyChannel struct {
 
 	toTelegram, toTwilio chan string // what the providers are asked to send
 	ports                map[string]string
-	page                 *bufio.Scanner // the phones' events
+	page                 *phonePage
 }
 
 const (
@@ -133,6 +132,7 @@ func startEveryChannel(t *testing.T) *everyChannel {
 	f.operator = &operator{t, env}
 	f.must("migrate")
 	startArgs(t, "every-channel", env, "run", "../configs/use-cases/every-channel")
+	f.page = openPhonePage(t, f.ports["PHONE_PORT"])
 	f.broker = connect(t, amqp)
 	return f
 }
@@ -279,39 +279,6 @@ func (f *everyChannel) post(port, path, kind, body, header, proof string) {
 			f.t.Fatalf("%s answers %s, not %d", path, answer.Status, want)
 		}
 	}
-}
-
-func (f *everyChannel) phone(text string) {
-	f.t.Helper()
-	page := "http://127.0.0.1:" + f.ports["PHONE_PORT"] + "/"
-	request, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, page+"events", nil)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	events, err := http.DefaultClient.Do(request)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { _ = events.Body.Close() })
-	f.page = bufio.NewScanner(events.Body)
-	answer, err := http.PostForm(page+"messages", url.Values{"from": {"+27831234567"}, "content": {text}})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-}
-
-// readPhone is the text of the next message on the page that came to a phone.
-func (f *everyChannel) readPhone() string {
-	f.t.Helper()
-	for f.page.Scan() {
-		var entry struct{ Flow, Content string }
-		if data, is := strings.CutPrefix(f.page.Text(), "data: "); is && json.Unmarshal([]byte(data), &entry) == nil && entry.Flow == "outbound" {
-			return entry.Content
-		}
-	}
-	f.t.Fatalf("the page's events ended: %v", f.page.Err())
-	return ""
 }
 
 // load sends to an XMPP address, so that some messages are always on their way, kills

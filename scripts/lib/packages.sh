@@ -48,14 +48,17 @@ packages_of() {
 	case "$1" in
 	gcc) echo gcc libc6-dev ;;
 	node) echo nodejs ;;
-	slixmpp) echo python3-slixmpp ;;
+	pika | slixmpp) echo "python3-$1" ;;
 	*) echo "$1" ;;
 	esac
 }
 
-# Whether a program, or slixmpp, which is a library, is there.
+# Whether a program is there, or one of Python's libraries.
 present() {
-	if [[ $1 == slixmpp ]]; then /usr/bin/python3 -c 'import slixmpp' 2>/dev/null; else have "$1"; fi
+	case "$1" in
+	pika | slixmpp) /usr/bin/python3 -c "import $1" 2>/dev/null ;;
+	*) have "$1" ;;
+	esac
 }
 
 packages_need() {
