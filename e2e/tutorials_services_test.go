@@ -23,6 +23,7 @@ func TestTutorials(t *testing.T) {
 	for _, c := range []struct{ page, dir string }{
 		{"docs/tutorial-operator.md", "switchboard"}, // in the checkout
 		{"docs/tutorial-application.md", "."},        // beside it
+		{"docs/tutorial-ten-minutes.md", "switchboard"},
 		{"examples/README.md", "switchboard"},
 	} {
 		t.Run(filepath.Base(c.page), func(t *testing.T) {

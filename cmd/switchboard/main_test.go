@@ -56,8 +56,8 @@ func TestYAMLInDocs(t *testing.T) {
 	}
 	found := 0
 	for _, page := range append(pages, "../../README.md") {
-		if page == tutorial {
-			continue // its program knows a class more; TestTutorial
+		if page == tutorial || page == "../../docs/tutorial-ten-minutes.md" {
+			continue // its program knows a class more; TestTutorial and TestTutorials
 		}
 		text, err := os.ReadFile(page)
 		if err != nil {
