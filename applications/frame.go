@@ -54,8 +54,8 @@ type Frame struct {
 	runtime worker.Runtime
 	options Options
 	app     Application
-	handled *worker.Handled   // while it runs
-	lanes   lanes.Lanes[lane] // of a Relay
+	handled *worker.Handled     // while it runs
+	lanes   lanes.Lanes[string] // of a Relay
 }
 
 // New makes the worker around an application.

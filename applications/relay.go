@@ -128,7 +128,7 @@ func (s sender) Retry(ctx context.Context, queue string, f deadletter.Filter, be
 
 // relay handles what comes from the connector.
 func (f *Frame) relay(ctx context.Context, d *worker.Delivery) {
-	f.lanes.Go(laneOf(d), func() {
+	f.lanes.Go(laneOf(d.Envelope), func() {
 		f.runtime.Stack.Start(ctx, d.Envelope, func(ctx context.Context, e *message.Envelope, done func(error)) {
 			d.Envelope = e
 			f.accept(ctx, d, "", done)
@@ -136,17 +136,14 @@ func (f *Frame) relay(ctx context.Context, d *worker.Delivery) {
 	})
 }
 
-// lane is a person's messages, or a message's events.
-type lane struct {
-	event bool
-	key   string
-}
+// Lane is what is passed on one after the other: a person's messages, or a message's events.
+func (r *Received) Lane() string { return laneOf(r.Envelope) }
 
-func laneOf(d *worker.Delivery) lane {
-	if d.Event != nil {
-		return lane{true, d.Event.MessageID}
+func laneOf(e *message.Envelope) string {
+	if e.Message != nil {
+		return "person " + e.Message.From
 	}
-	return lane{false, d.Message.From}
+	return "message " + e.Event.MessageID
 }
 
 func (f *Frame) accept(ctx context.Context, d *worker.Delivery, queue string, done func(error)) {

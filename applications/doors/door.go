@@ -58,7 +58,8 @@ type Caller struct {
 	// AllowPrivate lets calls go to private networks and to this machine.
 	AllowPrivate bool `yaml:"allow_private"`
 
-	web *webclient.Client
+	web   *webclient.Client
+	hosts hosts
 	// taken says whether an answer of 2xx means that the client has what it was told; nil
 	// is always.
 	taken func(webclient.Answer) error
@@ -71,8 +72,9 @@ const (
 	stopGrace = 3 * time.Second
 	// readTimeout is how long a request may take to arrive.
 	readTimeout = 30 * time.Second
-	// inFlight is how many calls there are at once, of messages and of events.
-	inFlight = 100
+	// inFlight is how many messages, and how many events, are in flight at once: called, or
+	// waiting for a place at their host.
+	inFlight = 500
 	// maxRecipients bounds to how many people one request may send.
 	maxRecipients = 1000
 )
@@ -103,19 +105,24 @@ func (d *Door) validate() error {
 
 // Provision takes the network.
 func (c *Caller) Provision(_ context.Context, env applications.Env) error {
-	c.web = webclient.New(webclient.Settings{Timeout: c.Timeout.Std(), AllowPrivate: c.AllowPrivate, MaxIdle: inFlight, Transport: env.HTTP})
+	c.web = webclient.New(webclient.Settings{Timeout: c.Timeout.Std(), AllowPrivate: c.AllowPrivate, MaxIdle: perHost, Transport: env.HTTP})
 	return nil
 }
 
 // Close ends the connections.
 func (c *Caller) Close() error { return c.web.Close() }
 
-// InFlight is how many calls there are at once.
+// InFlight is how many messages and events are in flight at once.
 func (*Caller) InFlight() int { return inFlight }
 
 // call calls a client, and returns its answer when it has what it was told.
 func (c *Caller) call(ctx context.Context, r *webhook.Request) (webclient.Answer, error) {
+	leave, err := c.hosts.enter(ctx, r.URL)
+	if err != nil {
+		return webclient.Answer{}, err
+	}
 	answer, err := webhook.Do(ctx, c.web, *r)
+	leave(err)
 	if err == nil && c.taken != nil {
 		err = c.taken(answer)
 	}

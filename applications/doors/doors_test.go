@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -196,6 +198,65 @@ func TestKannelReports(t *testing.T) {
 	program.next("the call that fails").is(t, "status=8")
 	w.Report(reports(again)[delivered])
 	program.next("the call after it").is(t, "status=1")
+}
+
+// A client's program that hangs holds up no other's calls.
+func TestAHangingClientHoldsUpNoOther(t *testing.T) {
+	program := newClient(t, "")
+	var mu sync.Mutex
+	calls, most := 0, 0
+	timeout := make(chan struct{})
+	failNow := sync.OnceFunc(func() { close(timeout) })
+	hangs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		mu.Lock()
+		calls++
+		most = max(most, calls)
+		mu.Unlock()
+		select {
+		case <-timeout:
+		case <-q.Context().Done():
+		}
+		mu.Lock()
+		calls--
+		mu.Unlock()
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer hangs.Close()
+	defer failNow()
+	w, at := start(t, doors.NewKannel(), kannelYAML+"timeout: 10m\n")
+	send := func(dlr string, people int) (sent []*message.Message) {
+		var to []string
+		for i := range people {
+			to = append(to, fmt.Sprintf("2783%07d", i))
+		}
+		query := url.Values{"username": {"tester"}, "password": {"foobar"}, "to": {strings.Join(to, " ")}, "text": {"hi"}, "dlr-mask": {"1"}, "dlr-url": {dlr}}
+		answers(t, "202 ", "POST", at+"/cgi-bin/sendsms", query.Encode())
+		for range to {
+			sent = append(sent, w.Sent())
+		}
+		return sent
+	}
+	for _, m := range send(hangs.URL+"/dlr", 300) {
+		w.Report(reports(m)[delivered])
+	}
+	w.Report(reports(send(program.url+"/dlr", 1)[0])[delivered])
+	program.next("the report of a client beside one that hangs")
+	testutil.Eventually(t, "a hundred calls hang", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return calls == 100
+	})
+	failNow()
+	testutil.Eventually(t, "the calls have failed", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return calls == 0
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if most != 100 {
+		t.Errorf("the one that hangs had %d calls at once", most)
+	}
 }
 
 func TestKannelService(t *testing.T) {

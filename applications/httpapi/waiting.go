@@ -43,14 +43,6 @@ func (a *Application) Queues() []string {
 	return append(names, slowQueues()...)
 }
 
-// laneOf is what is posted one after the other: a person's messages, or a message's events.
-func laneOf(in *applications.Received) string {
-	if in.Message != nil {
-		return "person " + in.Message.From
-	}
-	return "message " + in.Event.MessageID
-}
-
 // waiting is one of the queues. Of each lane only the first is posted; the others are held
 // behind it, and so the queue keeps the order.
 type waiting struct {
@@ -191,7 +183,7 @@ func (w *waiting) consumeUntil(ctx, closed context.Context) error {
 
 // accept posts something of the queue when what is before it in its lane is done.
 func (w *waiting) accept(ctx context.Context, in *applications.Received, done func(error)) {
-	hold, lane := w.take(), laneOf(in)
+	hold, lane := w.take(), in.Lane()
 	w.lanes.Go(lane, func() {
 		err := worker.Protect(func() error { return w.post(ctx, hold, lane, in) })
 		if in.Leaves(err) {

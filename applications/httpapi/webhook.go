@@ -40,7 +40,7 @@ func (r *run) take(ctx context.Context, in *applications.Received) error {
 	case r.Webhook == nil, in.Event != nil && r.Webhook.MessagesOnly:
 		return nil
 	}
-	lane := laneOf(in)
+	lane := in.Lane()
 	w := r.waiting[queueOf(lane)]
 	if w.length() == 0 && !r.slow.has(lane) && r.breaker.isClosed() {
 		err := r.deliver(ctx, in)
@@ -83,7 +83,7 @@ func (r *run) deliver(ctx context.Context, in *applications.Received) error {
 	if errors.Is(err, context.Canceled) {
 		return err // it was given up here, which says nothing of the webhook
 	}
-	r.breaker.note(laneOf(in), err)
+	r.breaker.note(in.Lane(), err)
 	r.metrics.posts.WithLabelValues(outcomeOf(err)).Inc()
 	if err != nil || in.Message == nil {
 		return err

@@ -3,8 +3,8 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,22 +44,35 @@ const (
 	keepLast = 400 * 24 * time.Hour
 	// maxListed bounds how many are listed.
 	maxListed = 10_000
+	// readAtOnce is how many are read by one request to the store.
+	readAtOnce = 500
 )
 
-func (b Book) read(ctx context.Context, id string) (e Entry, err error) {
-	rows, err := b.DB.Get(ctx, prefix+id, paused+id, lasts+id)
+func (b Book) read(ctx context.Context, ids ...string) ([]Entry, error) {
+	keys := make([]string, 0, 3*len(ids))
+	for _, id := range ids {
+		keys = append(keys, prefix+id, paused+id, lasts+id)
+	}
+	rows, err := b.DB.Get(ctx, keys...)
 	if err != nil {
-		return e, fmt.Errorf("reading the schedule %s: %w", id, err)
+		return nil, fmt.Errorf("reading schedules: %w", err)
 	}
-	var l last
-	for key, into := range map[string]any{prefix + id: &e, lasts + id: &l} {
-		if text, is := rows[key]; is {
-			err = errors.Join(err, json.Unmarshal([]byte(text), into))
+	all := make([]Entry, 0, len(ids))
+	for _, id := range ids {
+		var e Entry
+		var l last
+		for key, into := range map[string]any{prefix + id: &e, lasts + id: &l} {
+			if text, is := rows[key]; is {
+				if err := json.Unmarshal([]byte(text), into); err != nil {
+					return nil, fmt.Errorf("reading the schedule %s: %w", id, err)
+				}
+			}
 		}
+		_, e.Paused = rows[paused+id]
+		e.ID, e.Last, e.Broadcast = id, l.At, l.Broadcast
+		all = append(all, e)
 	}
-	_, e.Paused = rows[paused+id]
-	e.ID, e.Last, e.Broadcast = id, l.At, l.Broadcast
-	return e, err
+	return all, nil
 }
 
 func (b Book) write(ctx context.Context, e Entry) error { return b.set(ctx, prefix+e.ID, e, keep) }
@@ -85,12 +98,16 @@ func (b Book) List(ctx context.Context) (all []Entry, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading schedules: %w", err)
 	}
-	for _, row := range rows {
-		e, err := b.read(ctx, strings.TrimPrefix(row.Key, prefix))
+	for page := range slices.Chunk(rows, readAtOnce) {
+		ids := make([]string, len(page))
+		for i, row := range page {
+			ids[i] = strings.TrimPrefix(row.Key, prefix)
+		}
+		some, err := b.read(ctx, ids...)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, e)
+		all = append(all, some...)
 	}
 	return all, nil
 }

@@ -85,10 +85,11 @@ func (r *runner) look(ctx context.Context, now time.Time) (next time.Time, err e
 }
 
 func (r *runner) one(ctx context.Context, p plan, now time.Time) (next time.Time, err error) {
-	entry, err := r.book.read(ctx, r.env.Name+"/"+p.name)
+	found, err := r.book.read(ctx, r.env.Name+"/"+p.name)
 	if err != nil {
 		return now, err
 	}
+	entry := found[0]
 	settled, known := r.settled[p.name]
 	if !known {
 		settled = now

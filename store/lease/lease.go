@@ -102,7 +102,7 @@ func (l *Lease) keep(ctx context.Context) {
 		case errors.Is(err, ErrTaken):
 			close(l.taken)
 			return
-		case err != nil && ctx.Err() == nil && !l.Held():
+		case err != nil && ctx.Err() == nil && !l.held():
 			l.log.Warn("the lease could not be renewed: nothing is stored until the state store is back", "error", err)
 		}
 	}
@@ -143,8 +143,8 @@ func (l *Lease) end() time.Time {
 	return l.until
 }
 
-// Held says that no other process has the lease.
-func (l *Lease) Held() bool { return time.Now().Before(l.end()) }
+// held says that no other process has the lease.
+func (l *Lease) held() bool { return time.Now().Before(l.end()) }
 
 // Release ends Keep, and lets another process have the lease at once.
 func (l *Lease) Release() {
@@ -152,7 +152,7 @@ func (l *Lease) Release() {
 		l.stop()
 	}
 	l.keeping.Wait()
-	if !l.Held() {
+	if !l.held() {
 		return
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), l.end())
@@ -183,7 +183,7 @@ func (f fence) Delete(ctx context.Context, keys ...string) error {
 }
 
 func (f fence) write(ctx context.Context, do func(context.Context) error) error {
-	if !f.lease.Held() {
+	if !f.lease.held() {
 		return ErrLost
 	}
 	ctx, cancel := context.WithDeadline(ctx, f.lease.end())

@@ -91,7 +91,7 @@ func TestOnlyOneHasTheLease(t *testing.T) {
 		first := holding(t, one)
 		second, had := standing(t, two)
 		time.Sleep(time.Hour)
-		if !first.Held() || second.Held() || len(had) > 0 {
+		if !first.held() || second.held() || len(had) > 0 {
 			t.Fatal("the second has the lease that the first keeps")
 		}
 		released := time.Now()
@@ -115,7 +115,7 @@ func TestALeaseOutlivesNobody(t *testing.T) {
 		if after := (<-had).Sub(died); after < ttl || after > ttl+renewEvery {
 			t.Errorf("it was had after %s", after)
 		}
-		if dead.Held() {
+		if dead.held() {
 			t.Error("two have the lease")
 		}
 		second.Release()
@@ -151,7 +151,7 @@ func TestALeaseMayBeTaken(t *testing.T) {
 		one.cut.Store(true)
 		second, had := standing(t, two)
 		<-had
-		if first.Held() {
+		if first.held() {
 			t.Error("two have the lease")
 		}
 		one.cut.Store(false) // what it began while it had the lease comes late
@@ -165,7 +165,7 @@ func TestALeaseMayBeTaken(t *testing.T) {
 		one.cut.Store(false)
 		<-first.Taken()
 		first.Release() // which must not give up what is another's
-		if _, err := second.state.Get(t.Context(), "lease"); err != nil || !second.Held() {
+		if _, err := second.state.Get(t.Context(), "lease"); err != nil || !second.held() {
 			t.Error("the first took the second's lease away")
 		}
 		if err := leaseOn(one).renew(t.Context()); !errors.Is(err, ErrTaken) {
