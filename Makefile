@@ -39,6 +39,11 @@ examples: ## Build and test the examples, a module of its own, against this chec
 api: ## Name what changed for others since the last tag
 	scripts/api
 
+# Servers of its own, since they are killed, in a directory of their own.
+.PHONY: chaos
+chaos: build ## Attack a fleet on servers of its own, and account for every message (CHAOS="--seed 7 --duration 10m")
+	dir="$$(mktemp -d)"; SERVICES_DIR="$$dir" scripts/services run --private bin/switchboard chaos $(CHAOS); rm -rf "$$dir"
+
 .PHONY: bench
 bench: ## Measure on a real RabbitMQ, beside yardsticks and the stored baseline (BENCH="flags", such as -old COMMIT)
 	scripts/services run go run ./internal/bench $(BENCH)

@@ -47,19 +47,21 @@ var mayImport = map[string][]string{
 	"persistence":             {"worker", "broker", "options", "message", "store", "applications"},
 	"fleet":                   {"applications", "broker", "options", "dispatcher", "message", "persistence", "store", "transports", "worker"},
 	"operate":                 {"fleet", "dispatcher", "options", "message", "store", "worker", "broker", "persistence"},
-	"cli":                     {""},
-	"cmd":                     {""},
-	"internal":                {},
-	"internal/bench":          {""},
-	"internal/reference":      {""},
-	"e2e":                     {""},
-	"scripts":                 {},
-	"examples":                {""},
+	// It simulates the SMSC of the fleet that it attacks.
+	"operate/chaos":      {"operate", "fleet", "options", "message", "store", "broker", "smpp"},
+	"cli":                {""},
+	"cmd":                {""},
+	"internal":           {},
+	"internal/bench":     {""},
+	"internal/reference": {""},
+	"e2e":                {""},
+	"scripts":            {},
+	"examples":           {""},
 }
 
 // toolkit is the small tools that were once written several times over.
 var toolkit = []string{
-	"internal/backoff", "internal/batch", "internal/catalogue", "internal/coalesce", "internal/collectors", "internal/current", "internal/endpoint", "internal/expression", "internal/inflight", "internal/lanes", "internal/listen", "internal/loglimit", "internal/msisdn", "internal/redact",
+	"internal/backoff", "internal/batch", "internal/catalogue", "internal/coalesce", "internal/collectors", "internal/current", "internal/endpoint", "internal/expression", "internal/faultproxy", "internal/inflight", "internal/lanes", "internal/listen", "internal/loglimit", "internal/msisdn", "internal/redact",
 	"internal/schedule", "internal/webclient",
 	"internal/tlsfiles",
 }

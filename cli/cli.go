@@ -142,7 +142,7 @@ func rootOn(version string, classes fleet.Classes, dial dialer) *cobra.Command {
 	addGroup(root, groupRecord, "Ask the record, and send to many", messagesCommand(), traceCommand(),
 		auditCommand(classes, dial), sendCommand(), resendCommand(dial), broadcastsCommand(), surveyCommand(),
 		optOutsCommand(), schedulesCommand())
-	root.AddCommand(classesCommand(classes), versionCommand(version), simulateCommand(), exitCodesTopic())
+	root.AddCommand(classesCommand(classes), versionCommand(version), simulateCommand(), chaosCommand(classes), exitCodesTopic())
 	explainArguments(root)
 	refuseUnknownTopics(root)
 	return root

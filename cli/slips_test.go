@@ -27,6 +27,8 @@ var slips = withFailures(map[string][]string{
 	"broadcasts pause ID":        {"broadcasts", "pause", "nosuch"},
 	"broadcasts resume ID":       {"broadcasts", "resume", "nosuch"},
 	"broadcasts show ID":         {"broadcasts", "show", "nosuch"},
+	"chaos --queue-type":         {"chaos", "--queue-type", "nosuch"},
+	"chaos --services":           {"chaos", "--services", "nosuch"},
 	"check FILE":                 {"check", "nosuch"},
 	"check --worker-class":       {"check", "--worker-class", "nosuch", "FLEET"},
 	"clear FILE":                 {"clear", "--yes", "nosuch.inbound"},
@@ -130,7 +132,7 @@ func withFailures(slips map[string][]string) map[string][]string {
 // free are the flags that take whatever is written, and those of connections, which are
 // refused by those that are asked.
 var free = []string{
-	"amqp-url", "database-url", "http", "log-level", "listen", "record", "output", // an address, or a file that is made
+	"amqp-url", "database-url", "http", "log-level", "listen", "record", "output", "dir", // an address, or a file that is made
 	"hostname", "port", "username", "password", "vhost", "specfile", "system-id", "sentry", "maxthreads", "our",
 	"text", "name", "from", "to", "to-addr", "content", "type", "provider", "group", "endpoint", "address", "id", "error", "why",
 }

@@ -5,6 +5,10 @@
 mark_kept() { touch "$SERVICES_DIR/keep"; }
 
 cmd_run() {
+	if [[ ${1:-} == --private ]]; then
+		PRIVATE_ONLY=1
+		shift
+	fi
 	[[ ${1:-} != -- ]] || shift
 	(($#)) || die "run: which command?"
 	trap run_leave EXIT
