@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"switchboard/internal/endpoint"
 )
 
 // FieldError is an error about one place in a file, given by the keys that
@@ -56,6 +58,12 @@ func OneOf[T ~string](text []byte, into *T, words ...T) error {
 // Between is an error about a top-level key whose number is out of bounds.
 func Between(key string, n, least, most int) error {
 	return If(n < least || n > most, key, "must be between %d and %d", least, most)
+}
+
+// Port is an error about a top-level key whose number is no port to listen on; 0 is any
+// free one.
+func Port(key string, n int) error {
+	return If(n < 0 || n > endpoint.MaxPort, key, "must be a port number, at most %d", endpoint.MaxPort)
 }
 
 // Under puts keys before those of each part of a Validate method's error.

@@ -93,10 +93,7 @@ func (c *Caller) validate() error {
 }
 
 func (d *Door) validate() error {
-	errs := []error{d.Caller.validate()}
-	if d.WebPort < 0 || d.WebPort > 65535 {
-		errs = append(errs, options.Fieldf("web_port", "must be between 0 and 65535"))
-	}
+	errs := []error{d.Caller.validate(), options.Port("web_port", d.WebPort)}
 	if d.RememberFor <= 0 {
 		errs = append(errs, options.Fieldf("remember_for", "must be above 0"))
 	}

@@ -72,7 +72,6 @@ const (
 	defaultRetryFor    = 24 * time.Hour
 	defaultMaxRequests = 100
 	maxMaxRequests     = 1000
-	maxPort            = 65535
 )
 
 // New makes an Application with its defaults.
@@ -80,10 +79,7 @@ func New() *Application { return &Application{ReplyFor: options.Duration(default
 
 // Validate checks the options.
 func (a *Application) Validate() error {
-	var errs []error
-	if a.WebPort < 0 || a.WebPort > maxPort {
-		errs = append(errs, options.Fieldf("web_port", "must be a port number, at most %d", maxPort))
-	}
+	errs := []error{options.Port("web_port", a.WebPort)}
 	if a.ReplyFor <= 0 {
 		errs = append(errs, options.Fieldf("reply_for", "must be above 0"))
 	}

@@ -161,13 +161,11 @@ func (t *Transport) init() {
 	t.logger = slog.New(slog.DiscardHandler)
 }
 
-const maxPort = 65535
-
 // Validate checks the options, and compiles the description.
 func (t *Transport) Validate() error {
 	errs := []error{t.loadProvider()}
-	if t.WebPort != nil && (*t.WebPort < 0 || *t.WebPort > maxPort) {
-		errs = append(errs, options.Fieldf("web_port", "must be a port number, at most %d", maxPort))
+	if t.WebPort != nil {
+		errs = append(errs, options.Port("web_port", *t.WebPort))
 	}
 	if !strings.HasPrefix(t.WebPath, "/") || strings.ContainsAny(t.WebPath, "{} ?#%\\") || strings.Contains(t.WebPath, "//") {
 		errs = append(errs, options.Fieldf("web_path", "is %q; write a plain path such as /sms", t.WebPath))

@@ -164,14 +164,9 @@ func (VumiOptions) IgnoredKeys() map[string]string {
 	}
 }
 
-const maxPort = 65535
-
 // Validate checks the options, and compiles the description.
 func (t *Transport) Validate() error {
-	var errs []error
-	if t.WebPort < 0 || t.WebPort > maxPort {
-		errs = append(errs, options.Fieldf("web_port", "must be a port number, at most %d", maxPort))
-	}
+	errs := []error{options.Port("web_port", t.WebPort)}
 	if t.WebPath != "" && (!strings.HasPrefix(t.WebPath, "/") || strings.ContainsAny(t.WebPath, "{} ?#%\\") || strings.Contains(t.WebPath, "//")) {
 		errs = append(errs, options.Fieldf("web_path", "is %q; write a plain path such as /ussd", t.WebPath))
 	}

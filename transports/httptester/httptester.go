@@ -51,7 +51,6 @@ var _ transports.Transport = (*Transport)(nil)
 const (
 	defaultPort   = 8081
 	defaultToAddr = "8080"
-	maxPort       = 65535
 	sessionType   = "ussd"
 )
 
@@ -65,10 +64,7 @@ func New() *Transport {
 
 // Validate checks the options.
 func (t *Transport) Validate() error {
-	var errs []error
-	if t.WebPort < 0 || t.WebPort > maxPort {
-		errs = append(errs, options.Fieldf("web_port", "must be a port number, at most %d", maxPort))
-	}
+	errs := []error{options.Port("web_port", t.WebPort)}
 	if !strings.HasPrefix(t.WebPath, "/") || strings.ContainsAny(t.WebPath, "{} ?#%\\") || strings.Contains(t.WebPath, "//") {
 		errs = append(errs, options.Fieldf("web_path", "is %q; write a plain path such as /phone/", t.WebPath))
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"switchboard/internal/endpoint"
 	"switchboard/internal/tlsfiles"
 	"switchboard/options"
 	"switchboard/xmpp"
@@ -112,7 +113,6 @@ const (
 	unknownFail   = "fail"
 
 	maxWindow     = 10_000
-	maxPort       = 65535
 	leastStanza   = 10_000
 	mostStanza    = 1 << 20
 	maxPerSecond  = 10_000
@@ -135,7 +135,7 @@ func (t *Transport) Validate() error {
 		oneOf("tls", o.TLS, "", tlsStart, tlsDirect, tlsNone),
 		oneOf("status", o.Status, "", "away", "chat", "dnd", "xa"),
 		oneOf("unknown_policy", o.UnknownPolicy, unknownWait, unknownResend, unknownFail),
-		options.Between("port", o.Port, 0, maxPort), options.Between("window", o.Window, 1, maxWindow),
+		options.Between("port", o.Port, 0, endpoint.MaxPort), options.Between("window", o.Window, 1, maxWindow),
 		options.Between("max_stanza_bytes", o.MaxStanzaBytes, leastStanza, mostStanza),
 		options.Between("presence_rate", o.PresenceRate, 1, maxPerSecond), options.Between("max_equal_replies", o.MaxEqualReplies, 0, maxEqualLimit),
 		wrong(o.PingInterval <= 0, "ping_interval", "must be above 0"),
