@@ -322,3 +322,13 @@ func (s scope) with(more scope) scope {
 	maps.Copy(both, more)
 	return both
 }
+
+// into adds to a new scope what it does not have of s, and returns it.
+func (s scope) into(fresh scope) scope {
+	for name, value := range s {
+		if _, there := fresh[name]; !there {
+			fresh[name] = value
+		}
+	}
+	return fresh
+}

@@ -307,18 +307,22 @@ func (t *Transport) Listens() []string {
 	return []string{net.JoinHostPort(t.WebHost, strconv.Itoa(*t.WebPort))}
 }
 
-// handling is how many more messages are in flight than are at the provider: those
-// that are being remembered and acknowledged, which a database does by the hundred.
-const handling = 400
+const (
+	// chosen is how many messages the frame's own choice keeps at the provider at least.
+	chosen = 100
+	// handling is how many more messages are in flight than are at the provider: those
+	// that are being remembered and acknowledged, which a database does by the hundred.
+	handling = 400
+)
 
-// InFlight is how many messages Send is of use for at once: no more than a rate lets
-// go in about a second, so that a stop need not wait for many.
+// InFlight is how many messages Send is of use for at once: 0, which leaves it to the
+// frame, unless requests may take more than that finds. So a quick provider gets what
+// keeps it busy, and for a slow one few messages wait in memory.
 func (t *Transport) InFlight() int {
-	more := handling
-	if rate := t.rate(); rate > 0 {
-		more = min(more, int(rate))
+	if asked := t.MaxInFlight * t.MaxMany(); asked > chosen {
+		return asked + handling
 	}
-	return t.MaxInFlight*t.MaxMany() + more
+	return 0
 }
 
 // rate is how many requests are sent in a second at most; 0 is no limit.

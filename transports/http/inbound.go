@@ -211,7 +211,7 @@ func (r *run) requestScope(q *nethttp.Request, route *route, raw, inner string, 
 		body = foldNames(body)
 	}
 	public, plain := r.publicURL(q, inner)
-	return r.channel.settings.with(scope{
+	return r.channel.settings.into(scope{
 		"method": q.Method, "url": public, "url_port": withPort(public), "url_path": plain, "raw": raw, "query": flatten(q.URL.Query()), "form": form,
 		"fields": fields, "headers": lowered(q.Header), "body": body, "it": body, "up": body, "path": values,
 	}), err

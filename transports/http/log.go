@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	nethttp "net/http"
 	"slices"
@@ -183,11 +182,11 @@ func (l *channelLog) replied(s scope, m *message.Message) {
 	l.add(len(e.Request)+len(e.Answer), func() Logged { return e })
 }
 
-func (a *exchanged) size() int { return len(a.request) + len(a.raw) }
+func (a *exchanged) size() int { return len(a.body) + len(a.raw) }
 
 func (a *exchanged) logged(ids []string, outcome string) Logged {
 	return Logged{
-		At: a.at, Direction: "out", Messages: ids, Request: a.request, Answer: a.describe(), Outcome: outcome,
+		At: a.at, Direction: "out", Messages: ids, Request: a.describeRequest(), Answer: a.describe(), Outcome: outcome,
 		Took: a.took.Round(time.Millisecond).String(),
 	}
 }
@@ -221,15 +220,15 @@ func writeHeader(b *strings.Builder, header nethttp.Header) {
 	}
 }
 
-// describeRequest writes a request down; its body is put back.
-func describeRequest(q *nethttp.Request) string {
+func (a *exchanged) describeRequest() string {
+	if a.request == nil {
+		return ""
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", q.Method, q.URL)
-	writeHeader(&b, q.Header)
-	body, _ := io.ReadAll(q.Body) // from memory
-	q.Body = io.NopCloser(strings.NewReader(string(body)))
+	fmt.Fprintf(&b, "%s %s\n", a.request.Method, a.request.URL)
+	writeHeader(&b, a.request.Header)
 	b.WriteString("\n")
-	b.Write(body)
+	b.Write(a.body)
 	return b.String()
 }
 

@@ -353,7 +353,7 @@ func (r *run) scopeOf(s *sending, text string, part, parts int) scope {
 	if m.TransportMetadata.Len() > 0 {
 		metadata, _ = parseJSON(m.TransportMetadata.String()) // nil where it is nested too deep
 	}
-	return r.channel.settings.with(scope{
+	return r.channel.settings.into(scope{
 		"to": s.to, "from": m.From, "content": text, "id": attemptID(m), "in_reply_to": m.InReplyTo, "session_event": string(m.SessionEvent),
 		"group": m.Group, "provider": m.Provider, "reply": at(metadata, "external_id"), "metadata": metadata,
 		"part": part, "parts": parts, "callback": r.callback(),
@@ -390,11 +390,11 @@ func (r *run) exchange(ctx context.Context, messages []*sending, text string, pa
 
 // ask makes one request, and says what its answer means for each message.
 func (r *run) ask(ctx context.Context, messages []*sending, text string, part, parts int) (*exchanged, []outcome) {
-	s := r.scopeOf(messages[0], text, part, parts)
 	people, addresses := make([]scope, len(messages)), make([]any, len(messages))
 	for i, m := range messages {
 		people[i], addresses[i] = r.scopeOf(m, text, part, parts), m.to
 	}
+	s := people[0]
 	s["recipients"], s[recipientsKey] = addresses, people
 	if why, err := r.channel.send.refuse.text(s); why != "" || err != nil {
 		a := &exchanged{at: time.Now(), err: errors.New(cmp.Or(why, fmt.Sprint(err))), mistaken: true}
@@ -445,7 +445,8 @@ func (ch *channel) bringsOurID() bool {
 
 // exchanged is a request and its answer.
 type exchanged struct {
-	request  string
+	request  *nethttp.Request
+	body     []byte // of the request
 	at       time.Time
 	took     time.Duration
 	status   int
@@ -459,16 +460,16 @@ type exchanged struct {
 // call makes a request.
 func (r *run) call(ctx context.Context, c *call, s scope) *exchanged {
 	a := &exchanged{at: time.Now()}
-	request, err := c.request(ctx, s)
+	var wrote atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(i httptrace.WroteRequestInfo) { wrote.Store(i.Err == nil) },
+	})
+	request, body, err := c.request(ctx, s)
 	if err != nil {
 		a.err, a.mistaken = err, true
 		return a
 	}
-	a.request = describeRequest(request)
-	var wrote atomic.Bool
-	request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(i httptrace.WroteRequestInfo) { wrote.Store(i.Err == nil) },
-	}))
+	a.request, a.body = request, body
 	response, err := r.client.Do(request)
 	if err == nil {
 		a.status, a.header = response.StatusCode, response.Header
@@ -479,15 +480,15 @@ func (r *run) call(ctx context.Context, c *call, s scope) *exchanged {
 	return a
 }
 
-// request makes the HTTP request of a call.
-func (c *call) request(ctx context.Context, s scope) (*nethttp.Request, error) {
+// request makes the HTTP request of a call, with its body.
+func (c *call) request(ctx context.Context, s scope) (request *nethttp.Request, body []byte, err error) {
 	address, err := c.url.of(s)
 	if err != nil {
-		return nil, fmt.Errorf("making the URL: %w", err)
+		return nil, nil, fmt.Errorf("making the URL: %w", err)
 	}
 	query, form := url.Values{}, url.Values{}
 	if err := errors.Join(c.query.each(s, query.Add), c.form.each(s, form.Add)); err != nil {
-		return nil, fmt.Errorf("making the request: %w", err)
+		return nil, nil, fmt.Errorf("making the request: %w", err)
 	}
 	if len(query) > 0 {
 		mark := "?"
@@ -496,18 +497,18 @@ func (c *call) request(ctx context.Context, s scope) (*nethttp.Request, error) {
 		}
 		address += mark + query.Encode()
 	}
-	body, kind := []byte(nil), c.Type
+	kind := c.Type
 	switch {
 	case c.hasJSON:
 		value, err := c.json.of(s)
 		if err != nil {
-			return nil, fmt.Errorf("making the request: %w", err)
+			return nil, nil, fmt.Errorf("making the request: %w", err)
 		}
 		var out bytes.Buffer
 		encoder := json.NewEncoder(&out)
 		encoder.SetEscapeHTML(false)
 		if err := encoder.Encode(value); err != nil {
-			return nil, fmt.Errorf("making the request: %w", err)
+			return nil, nil, fmt.Errorf("making the request: %w", err)
 		}
 		body, kind = bytes.TrimSuffix(out.Bytes(), []byte("\n")), "application/json"
 	case len(c.form) > 0:
@@ -515,22 +516,21 @@ func (c *call) request(ctx context.Context, s scope) (*nethttp.Request, error) {
 	case !c.body.isEmpty():
 		text, err := c.body.text(s)
 		if err != nil {
-			return nil, fmt.Errorf("making the request: %w", err)
+			return nil, nil, fmt.Errorf("making the request: %w", err)
 		}
 		body = []byte(text)
 	}
 	// A body that cannot be read twice keeps net/http from sending a request again.
-	request, err := nethttp.NewRequestWithContext(ctx, c.Method, address, io.NopCloser(bytes.NewReader(body)))
+	request, err = nethttp.NewRequestWithContext(ctx, c.Method, address, io.NopCloser(bytes.NewReader(body)))
 	if err != nil {
-		return nil, fmt.Errorf("making the request: %w", err)
+		return nil, nil, fmt.Errorf("making the request: %w", err)
 	}
 	request.ContentLength = int64(len(body))
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
 	}
 	request.Header.Set("User-Agent", "switchboard")
-	err = c.headers.each(s, request.Header.Set)
-	return request, err
+	return request, body, c.headers.each(s, request.Header.Set)
 }
 
 // understand says what an answer means for each message.
@@ -552,7 +552,7 @@ func (r *run) understand(messages []*sending, s scope, a *exchanged) []outcome {
 	return r.each(messages, answer, a)
 }
 
-// answerScope is what expressions know of an answer.
+// answerScope adds to s what expressions know of an answer.
 func (r *run) answerScope(s scope, c *call, a *exchanged) scope {
 	shape := c.Read
 	if shape == "" {
@@ -562,7 +562,8 @@ func (r *run) answerScope(s scope, c *call, a *exchanged) scope {
 	if err != nil {
 		body = nil // an error page in place of JSON: the status says enough
 	}
-	return s.with(scope{"status": a.status, "raw": a.raw, "headers": lowered(a.header), "body": body, "it": body, "up": body})
+	s["status"], s["raw"], s["headers"], s["body"], s["it"], s["up"] = a.status, a.raw, lowered(a.header), body, body, body
+	return s
 }
 
 func lowered(header nethttp.Header) map[string]any {

@@ -37,7 +37,7 @@ func (t *Transport) Try(ctx context.Context, m *message.Message) ([]Tried, error
 		a, outcomes := r.ask(ctx, []*sending{one}, text, i+1, len(texts))
 		o := outcomes[0]
 		all = append(all, Tried{
-			Request: t.mask.text(a.request), Answer: t.mask.text(a.describe()), Took: a.took.Round(time.Millisecond).String(),
+			Request: t.mask.text(a.describeRequest()), Answer: t.mask.text(a.describe()), Took: a.took.Round(time.Millisecond).String(),
 			Class: o.Class, IDs: o.IDs, Reason: o.Reason,
 		})
 		if o.Class != Sent && o.Class != Pending {
