@@ -29,7 +29,7 @@ const (
 	httpSlowAnswer = 5 * time.Second
 	// httpSlowAtOnce are the requests of one of them, httpSlowWaiting its messages.
 	httpSlowAtOnce  = 2
-	httpSlowWaiting = 20
+	httpSlowWaiting = 100
 )
 
 // httpSection sends to a sink and takes from a client, both in this process, over
