@@ -33,6 +33,13 @@ type asked struct {
 	Form                         url.Values
 }
 
+func readAsked(q *nethttp.Request) asked {
+	body, _ := io.ReadAll(q.Body)
+	a := asked{Method: q.Method, Path: q.URL.Path, RawQuery: q.URL.RawQuery, Body: string(body), Header: q.Header}
+	a.Form, _ = url.ParseQuery(a.Body)
+	return a
+}
+
 func (a asked) json(t testing.TB) map[string]any {
 	t.Helper()
 	var members map[string]any
@@ -71,22 +78,13 @@ func (p *provider) answersWith(answer func(a asked) (int, map[string]string, str
 }
 
 func (p *provider) ServeHTTP(w nethttp.ResponseWriter, q *nethttp.Request) {
-	body, _ := io.ReadAll(q.Body)
-	a := asked{Method: q.Method, Path: q.URL.Path, RawQuery: q.URL.RawQuery, Body: string(body), Header: q.Header}
-	a.Form, _ = url.ParseQuery(a.Body)
+	a := readAsked(q)
 	p.mu.Lock()
 	answer := p.answer
 	p.mu.Unlock()
 	status, header, text := answer(a)
 	p.asked <- a
-	for name, value := range header {
-		w.Header().Set(name, value)
-	}
-	if w.Header().Get("Content-Type") == "" && strings.HasPrefix(text, "{") {
-		w.Header().Set("Content-Type", "application/json")
-	}
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text)
+	answerWith(w, status, header, text)
 }
 
 func (p *provider) next(t testing.TB) asked {

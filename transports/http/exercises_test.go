@@ -84,10 +84,16 @@ var exercises = []exercise{
 			method: "POST", path: "/send", answer: `{"id":"p-1"}`, id: "p-1", wants: map[string]string{"Authorization": bearer},
 			json: `{"id":"MSGID","to":"+27831234567","from":"+27820001001","text":"hello","receipt_url":"https://sms.example.org/t/receipts"}`,
 		},
-		receipts: []request{{
-			method: "POST", path: "/receipts", kind: jsonType, body: `{"message_id":"MSGID","status":"delivered"}`, header: []string{"Authorization", bearer},
-			answer: `{"status":"ok"}`, events: []reported{delivered},
-		}},
+		receipts: []request{
+			{
+				method: "POST", path: "/receipts", kind: jsonType, body: `{"message_id":"MSGID","status":"pending"}`, header: []string{"Authorization", bearer},
+				answer: `{"status":"ok"}`, events: []reported{pending},
+			},
+			{
+				method: "POST", path: "/receipts", kind: jsonType, body: `{"message_id":"MSGID","status":"delivered"}`, header: []string{"Authorization", bearer},
+				answer: `{"status":"ok"}`, events: []reported{delivered},
+			},
+		},
 		classes: []classified{{202, `{"id":"x"}`, "sent"}, {429, `{}`, "throttled"}, {503, ``, "temporary"}, {401, `{"reason":"s3cret-token"}`, "alert"}, {400, `{}`, "permanent"}},
 	},
 	{

@@ -9,6 +9,9 @@ import (
 // Hurry has requests arrive within d.
 func (t *Transport) Hurry(d time.Duration) { t.readTimeout = d }
 
+// StopWithin has a stop wait for d for requests that are being answered.
+func (t *Transport) StopWithin(d time.Duration) { t.stopGrace = d }
+
 // AwaitsReply says whether a request waits for the reply to a message.
 func (t *Transport) AwaitsReply(id string) bool {
 	r, err := t.current.Get(context.Background())

@@ -116,6 +116,7 @@ type Transport struct {
 	ChannelLogExpiry options.Duration `yaml:"channel_log_expiry"`
 
 	readTimeout time.Duration // how long a request may take to arrive
+	stopGrace   time.Duration // how long a stop waits for requests that are being answered
 
 	compiled *channel // by Validate
 	mask     *mask
@@ -157,7 +158,7 @@ func (t *Transport) init() {
 	t.ThirdPartyIDExpiry, t.RememberReceived = options.Duration(7*day), options.Duration(3*day)
 	t.HeldReceiptExpiry, t.ReassemblyTTL = options.Duration(time.Hour), options.Duration(10*time.Minute)
 	t.ChannelLog, t.ChannelLogExpiry = 200, options.Duration(day)
-	t.readTimeout = readTimeout
+	t.readTimeout, t.stopGrace = readTimeout, stopGrace
 	t.logger = slog.New(slog.DiscardHandler)
 }
 

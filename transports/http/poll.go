@@ -70,12 +70,12 @@ func (r *run) pollOnce(ctx context.Context, p *poll, key string) error {
 }
 
 // takeFetched insists until the broker has everything: some providers hand it out only
-// once. A stop leaves it stopGrace.
+// once. A stop leaves it the transport's stopGrace.
 func (r *run) takeFetched(ctx context.Context, t *taken) error {
 	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	defer context.AfterFunc(ctx, func() {
-		backoff.Sleep(work, stopGrace)
+		backoff.Sleep(work, r.transport.stopGrace)
 		giveUp()
 	})()
 	for _, m := range t.messages {

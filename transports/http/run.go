@@ -48,8 +48,7 @@ type run struct {
 const (
 	// complainEvery is how often the log tells of rejected requests; all are counted.
 	complainEvery = 10 * time.Second
-	// stopGrace is how long a stop waits for requests that are being answered.
-	stopGrace = 3 * time.Second
+	stopGrace     = 3 * time.Second
 )
 
 // Run answers requests, or asks for messages, until ctx ends.
@@ -126,7 +125,7 @@ func (r *run) serve(ctx context.Context, listener net.Listener) error {
 	server := listen.HTTPServer(r)
 	server.Handler = knownAs(r.transport.PublicURL, server.Handler)
 	server.ReadTimeout = r.transport.readTimeout
-	return listen.Serve(ctx, server, listen.Limited(listener), stopGrace, r.logger)
+	return listen.Serve(ctx, server, listen.Limited(listener), r.transport.stopGrace, r.logger)
 }
 
 const readTimeout = 30 * time.Second

@@ -48,7 +48,7 @@ type fleet struct {
 func startFleet(t *testing.T, o *Outside, env worker.Dependencies, attempts int) *fleet {
 	t.Helper()
 	f := &fleet{Outside: o, t: t, broker: memory.New(memory.Settings{}), bodies: map[string]chan *broker.Delivery{}}
-	env.Broker = f.broker
+	env.Broker, env.Now = f.broker, o.Now
 	opts := transports.DefaultOptions()
 	opts.TransportName, opts.MaxAttempts = name, attempts
 	opts.RetryInitialDelay, opts.RetryMaxDelay = options.Duration(10*time.Millisecond), options.Duration(20*time.Millisecond)

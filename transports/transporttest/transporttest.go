@@ -34,6 +34,11 @@ type Outside struct {
 	// Leave has the person go, so that nothing of theirs is left running. It is
 	// called before the transport stops, maybe twice.
 	Leave func()
+	// Texts are what the person and the transport say where any text is not taken; nil
+	// is any.
+	Texts []string
+	// Now is the outside's clock, which signatures carry; nil is the present.
+	Now func() time.Time
 	// Unacknowledged says that the protocol has no way to accept a text (as
 	// telnet): Say then returns when it is written.
 	Unacknowledged bool
@@ -93,6 +98,7 @@ func Run(t *testing.T, open func(t *testing.T) *Outside) {
 			continue
 		}
 		run(t, test.name, open, func(t *testing.T, o *Outside, env worker.Dependencies) {
+			env.Now = o.Now
 			if err := worker.Provision(t.Context(), o.Transport, env.Env()); err != nil {
 				t.Fatal(err)
 			}
@@ -293,9 +299,13 @@ func (b *bundle) answers(t *testing.T, m *message.Message, text string) {
 }
 
 func anyText(t *testing.T, b *bundle) {
-	for _, text := range []string{
-		"naïve ☃ سلام 🎲", "2013-01-01 10:00:00", `{"content": "\u0000"}`, "<b>&amp;</b>", strings.Repeat("long ", 200) + "end",
-	} {
+	texts := b.Texts
+	if texts == nil {
+		texts = []string{
+			"naïve ☃ سلام 🎲", "2013-01-01 10:00:00", `{"content": "\u0000"}`, "<b>&amp;</b>", strings.Repeat("long ", 200) + "end",
+		}
+	}
+	for _, text := range texts {
 		b.says(t, text)
 		m := b.next(t)
 		if m.Content != text {
