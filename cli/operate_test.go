@@ -245,10 +245,18 @@ func testStatus(d *desk) {
 			d.Errorf("got %q, want %q", got, want)
 		}
 	}
+	if !regexp.MustCompile(regexp.QuoteMeta(in) + `: the oldest is \d+[sm] old; limited by no consumer`).MatchString(text) {
+		d.Errorf("it does not say what limits:\n%s", text)
+	}
 	var all []queues.Status
 	text, _, _ = d.run("status", "--json", in+broker.DeadSuffix, out)
 	d.must(json.Unmarshal([]byte(text), &all))
-	if none := int64(0); len(all) != 2 || !reflect.DeepEqual(all[0], queues.Status{Queue: in, Messages: 3, InFlight: &none, Dead: 1, State: queues.Stuck}) ||
+	if len(all) > 0 && (all[0].Oldest == nil || time.Since(*all[0].Oldest) > time.Hour) {
+		d.Errorf("the oldest is of %v", all[0].Oldest)
+	} else if len(all) > 0 {
+		all[0].Oldest = nil
+	}
+	if none := int64(0); len(all) != 2 || !reflect.DeepEqual(all[0], queues.Status{Queue: in, Messages: 3, InFlight: &none, Dead: 1, State: queues.Stuck, LimitedBy: "no consumer"}) ||
 		!reflect.DeepEqual(all[1], queues.Status{Queue: out, Consumers: 1, State: queues.OK}) {
 		d.Errorf("got %+v", all)
 	}

@@ -173,6 +173,7 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 				if err := o.printStatus(cmd, all); err != nil {
 					return err
 				}
+				o.explainWaiting(cmd, all, time.Now())
 				explainPaused(cmd, all)
 				explainUnknown(cmd, all, unplaced)
 				if err := adviseVersion(cmd, ask.management, o.amqpURL, target); err != nil {
@@ -228,6 +229,28 @@ func retrying(all []queues.Retrying) string {
 		parts[i] = fmt.Sprintf("%d in %s", r.Messages, r.Within)
 	}
 	return cmp.Or(strings.Join(parts, ", "), "0")
+}
+
+// quiteOld is from what age on a message in flight is worth a line.
+const quiteOld = 10 * time.Second
+
+// explainWaiting says of each queue in which messages wait, or are in flight for long, how
+// old the oldest is, and what keeps them.
+func (o *operator) explainWaiting(cmd *cobra.Command, all []queues.Status, now time.Time) {
+	for _, s := range all {
+		if o.asJSON || s.Messages == 0 && (s.Oldest == nil || now.Sub(*s.Oldest) < quiteOld) {
+			continue
+		}
+		oldest := "of unknown age"
+		if s.Oldest != nil {
+			oldest = age(*s.Oldest, now) + " old"
+		}
+		line := fmt.Sprintf("%s: the oldest is %s", s.Queue, oldest)
+		if s.LimitedBy != "" {
+			line += "; limited by " + s.LimitedBy
+		}
+		_, _ = fmt.Fprintln(cmd.OutOrStdout(), printable(line))
+	}
 }
 
 // explainPaused says who paused a queue, and why.

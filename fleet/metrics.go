@@ -58,19 +58,30 @@ func (m *configMetrics) show(defs []*Definition) {
 	}
 }
 
-// retryCollector counts what waits for its next try, which ends by itself.
+// retryCollector counts what waits for its next try, which ends by itself, and says how old
+// what is held is.
 type retryCollector struct{ process *Process }
 
 var retrying = prometheus.NewDesc("switchboard_retrying",
 	"Messages and events that a worker has put off since it started, and that wait for their next try, by queue.",
 	[]string{"worker", "queue"}, nil)
 
-func (retryCollector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- retrying }
+var oldest = prometheus.NewDesc("switchboard_oldest_seconds",
+	"Age of the oldest message or event that a worker holds, since it was made, by queue. None that waits in the queue is older.",
+	[]string{"worker", "queue"}, nil)
+
+func (retryCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- retrying
+	descriptions <- oldest
+}
 
 func (c retryCollector) Collect(metrics chan<- prometheus.Metric) {
 	for _, i := range c.process.instances() {
 		for queue, n := range i.monitor.Retrying() {
 			metrics <- prometheus.MustNewConstMetric(retrying, prometheus.GaugeValue, float64(n), c.process.definition(i).Name, queue)
+		}
+		for queue, made := range i.monitor.Oldest() {
+			metrics <- prometheus.MustNewConstMetric(oldest, prometheus.GaugeValue, time.Since(made).Seconds(), c.process.definition(i).Name, queue)
 		}
 	}
 }

@@ -43,7 +43,8 @@ func TestLinkThatIsDown(t *testing.T) {
 			t.Errorf("/readyz answered %d %s", code, text)
 		}
 		s.expect("/status", "cut: link wire is down since 2000-01-01 00:00:00 UTC (1m0s): connection refused")
-		s.expect("/metrics", `switchboard_dependency_up{dependency="wire",kind="link",worker="cut"} 0`, "switchboard_state_durable 0")
+		s.expect("/metrics", `switchboard_dependency_up{dependency="wire",kind="link",worker="cut"} 0`, "switchboard_state_durable 0",
+			`switchboard_oldest_seconds{queue="sms.outbound",worker="cut"} 60`)
 		for _, ask := range [][]string{{"/status?format=json"}, {"/status", "Accept", "application/json"}} {
 			var status fleet.Status
 			_, text := s.ask(http.MethodGet, ask[0], ask[1:]...)

@@ -80,6 +80,10 @@ type WorkerStatus struct {
 	// Retrying is how many bodies of each queue it has put off, and wait for their
 	// next try.
 	Retrying map[string]int `json:"retrying,omitempty"`
+	// Oldest is when the oldest was made of what it holds, by queue.
+	Oldest map[string]time.Time `json:"oldest,omitempty"`
+	// Paced says that its own rate (mt_tps and its like) holds something back.
+	Paced bool `json:"paced,omitempty"`
 }
 
 // Status says how the process is.
@@ -129,6 +133,7 @@ func (i *instance) status() WorkerStatus {
 		Running: i.up, Consuming: unqueued || i.queues.Load() > 0, Since: i.since, Failures: i.restarts,
 		Transports: i.def.Names.Transports, Exposed: i.def.Names.Exposed, Dependencies: i.monitor.Dependencies(), Held: i.monitor.Held(),
 		Limits: i.monitor.Limits(), Retrying: i.monitor.Retrying(),
+		Oldest: i.monitor.Oldest(), Paced: i.monitor.Paced(),
 	}
 	if i.lastErr != nil {
 		s.LastError = i.lastErr.Error()
@@ -222,14 +227,14 @@ func (s Status) Text(out io.Writer) {
 	s.Config.text(line)
 	line("")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "WORKER\tKIND\tCLASS\tSTATE\tFOR\tLINK\tHOLDS\tRETRYING\tFAILURES\tFILE")
+	_, _ = fmt.Fprintln(table, "WORKER\tKIND\tCLASS\tSTATE\tFOR\tLINK\tHOLDS\tOLDEST\tRETRYING\tFAILURES\tFILE")
 	for _, w := range s.Workers {
 		state := "running"
 		if !w.Running {
 			state = "down"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
-			time.Since(w.Since).Round(time.Second), w.Link(), w.holds(), sum(w.Retrying), w.Failures, w.File)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
+			time.Since(w.Since).Round(time.Second), w.Link(), w.holds(), w.oldest(), sum(w.Retrying), w.Failures, w.File)
 	}
 	_ = table.Flush()
 	for _, w := range s.Workers {
@@ -257,6 +262,19 @@ func (w WorkerStatus) holds() string {
 		return fmt.Sprint(sum(w.Held))
 	}
 	return fmt.Sprintf("%d of %d", sum(w.Held), sum(w.Limits))
+}
+
+// oldest is the age of the oldest that the worker holds, "-" where it holds nothing, and
+// says whether the worker's own rate holds it back.
+func (w WorkerStatus) oldest() string {
+	text := "-"
+	if len(w.Oldest) > 0 {
+		text = time.Since(slices.MinFunc(slices.Collect(maps.Values(w.Oldest)), time.Time.Compare)).Round(time.Second).String()
+	}
+	if w.Paced {
+		text += " (rate)"
+	}
+	return text
 }
 
 func (c ConfigStatus) text(line func(format string, args ...any)) {

@@ -3,6 +3,7 @@ package message
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // Flow is the way an envelope travels.
@@ -68,6 +69,14 @@ func (e *Envelope) ID() string {
 		return e.Event.MessageID
 	}
 	return e.Message.ID
+}
+
+// Made is when the message or event was made, as it says itself.
+func (e *Envelope) Made() time.Time {
+	if e.Event != nil {
+		return e.Event.Timestamp
+	}
+	return e.Message.Timestamp
 }
 
 // Person is the address of the person at the other end; empty for events.

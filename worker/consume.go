@@ -135,18 +135,42 @@ type inFlight struct {
 	limit *limit
 	held  *atomic.Int64
 	gauge prometheus.Gauge
+
+	mu   sync.Mutex
+	made map[*Delivery]time.Time // when what is held was made
 }
 
 func (r *Runtime) inFlight(s Subscription) *inFlight {
 	queue := s.queue("").Name
 	limited := r.Metrics.limit(r.Name, s.Connector, s.Flow)
-	return &inFlight{
+	f := &inFlight{
+		made: map[*Delivery]time.Time{},
 		limit: newLimit(cmp.Or(r.Settings.Prefetch, s.Prefetch), func(limit int) {
 			r.Monitor.limit(queue, limit)
 			limited.Set(float64(limit))
 		}),
 		held: r.Monitor.Holding(queue), gauge: r.Metrics.inFlight(r.Name, s.Connector, s.Flow),
 	}
+	r.Monitor.age(queue, f.oldest)
+	return f
+}
+
+func (f *inFlight) holds(d *Delivery, made time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.made[d] = made
+}
+
+// oldest is when the oldest was made of what is held; zero where nothing is.
+func (f *inFlight) oldest() (oldest time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, made := range f.made {
+		if oldest.IsZero() || made.Before(oldest) {
+			oldest = made
+		}
+	}
+	return oldest
 }
 
 func (f *inFlight) received() {
@@ -154,7 +178,10 @@ func (f *inFlight) received() {
 	f.gauge.Inc()
 }
 
-func (f *inFlight) settled(took time.Duration) {
+func (f *inFlight) settled(d *Delivery, took time.Duration) {
+	f.mu.Lock()
+	delete(f.made, d)
+	f.mu.Unlock()
 	f.limit.settle(took)
 	f.held.Add(-1)
 	f.gauge.Dec()
@@ -182,6 +209,7 @@ func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight *inFligh
 		return
 	}
 	d.Envelope = envelope
+	inFlight.holds(d, envelope.Made())
 	if d.Redelivered() {
 		envelope.Routing().Set(message.AgainKey, true) // for all that follows from it
 	}

@@ -328,7 +328,7 @@ func (r *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers
 
 func (d *Delivery) finish(outcome string) {
 	took := time.Since(d.began)
-	d.inFlight.settled(took)
+	d.inFlight.settled(d, took)
 	d.runtime.Metrics.handled(d.runtime.Name, d.subscription.Connector, d.subscription.Flow, outcome, took)
 }
 

@@ -28,6 +28,9 @@ type Monitor struct {
 	held         map[string]*atomic.Int64 // by queue
 	limits       map[string]int           // of what is held, by queue
 	retrying     map[string]map[int64]int // by queue and the second they return in
+	oldest       map[string]func() time.Time
+
+	paced atomic.Int64 // when the worker's own rate held something back last, Unix seconds
 }
 
 // Dependency is something a worker cannot work without, and how it is.
@@ -51,6 +54,7 @@ func NewMonitor(worker string, metrics *Metrics) *Monitor {
 	return &Monitor{
 		worker: worker, metrics: metrics,
 		held: map[string]*atomic.Int64{}, limits: map[string]int{}, retrying: map[string]map[int64]int{},
+		oldest: map[string]func() time.Time{},
 	}
 }
 
@@ -178,6 +182,47 @@ func (m *Monitor) Holding(queue string) *atomic.Int64 {
 		m.held[queue] = new(atomic.Int64)
 	}
 	return m.held[queue]
+}
+
+// Oldest is when the oldest message or event was made of those that the worker holds, by
+// queue. Of a queue in its order none that waits is older.
+func (m *Monitor) Oldest() map[string]time.Time {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[string]time.Time{}
+	for queue, oldest := range m.oldest {
+		if t := oldest(); !t.IsZero() {
+			all[queue] = t
+		}
+	}
+	return all
+}
+
+func (m *Monitor) age(queue string, oldest func() time.Time) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.oldest[queue] = oldest
+}
+
+// pacedFor is how long a worker that its rate held back is said to be.
+const pacedFor = 5 * time.Second
+
+// Pace notes that the worker's own rate (mt_tps and its like) holds something back now.
+func (m *Monitor) Pace() {
+	if m != nil {
+		m.paced.Store(time.Now().Unix())
+	}
+}
+
+// Paced says whether the worker's own rate holds something back.
+func (m *Monitor) Paced() bool {
+	return m != nil && time.Since(time.Unix(m.paced.Load(), 0)) < pacedFor
 }
 
 // putOff notes that a body waits for its next try, and returns to its queue later.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"switchboard/broker"
 	"switchboard/fleet"
@@ -32,6 +33,12 @@ type Status struct {
 	// Paused is by whom and why nobody consumes it; nil where nobody said so.
 	Paused *worker.Pause `json:"paused,omitempty"`
 	State  string        `json:"state"`
+	// Oldest is when the oldest was made of what waits or is in flight; nil where nothing is,
+	// or nobody could say.
+	Oldest *time.Time `json:"oldest,omitempty"`
+	// LimitedBy is what keeps the messages that wait from moving faster; empty where none
+	// wait, or nothing does.
+	LimitedBy string `json:"limited_by,omitempty"`
 
 	waits bool // for somebody outside; its worker consumes it only while that one is there
 }
@@ -104,15 +111,21 @@ func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) (all []S
 		}
 		s.Retrying, s.waits = retrying[queue], slices.Contains(waiting, queue)
 		s.ask(readers[queue])
+		blocked := ""
 		for _, answer := range from.Processes {
 			if p, is := answer.Paused[queue]; is {
 				s.Paused = &p
 			}
+			blocked = cmp.Or(blocked, answer.Broker.Blocked)
 		}
 		if n, counted := inFlight[queue]; counted {
 			s.InFlight = &n
 		}
 		s.judge()
+		s.LimitedBy = s.limit(readers[queue], blocked)
+		if err := s.peek(ctx, b); err != nil {
+			return nil, nil, err
+		}
 		all = append(all, s)
 	}
 	return all, retrying[""], nil
@@ -165,10 +178,62 @@ func (s *Status) ask(readers []fleet.WorkerStatus) {
 	for _, w := range readers {
 		held += w.Held[s.Queue]
 		s.Links = append(s.Links, w.Dependencies...)
+		if made, held := w.Oldest[s.Queue]; held && (s.Oldest == nil || made.Before(*s.Oldest)) {
+			s.Oldest = &made
+		}
 	}
 	if len(readers) >= s.Consumers {
 		s.InFlight = &held
 	}
+}
+
+// limit says what keeps the messages that wait from moving faster, as far as readers and the
+// broker know.
+func (s *Status) limit(readers []fleet.WorkerStatus, blocked string) string {
+	var held int64
+	most, paced, kind := 0, false, ""
+	for _, w := range readers {
+		held, most, paced, kind = held+w.Held[s.Queue], most+w.Limits[s.Queue], paced || w.Paced, w.Kind
+	}
+	switch down := s.Down(); {
+	case s.Messages == 0 || s.State == Missing:
+		return ""
+	case s.Paused != nil:
+		return "an operator's pause"
+	case s.Consumers == 0:
+		return "no consumer"
+	case down != nil:
+		return down.Kind + " " + down.Name + ", which is down"
+	case blocked != "":
+		return "the broker, which accepts no messages: " + blocked
+	case len(readers) == 0:
+		return "unknown: the processes that read it were not found"
+	case paced:
+		return "the transport's rate"
+	case held < int64(most):
+		return "" // it moves
+	case kind == fleet.KindTransport:
+		return fmt.Sprintf("the outside, which is slow: %d of %d in flight", held, most)
+	}
+	return fmt.Sprintf("%d of %d in flight: the worker, or what it asks, is slow", held, most)
+}
+
+// peek looks at the head of a queue that nobody reads. Where somebody does it would come
+// behind what is in flight.
+func (s *Status) peek(ctx context.Context, b broker.Admin) error {
+	if s.Oldest != nil || s.Messages == 0 || s.Consumers > 0 {
+		return nil
+	}
+	err := b.Browse(ctx, s.Queue, 1, func(d *broker.Delivery) (broker.Verdict, error) {
+		if e, err := message.DecodeEnvelope(message.FlowOf(d.Body), "", d.Body); err == nil {
+			s.Oldest = new(e.Made())
+		}
+		return broker.Keep, nil
+	})
+	if err != nil && !errors.Is(err, broker.ErrNoQueue) {
+		return operate.Unreachable{Err: err}
+	}
+	return nil
 }
 
 func (s *Status) judge() {

@@ -27,6 +27,7 @@ const (
 // takes anything at all. While it does not, one message at a time tries.
 type line struct {
 	limiter *rate.Limiter // nil without a limit
+	pace    func()        // called when a request waits for its turn
 	tell    func(health message.Health, kind, text string)
 	// stopping is closed when nobody may wait any more.
 	stopping <-chan struct{}
@@ -40,9 +41,9 @@ type line struct {
 	alert    backoff.Backoff
 }
 
-func newLine(perSecond float64, stopping <-chan struct{}, tell func(message.Health, string, string)) *line {
+func newLine(perSecond float64, pace func(), stopping <-chan struct{}, tell func(message.Health, string, string)) *line {
 	l := &line{
-		tell: tell, stopping: stopping, class: Sent,
+		pace: pace, tell: tell, stopping: stopping, class: Sent,
 		throttle: backoff.Backoff{Min: throttleMin, Max: throttleMax}, alert: backoff.Backoff{Min: alertMin, Max: alertMax},
 	}
 	if perSecond > 0 {
@@ -76,6 +77,9 @@ func (l *line) enter(ctx context.Context) error {
 	}
 	if l.limiter == nil {
 		return ctx.Err()
+	}
+	if l.limiter.Tokens() < 1 {
+		l.pace()
 	}
 	if err := l.limiter.Wait(ctx); err != nil {
 		l.leave(Temporary, 0, "")

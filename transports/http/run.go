@@ -76,7 +76,7 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		slots:    make(chan struct{}, t.MaxInFlight),
 		complain: rate.Sometimes{First: 1, Interval: complainEvery}, statuses: transports.NewStatuses(publisher, t.logger),
 	}
-	r.line = newLine(t.rate(), t.env.Stopping, r.status)
+	r.line = newLine(t.rate(), t.env.Monitor.Pace, t.env.Stopping, r.status)
 	return r, nil
 }
 

@@ -60,7 +60,9 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		state:  store.NewBatcher(t.state, store.BatchSettings{}), statuses: transports.NewStatuses(publisher, t.logger),
 	}
 	r.stopping, r.stop = context.WithCancel(context.Background())
-	r.binds = binds.NewManager(r.bindSettings())
+	binding := r.bindSettings()
+	binding.Pace = t.monitor.Pace
+	r.binds = binds.NewManager(binding)
 	r.queue = r.binds.Queue
 	settings := r.submissionSettings(publisher)
 	settings.SentTTL = t.remember

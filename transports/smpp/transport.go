@@ -34,6 +34,7 @@ type Transport struct {
 	logger     *slog.Logger
 	registerer prometheus.Registerer
 	metrics    *metrics
+	monitor    *worker.Monitor
 	remember   time.Duration // how long what was sent is remembered
 
 	current current.Value[*run] // of the present Run
@@ -76,7 +77,7 @@ func (t *Transport) Provision(_ context.Context, env transports.Env) error {
 		t.TransportName = env.Name
 	}
 	// A transmitter and a receiver of one SMSC share what they remember.
-	t.state, t.logger, t.registerer = env.Shared("smpp"), env.Logger, env.Registerer
+	t.state, t.logger, t.registerer, t.monitor = env.Shared("smpp"), env.Logger, env.Registerer, env.Monitor
 	m, err := newMetrics(env.Registerer, t.TransportName)
 	t.metrics = m
 	return err

@@ -40,6 +40,7 @@ type Settings struct {
 	Window        int // submits in flight of each bind
 	MTTPS         int // submits of each bind in any second; 0 is no limit
 	ThrottleDelay time.Duration
+	Pace          func() // called when mt_tps, or what throttling taught, holds a submit back; may be nil
 
 	OutbindAddress  string // where SMSCs that ask to be bound to connect; empty: nowhere
 	OutbindSystemID string // whom they must name; empty: any
@@ -72,6 +73,9 @@ type Manager struct {
 func NewManager(settings Settings) *Manager {
 	m := &Manager{settings: settings, Queue: newQueue(settings.As.InterfaceVersion, &settings)}
 	m.Queue.onThrottle = m.throttled
+	if settings.Pace != nil {
+		m.Queue.onPace = settings.Pace
+	}
 	m.settings.Session.LateAnswers = true
 	for n := range settings.Sets {
 		for _, kind := range settings.Kinds {

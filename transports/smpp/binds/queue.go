@@ -18,6 +18,7 @@ import (
 type Queue struct {
 	logger        *slog.Logger
 	limiter       *loglimit.Limiter
+	onPace        func() // mt_tps, or what throttling taught, holds a submit back
 	onThrottle    func(bind string, throttled bool)
 	protocolError func(what string)
 
@@ -37,7 +38,7 @@ type Queue struct {
 func newQueue(version uint8, s *Settings) *Queue {
 	q := &Queue{
 		logger: s.Logger, limiter: loglimit.New(time.Minute),
-		onThrottle: func(string, bool) {}, protocolError: s.ProtocolError, stopped: make(chan struct{}),
+		onPace: func() {}, onThrottle: func(string, bool) {}, protocolError: s.ProtocolError, stopped: make(chan struct{}),
 	}
 	q.timer = time.AfterFunc(time.Hour, q.look)
 	q.timer.Stop()
@@ -197,6 +198,9 @@ func (q *Queue) choose(now time.Time) (chosen *transmitter, wait time.Duration) 
 		if wait == 0 || w < wait {
 			wait = w
 		}
+	}
+	if wait > 0 {
+		q.onPace()
 	}
 	return nil, wait
 }
