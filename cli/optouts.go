@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchboard/middleware"
 	"switchboard/options"
 	"switchboard/persistence"
 	"switchboard/store"
+	"switchboard/worker/optouts"
 )
 
 func optOutsCommand() *cobra.Command {
@@ -56,9 +56,9 @@ func (f *optOutFlags) add(cmd *cobra.Command, changes bool) {
 	}
 }
 
-func (f *optOutFlags) with(cmd *cobra.Command, do func(*middleware.OptOutList, store.People) error) error {
+func (f *optOutFlags) with(cmd *cobra.Command, do func(*optouts.List, store.People) error) error {
 	return f.databaseFlag.with(cmd.Context(), func(db store.Database) error {
-		list, err := middleware.NewOptOutList(db, f.list, f.country)
+		list, err := optouts.Open(db, f.list, f.country)
 		if err != nil {
 			return misused(err)
 		}
@@ -76,7 +76,7 @@ const perAddressHeader = "address,our_address"
 const defaultList = "default"
 
 // checkNames refuses a list that nobody is on, and transports that are not recorded.
-func (f *optOutFlags) checkNames(ctx context.Context, list *middleware.OptOutList, db store.Database) error {
+func (f *optOutFlags) checkNames(ctx context.Context, list *optouts.List, db store.Database) error {
 	if f.list != defaultList && !f.isNew {
 		empty, err := list.Empty(ctx)
 		if err != nil {
@@ -100,12 +100,14 @@ func (f *optOutFlags) checkNames(ctx context.Context, list *middleware.OptOutLis
 
 // change puts one address on the list or takes it off, and records it for
 // broadcasts.
-func (f *optOutFlags) change(ctx context.Context, list *middleware.OptOutList, people store.People, address string, out bool) error {
-	turn := list.Remove
+func (f *optOutFlags) change(ctx context.Context, list *optouts.List, people store.People, address string, out bool) error {
+	var err error
 	if out {
-		turn = list.Add
+		err = list.Add(ctx, optouts.Operator, address)
+	} else {
+		err = list.Remove(ctx, address)
 	}
-	if err := turn(ctx, address); err != nil {
+	if err != nil {
 		return err
 	}
 	for _, transport := range f.transports {
@@ -124,10 +126,10 @@ func listOptOuts() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List who is on a list, and why", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, func(list *middleware.OptOutList, _ store.People) error {
+			return flags.with(cmd, func(list *optouts.List, _ store.People) error {
 				if asJSON {
-					all := []middleware.OptOutEntry{}
-					err := list.Each(cmd.Context(), func(e middleware.OptOutEntry) error {
+					all := []optouts.Entry{}
+					err := list.Each(cmd.Context(), func(e optouts.Entry) error {
 						all = append(all, e)
 						return nil
 					})
@@ -136,7 +138,7 @@ func listOptOuts() *cobra.Command {
 				forPeople(cmd)
 				table := newTable(cmd.OutOrStdout())
 				_, _ = fmt.Fprintln(table, "ADDRESS\tOUR ADDRESS\tWHY")
-				err := list.Each(cmd.Context(), func(e middleware.OptOutEntry) error {
+				err := list.Each(cmd.Context(), func(e optouts.Entry) error {
 					_, err := fmt.Fprintf(table, "%s\t%s\t%s\n", cell(e.Address), cell(e.Our), cell(e.Why))
 					return err
 				})
@@ -155,7 +157,7 @@ func changeOptOuts(use, short string, out bool) *cobra.Command {
 		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error { return misused(cobra.MinimumNArgs(1)(cmd, args)) },
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.with(cmd, func(list *middleware.OptOutList, people store.People) error {
+			return flags.with(cmd, func(list *optouts.List, people store.People) error {
 				for _, address := range args {
 					if err := flags.change(cmd.Context(), list, people, address, out); err != nil {
 						return err
@@ -187,7 +189,7 @@ list that has per_address, the second column is our own address.`,
 				defer func() { _ = file.Close() }()
 				in = file
 			}
-			return flags.with(cmd, func(list *middleware.OptOutList, people store.People) error {
+			return flags.with(cmd, func(list *optouts.List, people store.People) error {
 				n, perAddress := 0, false
 				lines := bufio.NewScanner(in)
 				for lines.Scan() {
@@ -219,9 +221,9 @@ func exportOptOuts() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write the addresses on a list, one a line, as import reads them; of a list per address with our own behind each", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return flags.with(cmd, func(list *middleware.OptOutList, _ store.People) error {
+			return flags.with(cmd, func(list *optouts.List, _ store.People) error {
 				out, perAddress := forTerminal(cmd.OutOrStdout()), false
-				return list.Each(cmd.Context(), func(e middleware.OptOutEntry) (err error) {
+				return list.Each(cmd.Context(), func(e optouts.Entry) (err error) {
 					if e.Our != "" && !perAddress {
 						perAddress = true
 						_, err = fmt.Fprintln(out, perAddressHeader)

@@ -11,6 +11,7 @@ import (
 	"switchboard/options"
 	"switchboard/store"
 	"switchboard/worker"
+	"switchboard/worker/optouts"
 )
 
 // OptOut keeps the list of people who asked not to be written to. STOP puts its
@@ -60,8 +61,8 @@ func NewOptOut() *OptOut {
 
 // Validate checks the keywords.
 func (o *OptOut) Validate() error {
-	if o.List == "" || strings.Contains(o.List, "/") {
-		return options.Fieldf("list", "must be a name without a slash")
+	if err := optouts.CheckName(o.List); err != nil {
+		return options.Field(err, "list")
 	}
 	if err := checkCountry(&o.Country); err != nil {
 		return err
@@ -85,9 +86,10 @@ func (o *OptOut) learn(key string, keywords []string, stops bool) error {
 	return nil
 }
 
-// plain is a text as keywords are compared.
+// plain is a text as keywords are compared. Telegram sends /start when somebody who had
+// blocked the bot comes back.
 func plain(text string) string {
-	return strings.ToUpper(strings.Trim(text, " \t\r\n.,;:!?\"'"))
+	return strings.ToUpper(strings.Trim(text, " \t\r\n.,;:!?\"'/"))
 }
 
 // Provision takes the worker's state, and the record's people.

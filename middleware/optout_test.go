@@ -12,6 +12,7 @@ import (
 	"switchboard/store/memory"
 	"switchboard/store/sqlite"
 	"switchboard/worker"
+	"switchboard/worker/optouts"
 )
 
 // optOut is the middleware in a worker of a kind.
@@ -66,6 +67,10 @@ func TestOptOut(t *testing.T) {
 			o.wantsMail("to a group", true, func(m *message.Message) { m.To, m.Group = "", "g" })
 			o.says("unstop")
 			o.wantsMail("after UNSTOP", true, nil)
+			o.says("/stop")
+			o.wantsMail("after a bot's command", false, nil)
+			o.says("/start")
+			o.wantsMail("after coming back to a bot", true, nil)
 		})
 	}
 }
@@ -136,11 +141,11 @@ func TestOptOutList(t *testing.T) {
 	if err := o.Provision(t.Context(), worker.Dependencies{Name: "w", State: state, Logger: slog.New(slog.DiscardHandler)}.Env()); err != nil {
 		t.Fatal(err)
 	}
-	list, err := middleware.NewOptOutList(state, "default", "za")
+	list, err := optouts.Open(state, "default", "za")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := list.Add(t.Context(), "0821234567", "+27820000001"); err != nil {
+	if err := list.Add(t.Context(), optouts.Operator, "0821234567", "+27820000001"); err != nil {
 		t.Fatal(err)
 	}
 	o.wantsMail("after an operator's word", false, nil)
@@ -150,13 +155,13 @@ func TestOptOutList(t *testing.T) {
 	o.wantsMail("after its end", true, nil)
 	stop := o.says("revoke")
 	var seen []string
-	if err := list.Each(t.Context(), func(e middleware.OptOutEntry) error {
+	if err := list.Each(t.Context(), func(e optouts.Entry) error {
 		seen = append(seen, e.Address+" "+e.Why)
 		return nil
 	}); err != nil || strings.Join(seen, ",") != "+27820000001 operator,+27821234567 "+stop.ID && strings.Join(seen, ",") != "27820000001 operator,27821234567 "+stop.ID {
 		t.Errorf("the list has %q, %v", seen, err)
 	}
-	if _, err := middleware.NewOptOutList(state, "a/b", ""); err == nil {
+	if _, err := optouts.Open(state, "a/b", ""); err == nil {
 		t.Error("a list with a slash was taken")
 	}
 }

@@ -14,9 +14,11 @@ import (
 	"switchboard/applications/webhook"
 	"switchboard/internal/current"
 	"switchboard/internal/listen"
+	"switchboard/internal/msisdn"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/worker"
+	"switchboard/worker/optouts"
 )
 
 // Application is an HTTP API for one application. Its fields are its options.
@@ -34,6 +36,10 @@ type Application struct {
 	// ChannelNames are the transports whose health is told, and by which broadcasts and
 	// scheduled messages may go.
 	ChannelNames options.Names `yaml:"channels"`
+	// OptOutList is the list of the opt_out middleware that requests look after. Default: none.
+	OptOutList string `yaml:"opt_out_list"`
+	// Country is whose national numbers are on it (ZA), as the middleware's file says.
+	Country string `yaml:"country"`
 	// ReplyFor is how long a message from a person can be replied to. Default 24h.
 	ReplyFor options.Duration `yaml:"reply_for"`
 
@@ -82,6 +88,12 @@ func (a *Application) Validate() error {
 	errs := []error{options.Port("web_port", a.WebPort)}
 	if a.ReplyFor <= 0 {
 		errs = append(errs, options.Fieldf("reply_for", "must be above 0"))
+	}
+	if err := optouts.CheckName(a.OptOutList); a.OptOutList != "" && err != nil {
+		errs = append(errs, options.Field(err, "opt_out_list"))
+	}
+	if _, err := msisdn.Country(a.Country); err != nil {
+		errs = append(errs, options.Field(err, "country"))
 	}
 	if len(a.Tokens) == 0 {
 		errs = append(errs, options.Fieldf("tokens", "is missing; without a token nobody may ask for anything"))

@@ -13,6 +13,7 @@ import (
 	"switchboard/internal/testutil"
 	"switchboard/message"
 	"switchboard/store"
+	"switchboard/worker/optouts"
 )
 
 // A message is posted and goes out; what became of it, and what the person writes, comes to
@@ -275,4 +276,57 @@ func TestChannels(t *testing.T) {
 		t.Fatal(err)
 	}
 	testutil.Eventually(t, "the channel is down", func() bool { return health() == "down" })
+}
+
+// A program looks after the list that the opt_out middleware keeps.
+func TestOptOuts(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, strings.Replace(plain, "retry]", "retry, optouts]", 1)+"opt_out_list: default\ncountry: ZA\n")
+	list := func(query string) (people []string, cursor string) {
+		var page struct {
+			OptOuts []struct{ Address, Our, Why string }
+			Cursor  string
+		}
+		b.ask("GET", "/optouts"+query, "").into(t, &page)
+		for _, p := range page.OptOuts {
+			people = append(people, p.Our+"/"+p.Address+" "+p.Why)
+		}
+		return people, page.Cursor
+	}
+	if people, _ := list(""); len(people) != 0 {
+		t.Errorf("on the list are %q", people)
+	}
+	for _, path := range []string{"/optouts/0831234567", "/optouts/%2B27820000001", "/optouts/+27820000002?our=8080"} {
+		if a := b.ask("PUT", path, ""); a.status != 200 || a.body != `{"opted_out":true}`+"\n" {
+			t.Errorf("PUT %s: %d %s", path, a.status, a.body)
+		}
+	}
+	first, cursor := list("?limit=2")
+	rest, end := list("?limit=2&cursor=" + url.QueryEscape(cursor))
+	if !slices.Equal(first, []string{"/27820000001 program", "/27831234567 program"}) || cursor == "" || !slices.Equal(rest, []string{"8080/27820000002 program"}) || end != "" {
+		t.Errorf("on the list are %q with cursor %q, then %q with %q", first, cursor, rest, end)
+	}
+	// Another worker's middleware has the same list, and broadcasts know it.
+	known, err := optouts.Open(b.db, "default", "ZA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := known.Remove(t.Context(), "+27820000001"); err != nil {
+		t.Error(err)
+	}
+	b.problem(b.ask("POST", "/broadcasts", `{"transport": "sms", "content": "a", "recipients": ["+27831234567"]}`), 400, "invalid")
+	if a := b.ask("DELETE", "/optouts/27831234567", ""); a.status != 200 || a.body != `{"opted_out":false}`+"\n" {
+		t.Errorf("DELETE: %d %s", a.status, a.body)
+	}
+	if a := b.ask("POST", "/broadcasts", `{"transport": "sms", "content": "a", "recipients": ["+27831234567"]}`); a.status != 202 {
+		t.Errorf("a broadcast to somebody who came back: %d %s", a.status, a.body)
+	}
+	b.problem(b.ask("DELETE", "/optouts/27831234567", ""), 404, "not-found")
+	b.problem(b.ask("GET", "/optouts?limit=0", ""), 400, "invalid")
+	b.stop()
+	b.start(strings.Replace(plain, "retry]", "retry, optouts]", 1))
+	b.problem(b.ask("GET", "/optouts", ""), 404, "not-found")
+	b.stop()
+	b.start(plain + "opt_out_list: default\n")
+	b.problem(b.ask("PUT", "/optouts/1", ""), 403, "forbidden")
 }

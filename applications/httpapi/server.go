@@ -36,6 +36,9 @@ var table = []route{
 	{http.MethodPost, "/broadcasts/{id}/{action}", scopeBroadcast, http.StatusOK, (*run).controlBroadcast},
 	{http.MethodGet, "/channels", scopeRead, http.StatusOK, (*run).getChannels},
 	{http.MethodGet, "/webhook", scopeRead, http.StatusOK, (*run).getWebhook},
+	{http.MethodGet, "/optouts", scopeOptOuts, http.StatusOK, (*run).listOptOuts},
+	{http.MethodPut, "/optouts/{address}", scopeOptOuts, http.StatusOK, (*run).putOptOut},
+	{http.MethodDelete, "/optouts/{address}", scopeOptOuts, http.StatusOK, (*run).deleteOptOut},
 	{http.MethodPost, "/webhook/retry", scopeRetry, http.StatusOK, (*run).retryWebhook},
 }
 

@@ -20,7 +20,7 @@ type Token struct {
 	Token options.Secret `yaml:"token"`
 	// Scopes are what it may do: send (messages), read (messages, channels, the webhook's
 	// state), broadcast (broadcasts and scheduled messages), retry (what the webhook did
-	// not take). Default send and read.
+	// not take), optouts (who wants no messages). Default send and read.
 	Scopes options.Names `yaml:"scopes"`
 	// Rate is how many requests, or messages where a request has several, it may make in a
 	// second; 0 is no bound.
@@ -32,6 +32,7 @@ const (
 	scopeRead      = "read"
 	scopeBroadcast = "broadcast"
 	scopeRetry     = "retry"
+	scopeOptOuts   = "optouts"
 
 	leastToken = 16 // characters
 )
@@ -40,7 +41,7 @@ func (t *Token) validate() error {
 	if len(t.Scopes) == 0 {
 		t.Scopes = options.Names{scopeSend, scopeRead}
 	}
-	all := []string{scopeSend, scopeRead, scopeBroadcast, scopeRetry}
+	all := []string{scopeSend, scopeRead, scopeBroadcast, scopeRetry, scopeOptOuts}
 	errs := make([]error, 0, len(t.Scopes))
 	for _, scope := range t.Scopes {
 		if !slices.Contains(all, scope) {
