@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/worker"
@@ -20,88 +22,83 @@ func MessageID(transport, id string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Deliveries makes one message of what the outside delivers several times, because
-// it did not get the answer or did not wait for it. The replicas of a transport know
-// of each other's through the state store; without one only copies that come at the
-// same time are recognised.
+// Deliveries does once what the outside delivers several times, because it did not get
+// the answer or did not wait for it. The replicas of a transport know of each other's
+// through the state store; without one only copies that come at the same time are
+// recognised.
 type Deliveries struct {
 	work   context.Context
 	state  store.State
 	ttl    time.Duration
 	logger *slog.Logger
 
-	group   sync.WaitGroup
-	mu      sync.Mutex
-	running map[string]*delivering // by message ID
+	calls   sync.WaitGroup
+	flights singleflight.Group
 }
 
-type delivering struct {
-	done chan struct{}
-	err  error // once done is closed
-}
-
-// NewDeliveries remembers in state, which may be nil, for ttl. What was begun goes on
-// until work ends, also where the outside waits no longer: it will come again.
+// NewDeliveries remembers in state, which may be nil, messages for ttl. What was begun
+// goes on until work ends, also where the outside waits no longer: it will come again.
 func NewDeliveries(work context.Context, state store.State, ttl time.Duration, logger *slog.Logger) *Deliveries {
-	return &Deliveries{work: work, state: state, ttl: ttl, logger: logger, running: map[string]*delivering{}}
+	return &Deliveries{work: work, state: state, ttl: ttl, logger: logger}
 }
 
 // Wait waits for all that was begun.
-func (d *Deliveries) Wait() { d.group.Wait() }
-
-const deliveredPrefix = "delivered/"
+func (d *Deliveries) Wait() { d.calls.Wait() }
 
 // Inbound publishes a message whose ID follows from the outside's own (MessageID),
 // unless it was published before. In both cases nil says that the broker has it.
-func (d *Deliveries) Inbound(ctx context.Context, out Publisher, m *message.Message) error {
-	one := d.begin(out, m)
-	select {
-	case <-one.done:
-		return one.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// begin publishes, or joins a copy that is being published.
-func (d *Deliveries) begin(out Publisher, m *message.Message) *delivering {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if one := d.running[m.ID]; one != nil {
-		return one
-	}
-	one := &delivering{done: make(chan struct{})}
-	d.running[m.ID] = one
-	d.group.Go(func() {
-		defer close(one.done)
-		one.err = worker.Protect(func() error { return d.publish(d.work, out, m) })
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.running, m.ID)
-	})
-	return one
-}
-
-func (d *Deliveries) publish(ctx context.Context, out Publisher, m *message.Message) error {
-	if d.state == nil {
+func (d *Deliveries) Inbound(ctx context.Context, out Publisher, m *message.Message) (first bool, err error) {
+	return d.Once(ctx, store.Entry{Key: "delivered/" + m.ID, Value: "1", TTL: d.ttl}, func(ctx context.Context, unsure error) error {
+		if unsure != nil { // whoever handles it looks whether it has been
+			m.RoutingMetadata.Set(message.AgainKey, true)
+		}
 		return out.Inbound(ctx, m)
+	})
+}
+
+// Once does what leaves an entry in the state, unless the entry is there. Copies wait for
+// the one that does it. do is told the error where the state does not say.
+func (d *Deliveries) Once(ctx context.Context, leaves store.Entry, do func(ctx context.Context, unsure error) error) (first bool, err error) {
+	d.calls.Add(1)
+	come := d.flights.DoChan(leaves.Key, func() (any, error) {
+		first := false
+		return &first, worker.Protect(func() (err error) {
+			first, err = d.unlessDone(leaves, do)
+			return err
+		})
+	})
+	select {
+	case one := <-come:
+		d.calls.Done()
+		return *one.Val.(*bool), one.Err
+	case <-ctx.Done():
+		go func() {
+			defer d.calls.Done()
+			<-come
+		}()
+		return false, ctx.Err()
 	}
-	key := deliveredPrefix + m.ID
-	switch found, err := d.state.Get(ctx, key); {
-	case err != nil && ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil: // whoever handles it looks whether it has been
-		d.logger.Debug("asking whether a message was delivered before failed", "message_id", m.ID, "error", err)
-		m.RoutingMetadata.Set(message.AgainKey, true)
-	case found[key] != "":
-		return nil
+}
+
+func (d *Deliveries) unlessDone(leaves store.Entry, do func(context.Context, error) error) (first bool, err error) {
+	if d.state == nil {
+		return true, do(d.work, nil)
 	}
-	if err := out.Inbound(ctx, m); err != nil {
-		return err
+	found, unsure := d.state.Get(d.work, leaves.Key)
+	if err := d.work.Err(); unsure != nil && err != nil {
+		return false, err
 	}
-	if err := d.state.Set(ctx, store.Entry{Key: key, Value: "1", TTL: d.ttl}); err != nil {
-		d.logger.Debug("remembering that a message was delivered failed; it may be published twice if it comes again",
-			"message_id", m.ID, "error", err)
+	if _, there := found[leaves.Key]; there {
+		return false, nil
 	}
-	return nil
+	if unsure != nil {
+		d.logger.Debug("asking whether it came before failed", "key", leaves.Key, "error", unsure)
+	}
+	if err := do(d.work, unsure); err != nil {
+		return true, err
+	}
+	if err := d.state.Set(d.work, leaves); err != nil {
+		d.logger.Debug("remembering that it came failed; it may be published twice if it comes again", "key", leaves.Key, "error", err)
+	}
+	return true, nil
 }

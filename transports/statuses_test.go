@@ -94,21 +94,21 @@ func TestDeliveriesGoOn(t *testing.T) {
 	release := out.Hold()
 	impatient, leave := context.WithCancel(t.Context())
 	leave()
-	if err := d.Inbound(impatient, out, delivered("7")); !errors.Is(err, context.Canceled) {
+	if _, err := d.Inbound(impatient, out, delivered("7")); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	out.Asked(t)
 	release()
-	if err := d.Inbound(t.Context(), out, delivered("7")); err != nil {
+	if _, err := d.Inbound(t.Context(), out, delivered("7")); err != nil {
 		t.Error(err)
 	}
 	d.Wait()
 	for _, of := range []*transports.Deliveries{d, replica} {
-		if err := of.Inbound(t.Context(), out, delivered("7")); err != nil {
+		if _, err := of.Inbound(t.Context(), out, delivered("7")); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := d.Inbound(t.Context(), out, delivered("8")); err != nil {
+	if _, err := d.Inbound(t.Context(), out, delivered("8")); err != nil {
 		t.Error(err)
 	}
 	if one, two := out.Next(t), out.Next(t); one.ID != delivered("7").ID || two.ID != delivered("8").ID {

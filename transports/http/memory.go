@@ -15,12 +15,13 @@ import (
 
 	"switchboard/message"
 	"switchboard/store"
+	"switchboard/transports"
 )
 
 // memory is what a channel remembers in the state store, which its replicas share. Of
 // a message that was sent it remembers each attempt, by its attemptID:
 //
-//	in/<key>              a message from a person that the broker has
+//	delivered/<our id>    a message from a person that the broker has; in/<key>: a part of one
 //	m/<attempt id>        what was sent, by our own identifier
 //	id/<provider's id>    what was sent, by the provider's
 //	early/<ref>/<status>  a receipt that came before its message was known
@@ -33,8 +34,9 @@ import (
 type memory struct {
 	state      *store.Batcher
 	options    *Transport
-	flights    singleflight.Group
-	unreported chan struct{} // wakes who reports early receipts that could not be
+	deliveries *transports.Deliveries // while the channel runs
+	flights    singleflight.Group     // of messages that parts make
+	unreported chan struct{}          // wakes who reports early receipts that could not be
 }
 
 // sentMessage is what is remembered of a message that was sent.
@@ -89,26 +91,6 @@ func hashed(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// once does what a key stands for, unless it was done before. Copies that come
-// together wait for the one that does it.
-func (m *memory) once(ctx context.Context, key, value string, ttl time.Duration, do func() error) (done bool, err error) {
-	first, err, _ := m.flights.Do(key, func() (any, error) {
-		found, err := m.state.Get(ctx, key)
-		if err != nil {
-			return false, fmt.Errorf("asking whether it came before: %w", err)
-		}
-		if _, there := found[key]; there {
-			return false, nil
-		}
-		if err := do(); err != nil {
-			return false, err
-		}
-		return true, m.state.Set(ctx, store.Entry{Key: key, Value: value, TTL: ttl})
-	})
-	done, _ = first.(bool)
-	return done, err
-}
-
 // receipt is what a provider says became of a message.
 type receipt struct {
 	ID      string                 `json:"id,omitempty"`
@@ -159,7 +141,11 @@ func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, 
 
 func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *receipt, report func(sentMessage, *receipt) error) error {
 	key := "rc/" + ref + "/" + cmp.Or(r.Replay, hashed(string(r.Status), r.Word, r.Code, r.ID))
-	_, err := m.once(ctx, key, r.ID, m.options.ThirdPartyIDExpiry.Std(), func() error {
+	reported := store.Entry{Key: key, Value: r.ID, TTL: m.options.ThirdPartyIDExpiry.Std()}
+	_, err := m.deliveries.Once(ctx, reported, func(ctx context.Context, unsure error) error {
+		if unsure != nil {
+			return unsure // it would count a part twice
+		}
 		whole, err := m.whole(ctx, sent, r)
 		if err != nil || !whole {
 			return err

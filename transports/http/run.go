@@ -87,6 +87,10 @@ func (r *run) close() {
 }
 
 func (r *run) run(ctx context.Context) error {
+	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	r.memory.deliveries = transports.NewDeliveries(work, r.memory.state, r.transport.RememberReceived.Std(), r.logger)
+	defer r.memory.deliveries.Wait()
+	defer giveUp()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { r.statuses.Run(ctx); return nil })
 	group.Go(func() error { r.log.run(ctx); return nil })

@@ -253,9 +253,8 @@ func (r *run) takeMessage(ctx context.Context, in *inbound) error {
 	case in.replay == "":
 		return r.publish(ctx, in.Message)
 	}
-	first, err := r.memory.once(ctx, "in/"+hashed(in.replay), "1", r.transport.RememberReceived.Std(), func() error {
-		return r.publish(ctx, in.Message)
-	})
+	in.TransportName = r.transport.TransportName
+	first, err := r.memory.deliveries.Inbound(ctx, r.publisher, in.Message)
 	if err == nil && !first {
 		r.metrics.reject(r.transport.TransportName, "repeated")
 	}
@@ -278,7 +277,11 @@ const partsPrefix = "concat/"
 // takePart stores a part, and publishes the message when that was the last.
 func (r *run) takePart(ctx context.Context, in *inbound) error {
 	key := partsPrefix + in.join + "/"
-	_, err := r.memory.once(ctx, "in/"+hashed(in.join, in.replay, strconv.Itoa(in.number)), "1", r.transport.RememberReceived.Std(), func() error {
+	taken := store.Entry{Key: "in/" + hashed(in.join, in.replay, strconv.Itoa(in.number)), Value: "1", TTL: r.transport.RememberReceived.Std()}
+	_, err := r.memory.deliveries.Once(ctx, taken, func(ctx context.Context, unsure error) error {
+		if unsure != nil {
+			return unsure // it could be one that the message had
+		}
 		value, err := json.Marshal(storedPart{r.transport.env.Now(), in.Message})
 		if err != nil {
 			return err

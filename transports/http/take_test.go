@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,7 @@ func TestTwoPartsAtOnce(t *testing.T) {
 		tr.ReassemblyTTL, tr.RememberReceived = options.Duration(time.Minute), options.Duration(time.Minute)
 		tr.env = transports.Env{Now: time.Now}
 		r := &run{transport: tr, publisher: out, memory: &memory{state: store.NewBatcher(state, store.BatchSettings{}), options: tr}}
+		r.memory.deliveries = transports.NewDeliveries(t.Context(), r.memory.state, time.Minute, slog.New(slog.DiscardHandler))
 		part := func(number int, text string) {
 			m := message.New()
 			m.Content = text

@@ -92,7 +92,8 @@ func (r *reader) take(number int, text []byte, err error) {
 	case e == nil:
 		r.publish(number, m.From, m.ID, func() error {
 			if m.named {
-				return r.deliveries.Inbound(r.work, r.out, m.Message)
+				_, err := r.deliveries.Inbound(r.work, r.out, m.Message)
+				return err
 			}
 			return r.out.Inbound(r.work, m.Message)
 		})
