@@ -60,6 +60,34 @@ lint: $(LINT) ## golangci-lint; .golangci.yml says which rules are off, and why
 	@out="$$(go tool gofumpt -l .)"; [[ -z $$out ]] || { echo "not gofumpt-formatted (go tool gofumpt -w .):"; echo "$$out"; exit 1; }
 	$(LINT) run ./...
 
+GOVULNCHECK := bin/tools/govulncheck-v1.9.0
+$(GOVULNCHECK):
+	GOBIN=$(CURDIR)/bin/tools go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+	mv bin/tools/govulncheck $@
+
+CYCLONEDX := bin/tools/cyclonedx-gomod-v1.10.0
+$(CYCLONEDX):
+	GOBIN=$(CURDIR)/bin/tools go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	mv bin/tools/cyclonedx-gomod $@
+
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## Known vulnerabilities in what the binary calls (asks vuln.go.dev)
+	$(GOVULNCHECK) ./cmd/switchboard
+
+PLATFORMS := linux-amd64 linux-arm64 darwin-arm64
+.PHONY: binaries
+binaries: $(CYCLONEDX) ## dist/: static binaries, what is in them (CycloneDX), checksums
+	rm -rf dist && mkdir dist
+	for platform in $(PLATFORMS); do \
+		CGO_ENABLED=0 GOOS=$${platform%-*} GOARCH=$${platform#*-} go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' \
+			-o dist/switchboard-$(VERSION)-$$platform ./cmd/switchboard; \
+	done
+	$(CYCLONEDX) bin -json -licenses -std -version $(VERSION) -output dist/switchboard-$(VERSION).cdx.json dist/switchboard-$(VERSION)-$(firstword $(PLATFORMS))
+	cd dist && sha256sum switchboard-* >SHA256SUMS
+
+.PHONY: release
+release: vulncheck binaries ## All that a release has; fails when a known vulnerability is called
+
 .PHONY: build
 build: ## A static binary, bin/switchboard
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/switchboard ./cmd/switchboard
@@ -95,4 +123,4 @@ down: ## Stop what `make services` started
 
 .PHONY: clean
 clean: down ## Remove what was built, and stop the servers
-	rm -rf bin .services
+	rm -rf bin dist .services

@@ -34,7 +34,8 @@ import (
 
 // Door is the port that clients' programs ask, and what is remembered for them.
 type Door struct {
-	// WebHost is the address of this machine to listen on; default all of them.
+	// WebHost is the address of this machine to listen on; default localhost, which only
+	// this machine can reach: put a proxy before it. In a container write 0.0.0.0.
 	WebHost string `yaml:"web_host"`
 	// WebPort is the TCP port to listen on; 0 takes any free one.
 	WebPort int `yaml:"web_port"`
@@ -80,7 +81,7 @@ const (
 )
 
 func newDoor(port int) Door {
-	return Door{WebPort: port, RememberFor: defaultRemember, Caller: newCaller()}
+	return Door{WebHost: "localhost", WebPort: port, RememberFor: defaultRemember, Caller: newCaller()}
 }
 
 func newCaller() Caller { return Caller{Timeout: defaultTimeout} }

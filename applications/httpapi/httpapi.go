@@ -23,7 +23,8 @@ import (
 
 // Application is an HTTP API for one application. Its fields are its options.
 type Application struct {
-	// WebHost is the address of this machine to listen on; default all of them.
+	// WebHost is the address of this machine to listen on; default localhost, which only
+	// this machine can reach: put a proxy before it. In a container write 0.0.0.0.
 	WebHost string `yaml:"web_host"`
 	// WebPort is the TCP port to listen on; 0 takes any free one.
 	WebPort int `yaml:"web_port"`
@@ -81,7 +82,9 @@ const (
 )
 
 // New makes an Application with its defaults.
-func New() *Application { return &Application{ReplyFor: options.Duration(defaultReplyFor)} }
+func New() *Application {
+	return &Application{WebHost: "localhost", ReplyFor: options.Duration(defaultReplyFor)}
+}
 
 // Validate checks the options.
 func (a *Application) Validate() error {

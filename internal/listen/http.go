@@ -2,6 +2,7 @@ package listen
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -14,6 +15,7 @@ import (
 // streams of events and profiles take long.
 const (
 	headerTimeout  = 10 * time.Second
+	bodyTimeout    = time.Minute // for the whole body
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 	maxBodyBytes   = 1 << 20
@@ -24,9 +26,37 @@ const (
 // connections, which answers on loopback to this machine's own names alone.
 func HTTPServer(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           LocalNames(http.MaxBytesHandler(handler, maxBodyBytes)),
+		Handler:           LocalNames(timedBodies(http.MaxBytesHandler(handler, maxBodyBytes), bodyTimeout)),
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}
+}
+
+// timedBodies ends a connection whose request's body is not there in time. The server's own
+// ReadTimeout would end long answers too.
+func timedBodies(next http.Handler, limit time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody {
+			connection := http.NewResponseController(w)
+			if connection.SetReadDeadline(time.Now().Add(limit)) == nil {
+				r.Body = &timedBody{r.Body, connection}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type timedBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+}
+
+// Read lifts the deadline when the body is there.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF { //nolint:errorlint // as io.Reader says
+		_ = b.connection.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // Limited is l with at most 1,000 connections open at once; others wait.

@@ -11,6 +11,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -32,7 +37,7 @@ var (
 
 // Settings of a database. Only URL is needed.
 type Settings struct {
-	URL      string // postgres://user:password@host:port/database?options
+	URL      string // postgres://user:password@host:port/database?options; without sslmode, another machine is verified
 	MaxConns int    // at least 2; 0 is 8
 	Schema   string // of the tables, which Migrate makes; empty is the user's default (public)
 	Logger   *slog.Logger
@@ -68,6 +73,9 @@ func Open(ctx context.Context, s Settings) (*DB, error) {
 
 func poolConfig(s Settings) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(s.URL)
+	if err == nil && !saysTLS(s.URL) && leavesMachine(config.ConnConfig) {
+		config, err = pgxpool.ParseConfig(verified(s.URL))
+	}
 	if err != nil {
 		// pgx masks the password.
 		return nil, fmt.Errorf("reading PostgreSQL URL: %w", err)
@@ -90,6 +98,38 @@ func poolConfig(s Settings) (*pgxpool.Config, error) {
 	params["max_parallel_workers_per_gather"] = "0"
 	params["jit"] = "off"
 	return config, nil
+}
+
+// An address on another machine that does not say otherwise means sslmode=verify-full. libpq's own
+// default, prefer, would take any certificate, or none (libpq §34.19.1).
+
+var sslMode = regexp.MustCompile(`(?i)\b(sslmode|ssl|service)\s*=`)
+
+// saysTLS says whether the address, or the environment, chooses how the connection is secured.
+func saysTLS(address string) bool {
+	return sslMode.MatchString(address) || os.Getenv("PGSSLMODE") != "" || os.Getenv("PGSERVICE") != ""
+}
+
+// leavesMachine says whether one of the hosts is another machine.
+func leavesMachine(c *pgx.ConnConfig) bool {
+	hosts := []string{c.Host}
+	for _, f := range c.Fallbacks {
+		hosts = append(hosts, f.Host)
+	}
+	return slices.ContainsFunc(hosts, func(host string) bool {
+		return !strings.HasPrefix(host, "/") && host != "localhost" && !net.ParseIP(host).IsLoopback()
+	})
+}
+
+// verified is an address with sslmode=verify-full, in either of its forms.
+func verified(address string) string {
+	switch {
+	case !strings.Contains(address, "://"):
+		return address + " sslmode=verify-full"
+	case strings.Contains(address, "?"):
+		return address + "&sslmode=verify-full"
+	}
+	return address + "?sslmode=verify-full"
 }
 
 func newDB(pool *pgxpool.Pool, s Settings) *DB {

@@ -39,7 +39,8 @@ type Transport struct {
 	// TransportType is the messages' transport_type. Default: the description's.
 	TransportType string `yaml:"transport_type"`
 
-	// WebHost is the address of this machine to listen on; default all of them.
+	// WebHost is the address of this machine to listen on; default localhost, which only
+	// this machine can reach: put a proxy before it. In a container write 0.0.0.0.
 	WebHost string `yaml:"web_host"`
 	// WebPort is the TCP port to listen on; 0 takes any free one.
 	WebPort int `yaml:"web_port"`
@@ -130,7 +131,7 @@ const (
 // New makes a transport with its defaults.
 func New() *Transport {
 	return &Transport{
-		Provider: "generic", WebAuthDomain: "Vumi HTTP RPC transport", HealthPath: "health", ValidationMode: strict, ReplyExpected: true,
+		Provider: "generic", WebHost: "localhost", WebAuthDomain: "Vumi HTTP RPC transport", HealthPath: "health", ValidationMode: strict, ReplyExpected: true,
 		RequestTimeout: options.Duration(4 * time.Minute), RequestTimeoutStatusCode: 504, MaxRequests: 10_000,
 		ResponseTimeDegraded: options.Duration(time.Second), ResponseTimeDown: options.Duration(10 * time.Second),
 		USSDSessionTimeout: options.Duration(10 * time.Minute),
