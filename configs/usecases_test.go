@@ -19,8 +19,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/applications"
+	"switchboard/applications/doors"
 	"switchboard/applications/echo"
 	"switchboard/applications/guess"
+	"switchboard/applications/httpapi"
+	"switchboard/applications/script"
 	"switchboard/broker"
 	"switchboard/broker/memory"
 	"switchboard/dispatcher"
@@ -58,8 +61,14 @@ func classes() fleet.Classes {
 			"persistence": {New: func() fleet.Standalone { return persistence.New() }},
 		},
 		Applications: map[string]fleet.Class[applications.Application]{
-			"echo":  {New: func() applications.Application { return echo.New() }},
-			"guess": {New: func() applications.Application { return guess.New() }},
+			"echo":     {New: func() applications.Application { return echo.New() }},
+			"guess":    {New: func() applications.Application { return guess.New() }},
+			"http_api": {New: func() applications.Application { return httpapi.New() }},
+			"rapidsms_relay": {
+				New:  func() applications.Application { return doors.NewRapidSMSRelay() },
+				Vumi: []string{"vumi.application.rapidsms_relay.RapidSMSRelay"},
+			},
+			"script": {New: func() applications.Application { return script.New() }},
 		},
 	}
 }
@@ -124,7 +133,7 @@ func TestUseCases(t *testing.T) {
 // The routing tests beside the fleets pass.
 func TestRoutingTests(t *testing.T) {
 	files, err := filepath.Glob("use-cases/*/*" + fleet.TestSuffix)
-	if err != nil || len(files) != len(useCases)+2 { // and sms-and-xmpp, every-channel
+	if err != nil || len(files) != len(useCases)+3 { // and sms-and-xmpp, every-channel, four-teams
 		t.Fatalf("found %v, %v", files, err)
 	}
 	for _, file := range files {
@@ -147,7 +156,7 @@ func TestRoutingTests(t *testing.T) {
 // Nothing is wrong with the fleets, not even a little.
 func TestExamine(t *testing.T) {
 	files, err := filepath.Glob("use-cases/*/*" + fleet.TestSuffix)
-	if err != nil || len(files) != len(useCases)+2 {
+	if err != nil || len(files) != len(useCases)+3 {
 		t.Fatalf("found %v, %v", files, err)
 	}
 	for _, file := range files {

@@ -25,7 +25,6 @@ import (
 	"switchboard/broker/rabbitmq"
 	"switchboard/internal/xmpptest"
 	"switchboard/message"
-	"switchboard/smpp/simulator"
 	"switchboard/xmpp"
 )
 
@@ -37,7 +36,7 @@ func TestEveryChannel(t *testing.T) {
 	f := startEveryChannel(t)
 	anna := f.people.Join(t, f.prosody)
 	for _, c := range []channel{
-		{"smpp_transport", "D (delivered)", f.sms, f.readSMS},
+		{"smpp_transport", "D (delivered)", f.sms.say, f.sms.read},
 		{"xmpp_transport", "D (delivered)", func(text string) { f.chat(anna, text) }, func() string { return bodyOf(anna.Message(t)) }},
 		{"telegram", "S (sent)", f.telegram, f.readTelegram},
 		{"twilio", "D (delivered)", f.twilio, f.readTwilio},
@@ -50,8 +49,8 @@ func TestEveryChannel(t *testing.T) {
 	absent := f.prosody.Account(t, "absent")
 	acks, acked, sent := f.load(absent)
 	for i := range sms {
-		f.sms(fmt.Sprintf("meanwhile %d", i))
-		f.readSMS()
+		f.sms.say(fmt.Sprintf("meanwhile %d", i))
+		f.sms.read()
 	}
 	f.servers.run("start-prosody")
 	for len(acked) < sent {
@@ -85,8 +84,7 @@ type everyChannel struct {
 	prosody xmpptest.Server
 	people  *xmpptest.People
 	bot     string // its JID
-	smsc    *simulator.SMSC
-	submits int // of the SMSC's, that were read
+	sms     *smsPhone
 
 	toTelegram, toTwilio chan string // what the providers are asked to send
 	ports                map[string]string
@@ -110,15 +108,12 @@ func startEveryChannel(t *testing.T) *everyChannel {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.people.Close)
-	if f.smsc, err = simulator.Start(simulator.Settings{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.smsc.Close() })
+	f.sms = newSMSPhone(t)
 	f.prosody = xmpptest.FindIn(t, f.servers.url)
 	f.bot = f.prosody.Account(t, "bot")
 	telegram := provider(t, f.toTelegram, http.StatusOK, `{"ok": true, "result": {"message_id": 7, "chat": {"id": 42}}}`)
 	twilio := provider(t, f.toTwilio, http.StatusCreated, `{"sid": "SM7"}`)
-	host, port, _ := net.SplitHostPort(f.smsc.Addr())
+	host, port, _ := net.SplitHostPort(f.sms.smsc.Addr())
 	amqp := f.servers.url("AMQP_URL")
 	env := []string{
 		"AMQP_URL=" + amqp, "DATABASE_URL=" + f.servers.url("DATABASE_URL"), "SMPP_HOST=" + host, "SMPP_PORT=" + port,
@@ -169,41 +164,8 @@ func (f *everyChannel) converse(c channel) {
 	if got := c.read(); got != text {
 		f.t.Errorf("%s answers %q, not %q", c.transport, got, text)
 	}
-	var asked struct{ ID string }
-	eventually(f.t, "the record has "+text, func() bool {
-		return json.Unmarshal([]byte(f.must("messages", "--json", "--direction", "I", "--text", text)), &asked) == nil
-	})
-	hops := []string{
-		"received by transport", "transport " + c.transport + ",", "rule route_mappings." + c.transport,
-		"sent by application", "ack", "is R (replied)", "is " + c.state,
-	}
-	var trace string
-	defer func() { f.t.Log("\n" + trace) }()
-	eventually(f.t, fmt.Sprintf("the trace of %q has each of %q", text, hops), func() bool {
-		trace = f.must("trace", asked.ID)
-		return !slices.ContainsFunc(hops, func(hop string) bool { return !strings.Contains(trace, hop) })
-	})
-}
-
-func (f *everyChannel) sms(text string) {
-	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
-	defer cancel()
-	if err := f.smsc.Deliver(ctx, simulator.Incoming{From: "27831234567", To: "12345", Text: text}); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-// readSMS is the text of the next message that is submitted to the SMSC.
-func (f *everyChannel) readSMS() string {
-	f.t.Helper()
-	var all []simulator.Received
-	eventually(f.t, "an SMS is submitted", func() bool {
-		all = f.smsc.Submitted()
-		return len(all) > f.submits
-	})
-	f.submits++
-	return all[f.submits-1].Text()
+	f.awaitTrace(text, "received by transport", "transport "+c.transport+",", "rule route_mappings."+c.transport,
+		"sent by application", "ack", "is R (replied)", "is "+c.state)
 }
 
 func (f *everyChannel) chat(p *xmpptest.Person, text string) {

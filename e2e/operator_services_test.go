@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,6 +41,21 @@ func (o *operator) must(args ...string) string {
 		o.t.Fatal(err)
 	}
 	return out
+}
+
+// awaitTrace waits until the record has what a person wrote, and its trace each of the hops.
+func (o *operator) awaitTrace(text string, hops ...string) {
+	o.t.Helper()
+	var asked struct{ ID string }
+	eventually(o.t, "the record has "+text, func() bool {
+		return json.Unmarshal([]byte(o.must("messages", "--json", "--direction", "I", "--text", text)), &asked) == nil
+	})
+	var trace string
+	defer func() { o.t.Log("\n" + trace) }()
+	eventually(o.t, fmt.Sprintf("the trace of %q has each of %q", text, hops), func() bool {
+		trace = o.must("trace", asked.ID)
+		return !slices.ContainsFunc(hops, func(hop string) bool { return !strings.Contains(trace, hop) })
+	})
 }
 
 // audit is what `switchboard audit --json` counts.

@@ -229,7 +229,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d+`), "TIME"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "ID"},
 	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "ID"},
-	{regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|µs|m)\b`), "DURATION"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|µs|m)\b|\(cached\)`), "DURATION"},
 	{regexp.MustCompile(`\t`), " "},
 	{regexp.MustCompile(` +`), " "},
 }

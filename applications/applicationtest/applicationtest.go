@@ -67,8 +67,10 @@ func Configure(app applications.Application, yaml string) error {
 }
 
 // Start runs the application until the test ends, attached to Connector. A
-// message that fails is dead-lettered at once, not tried again.
-func Start(t testing.TB, app applications.Application) *Worker {
+// message that fails is dead-lettered at once, not tried again. State is in memory, and
+// there is no record of messages; change gives the application another, such as a
+// store/sqlite.
+func Start(t testing.TB, app applications.Application, change ...func(*worker.Dependencies)) *Worker {
 	t.Helper()
 	w := &Worker{t: t, broker: memory.New(memory.Settings{}), seen: make(chan seen, seenBuffer)}
 	state := statememory.New()
@@ -77,6 +79,9 @@ func Start(t testing.TB, app applications.Application) *Worker {
 	env := worker.Dependencies{
 		Name: Connector, Kind: worker.KindApplication, Broker: w.broker, State: state, Logger: slog.New(slog.DiscardHandler),
 		Stack: worker.NewStack(worker.Layer{Name: "outcomes", Middleware: worker.Outcomes{Broker: w.broker, Queue: seenQueue}}),
+	}
+	for _, do := range change {
+		do(&env)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)

@@ -4,11 +4,14 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+
+	"switchboard/smpp/simulator"
 )
 
 // phonePage is the page of an httptester, whose events it reads from when it was opened.
@@ -58,4 +61,42 @@ func (p *phonePage) read(phone string) string {
 	}
 	p.t.Fatalf("the page's events ended: %v", p.events.Err())
 	return ""
+}
+
+// smsPhone is the phone of +27831234567, at an SMSC of its own.
+type smsPhone struct {
+	t    *testing.T
+	smsc *simulator.SMSC
+	seen int // submits that were read
+}
+
+func newSMSPhone(t *testing.T) *smsPhone {
+	t.Helper()
+	smsc, err := simulator.Start(simulator.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = smsc.Close() })
+	return &smsPhone{t: t, smsc: smsc}
+}
+
+func (p *smsPhone) say(text string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	if err := p.smsc.Deliver(ctx, simulator.Incoming{From: "27831234567", To: "12345", Text: text}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// read is the text of the next message that is submitted to the SMSC.
+func (p *smsPhone) read() string {
+	p.t.Helper()
+	var all []simulator.Received
+	eventually(p.t, "an SMS is submitted", func() bool {
+		all = p.smsc.Submitted()
+		return len(all) > p.seen
+	})
+	p.seen++
+	return all[p.seen-1].Text()
 }
