@@ -57,7 +57,7 @@ func (s *sender) records(transports ...string) {
 func (s *sender) run(in io.Reader, args ...string) (out, errs string, err error) {
 	s.Helper()
 	root := &cobra.Command{SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(migrateCommand(), sendCommand(), broadcastsCommand(), messagesCommand(), traceCommand(), optOutsCommand(), auditCommand(testClasses(), queues.Connect))
+	root.AddCommand(migrateCommand(), sendCommand(), broadcastsCommand(), messagesCommand(), traceCommand(), optOutsCommand(), surveyCommand(), auditCommand(testClasses(), queues.Connect))
 	var o, e output
 	root.SetArgs(append(args, "--database-url", "sqlite:"+filepath.Join(s.dir, "record.db")))
 	root.SetIn(in)

@@ -48,8 +48,21 @@ func TestDemo(t *testing.T) {
 	say(t, page, "echo hello")
 	answers.await(t, "echo hello")
 
-	sayTo(t, page, "8081", "hello")
-	answers.await(t, "Guess the word")
+	const ann, ben = "+12025550101", "+12025550102"
+	for _, turn := range []struct{ from, to, says, hears string }{
+		{ann, "8081", "hello", "Guess the word"},
+		{ann, "8082", "ttt", "You are X."},
+		{ben, "8082", "ttt", "Your turn, X"}, // which Ann hears
+		{ann, "8082", "5", "Your turn, O"},
+		{ben, "8082", "1", "Your turn, X"},
+		{ann, "8083", "rps rock", "You chose rock."},
+		{ben, "8083", "rps paper", "They chose paper. You lose."},
+		{ann, "8084", "health", "How old are you?"},
+		{ann, "8084", "40", "How many hours"},
+	} {
+		sayTo(t, page, turn.from, turn.to, turn.says)
+		answers.await(t, turn.hears)
+	}
 
 	second := program(t, ports, "demo")
 	if !strings.Contains(second, ":"+phone+" (phone)") || !strings.Contains(second, "PHONE_PORT=") || !strings.Contains(second, "TELNET_PORT=") {
@@ -105,12 +118,12 @@ func get(t *testing.T, address string) string {
 
 func say(t *testing.T, page, content string) {
 	t.Helper()
-	sayTo(t, page, "8080", content)
+	sayTo(t, page, "+12025550101", "8080", content)
 }
 
-func sayTo(t *testing.T, page, to, content string) {
+func sayTo(t *testing.T, page, from, to, content string) {
 	t.Helper()
-	response, err := http.PostForm(page+"/messages", url.Values{"from": {"+12025550101"}, "to": {to}, "content": {content}})
+	response, err := http.PostForm(page+"/messages", url.Values{"from": {from}, "to": {to}, "content": {content}})
 	if err != nil {
 		t.Fatal(err)
 	}
