@@ -62,7 +62,7 @@ func amqpExample(t *testing.T, dir string, command []string) {
 	first := startExample(t, dir, shop, command)
 	awaitConsumer := func() {
 		eventually(t, command[1]+" consumes", func() bool {
-			q, err := channel.QueueInspect(message.Key(shop, message.EventFlow))
+			q, err := channel.QueueDeclarePassive(message.Key(shop, message.EventFlow), true, false, false, false, nil)
 			if err != nil { // which closes the channel
 				channel, _ = connection.Channel()
 			}
@@ -84,7 +84,7 @@ func amqpExample(t *testing.T, dir string, command []string) {
 		t.Errorf("%s goes on after a reply that no queue took", command[1])
 	}
 	eventually(t, "the message waits", func() bool {
-		q, err := channel.QueueInspect(inbound)
+		q, err := channel.QueueDeclarePassive(inbound, true, false, false, false, nil)
 		return err == nil && q.Messages == 1
 	})
 
@@ -108,7 +108,7 @@ func amqpExample(t *testing.T, dir string, command []string) {
 	}
 	second.awaitAck()
 	eventually(t, "everything is acknowledged", func() bool {
-		q, err := channel.QueueInspect(inbound)
+		q, err := channel.QueueDeclarePassive(inbound, true, false, false, false, nil)
 		return err == nil && q.Messages == 0
 	})
 }

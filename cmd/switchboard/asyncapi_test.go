@@ -188,7 +188,7 @@ func TestAsyncAPIChannels(t *testing.T) {
 	eachReference(d.whole, func(ref string) {
 		references++
 		at := d.whole
-		for _, step := range strings.Split(strings.TrimPrefix(ref, "#/"), "/") {
+		for step := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
 			object, _ := at.(map[string]any)
 			at = object[step]
 		}
