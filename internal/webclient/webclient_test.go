@@ -3,6 +3,7 @@ package webclient
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -57,9 +58,27 @@ func TestClient(t *testing.T) {
 	if _, err := open.Do(t.Context(), "GET", "file:///etc/passwd", nil, nil); !errors.Is(err, ErrRefused) {
 		t.Errorf("a file: %v", err)
 	}
-	// A name that leads to this machine is refused as well.
-	if _, err := New(Settings{}).Do(t.Context(), "GET", strings.Replace(server.URL, "127.0.0.1", "localhost", 1), nil, nil); !errors.Is(err, ErrRefused) {
-		t.Errorf("localhost: %v", err)
+}
+
+// However an address inside is written, it is refused when it is dialled, and so is one that a
+// name leads to only then.
+func TestPrivateAddressesAreNotDialled(t *testing.T) {
+	called := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called <- r.Host }))
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := New(Settings{Timeout: 10 * time.Second})
+	defer client.Close()
+	for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::]", "[::1]", "169.254.169.254", "[::ffff:169.254.169.254]", "10.0.0.1"} {
+		if _, err := client.Do(t.Context(), http.MethodGet, "http://"+host+":"+port, nil, nil); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	if len(called) > 0 {
+		t.Errorf("%s was asked", <-called)
 	}
 }
 
