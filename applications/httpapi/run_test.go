@@ -92,7 +92,7 @@ func TestAWebhookThatIsAwayIsShown(t *testing.T) {
 		families, err := registry.Gather()
 		shows := false
 		for _, f := range families {
-			shows = shows || f.GetName() == "switchboard_webhook_up" && f.Metric[0].GetGauge().GetValue() == up
+			shows = shows || f.GetName() == "switchboard_webhook_up" && f.GetMetric()[0].GetGauge().GetValue() == up
 		}
 		if err != nil || !shows {
 			t.Errorf("the metrics are %v, %v; want the webhook's at %g", families, err, up)

@@ -452,7 +452,7 @@ func TestBlockedIsKept(t *testing.T) {
 	b := start(t, "twilio", map[string]string{"account_sid": "AC1", "api_url": "PROVIDER"}, map[string]options.Secret{"auth_token": "12345"}, func(tr *http.Transport) { tr.OptOutList = "default" })
 	b.provider.answers(400, nil, `{"code":21610,"message":"unsubscribed"}`)
 	_, err := b.Send(within(t), outbound("hello"))
-	if reason, told := message.DiscardReason(err); !told || !strings.HasPrefix(reason, "21610: The person has sent STOP.") {
+	if reason, told := message.DiscardReason(err); !told || !strings.HasPrefix(reason, "blocked: 21610: The person has sent STOP.") {
 		t.Errorf("got %v", err)
 	}
 	found, err := b.state.Get(t.Context(), "shared/opt_out/default/27831234567")

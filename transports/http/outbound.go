@@ -233,7 +233,7 @@ func (r *run) settle(ctx context.Context, s *sending, o *outcome, part, parts in
 		return nil
 	case Blocked:
 		r.optOut(keep, s.To)
-		return message.Reject(o.Reason)
+		return message.Reject("blocked: " + o.Reason)
 	case Permanent:
 		return message.Permanent(errors.New(o.Reason))
 	case Unknown:
