@@ -18,6 +18,7 @@ import (
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
 	"switchboard/transports"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/transporttest"
 )
 
@@ -144,7 +145,7 @@ func TestEnquireLinkIsAnswered(t *testing.T) {
 }
 
 func TestTransmitterAndReceiver(t *testing.T) {
-	b := start(t, simulator.Settings{}, func(o *Transport) { o.BindMode, o.Binds = modeSplit, 2 })
+	b := start(t, simulator.Settings{}, func(o *Transport) { o.BindMode, o.Binds = binds.ModeSplit, 2 })
 	if err := b.smsc.WaitBound(within(t), 4); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +176,7 @@ func TestOutbind(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	_ = l.Close()
 	b := start(t, simulator.Settings{}, func(o *Transport) {
-		o.BindMode, o.OutbindEndpoint, o.OutbindSystemID = modeTransmitter, "tcp:"+port+":interface=127.0.0.1", "theirs"
+		o.BindMode, o.OutbindEndpoint, o.OutbindSystemID = binds.ModeTransmitter, "tcp:"+port+":interface=127.0.0.1", "theirs"
 		o.OutbindPassword = "pass"
 	}).bound()
 	if err := b.smsc.Outbind(within(t), l.Addr().String(), "theirs", "pass"); err != nil {
@@ -192,7 +193,7 @@ func TestOutbind(t *testing.T) {
 
 func TestVersionIsAgreed(t *testing.T) {
 	b := start(t, simulator.Settings{Version: "3.3"}, func(o *Transport) {
-		o.BindMode, o.InterfaceVersion, o.SendMultipartSAR = modeSplit, 0x50, true
+		o.BindMode, o.InterfaceVersion, o.SendMultipartSAR = binds.ModeSplit, 0x50, true
 	})
 	if err := b.smsc.WaitBound(within(t), 2); err != nil {
 		t.Fatal(err)

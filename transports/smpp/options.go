@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"switchboard/options"
+	"switchboard/transports/smpp/binds"
 )
 
 // Options are the transport's options: those of Vumi's SMPP transports with their
@@ -15,10 +16,8 @@ type Options struct {
 	// USSD session always have ussd.
 	TransportType string `yaml:"transport_type"`
 
-	Endpoint   `yaml:",inline"`
-	Identity   `yaml:",inline"`
-	Link       `yaml:",inline"`
-	Traffic    `yaml:",inline"`
+	binds.Options `yaml:",inline"`
+
 	Outgoing   `yaml:",inline"`
 	Incoming   `yaml:",inline"`
 	Reports    `yaml:",inline"`
@@ -39,103 +38,6 @@ func (Options) IgnoredKeys() map[string]string {
 		"deliver_sm_decoding_error":       "what an SMSC is answered follows from the fault",
 		"completed_multipart_info_expiry": "reassembly_ttl bounds how long parts are kept",
 	}
-}
-
-// Endpoint says where the SMSC is.
-type Endpoint struct {
-	// TwistedEndpoint is the SMSC as Vumi's files have it. Example:
-	// tcp:host=smsc.example.com:port=2775, or ssl: for TLS.
-	TwistedEndpoint string `yaml:"twisted_endpoint"`
-	// Host is the SMSC's host, where twisted_endpoint is not given.
-	Host string `yaml:"host"`
-	// Port is the SMSC's TCP port. Default 2775.
-	Port int `yaml:"port"`
-	// TLS wraps the connection in TLS 1.2 or later.
-	TLS bool `yaml:"tls"`
-	// TLSServerName is the name the SMSC's certificate must have; default host.
-	TLSServerName string `yaml:"tls_server_name"`
-	// TLSCAFile holds the certificates to trust, in PEM; default the system's.
-	TLSCAFile string `yaml:"tls_ca_file"`
-	// TLSCertFile is our own certificate, in PEM, where the SMSC asks for one.
-	TLSCertFile string `yaml:"tls_cert_file"`
-	// TLSKeyFile is its key, in PEM.
-	TLSKeyFile string `yaml:"tls_key_file"`
-	// TLSSkipVerify takes any certificate. For tests only: it protects against
-	// nobody.
-	TLSSkipVerify bool `yaml:"tls_skip_verify"`
-	// OutbindEndpoint is where to listen for SMSCs that ask to be bound to
-	// (outbind, §2.2.1); default nowhere. Example: tcp:2776.
-	OutbindEndpoint string `yaml:"outbind_endpoint"`
-	// OutbindSystemID is what an SMSC must name itself in outbind; default any.
-	OutbindSystemID string `yaml:"outbind_system_id"`
-	// OutbindPassword is the password it must give; default any.
-	OutbindPassword options.Secret `yaml:"outbind_password"`
-}
-
-// Identity says who we are to the SMSC.
-type Identity struct {
-	// SystemID is our name at the SMSC, at most 15 characters (§5.2.1).
-	SystemID string `yaml:"system_id"`
-	// Password is at most 8 characters by the specification (§5.2.2).
-	Password options.Secret `yaml:"password"`
-	// SystemType is what some SMSCs want, at most 12 characters (§5.2.3).
-	SystemType string `yaml:"system_type"`
-	// InterfaceVersion is the version to speak: 33, 34 or 50. The SMSC's answer
-	// may lower it. Default 3.4.
-	InterfaceVersion version `yaml:"interface_version"`
-	// AddressRange is which addresses' messages we want (§5.2.7).
-	AddressRange string `yaml:"address_range"`
-	// BindMode is transceiver (the default), transmitter+receiver (two
-	// connections), transmitter or receiver.
-	BindMode bindMode `yaml:"bind_mode"`
-	// Binds is how many binds of this kind to keep. Default 1.
-	Binds int `yaml:"binds"`
-	// SplitBindPrefix is the name under which a transmitter and a receiver that
-	// are two workers share what they know; default transport_name.
-	SplitBindPrefix string `yaml:"split_bind_prefix"`
-}
-
-// Link says when a connection is given up and made again.
-type Link struct {
-	// BindTimeout is how long connecting and binding may take. Default 30s.
-	BindTimeout options.Duration `yaml:"smpp_bind_timeout"`
-	// EnquireLinkInterval is after how long a silence the SMSC is asked whether it
-	// is there; after as long again without a word the link is dropped. Default
-	// 55s. With 0 it is never asked.
-	EnquireLinkInterval options.Duration `yaml:"smpp_enquire_link_interval"`
-	// InitialReconnectDelay is the wait after a connection is lost or refused;
-	// it doubles with each try. Default 1s.
-	InitialReconnectDelay options.Duration `yaml:"initial_reconnect_delay"`
-	// MaxReconnectDelay is the longest wait. Default 1m.
-	MaxReconnectDelay options.Duration `yaml:"max_reconnect_delay"`
-	// StableAfter is how long a bind must have lasted for the wait to begin
-	// anew. Default 30s.
-	StableAfter options.Duration `yaml:"stable_after"`
-}
-
-// Traffic bounds what is given to the SMSC.
-type Traffic struct {
-	// Window is how many submit_sm may be unanswered on each bind. Default 10.
-	Window int `yaml:"window"`
-	// MTTPS is how many segments each bind may send in any one second of our
-	// clock; 0 is no limit.
-	MTTPS int `yaml:"mt_tps"`
-	// ThrottleDelay is the pause after the SMSC said ESME_RTHROTTLED or
-	// ESME_RMSGQFUL; the rate is lowered too. Default 100ms.
-	ThrottleDelay options.Duration `yaml:"throttle_delay"`
-	// SubmitTimeout is how long a submit_sm may go unanswered before what became
-	// of it is unknown. Default 30s.
-	SubmitTimeout options.Duration `yaml:"submit_timeout"`
-	// UnknownPolicy is what follows: wait for a late answer or a receipt, and
-	// fail when none comes within unknown_wait; resend at once, which may send
-	// twice; or fail. Default wait.
-	UnknownPolicy unknownPolicy `yaml:"unknown_policy"`
-	// UnknownWait is how long wait waits. Default 10m.
-	UnknownWait options.Duration `yaml:"unknown_wait"`
-	// DeliverWindow is how many deliver_sm each bind takes before their
-	// predecessors are done; the SMSC is asked to try later with those beyond.
-	// Default 1000.
-	DeliverWindow int `yaml:"deliver_window"`
 }
 
 // Outgoing says how messages are written.
@@ -176,6 +78,13 @@ type Outgoing struct {
 	// SubmitSMExpiry is how long what was submitted of a message that is not done
 	// with is remembered. Default 24h.
 	SubmitSMExpiry options.Duration `yaml:"submit_sm_expiry"`
+	// UnknownPolicy is what follows when a submit_sm goes
+	// unanswered: wait for a late answer or a receipt, and
+	// fail when none comes within unknown_wait; resend at once, which may send
+	// twice; or fail. Default wait.
+	UnknownPolicy unknownPolicy `yaml:"unknown_policy"`
+	// UnknownWait is how long wait waits. Default 10m.
+	UnknownWait options.Duration `yaml:"unknown_wait"`
 	// UserMessageReference gives every submit_sm a number of ours
 	// (user_message_reference, §5.3.2.17). Receipts bring it back, and by it that
 	// of a submit without an answer finds its message. Default true. It is
@@ -287,7 +196,7 @@ type reportSection struct {
 }
 
 func defaultOptions() (o Options) {
-	o.TransportType, o.Port, o.InterfaceVersion, o.BindMode, o.Binds = "sms", 2775, 0x34, modeTransceiver, 1
+	o.TransportType, o.Port, o.InterfaceVersion, o.BindMode, o.Binds = "sms", 2775, 0x34, binds.ModeTransceiver, 1
 	o.BindTimeout, o.EnquireLinkInterval, o.StableAfter = seconds(30), seconds(55), seconds(30)
 	o.InitialReconnectDelay, o.MaxReconnectDelay = seconds(1), seconds(60)
 	o.Window, o.DeliverWindow, o.ThrottleDelay, o.SubmitTimeout = 10, 1000, options.Duration(100*time.Millisecond), seconds(30)

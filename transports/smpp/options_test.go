@@ -9,6 +9,7 @@ import (
 
 	"switchboard/options"
 	"switchboard/smpp/gsm"
+	"switchboard/transports/smpp/binds"
 )
 
 // load decodes YAML over a transport's defaults, as the fleet does.
@@ -61,12 +62,12 @@ func TestVumiOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, tls, err := tr.address()
+	address, tls, err := tr.Address()
 	for name, c := range map[string]struct{ got, want any }{
 		"twisted_endpoint":               {address, "smsc.example.com:2776"},
 		"tls":                            {tls || err != nil, false},
 		"password":                       {tr.Password.Reveal(), "secret"},
-		"interface_version":              {tr.InterfaceVersion, version(0x34)},
+		"interface_version":              {tr.InterfaceVersion, binds.Version(0x34)},
 		"identity":                       {tr.SystemID + tr.SystemType + tr.AddressRange + tr.ServiceType, "esmeVMA^27CMT"},
 		"addresses":                      {[]uint8{tr.DestAddrTON, tr.DestAddrNPI, tr.SourceAddrTON, tr.SourceAddrNPI}, []uint8{1, 1, 3, 4}},
 		"registered_delivery":            {tr.RegisteredDelivery, false},
@@ -200,7 +201,7 @@ func TestEndpoints(t *testing.T) {
 		"tcp:2776:interface=127.0.0.1":            "127.0.0.1:2776 false",
 		"tcp:host=localhost:port=2775:timeout=10": "localhost:2775 false",
 	} {
-		e, err := parseEndpoint(text)
+		e, err := binds.ParseEndpoint(text)
 		if got := fmt.Sprint(e.Address, " ", e.TLS); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", text, got, err, want)
 		}

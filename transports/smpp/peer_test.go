@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"switchboard/smpp/pdu"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/transporttest"
 )
 
@@ -145,7 +146,7 @@ func lengthened(b []byte) []byte {
 func TestReferencesNeedAnSMSCThatBearsThem(t *testing.T) {
 	for says, want := range map[uint8]bool{0: false, pdu.Version33: false, pdu.Version34: true, pdu.Version50: true} {
 		v := startPeer(t, plainly(says))
-		b := bindTo(t, v, func(o *Transport) { o.BindMode = modeTransmitter })
+		b := bindTo(t, v, func(o *Transport) { o.BindMode = binds.ModeTransmitter })
 		b.send(outgoing("hello"))
 		m := outgoing("hello")
 		m.TransportMetadata.Set("user_message_reference", 7)
@@ -198,7 +199,7 @@ func TestEachBindHasItsVersion(t *testing.T) {
 		}
 		return plainly(pdu.Version34)(p)
 	})
-	b := bindTo(t, v, func(o *Transport) { o.BindMode, o.SendMultipartSAR = modeSplit, true })
+	b := bindTo(t, v, func(o *Transport) { o.BindMode, o.SendMultipartSAR = binds.ModeSplit, true })
 	b.awaitStatus("bound")
 	b.send(outgoing(strings.Repeat("x", 161)))
 	if tlvs := v.submits()[0].TLVs; len(tlvs) != 4 {

@@ -137,7 +137,7 @@ func (s *sender) hasParameters() bool { return s.queue.Version() >= pdu.Version3
 func (s *sender) write(m *message.Message, w *smpp.Metadata, concatReference uint16) (gsm.Message, error) {
 	o := s.options
 	splitter := s.parsed.splitter
-	splitter.Method = o.method(version(s.queue.Version()))
+	splitter.Method = o.method(s.queue.Version())
 	if o.isUSSD(m) {
 		splitter.Method = gsm.Payload // a dialogue has no parts
 	}

@@ -9,6 +9,7 @@ import (
 	"switchboard/options"
 	"switchboard/smpp"
 	"switchboard/smpp/pdu"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/transporttest"
 )
 
@@ -108,7 +109,7 @@ func TestSARParts(t *testing.T) {
 // To an SMSC of version 3.3 there are no optional parameters.
 func TestVersion33HasNoParameters(t *testing.T) {
 	tr := connected(t, "127.0.0.1:1", remember(t), nil, func(o *Transport) { o.SendLongMessages = true })
-	tr.InterfaceVersion = version(pdu.Version33)
+	tr.InterfaceVersion = binds.Version(pdu.Version33)
 	r, err := newRun(tr, transporttest.NewPublisher())
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +215,7 @@ func TestParametersOfAMessage(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "0x1400") {
 		t.Errorf("a refused parameter: %v", err)
 	}
-	_, err = planned(t, m, func(o *Transport) { o.InterfaceVersion, o.BindMode = version(pdu.Version33), modeTransmitter })
+	_, err = planned(t, m, func(o *Transport) { o.InterfaceVersion, o.BindMode = 0x33, binds.ModeTransmitter })
 	if err == nil || !strings.Contains(err.Error(), "parameters") {
 		t.Errorf("with SMPP 3.3: %v", err)
 	}
@@ -230,7 +231,7 @@ func fields(s *pdu.SubmitSM) string {
 // SMPP 3.3 has no parameters, and so no USSD, and no data longer than
 // short_message.
 func TestVersion33HasNoRoom(t *testing.T) {
-	old := func(o *Transport) { o.InterfaceVersion, o.BindMode = version(pdu.Version33), modeTransmitter }
+	old := func(o *Transport) { o.InterfaceVersion, o.BindMode = 0x33, binds.ModeTransmitter }
 	step := outgoing("1. Balance")
 	step.TransportType = typeUSSD
 	if _, err := planned(t, step, old); err == nil || !strings.Contains(err.Error(), "USSD") {

@@ -12,6 +12,7 @@ import (
 	"switchboard/smpp/receipt"
 	"switchboard/smpp/simulator"
 	"switchboard/store"
+	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 )
@@ -146,7 +147,7 @@ func TestReportsOnlyGoForward(t *testing.T) {
 func TestReceiptAfterRestart(t *testing.T) {
 	v := simulate(t, simulator.Settings{Behaviour: simulator.Behaviour{Receipts: noReceipts()}})
 	state := remember(t)
-	first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = modeTransmitter })
+	first := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = binds.ModeTransmitter })
 	stop := transporttest.Start(t, first, transporttest.NewPublisher())
 	m := outgoing("hello")
 	if _, err := first.Send(within(t), m); err != nil {
@@ -154,7 +155,7 @@ func TestReceiptAfterRestart(t *testing.T) {
 	}
 	stop()
 	line := transporttest.NewPublisher()
-	second := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = modeReceiver })
+	second := connected(t, v.Addr(), state, nil, func(o *Transport) { o.BindMode = binds.ModeReceiver })
 	transporttest.Start(t, second, line)
 	b := &bundle{T: t, smsc: v}
 	b.receipt(v.Submitted()[0], "DELIVRD")

@@ -3,11 +3,9 @@ package smpp
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"time"
 
@@ -16,7 +14,6 @@ import (
 	"switchboard/internal/backoff"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
-	"switchboard/smpp/session"
 	"switchboard/store"
 	"switchboard/transports"
 	"switchboard/transports/smpp/binds"
@@ -60,9 +57,11 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		state:  store.NewBatcher(t.state, store.BatchSettings{}), statuses: transports.NewStatuses(publisher, t.logger),
 	}
 	r.stopping, r.stop = context.WithCancel(context.Background())
-	binding := r.bindSettings()
-	binding.Pace = t.monitor.Pace
-	r.binds = binds.NewManager(binding)
+	r.binds = binds.NewManager(binds.Settings{
+		Options: &t.Options.Options, Status: r.tell, Pace: t.monitor.Pace,
+		ProtocolError: t.metrics.protocolError, Metrics: t.metrics.binds, Logger: t.logger,
+		Deliver: func(p *pdu.PDU, m *pdu.Message) func(context.Context) error { return r.receiver.accept(p, m) },
+	})
 	r.queue = r.binds.Queue
 	settings := r.submissionSettings(publisher)
 	settings.SentTTL = t.remember
@@ -83,39 +82,6 @@ func (r *run) tell(health message.Health, kind, text string, reasons ...string) 
 // statePrefix begins the keys of all that is kept in the state store.
 func (o *Options) statePrefix() string {
 	return "smpp/" + cmp.Or(o.SplitBindPrefix, o.TransportName) + "/"
-}
-
-func (r *run) bindSettings() binds.Settings {
-	o := r.options
-	s := binds.Settings{
-		As: pdu.Bind{
-			SystemID: o.SystemID, Password: o.Password.Reveal(), SystemType: o.SystemType,
-			InterfaceVersion: uint8(o.InterfaceVersion), AddressRange: o.AddressRange,
-		},
-		Kinds: o.BindMode.commands(), Sets: o.Binds,
-		Session: session.Settings{
-			BindTimeout: o.BindTimeout.Std(), ResponseTimeout: o.SubmitTimeout.Std(),
-			EnquireInterval: o.EnquireLinkInterval.Std(), EnquireTimeout: o.EnquireLinkInterval.Std(),
-		},
-		MinDelay: o.InitialReconnectDelay.Std(), MaxDelay: o.MaxReconnectDelay.Std(), StableAfter: o.StableAfter.Std(),
-		Window: o.Window, MTTPS: o.MTTPS, ThrottleDelay: o.ThrottleDelay.Std(),
-		OutbindSystemID: o.OutbindSystemID, OutbindPassword: o.OutbindPassword.Reveal(),
-		DeliverWindow: o.DeliverWindow,
-		Deliver:       func(p *pdu.PDU, m *pdu.Message) func(context.Context) error { return r.receiver.accept(p, m) },
-		Status:        r.tell,
-		ProtocolError: r.metrics.protocolError, Metrics: r.metrics.binds, Logger: r.logger,
-	}
-	if o.EnquireLinkInterval == 0 {
-		s.Session.EnquireInterval = -1
-	}
-	address, wrapped, _ := o.address() // checked
-	host, _, _ := net.SplitHostPort(address)
-	s.Address, s.TLS = address, func() (*tls.Config, error) { return o.tlsConfig(host, wrapped) }
-	if o.OutbindEndpoint != "" {
-		outbind, _ := parseEndpoint(o.OutbindEndpoint) // checked
-		s.OutbindAddress = outbind.Address
-	}
-	return s
 }
 
 func (r *run) submissionSettings(publisher transports.Publisher) submissions.Settings {
@@ -145,7 +111,7 @@ func (r *run) run(ctx context.Context) error {
 	helpers.Go(func() { r.statuses.Run(background) })
 	helpers.Go(func() { r.every(background, submissions.SweepEvery, r.submissions.Sweep) })
 	helpers.Go(func() { r.every(background, time.Second, r.receiver.parts.Sweep) })
-	if r.options.QueryAfter > 0 && r.options.BindMode.sends() {
+	if r.options.QueryAfter > 0 && r.options.BindMode.Sends() {
 		helpers.Go(func() { r.every(background, r.options.queryPause(), r.querier.sweep) })
 	}
 	err := r.binds.Run(ctx)

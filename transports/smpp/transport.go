@@ -23,6 +23,7 @@ import (
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/transports"
+	"switchboard/transports/smpp/binds"
 	"switchboard/worker"
 )
 
@@ -57,14 +58,14 @@ func New() *Transport {
 // share split_bind_prefix.
 func NewTransmitter() *Transport {
 	t := New()
-	t.BindMode = modeTransmitter
+	t.BindMode = binds.ModeTransmitter
 	return t
 }
 
 // NewReceiver makes a transport that only receives.
 func NewReceiver() *Transport {
 	t := New()
-	t.BindMode = modeReceiver
+	t.BindMode = binds.ModeReceiver
 	return t
 }
 
@@ -106,7 +107,7 @@ func (t *Transport) InFlight() int {
 
 // Listens says where SMSCs that use outbind find the transport.
 func (t *Transport) Listens() []string {
-	e, err := parseEndpoint(t.OutbindEndpoint)
+	e, err := binds.ParseEndpoint(t.OutbindEndpoint)
 	if err != nil {
 		return nil // there is none, or Validate says so
 	}
@@ -154,7 +155,7 @@ func (t *Transport) SendAgain(ctx context.Context, m *message.Message) (provider
 
 // through sends by the present run, which does not end meanwhile.
 func (t *Transport) through(ctx context.Context, send func(*sender) (string, error)) (providerID string, err error) {
-	if !t.BindMode.sends() {
+	if !t.BindMode.Sends() {
 		return "", message.Permanent(errReceiver)
 	}
 	r, err := t.running(ctx)

@@ -2,23 +2,16 @@ package smpp
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"maps"
 	"time"
 
-	"switchboard/internal/tlsfiles"
 	"switchboard/options"
 	"switchboard/smpp"
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/receipt"
-)
-
-const (
-	maxBinds  = 100
-	maxWindow = 10_000
-	maxTPS    = 100_000
+	"switchboard/transports/smpp/binds"
 )
 
 // Validate checks the options, and puts those of Vumi's processors in their place.
@@ -27,28 +20,12 @@ func (t *Transport) Validate() error {
 	o := &t.Options
 	_, err := o.parse()
 	return errors.Join(
-		err, o.validateEndpoint(), o.validateTexts(), o.validateReports(),
-		atMost("system_id", o.SystemID, 15), atMost("system_type", o.SystemType, 12), atMost("address_range", o.AddressRange, 40),
-		atMost("service_type", o.ServiceType, 5),
-		options.If(o.BindMode == modeTransceiver && o.InterfaceVersion < 0x34, "bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"),
-		options.Between("binds", o.Binds, 1, maxBinds), options.Between("window", o.Window, 1, maxWindow), options.Between("mt_tps", o.MTTPS, 0, maxTPS),
-		options.Between("deliver_window", o.DeliverWindow, 1, maxWindow), options.Between("query_tps", o.QueryTPS, 1, maxTPS),
-		options.Positive("smpp_bind_timeout", o.BindTimeout), options.Positive("initial_reconnect_delay", o.InitialReconnectDelay),
-		options.If(o.MaxReconnectDelay < o.InitialReconnectDelay, "max_reconnect_delay", "must not be below %s", o.InitialReconnectDelay.Std()),
-		options.NotNegative("smpp_enquire_link_interval", o.EnquireLinkInterval), options.NotNegative("stable_after", o.StableAfter),
-		options.NotNegative("throttle_delay", o.ThrottleDelay), options.Positive("submit_timeout", o.SubmitTimeout), options.Positive("unknown_wait", o.UnknownWait),
-		options.Positive("submit_sm_expiry", o.SubmitSMExpiry), options.Positive("reassembly_ttl", o.ReassemblyTTL), options.Positive("deliver_timeout", o.DeliverTimeout),
-		options.Positive("third_party_id_expiry", o.ThirdPartyIDExpiry), options.Positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),
+		err, o.Options.Validate(), o.validateTexts(), o.validateReports(), binds.AtMost("service_type", o.ServiceType, smpp.MaxServiceType),
+		options.Between("query_tps", o.QueryTPS, 1, 100_000), options.Positive("unknown_wait", o.UnknownWait),
+		options.Positive("submit_sm_expiry", o.SubmitSMExpiry), options.Positive("reassembly_ttl", o.ReassemblyTTL),
+		options.Positive("deliver_timeout", o.DeliverTimeout), options.Positive("third_party_id_expiry", o.ThirdPartyIDExpiry),
+		options.Positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),
 		options.Positive("held_receipt_expiry", o.HeldReceiptExpiry), options.NotNegative("query_after", o.QueryAfter))
-}
-
-func (o *Options) validateEndpoint() error {
-	_, _, err := o.address()
-	if o.OutbindEndpoint != "" {
-		_, outbind := parseEndpoint(o.OutbindEndpoint)
-		err = errors.Join(err, options.Under(outbind, "outbind_endpoint"))
-	}
-	return errors.Join(err, options.If((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "tls_cert_file", "and tls_key_file are given together or not at all"))
 }
 
 func (o *Options) validateTexts() error {
@@ -61,7 +38,7 @@ func (o *Options) validateTexts() error {
 	return errors.Join(
 		options.If(o.MultipartReferenceBits != 8 && o.MultipartReferenceBits != 16, "multipart_reference_bits", "must be 8 or 16"),
 		options.If(ways > 1, "send_long_messages", "send_multipart_sar and send_multipart_udh are three ways to do one thing; choose one"),
-		options.If(o.InterfaceVersion < version(pdu.Version34) && (o.SendLongMessages || o.SendMultipartSAR),
+		options.If(o.InterfaceVersion < 0x34 && (o.SendLongMessages || o.SendMultipartSAR),
 			"interface_version", "SMPP 3.3 has no optional parameters; write send_multipart_udh: true"))
 }
 
@@ -70,10 +47,6 @@ func (o *Options) validateReports() error {
 		options.If(o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0, "query_after", "must be below third_party_id_expiry, after which the id is forgotten"),
 		options.If(o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto(), "receipt_id_format", "and submit_id_format are both auto, or both said"),
 		options.If((o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
-}
-
-func atMost(key, text string, most int) error {
-	return options.If(len(text) > most, key, "has %d characters, more than the %d SMPP allows", len(text), most)
 }
 
 // applySections puts what the sections of Vumi's processors say into the options.
@@ -108,14 +81,14 @@ func merged(all, more map[string]string) map[string]string {
 }
 
 // method is how long texts are cut; SMPP 3.3 has user data headers only.
-func (o *Options) method(v version) gsm.Method {
+func (o *Options) method(v uint8) gsm.Method {
 	wide := o.MultipartReferenceBits == 16
 	switch {
-	case o.SendLongMessages && v >= version(pdu.Version34):
+	case o.SendLongMessages && v >= pdu.Version34:
 		return gsm.Payload
-	case o.SendMultipartSAR && v >= version(pdu.Version34) && wide:
+	case o.SendMultipartSAR && v >= pdu.Version34 && wide:
 		return gsm.SAR16
-	case o.SendMultipartSAR && v >= version(pdu.Version34):
+	case o.SendMultipartSAR && v >= pdu.Version34:
 		return gsm.SAR
 	case wide:
 		return gsm.UDH16
@@ -161,17 +134,4 @@ func (o *Options) parse() (p parsed, err error) {
 	p.receipts.Location, err = time.LoadLocation(o.ReceiptTimezone)
 	note(err, "receipt_timezone")
 	return p, errors.Join(errs...)
-}
-
-// tlsConfig is nil where the connection is not wrapped.
-func (o *Options) tlsConfig(host string, wrapped bool) (*tls.Config, error) {
-	if !wrapped {
-		return nil, nil
-	}
-	c, err := tlsfiles.Files{CA: o.TLSCAFile, Cert: o.TLSCertFile, Key: o.TLSKeyFile}.Client(cmp.Or(o.TLSServerName, host))
-	if err != nil {
-		return nil, err
-	}
-	c.InsecureSkipVerify = o.TLSSkipVerify
-	return c, nil
 }

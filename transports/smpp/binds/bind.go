@@ -3,7 +3,6 @@ package binds
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"time"
 
@@ -26,8 +25,11 @@ var _ session.Handler = (*bind)(nil)
 
 // connect makes the bind's client.
 func (b *bind) connect(kind pdu.CommandID) {
-	as, settings := b.settings.As, b.settings.Session
-	as.ID = kind
+	as := pdu.Bind{
+		ID: kind, SystemID: b.settings.SystemID, Password: b.settings.Password.Reveal(), SystemType: b.settings.SystemType,
+		InterfaceVersion: uint8(b.settings.InterfaceVersion), AddressRange: b.settings.AddressRange,
+	}
+	settings := b.settings.session()
 	settings.Logger = b.settings.Logger.With("bind", b.name)
 	settings.OnMalformed = func(_ *session.Session, e *pdu.Error) { b.settings.ProtocolError(e.Kind.String()) }
 	settings.OnStray = func(_ *session.Session, p *pdu.PDU) {
@@ -43,7 +45,7 @@ func (b *bind) connect(kind pdu.CommandID) {
 
 // run keeps the bind until ctx ends.
 func (b *bind) run(ctx context.Context) {
-	delay := backoff.Backoff{Min: b.settings.MinDelay, Max: b.settings.MaxDelay}
+	delay := backoff.Backoff{Min: b.settings.InitialReconnectDelay.Std(), Max: b.settings.MaxReconnectDelay.Std()}
 	text := b.name + " is binding"
 	for ctx.Err() == nil {
 		b.settings.Status(b.without(), "binding", text)
@@ -51,7 +53,7 @@ func (b *bind) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if lasted > 0 && lasted >= b.settings.StableAfter {
+		if lasted > 0 && lasted >= b.settings.StableAfter.Std() {
 			delay.Reset()
 		}
 		wait := delay.Next()
@@ -64,11 +66,11 @@ func (b *bind) run(ctx context.Context) {
 // attempt connects, binds and serves; it says how long the bind lasted and why
 // it ended.
 func (b *bind) attempt(ctx context.Context) (lasted time.Duration, err error) {
-	conf, err := b.settings.TLS()
+	conf, err := b.settings.tlsConfig(b.address, b.wrapped)
 	if err != nil {
 		return 0, err
 	}
-	s, err := b.client.Dial(ctx, b.settings.Address, conf)
+	s, err := b.client.Dial(ctx, b.address, conf)
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +134,7 @@ func (b *bind) Bound(s *session.Session) {
 	s.Tag = newDeliveries(b, s)
 	b.up.Add(1)
 	b.settings.Metrics.bound(b.name, true)
-	b.settings.Logger.Info("SMPP bind is up", "bind", b.name, "version", fmt.Sprintf("%d.%d", peer.Version>>4, peer.Version&0xF), "address", s.RemoteAddr().String())
+	b.settings.Logger.Info("SMPP bind is up", "bind", b.name, "version", Version(peer.Version).String(), "address", s.RemoteAddr().String())
 	if b.tx != nil {
 		b.Queue.attach(b.tx, s)
 	}

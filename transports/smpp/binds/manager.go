@@ -10,7 +10,6 @@ package binds
 import (
 	"context"
 	"crypto/subtle"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,31 +21,11 @@ import (
 	"switchboard/internal/listen"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
-	"switchboard/smpp/session"
 )
 
-// Settings say which binds are kept, and how.
+// Settings are what a Manager needs.
 type Settings struct {
-	Address string                      // of the SMSC, host:port
-	TLS     func() (*tls.Config, error) // read for each connection; nil for none
-	As      pdu.Bind                    // whom to bind as; ID is filled in
-	Kinds   []pdu.CommandID             // the binds of one set: pdu.CmdBindTransceiver …
-	Sets    int
-	Session session.Settings
-
-	MinDelay, MaxDelay time.Duration // between tries; they double
-	StableAfter        time.Duration // how long a bind lasts for the delay to begin anew
-
-	Window        int // submits in flight of each bind
-	MTTPS         int // submits of each bind in any second; 0 is no limit
-	ThrottleDelay time.Duration
-	Pace          func() // called when mt_tps, or what throttling taught, holds a submit back; may be nil
-
-	OutbindAddress  string // where SMSCs that ask to be bound to connect; empty: nowhere
-	OutbindSystemID string // whom they must name; empty: any
-	OutbindPassword string
-
-	DeliverWindow int // deliver_sm in flight of each bind
+	*Options
 	// Deliver takes what a deliver_sm or data_sm brings, in the order of its
 	// coming, and returns the work to be done for it: in order for one person, in
 	// parallel for several; it ends soon when its context does. A message.Permanent
@@ -54,6 +33,8 @@ type Settings struct {
 	Deliver func(p *pdu.PDU, m *pdu.Message) func(context.Context) error
 	// Status tells how the binds are.
 	Status func(health message.Health, kind, text string, reasons ...string)
+	// Pace is called when mt_tps, or what throttling taught, holds a submit back; may be nil.
+	Pace func()
 	// ProtocolError counts what the SMSC should not have sent.
 	ProtocolError func(what string)
 	Metrics       *Metrics
@@ -65,20 +46,22 @@ type Manager struct {
 	Queue *Queue
 
 	settings Settings
+	address  string // of the SMSC, host:port
+	wrapped  bool   // in TLS
 	binds    []*bind
 	up       atomic.Int32
 }
 
 // NewManager makes a manager; nothing is connected before Run.
 func NewManager(settings Settings) *Manager {
-	m := &Manager{settings: settings, Queue: newQueue(settings.As.InterfaceVersion, &settings)}
+	m := &Manager{settings: settings, Queue: newQueue(uint8(settings.InterfaceVersion), &settings)}
+	m.address, m.wrapped, _ = settings.Address() // checked
 	m.Queue.onThrottle = m.throttled
 	if settings.Pace != nil {
 		m.Queue.onPace = settings.Pace
 	}
-	m.settings.Session.LateAnswers = true
-	for n := range settings.Sets {
-		for _, kind := range settings.Kinds {
+	for n := range settings.Binds {
+		for _, kind := range settings.BindMode.kinds() {
 			m.binds = append(m.binds, m.newBind(kind, n))
 		}
 	}
@@ -95,7 +78,7 @@ func (m *Manager) newBind(kind pdu.CommandID, n int) *bind {
 	b := &bind{Manager: m, name: name}
 	if kind != pdu.CmdBindReceiver {
 		b.tx = &transmitter{queue: m.Queue, name: name, window: m.settings.Window, metrics: m.settings.Metrics.transmitter(name, m.settings.Window, m.settings.MTTPS)}
-		b.tx.pace.limit.Most, b.tx.pace.throttle.delay = m.settings.MTTPS, m.settings.ThrottleDelay
+		b.tx.pace.limit.Most, b.tx.pace.throttle.delay = m.settings.MTTPS, m.settings.ThrottleDelay.Std()
 		m.Queue.transmitters = append(m.Queue.transmitters, b.tx)
 	}
 	b.connect(kind)
@@ -106,8 +89,9 @@ func (m *Manager) newBind(kind pdu.CommandID, n int) *bind {
 func (m *Manager) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	defer group.Wait()
-	if m.settings.OutbindAddress != "" {
-		l, err := listen.Open(ctx, m.settings.OutbindAddress, "outbind_endpoint")
+	if m.settings.OutbindEndpoint != "" {
+		outbind, _ := ParseEndpoint(m.settings.OutbindEndpoint) // checked
+		l, err := listen.Open(ctx, outbind.Address, "outbind_endpoint")
 		if err != nil {
 			return message.Permanent(err)
 		}
@@ -180,5 +164,5 @@ func (m *Manager) expected(o *pdu.Outbind) bool {
 	same := func(want, got string) bool {
 		return want == "" || subtle.ConstantTimeCompare([]byte(want), []byte(got)) == 1
 	}
-	return same(m.settings.OutbindSystemID, o.SystemID) && same(m.settings.OutbindPassword, o.Password)
+	return same(m.settings.OutbindSystemID, o.SystemID) && same(m.settings.OutbindPassword.Reveal(), o.Password)
 }

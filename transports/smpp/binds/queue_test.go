@@ -22,8 +22,11 @@ import (
 // manager makes a manager of one transmitter.
 func manager(window, limit int) *Manager {
 	return NewManager(Settings{
-		As: pdu.Bind{SystemID: "esme", InterfaceVersion: pdu.Version34}, Kinds: []pdu.CommandID{pdu.CmdBindTransmitter}, Sets: 1,
-		Window: window, MTTPS: limit, Logger: slog.New(slog.DiscardHandler),
+		Options: &Options{
+			Identity: Identity{SystemID: "esme", InterfaceVersion: 0x34, BindMode: ModeTransmitter, Binds: 1},
+			Traffic:  Traffic{Window: window, MTTPS: limit},
+		},
+		Logger: slog.New(slog.DiscardHandler),
 		Status: func(message.Health, string, string, ...string) {}, ProtocolError: func(string) {},
 		Metrics: NewMetrics(&collectors.Set{Registerer: prometheus.NewRegistry()}, "test"),
 	})
