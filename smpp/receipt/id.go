@@ -18,6 +18,7 @@ const (
 	Hexadecimal                 // a number in hexadecimal
 	Decimal                     // a number in decimal
 	Exact                       // ids are compared octet by octet
+	Auto                        // Verbatim, until a Detector has found the format out
 )
 
 // String returns the format's name, as ParseIDFormat takes it.
@@ -29,11 +30,13 @@ func (f IDFormat) String() string {
 		return "decimal"
 	case Exact:
 		return "exact"
+	case Auto:
+		return "auto"
 	}
 	return "verbatim"
 }
 
-// ParseIDFormat returns the format of a name: verbatim, exact, hex or decimal.
+// ParseIDFormat returns the format of a name: verbatim, exact, hex, decimal or auto.
 func ParseIDFormat(name string) (IDFormat, error) {
 	switch strings.ToLower(name) {
 	case "verbatim", "":
@@ -44,8 +47,16 @@ func ParseIDFormat(name string) (IDFormat, error) {
 		return Decimal, nil
 	case "exact":
 		return Exact, nil
+	case "auto":
+		return Auto, nil
 	}
-	return Verbatim, fmt.Errorf("no message id format is called %q: there are verbatim, exact, hex and decimal", name)
+	return Verbatim, fmt.Errorf("no message id format is called %q: there are verbatim, exact, hex and decimal, and auto", name)
+}
+
+// UnmarshalText reads what ParseIDFormat does.
+func (f *IDFormat) UnmarshalText(text []byte) (err error) {
+	*f, err = ParseIDFormat(string(text))
+	return err
 }
 
 // Normal returns the one spelling of an id given in this format: lower case,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sync/singleflight"
 
 	"switchboard/message"
 	"switchboard/smpp/pdu"
@@ -31,6 +32,7 @@ const (
 type deliverDedup struct {
 	stopping context.Context // of the transport
 	running  *sync.WaitGroup
+	tries    singleflight.Group // by message ID
 
 	mu   sync.Mutex
 	list *simplelru.LRU[content, *pendingDeliver]
@@ -44,14 +46,10 @@ type pendingDeliver struct {
 	content   content
 
 	// Guarded by the mutex of deliverDedup.
-	since   time.Time   // when it arrived, or was not taken
-	waiting int         // copies that are in flight
-	try     *deliverTry // the present one, or the one that took it; nil for none
-}
+	since   time.Time // when it arrived, or was not taken
+	waiting int       // copies that are in flight
 
-type deliverTry struct {
-	done chan struct{}
-	err  error // once done is closed
+	taken bool // of one try after the other
 }
 
 func newDeliverDedup(stopping context.Context, running *sync.WaitGroup) *deliverDedup {
@@ -87,35 +85,26 @@ func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, agai
 // ends: the SMSC sends the request again, and is told what came of it.
 func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, deadline time.Time, do func(context.Context) error) (err error) {
 	defer func() { d.leave(o, err) }()
-	try := d.join(o, deadline, do)
+	done := make(chan error, 1)
+	d.running.Go(func() {
+		_, err, _ := d.tries.Do(o.messageID, func() (any, error) {
+			if o.taken {
+				return nil, nil
+			}
+			ctx, cancel := context.WithDeadline(d.stopping, deadline)
+			defer cancel()
+			err := do(ctx)
+			o.taken = err == nil
+			return nil, err
+		})
+		done <- err
+	})
 	select {
-	case <-try.done:
-		return try.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// join joins the present try, or begins one.
-func (d *deliverDedup) join(o *pendingDeliver, deadline time.Time, do func(context.Context) error) *deliverTry {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if o.try != nil {
-		return o.try
-	}
-	try := &deliverTry{done: make(chan struct{})}
-	o.try = try
-	d.running.Go(func() {
-		ctx, cancel := context.WithDeadline(d.stopping, deadline)
-		defer cancel()
-		defer close(try.done)
-		if try.err = do(ctx); try.err != nil {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			o.try = nil
-		}
-	})
-	return try
 }
 
 // leave forgets a request once the SMSC is told that it is taken.

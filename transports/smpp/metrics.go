@@ -1,6 +1,8 @@
 package smpp
 
 import (
+	"cmp"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"switchboard/internal/collectors"
@@ -20,21 +22,15 @@ type metrics struct {
 
 // newMetrics registers them; without a registry they count for nobody.
 func newMetrics(reg prometheus.Registerer, transport string) (*metrics, error) {
-	if reg == nil {
-		reg = prometheus.NewRegistry()
-	}
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"transport": transport}, cmp.Or[prometheus.Registerer](reg, prometheus.NewRegistry()))
 	set := &collectors.Set{Registerer: reg, Prefix: "switchboard_smpp_"}
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		all := set.Counter(name, help, append([]string{"transport"}, labels...)...)
-		return all.MustCurryWith(prometheus.Labels{"transport": transport})
-	}
 	return &metrics{
-		binds:          binds.NewMetrics(set, transport),
-		delivered:      counter("delivered_total", "What deliver_sm and data_sm brought: message or receipt.", "kind"),
-		receipts:       counter("receipts_total", "Delivery receipts: matched, held, unmatched, repeated or unreadable.", "outcome"),
-		unknown:        counter("unknown_total", "Submits that were never answered in time.").WithLabelValues(),
-		queries:        counter("queries_total", "What query_sm told: final, pending, refused, unanswered, or that the question was postponed.", "outcome"),
-		protocolErrors: counter("protocol_errors_total", "What the SMSC sent and should not have.", "what"),
+		binds:          binds.NewMetrics(set),
+		delivered:      set.Counter("delivered_total", "What deliver_sm and data_sm brought: message or receipt.", "kind"),
+		receipts:       set.Counter("receipts_total", "Delivery receipts: matched, held, unmatched, repeated or unreadable.", "outcome"),
+		unknown:        set.Counter("unknown_total", "Submits that were never answered in time.").WithLabelValues(),
+		queries:        set.Counter("queries_total", "What query_sm told: final, pending, refused, unanswered, or that the question was postponed.", "outcome"),
+		protocolErrors: set.Counter("protocol_errors_total", "What the SMSC sent and should not have.", "what"),
 	}, set.Err
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"switchboard/options"
+	"switchboard/smpp/receipt"
 	"switchboard/transports/smpp/binds"
 )
 
@@ -98,6 +99,20 @@ type Outgoing struct {
 	DisableAck bool `yaml:"disable_ack"`
 }
 
+// unknownPolicy says what becomes of a submit that was not answered.
+type unknownPolicy string
+
+const (
+	unknownWait   unknownPolicy = "wait"
+	unknownResend unknownPolicy = "resend"
+	unknownFail   unknownPolicy = "fail"
+)
+
+// UnmarshalText reads one of the policies.
+func (p *unknownPolicy) UnmarshalText(text []byte) error {
+	return options.OneOf(text, p, unknownWait, unknownResend, unknownFail)
+}
+
 // Incoming says how messages from people are read.
 type Incoming struct {
 	// DataCodingOverrides are the codings that data_coding values mean to this
@@ -140,10 +155,10 @@ type Reports struct {
 	// SubmitIDFormat is how submit_sm_resp spells ids: verbatim, which is the same
 	// as receipts do but for case and leading zeros; exact, the same octet by
 	// octet; hex; decimal; or auto to find out. Default auto.
-	SubmitIDFormat idFormat `yaml:"submit_id_format"`
+	SubmitIDFormat receipt.IDFormat `yaml:"submit_id_format"`
 	// ReceiptIDFormat is how receipts spell them: exact if submit_id_format is,
 	// and only then. Default auto.
-	ReceiptIDFormat idFormat `yaml:"receipt_id_format"`
+	ReceiptIDFormat receipt.IDFormat `yaml:"receipt_id_format"`
 	// QueryAfter is how long a message's last receipt may be missing before the
 	// SMSC is asked by query_sm (§4.8) what became of it, and again after twice
 	// as long. Default 0: it is never asked.
@@ -204,7 +219,7 @@ func defaultOptions() (o Options) {
 	o.DestAddrNPI, o.MultipartReferenceBits, o.RegisteredDelivery, o.UserMessageReference = 1, 8, true, true
 	o.ReassemblyTTL, o.DeliverTimeout, o.DeliveryReportUseESMClass = seconds(3600), seconds(10), true
 	o.SubmitSMExpiry, o.ThirdPartyIDExpiry, o.FinalDRThirdPartyIDExpiry, o.HeldReceiptExpiry = seconds(86400), seconds(604800), seconds(3600), seconds(3600)
-	o.SubmitIDFormat, o.ReceiptIDFormat, o.QueryTPS = formatAuto, formatAuto, 10
+	o.SubmitIDFormat, o.ReceiptIDFormat, o.QueryTPS = receipt.Auto, receipt.Auto, 10
 	return o
 }
 

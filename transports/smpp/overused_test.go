@@ -8,6 +8,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/smpp/pdu"
+	"switchboard/smpp/receipt"
 	"switchboard/transports/transporttest"
 )
 
@@ -78,7 +79,7 @@ func TestOverusedIDs(t *testing.T) {
 	for _, id := range []string{"0", ""} {
 		t.Run("id "+id, func(t *testing.T) {
 			state := remember(t)
-			tr := connected(t, constantly(t, id), state, nil, func(o *Transport) { o.ReceiptIDFormat, o.SubmitIDFormat = "verbatim", "verbatim" })
+			tr := connected(t, constantly(t, id), state, nil, func(o *Transport) { o.ReceiptIDFormat, o.SubmitIDFormat = receipt.Verbatim, receipt.Verbatim })
 			line := transporttest.NewPublisher()
 			transporttest.Start(t, tr, line)
 			const many = 80

@@ -34,7 +34,7 @@ func TestReceiptsFindTheirMessage(t *testing.T) {
 		"decimal, then hex":        {simulator.Behaviour{IDs: &simulator.IDs{InReceipts: "hex", Start: 48879}}, nil},
 		"upper, then lower":        {simulator.Behaviour{IDs: &simulator.IDs{Format: "upper_uuid", InReceipts: "uuid"}}, nil},
 		"with leading zeros":       {simulator.Behaviour{IDs: &simulator.IDs{InReceipts: "decimal", ReceiptWidth: 10}}, nil},
-		"declared hex and decimal": {simulator.Behaviour{IDs: &simulator.IDs{Format: "upper_hex", InReceipts: "decimal", Start: 0x100}}, func(o *Transport) { o.SubmitIDFormat, o.ReceiptIDFormat = "hex", "decimal" }},
+		"declared hex and decimal": {simulator.Behaviour{IDs: &simulator.IDs{Format: "upper_hex", InReceipts: "decimal", Start: 0x100}}, func(o *Transport) { o.SubmitIDFormat, o.ReceiptIDFormat = receipt.Hexadecimal, receipt.Decimal }},
 		"without esm_class": {
 			simulator.Behaviour{Receipts: &simulator.Receipts{Form: "text", ESMClass: new(uint8)}},
 			func(o *Transport) { o.DeliveryReportUseESMClass = false },

@@ -89,7 +89,7 @@ func (r *run) submissionSettings(publisher transports.Publisher) submissions.Set
 	s := submissions.Settings{
 		State: r.state, Prefix: o.statePrefix(), Logger: r.logger, Stopped: r.queue.Stopped(),
 		CountReceipt: r.metrics.receipt, Guard: r.guard,
-		DetectIDFormat: o.SubmitIDFormat.auto(), SubmitFormat: o.SubmitIDFormat.format(), ReceiptFormat: o.ReceiptIDFormat.format(),
+		SubmitFormat: o.SubmitIDFormat, ReceiptFormat: o.ReceiptIDFormat,
 		OutcomeTTL: o.SubmitSMExpiry.Std(), IDTTL: o.ThirdPartyIDExpiry.Std(), FinalTTL: o.FinalDRThirdPartyIDExpiry.Std(),
 		HeldTTL: o.HeldReceiptExpiry.Std(), QueryAfter: o.QueryAfter.Std(),
 	}

@@ -55,9 +55,10 @@ type part struct {
 	body     pdu.Raw
 	plain    pdu.Raw
 	results  chan binds.Result
-	resends  int   // submits after one that went unanswered
-	refusals int   // answers that asked for less traffic
-	failure  error // why it was not sent
+	rested   <-chan time.Time // when it is submitted again; nil unless it rests
+	resends  int              // submits after one that went unanswered
+	refusals int              // answers that asked for less traffic
+	failure  error            // why it was not sent
 }
 
 // send submits the parts of a message that the SMSC does not have; known are
@@ -172,8 +173,11 @@ func (s *sending) await(ctx context.Context, one *part) error {
 			if settled, err := s.settle(ctx, one, r, s.mayGoOn()); settled {
 				return err
 			}
+		case <-one.rested:
+			one.rested = nil
+			s.queue.Submit(&one.Submit)
 		case <-failed:
-			if s.queue.Withdraw(&one.Submit) {
+			if one.rested != nil || s.queue.Withdraw(&one.Submit) {
 				return nil
 			}
 			failed = nil
@@ -222,7 +226,7 @@ func (s *sending) wait(one *part) bool {
 		s.queue.SubmitFirst(&one.Submit)
 	default:
 		rest := max(s.options.ThrottleDelay.Std(), shortestRest)
-		s.queue.SubmitLater(&one.Submit, rest<<(one.refusals-urgentRefusals-1))
+		one.rested = time.After(rest << (one.refusals - urgentRefusals - 1))
 	}
 	return true
 }
@@ -250,6 +254,9 @@ func (s *sending) unanswered(one *part, why error, again bool) (settled bool, er
 // withdrawn, and if it is in flight it is unknown, whatever the policy: who takes
 // the message up again must not submit it as if it were new.
 func (s *sending) leave(ctx context.Context, one *part, cause error) error {
+	if one.rested != nil {
+		return cause
+	}
 	withdrawn, ok := s.queue.Abandon(&one.Submit)
 	switch {
 	case !ok: // its answer is here

@@ -45,8 +45,8 @@ func (o *Options) validateTexts() error {
 func (o *Options) validateReports() error {
 	return errors.Join(
 		options.If(o.QueryAfter >= o.ThirdPartyIDExpiry && o.QueryAfter > 0, "query_after", "must be below third_party_id_expiry, after which the id is forgotten"),
-		options.If(o.SubmitIDFormat.auto() != o.ReceiptIDFormat.auto(), "receipt_id_format", "and submit_id_format are both auto, or both said"),
-		options.If((o.SubmitIDFormat == formatExact) != (o.ReceiptIDFormat == formatExact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
+		options.If((o.SubmitIDFormat == receipt.Auto) != (o.ReceiptIDFormat == receipt.Auto), "receipt_id_format", "and submit_id_format are both auto, or both said"),
+		options.If((o.SubmitIDFormat == receipt.Exact) != (o.ReceiptIDFormat == receipt.Exact), "receipt_id_format", "and submit_id_format are both exact, or neither is"))
 }
 
 // applySections puts what the sections of Vumi's processors say into the options.

@@ -33,7 +33,7 @@ type Settings struct {
 	Deliver func(p *pdu.PDU, m *pdu.Message) func(context.Context) error
 	// Status tells how the binds are.
 	Status func(health message.Health, kind, text string, reasons ...string)
-	// Pace is called when mt_tps, or what throttling taught, holds a submit back; may be nil.
+	// Pace is called when mt_tps, or what throttling taught, holds a submit back.
 	Pace func()
 	// ProtocolError counts what the SMSC should not have sent.
 	ProtocolError func(what string)
@@ -54,12 +54,9 @@ type Manager struct {
 
 // NewManager makes a manager; nothing is connected before Run.
 func NewManager(settings Settings) *Manager {
-	m := &Manager{settings: settings, Queue: newQueue(uint8(settings.InterfaceVersion), &settings)}
+	m := &Manager{settings: settings}
+	m.Queue = newQueue(&m.settings, m.throttled)
 	m.address, m.wrapped, _ = settings.Address() // checked
-	m.Queue.onThrottle = m.throttled
-	if settings.Pace != nil {
-		m.Queue.onPace = settings.Pace
-	}
 	for n := range settings.Binds {
 		for _, kind := range settings.BindMode.kinds() {
 			m.binds = append(m.binds, m.newBind(kind, n))

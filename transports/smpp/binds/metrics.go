@@ -12,7 +12,6 @@ import (
 // Metrics are those of one transport's binds; several transports of a process
 // differ by the label transport.
 type Metrics struct {
-	transport  string
 	bounds     *prometheus.GaugeVec
 	refusals   *prometheus.CounterVec
 	windows    *prometheus.GaugeVec
@@ -24,36 +23,31 @@ type Metrics struct {
 }
 
 // NewMetrics makes the metrics of a transport's binds.
-func NewMetrics(set *collectors.Set, transport string) *Metrics {
+func NewMetrics(set *collectors.Set) *Metrics {
 	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	return &Metrics{
-		transport:  transport,
-		bounds:     set.Gauge("bound", "Whether a bind is up: 1 or 0.", "transport", "bind"),
-		refusals:   set.Counter("bind_refused_total", "Binds the SMSC refused, by command_status.", "transport", "bind", "status"),
-		windows:    set.Gauge("window", "Submits that may be unanswered at once.", "transport", "bind"),
-		inUse:      set.Gauge("window_in_use", "Submits that are unanswered.", "transport", "bind"),
-		submits:    set.Counter("submits_total", "Answers to submit_sm, by command_status.", "transport", "bind", "status"),
-		roundTrips: set.Histogram("submit_seconds", "Time from submit_sm to its answer.", buckets, "transport", "bind"),
-		delivers:   set.Counter("delivers_total", "Answers to deliver_sm and data_sm, by command_status.", "transport", "bind", "status"),
+		bounds:     set.Gauge("bound", "Whether a bind is up: 1 or 0.", "bind"),
+		refusals:   set.Counter("bind_refused_total", "Binds the SMSC refused, by command_status.", "bind", "status"),
+		windows:    set.Gauge("window", "Submits that may be unanswered at once.", "bind"),
+		inUse:      set.Gauge("window_in_use", "Submits that are unanswered.", "bind"),
+		submits:    set.Counter("submits_total", "Answers to submit_sm, by command_status.", "bind", "status"),
+		roundTrips: set.Histogram("submit_seconds", "Time from submit_sm to its answer.", buckets, "bind"),
+		delivers:   set.Counter("delivers_total", "Answers to deliver_sm and data_sm, by command_status.", "bind", "status"),
 		rate: set.Gauge("rate", "Submits per second: configured (mt_tps), learned from throttling, and actual; 0 is no bound.",
-			"transport", "bind", "kind"),
+			"bind", "kind"),
 	}
 }
 
 func (m *Metrics) bound(bind string, up bool) {
-	value := 0.0
-	if up {
-		value = 1
-	}
-	m.bounds.WithLabelValues(m.transport, bind).Set(value)
+	m.bounds.WithLabelValues(bind).Set(map[bool]float64{true: 1}[up])
 }
 
 func (m *Metrics) refused(bind string, s pdu.Status) {
-	m.refusals.WithLabelValues(m.transport, bind, label(s)).Inc()
+	m.refusals.WithLabelValues(bind, label(s)).Inc()
 }
 
 func (m *Metrics) delivered(bind string, s pdu.Status) {
-	m.delivers.WithLabelValues(m.transport, bind, s.String()).Inc()
+	m.delivers.WithLabelValues(bind, s.String()).Inc()
 }
 
 // label bounds how many statuses a metric may have: an SMSC may make them up.
@@ -74,14 +68,14 @@ type transmitterMetrics struct {
 }
 
 func (m *Metrics) transmitter(name string, window, limit int) transmitterMetrics {
-	m.windows.WithLabelValues(m.transport, name).Set(float64(window))
-	m.rate.WithLabelValues(m.transport, name, "configured").Set(float64(limit))
-	submits := m.submits.MustCurryWith(prometheus.Labels{"transport": m.transport, "bind": name})
+	m.windows.WithLabelValues(name).Set(float64(window))
+	m.rate.WithLabelValues(name, "configured").Set(float64(limit))
+	submits := m.submits.MustCurryWith(prometheus.Labels{"bind": name})
 	return transmitterMetrics{
-		inUse:     m.inUse.WithLabelValues(m.transport, name),
-		roundTrip: m.roundTrips.WithLabelValues(m.transport, name),
+		inUse:     m.inUse.WithLabelValues(name),
+		roundTrip: m.roundTrips.WithLabelValues(name),
 		good:      submits.WithLabelValues(pdu.StatusOK.String()), submits: submits,
-		learned: m.rate.WithLabelValues(m.transport, name, "learned"), actual: m.rate.WithLabelValues(m.transport, name, "actual"),
+		learned: m.rate.WithLabelValues(name, "learned"), actual: m.rate.WithLabelValues(name, "actual"),
 	}
 }
 

@@ -3,7 +3,6 @@ package binds
 import (
 	"container/list"
 	"errors"
-	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -16,11 +15,9 @@ import (
 
 // Queue gives submits, in the order they came, to whichever bind may take one.
 type Queue struct {
-	logger        *slog.Logger
-	limiter       *loglimit.Limiter
-	onPace        func() // mt_tps, or what throttling taught, holds a submit back
-	onThrottle    func(bind string, throttled bool)
-	protocolError func(what string)
+	settings   *Settings
+	limiter    *loglimit.Limiter
+	onThrottle func(bind string, throttled bool)
 
 	mu           sync.Mutex
 	urgent       list.List // those that were throttled, or not written, come before all others
@@ -35,14 +32,11 @@ type Queue struct {
 	version atomic.Uint32 // the lowest of all binds'
 }
 
-func newQueue(version uint8, s *Settings) *Queue {
-	q := &Queue{
-		logger: s.Logger, limiter: loglimit.New(time.Minute),
-		onPace: func() {}, onThrottle: func(string, bool) {}, protocolError: s.ProtocolError, stopped: make(chan struct{}),
-	}
+func newQueue(s *Settings, onThrottle func(bind string, throttled bool)) *Queue {
+	q := &Queue{settings: s, limiter: loglimit.New(time.Minute), onThrottle: onThrottle, stopped: make(chan struct{})}
 	q.timer = time.AfterFunc(time.Hour, q.look)
 	q.timer.Stop()
-	q.version.Store(uint32(version))
+	q.version.Store(uint32(s.InterfaceVersion))
 	return q
 }
 
@@ -80,22 +74,6 @@ func (q *Queue) add(s *Submit, l *list.List) {
 	q.schedule(time.Now())
 }
 
-// SubmitLater hands a submit in when it has rested for a while.
-func (q *Queue) SubmitLater(s *Submit, rest time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s.resting = time.AfterFunc(rest, func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		if s.resting == nil {
-			return // withdrawn
-		}
-		s.resting = nil
-		s.join(&q.normal)
-		q.schedule(time.Now())
-	})
-}
-
 // Withdraw takes back a submit that waits; false when it was sent already.
 func (q *Queue) Withdraw(s *Submit) bool {
 	q.mu.Lock()
@@ -104,16 +82,11 @@ func (q *Queue) Withdraw(s *Submit) bool {
 }
 
 func (q *Queue) withdraw(s *Submit) bool {
-	switch {
-	case s.resting != nil:
-		s.resting.Stop()
-		s.resting = nil
-		return true
-	case s.in != nil:
+	waits := s.in != nil
+	if waits {
 		s.leave()
-		return true
 	}
-	return false
+	return waits
 }
 
 // Abandon is the end of the wait for a submit: it is withdrawn, or its answer
@@ -200,7 +173,7 @@ func (q *Queue) choose(now time.Time) (chosen *transmitter, wait time.Duration) 
 		}
 	}
 	if wait > 0 {
-		q.onPace()
+		q.settings.Pace()
 	}
 	return nil, wait
 }
@@ -235,97 +208,59 @@ func (q *Queue) agree() {
 	q.version.Store(uint32(lowest))
 }
 
-// answered takes an answer.
-func (q *Queue) answered(a *attempt, r Result) {
-	events := q.settle(a, &r)
-	if events.throttleChanged {
-		q.onThrottle(a.tx.name, events.throttled)
-	}
-	if events.end {
-		a.session.Close(errNotBound)
-	}
-	if events.resent {
-		q.logger.Warn("the SMSC refuses user_message_reference, and gets none any more on this bind; set user_message_reference to false",
-			"bind", a.tx.name, "status", r.Status)
-		return
-	}
-	a.submit.Done(r)
-	if r.Late {
-		q.protocolError("late answer")
-		q.warn("the SMSC answered submit_sm late", a.tx.name)
-	}
-}
-
 var errNotBound = errors.New("the SMSC says, by ESME_RINVBNDSTS, that the bind is lost")
 
-// events are what an answer leads to outside the queue's mutex.
-type events struct {
+// outcome is what the end of an attempt leads to outside the queue's mutex.
+type outcome struct {
+	Result
+	waited          bool // somebody waits for the result
+	again           bool // the submit is queued again
+	end             bool // the session ends: the SMSC has lost the bind
 	throttleChanged bool
 	throttled       bool
-	end             bool // the session ends: the SMSC has lost the bind
-	resent          bool // the submit goes out again, without user_message_reference
 }
 
-// settle takes the attempt of an answer out of its window, and goes on.
-func (q *Queue) settle(a *attempt, r *Result) (e events) {
+// settle takes an attempt out of its window, and goes on.
+func (q *Queue) settle(a *attempt, p *pdu.PDU, err error) (o outcome) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t := a.tx
-	if r.Late = !q.release(a); r.Late {
-		return e
+	o.waited = q.release(a)
+	switch {
+	case errors.Is(err, session.ErrNotSent):
+		o.again = o.waited
+	case err != nil:
+		o.Unanswered = a.unanswered(err)
+	default:
+		o.Result = resultOf(p)
+		o.Late = !o.waited
 	}
-	e.throttleChanged = t.judge(a, r.Status, now)
-	e.throttled = t.throttled
-	if !a.submit.Query {
-		t.metrics.answered(r.Status, now.Sub(a.sentAt))
-	}
-	switch r.Status {
-	case pdu.StatusInvBndSts:
-		t.unbound = true
-	case pdu.StatusInvOptParStream, pdu.StatusOptParNotAllwd, pdu.StatusInvOptParamVal:
-		if e.resent = a.withReference; e.resent {
-			t.rejectsUMR = true
-			a.submit.join(&q.urgent)
+	if err == nil && o.waited {
+		o.throttleChanged = t.judge(a, o.Status, now)
+		o.throttled = t.throttled
+		if !a.submit.Query {
+			t.metrics.answered(o.Status, now.Sub(a.sentAt))
+		}
+		switch o.Status {
+		case pdu.StatusInvBndSts:
+			t.unbound = true
+		case pdu.StatusInvOptParStream, pdu.StatusOptParNotAllwd, pdu.StatusInvOptParamVal:
+			o.again = a.withReference
+			t.rejectsUMR = t.rejectsUMR || o.again
 		}
 	}
-	e.end = t.unbound && t.inFlight == 0
-	q.schedule(now)
-	return e
-}
-
-// unanswered ends an attempt that has no answer; one may come late.
-func (q *Queue) unanswered(a *attempt, why error) {
-	q.mu.Lock()
-	waited := q.release(a)
-	q.schedule(time.Now())
-	end := a.tx.unbound && a.tx.inFlight == 0
-	q.mu.Unlock()
-	if end {
-		a.session.Close(errNotBound)
-	}
-	if !waited {
-		return
-	}
-	defer a.submit.Done(Result{Unanswered: why}) // also when logging panics: somebody waits
-	if !a.submit.Query {
-		q.warn("the SMSC did not answer submit_sm", a.tx.name, "why", why)
-	}
-}
-
-// sendAgain queues a submit that was not written to its connection.
-func (q *Queue) sendAgain(a *attempt) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.release(a) {
+	if o.again {
 		a.submit.join(&q.urgent)
-		q.schedule(time.Now())
 	}
+	o.end = t.unbound && t.inFlight == 0
+	q.schedule(now)
+	return o
 }
 
 func (q *Queue) warn(what, bind string, details ...any) {
 	if others, ok := q.limiter.Allow(what+bind, time.Now()); ok {
-		q.logger.Warn(what, append(details, "bind", bind, "others_before", others)...)
+		q.settings.Logger.Warn(what, append(details, "bind", bind, "others_before", others)...)
 	}
 }
 

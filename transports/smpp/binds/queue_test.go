@@ -27,8 +27,8 @@ func manager(window, limit int) *Manager {
 			Traffic:  Traffic{Window: window, MTTPS: limit},
 		},
 		Logger: slog.New(slog.DiscardHandler),
-		Status: func(message.Health, string, string, ...string) {}, ProtocolError: func(string) {},
-		Metrics: NewMetrics(&collectors.Set{Registerer: prometheus.NewRegistry()}, "test"),
+		Status: func(message.Health, string, string, ...string) {}, ProtocolError: func(string) {}, Pace: func() {},
+		Metrics: NewMetrics(&collectors.Set{Registerer: prometheus.NewRegistry()}),
 	})
 }
 

@@ -20,7 +20,6 @@ type Submit struct {
 	// Guarded by the queue's mutex.
 	in        *list.List // where it waits; nil while it does not
 	at        *list.Element
-	resting   *time.Timer
 	attempt   *attempt // nil while no answer is waited for
 	refusedAt time.Time
 }

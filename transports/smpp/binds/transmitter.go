@@ -66,18 +66,39 @@ func (t *transmitter) count(n int) {
 	t.metrics.inUse.Set(float64(t.inFlight))
 }
 
-// done takes what became of an attempt. It is called by the session.
+// done takes what became of an attempt: its answer, also a late one, or that none came. It is
+// called by the session.
 func (a *attempt) done(p *pdu.PDU, err error) {
-	switch {
-	case err == nil:
-		a.tx.queue.answered(a, resultOf(p))
-	case errors.Is(err, session.ErrNotSent):
-		a.tx.queue.sendAgain(a)
-	case errors.Is(err, session.ErrTimeout):
-		a.tx.queue.unanswered(a, fmt.Errorf("no answer within %s", time.Since(a.sentAt).Round(time.Millisecond)))
-	default:
-		a.tx.queue.unanswered(a, fmt.Errorf("the connection was lost before submit_sm was answered: %w", a.session.Reason()))
+	q, bind := a.tx.queue, a.tx.name
+	o := q.settle(a, p, err)
+	if o.throttleChanged {
+		q.onThrottle(bind, o.throttled)
 	}
+	if o.end {
+		a.session.Close(errNotBound)
+	}
+	switch {
+	case o.again && err == nil:
+		q.settings.Logger.Warn("the SMSC refuses user_message_reference, and gets none any more on this bind; set user_message_reference to false",
+			"bind", bind, "status", o.Status)
+	case o.again:
+	case o.Late:
+		a.submit.Done(o.Result)
+		q.settings.ProtocolError("late answer")
+		q.warn("the SMSC answered submit_sm late", bind)
+	case o.waited:
+		defer a.submit.Done(o.Result) // also when logging panics: somebody waits
+		if o.Unanswered != nil && !a.submit.Query {
+			q.warn("the SMSC did not answer submit_sm", bind, "why", o.Unanswered)
+		}
+	}
+}
+
+func (a *attempt) unanswered(err error) error {
+	if errors.Is(err, session.ErrTimeout) {
+		return fmt.Errorf("no answer within %s", time.Since(a.sentAt).Round(time.Millisecond))
+	}
+	return fmt.Errorf("the connection was lost before submit_sm was answered: %w", a.session.Reason())
 }
 
 // judge learns from an answer about the rate. That one message is refused again

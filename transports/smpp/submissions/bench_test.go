@@ -19,9 +19,9 @@ func BenchmarkReceipts(b *testing.B) {
 	defer state.Close()
 	s := New(Settings{
 		State: store.NewBatcher(state, store.BatchSettings{}), Prefix: "smpp/test/", Logger: slog.New(slog.DiscardHandler),
-		Publish:        func(context.Context, *message.Event) error { return nil },
-		CountReceipt:   func(string) {},
-		DetectIDFormat: true, OutcomeTTL: time.Hour, IDTTL: time.Hour, FinalTTL: time.Hour, HeldTTL: time.Hour,
+		Publish:      func(context.Context, *message.Event) error { return nil },
+		CountReceipt: func(string) {},
+		SubmitFormat: receipt.Auto, ReceiptFormat: receipt.Auto, OutcomeTTL: time.Hour, IDTTL: time.Hour, FinalTTL: time.Hour, HeldTTL: time.Hour,
 	})
 	part := func(i int) Part {
 		return Part{&Message{ID: fmt.Sprint("message ", i), To: person, From: sender, Parts: 1, Reference: uint16(i%maxReference + 1), Routing: []byte(`{"endpoint_name":"default"}`)}, 1}

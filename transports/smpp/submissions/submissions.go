@@ -111,12 +111,11 @@ type Settings struct {
 	CountReceipt func(outcome string)                        // matched, held, unmatched or repeated
 	Guard        func(what string, work func() error) error  // turns a panic into an error
 
-	DetectIDFormat              bool // the two formats are found out
-	SubmitFormat, ReceiptFormat receipt.IDFormat
-	OutcomeTTL, IDTTL           time.Duration // of unfinished parts, and of ids
-	SentTTL                     time.Duration // of messages of one part that are sent; 0 remembers none
-	FinalTTL, HeldTTL           time.Duration // of ids after the final receipt, and of held receipts
-	QueryAfter                  time.Duration // when a missing receipt is asked for; 0 is never
+	SubmitFormat, ReceiptFormat receipt.IDFormat // both are Auto, or neither
+	OutcomeTTL, IDTTL           time.Duration    // of unfinished parts, and of ids
+	SentTTL                     time.Duration    // of messages of one part that are sent; 0 remembers none
+	FinalTTL, HeldTTL           time.Duration    // of ids after the final receipt, and of held receipts
+	QueryAfter                  time.Duration    // when a missing receipt is asked for; 0 is never
 }
 
 // Store remembers submits. Its methods are safe from several goroutines.
@@ -144,7 +143,7 @@ func New(s Settings) *Store {
 	reported, _ := lru.New[string, struct{}](maxReported) // fails for sizes below 1
 	held, _ := lru.New[string, Receipt](maxHeld)
 	return &Store{
-		Settings: s, ids: &idFormats{detect: s.DetectIDFormat, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
+		Settings: s, ids: &idFormats{detect: s.SubmitFormat == receipt.Auto, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
 		given: newGivenIDs(maxRecentIDs), held: held, recording: recording{open: map[string]chan struct{}{}}, reported: reported,
 		limiter: loglimit.New(time.Minute),
 	}

@@ -35,9 +35,9 @@ func start(t *testing.T, state store.State, change ...func(*Settings)) *bundle {
 			b.events <- e
 			return nil
 		},
-		CountReceipt:   func(string) {},
-		Guard:          func(_ string, work func() error) error { return work() },
-		DetectIDFormat: true, OutcomeTTL: time.Hour, IDTTL: time.Hour, FinalTTL: time.Hour, HeldTTL: time.Hour,
+		CountReceipt: func(string) {},
+		Guard:        func(_ string, work func() error) error { return work() },
+		SubmitFormat: receipt.Auto, ReceiptFormat: receipt.Auto, OutcomeTTL: time.Hour, IDTTL: time.Hour, FinalTTL: time.Hour, HeldTTL: time.Hour,
 	}
 	for _, f := range change {
 		f(&settings)
@@ -243,7 +243,7 @@ func TestAmbiguousUnansweredSubmits(t *testing.T) {
 // be exact.
 func TestExactIDs(t *testing.T) {
 	b := start(t, remember(t), func(s *Settings) {
-		s.DetectIDFormat, s.SubmitFormat, s.ReceiptFormat = false, receipt.Exact, receipt.Exact
+		s.SubmitFormat, s.ReceiptFormat = receipt.Exact, receipt.Exact
 	})
 	ids := []string{"aB1", "Ab1", "0Ab1"}
 	for _, id := range ids {
