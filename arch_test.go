@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 
 // toolkit is the small tools that were once written several times over.
 var toolkit = []string{
-	"internal/backoff", "internal/batch", "internal/catalogue", "internal/coalesce", "internal/collectors", "internal/current", "internal/endpoint", "internal/expression", "internal/faultproxy", "internal/inflight", "internal/lanes", "internal/listen", "internal/loglimit", "internal/msisdn", "internal/redact",
+	"internal/backoff", "internal/batch", "internal/catalogue", "internal/coalesce", "internal/collectors", "internal/current", "internal/endpoint", "internal/expression", "internal/faultproxy", "internal/inflight", "internal/lanes", "internal/listen", "internal/loglimit", "internal/msisdn", "internal/protect", "internal/redact",
 	"internal/schedule", "internal/webclient",
 	"internal/tlsfiles",
 }

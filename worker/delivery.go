@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"strconv"
 	"time"
 
 	"switchboard/broker"
 	"switchboard/internal/backoff"
+	"switchboard/internal/protect"
 	"switchboard/message"
 )
 
@@ -102,22 +102,10 @@ type invalidError struct{ error }
 func (e invalidError) Unwrap() error { return e.error }
 
 // PanicError is a plugin's panic, as the error of the message it happened with.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+type PanicError = protect.PanicError
 
 // Protect calls a plugin and turns its panic into a *PanicError.
-func Protect(call func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{v, debug.Stack()}
-		}
-	}()
-	return call()
-}
+func Protect(call func() error) error { return protect.Call(call) }
 
 // Settle ends the delivery as the outcome says: nil and message.Discard
 // acknowledge it, message.Reject too once the sender has been told;

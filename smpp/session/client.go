@@ -83,7 +83,7 @@ func (c *Client) bind(ctx context.Context, s *Session) error {
 		switch {
 		case err != nil: // the session's end says why
 		case p.Status != pdu.StatusOK:
-			s.stop(&RefusedError{p.Status})
+			s.Close(&RefusedError{p.Status})
 		default:
 			s.boundTo(&c.as, p, c.window)
 			s.handler.Bound(s)
@@ -91,7 +91,7 @@ func (c *Client) bind(ctx context.Context, s *Session) error {
 		}
 	})
 	if err != nil {
-		s.stop(err)
+		s.Close(err)
 	}
 	select {
 	case <-granted:

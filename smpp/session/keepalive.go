@@ -7,7 +7,7 @@ import (
 )
 
 // keep looks after the session's clocks until it stops.
-func (s *Session) keep() {
+func (s *Session) keep() error {
 	ticker := time.NewTicker(s.tick())
 	defer ticker.Stop()
 	for {
@@ -15,11 +15,10 @@ func (s *Session) keep() {
 		case now := <-ticker.C:
 			s.expire(now)
 			if reason := s.overdue(now); reason != nil {
-				s.stop(reason)
-				return
+				return reason
 			}
 		case <-s.stopping:
-			return
+			return nil
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (s *Session) read() error {
 // agree answers the peer's unbind, and ends the session.
 func (s *Session) agree(unbind *pdu.PDU) {
 	_ = s.Write(unbind.Respond(pdu.StatusOK))
-	s.stop(ErrUnbound)
+	s.Close(ErrUnbound)
 }
 
 func (s *Session) intercepted(p *pdu.PDU) bool {

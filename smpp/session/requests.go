@@ -136,7 +136,7 @@ func (s *Session) answered(p *pdu.PDU) {
 	r, late := s.requests.answeredBy(p)
 	switch {
 	case r == nil && s.acceptor == nil && !s.Peer().bound() && p.Command() == pdu.CmdGenericNack:
-		s.stop(&RefusedError{p.Status}) // of whatever sequence: the bind is all there is
+		s.Close(&RefusedError{p.Status}) // of whatever sequence: the bind is all there is
 	case r == nil:
 		s.stray("an answer to no request", p)
 	case late:
@@ -206,7 +206,7 @@ func (q *requests) expired(now time.Time) (list []*request) {
 }
 
 // failAll ends every request that waits, in their order, and lets no other begin.
-func (s *Session) failAll() {
+func (s *Session) failAll() error {
 	unsent := s.unsent()
 	q := &s.requests
 	q.mu.Lock()
@@ -221,6 +221,7 @@ func (s *Session) failAll() {
 		}
 		waiting[sequence].done(nil, err)
 	}
+	return nil
 }
 
 // unsent are the sequence numbers of the requests that were not given to the

@@ -134,12 +134,11 @@ func (v *Server) Outbind(ctx context.Context, address, systemID, password string
 func (v *Server) Shutdown(ctx context.Context) {
 	v.mu.Lock()
 	v.closed = true
+	v.mu.Unlock()
 	v.cancel()
 	_ = v.listener.Close()
-	sessions := slices.Collect(maps.Keys(v.sessions))
-	v.mu.Unlock()
 	var group sync.WaitGroup
-	for _, s := range sessions {
+	for _, s := range v.Sessions() {
 		group.Go(func() {
 			s.Unbind(ctx)
 			select {

@@ -2,10 +2,10 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"switchboard/internal/coalesce"
+	"switchboard/internal/protect"
 	"switchboard/smpp/pdu"
 )
 
@@ -163,11 +164,11 @@ func (s *Session) stopped() bool {
 // does or ctx ends, and closes the connection. No further request is made; what
 // was answered before still leaves.
 func (s *Session) Unbind(ctx context.Context) {
-	defer s.stop(ErrShutdown)
+	defer s.Close(ErrShutdown)
 	if !s.Peer().bound() {
 		return
 	}
-	agree := func(*pdu.PDU, error) { s.stop(ErrShutdown) }
+	agree := func(*pdu.PDU, error) { s.Close(ErrShutdown) }
 	if err := s.send(new(pdu.Unbind), false, s.settings.ResponseTimeout, agree); err != nil {
 		return
 	}
@@ -178,9 +179,6 @@ func (s *Session) Unbind(ctx context.Context) {
 	}
 }
 
-// Close ends the session without unbind, after writing what is to be written.
-func (s *Session) Close(reason error) { s.stop(reason) }
-
 // Abort ends the session at once; what was not yet written is lost. Over TCP the
 // peer sees a reset.
 func (s *Session) Abort(reason error) {
@@ -190,8 +188,8 @@ func (s *Session) Abort(reason error) {
 	s.lose(reason)
 }
 
-// stop ends the session when what waits is written; the first reason counts.
-func (s *Session) stop(reason error) {
+// Close ends the session without unbind, when what waits is written; the first reason counts.
+func (s *Session) Close(reason error) {
 	s.end(reason)
 	s.out.Close(s.settings.WriteTimeout)
 }
@@ -219,34 +217,29 @@ func (s *Session) run() {
 	})
 	group.Go(func() {
 		if err := s.guarded(s.keep); err != nil {
-			s.stop(err)
+			s.Close(err)
 		}
 	})
 	if s.outbound != nil { // it has no answer
 		s.requests.sequence = 1
 		_ = s.Write(&pdu.PDU{Sequence: 1, Body: s.outbound})
 	}
-	var reason error
-	if err := s.guarded(func() { reason = s.read() }); err != nil {
-		reason = err
-	}
-	s.stop(reason)
+	s.Close(s.guarded(s.read))
 	group.Wait()
 	_ = s.guarded(s.failAll)
-	_ = s.guarded(func() { s.handler.Closed(s, s.reason) })
+	_ = s.guarded(func() error {
+		s.handler.Closed(s, s.reason)
+		return nil
+	})
 	close(s.done)
 }
 
 // guarded does work of the session. A panic of its handler's is logged, and ends
 // the session alone.
-func (s *Session) guarded(work func()) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			panicked := &PanicError{value, debug.Stack()}
-			s.log.Error("a session panicked and is dropped; please report this", "error", panicked, "stack", string(panicked.Stack))
-			err = panicked
-		}
-	}()
-	work()
-	return nil
+func (s *Session) guarded(work func() error) error {
+	err := protect.Call(work)
+	if panicked, is := errors.AsType[*protect.PanicError](err); is {
+		s.log.Error("a session panicked and is dropped; please report this", "error", panicked, "stack", string(panicked.Stack))
+	}
+	return err
 }

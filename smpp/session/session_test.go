@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"switchboard/internal/protect"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/session"
 )
@@ -240,7 +241,7 @@ func TestPanicEndsTheSessionAlone(t *testing.T) {
 		p := dial(t, v)
 		p.bind(pdu.CmdBindTransceiver)
 		p.send(2, new(pdu.SubmitSM))
-		var panicked *session.PanicError
+		var panicked *protect.PanicError
 		if reason := take(t, g.closed); !errors.As(reason, &panicked) || panicked.Value != "clumsy" {
 			t.Errorf("the session ended with %v", reason)
 		}

@@ -153,12 +153,3 @@ func (e *RefusedError) Error() string {
 
 // Is makes it an ErrRefused.
 func (e *RefusedError) Is(target error) bool { return target == ErrRefused }
-
-// PanicError is a panic of a Handler.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-// Error says what was panicked with.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
