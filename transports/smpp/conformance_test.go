@@ -9,6 +9,7 @@ import (
 	"switchboard/options"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports"
 	"switchboard/transports/transporttest"
 )
 
@@ -17,7 +18,7 @@ func TestConformance(t *testing.T) {
 		v := simulate(t, simulator.Settings{Behaviour: friendly()})
 		tr := configured(t, v.Addr(), func(o *Transport) {
 			o.SendLongMessages, o.Password = true, "s3cr3tpw"
-			o.UnknownPolicy, o.SubmitTimeout = unknownFail, options.Duration(time.Second)
+			o.UnknownPolicy, o.SubmitTimeout = transports.UnknownFail, options.Duration(time.Second)
 		})
 		p := &phone{v: v}
 		return &transporttest.Outside{

@@ -11,6 +11,7 @@ import (
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/receipt"
 	"switchboard/smpp/simulator"
+	"switchboard/transports"
 	"switchboard/transports/smpp/submissions"
 	"switchboard/transports/transporttest"
 )
@@ -116,7 +117,7 @@ func TestNothingAfterAFailedPart(t *testing.T) {
 func TestResentMessageEndsOnce(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Answers: &simulator.Answers{Late: 1, LateBy: simulator.Fixed(4 * quick.Std())}, Receipts: noReceipts(),
-	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 2*quick, unknownResend }).bound()
+	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 2*quick, transports.UnknownResend }).bound()
 	m := outgoing("hello")
 	sent := make(chan error, 1)
 	ctx := within(t)
@@ -164,7 +165,7 @@ func TestRefusedMessageEndsOnce(t *testing.T) {
 // next one has submitted again.
 func TestLeftMessageEndsOnce(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}},
-		func(o *Transport) { o.UnknownPolicy = unknownResend }).bound()
+		func(o *Transport) { o.UnknownPolicy = transports.UnknownResend }).bound()
 	m := outgoing("hello")
 	ctx, cancel := context.WithTimeout(within(t), quick.Std())
 	defer cancel()

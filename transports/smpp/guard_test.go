@@ -46,7 +46,7 @@ func TestPanicCostsTheConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log lockedBuffer
 			v := simulate(t, simulator.Settings{Behaviour: c.behaviour})
-			tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick, unknownResend })
+			tr := connected(t, v.Addr(), remember(t), nil, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick, transports.UnknownResend })
 			handler := trap{slog.NewTextHandler(&log, nil), c.word, new(atomic.Int64)}
 			if err := tr.Provision(t.Context(), transports.Env{State: remember(t), Logger: slog.New(handler)}); err != nil {
 				t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"switchboard/smpp"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports"
 	"switchboard/transports/transporttest"
 )
 
@@ -80,7 +81,7 @@ func TestUnknownCommandsAreNacked(t *testing.T) {
 // it was for is unknown, and the window is free again.
 func TestWrongSequenceNumbers(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{Answers: &simulator.Answers{WrongSequence: 1}, Receipts: noReceipts()}},
-		func(o *Transport) { o.Window, o.SubmitTimeout, o.UnknownPolicy = 1, quick, unknownFail })
+		func(o *Transport) { o.Window, o.SubmitTimeout, o.UnknownPolicy = 1, quick, transports.UnknownFail })
 	if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) || !strings.Contains(err.Error(), "unknown") {
 		t.Errorf("Send = %v, want that it is unknown", err)
 	}

@@ -304,7 +304,9 @@ func TestAnswersAfterTheSMSCUnbinds(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Answers: &simulator.Answers{Delay: simulator.Fixed(100 * time.Millisecond)}, Receipts: noReceipts(),
 		Links: &simulator.Links{UnbindAfter: submits},
-	}}, func(o *Transport) { o.Window, o.RegisteredDelivery, o.UnknownPolicy = submits, false, unknownFail }).bound()
+	}}, func(o *Transport) {
+		o.Window, o.RegisteredDelivery, o.UnknownPolicy = submits, false, transports.UnknownFail
+	}).bound()
 	var group sync.WaitGroup
 	for range submits {
 		group.Go(func() {

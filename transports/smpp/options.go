@@ -5,6 +5,7 @@ import (
 
 	"switchboard/options"
 	"switchboard/smpp/receipt"
+	"switchboard/transports"
 	"switchboard/transports/smpp/binds"
 )
 
@@ -17,7 +18,8 @@ type Options struct {
 	// USSD session always have ussd.
 	TransportType string `yaml:"transport_type"`
 
-	binds.Options `yaml:",inline"`
+	binds.Options      `yaml:",inline"`
+	transports.Unknown `yaml:",inline"`
 
 	Outgoing   `yaml:",inline"`
 	Incoming   `yaml:",inline"`
@@ -79,13 +81,6 @@ type Outgoing struct {
 	// SubmitSMExpiry is how long what was submitted of a message that is not done
 	// with is remembered. Default 24h.
 	SubmitSMExpiry options.Duration `yaml:"submit_sm_expiry"`
-	// UnknownPolicy is what follows when a submit_sm goes
-	// unanswered: wait for a late answer or a receipt, and
-	// fail when none comes within unknown_wait; resend at once, which may send
-	// twice; or fail. Default wait.
-	UnknownPolicy unknownPolicy `yaml:"unknown_policy"`
-	// UnknownWait is how long wait waits. Default 10m.
-	UnknownWait options.Duration `yaml:"unknown_wait"`
 	// UserMessageReference gives every submit_sm a number of ours
 	// (user_message_reference, §5.3.2.17). Receipts bring it back, and by it that
 	// of a submit without an answer finds its message. Default true. It is
@@ -97,20 +92,6 @@ type Outgoing struct {
 	RefusedTLVs options.Names `yaml:"refused_tlvs"`
 	// DisableAck publishes no acks.
 	DisableAck bool `yaml:"disable_ack"`
-}
-
-// unknownPolicy says what becomes of a submit that was not answered.
-type unknownPolicy string
-
-const (
-	unknownWait   unknownPolicy = "wait"
-	unknownResend unknownPolicy = "resend"
-	unknownFail   unknownPolicy = "fail"
-)
-
-// UnmarshalText reads one of the policies.
-func (p *unknownPolicy) UnmarshalText(text []byte) error {
-	return options.OneOf(text, p, unknownWait, unknownResend, unknownFail)
 }
 
 // Incoming says how messages from people are read.
@@ -215,7 +196,7 @@ func defaultOptions() (o Options) {
 	o.BindTimeout, o.EnquireLinkInterval, o.StableAfter = seconds(30), seconds(55), seconds(30)
 	o.InitialReconnectDelay, o.MaxReconnectDelay = seconds(1), seconds(60)
 	o.Window, o.DeliverWindow, o.ThrottleDelay, o.SubmitTimeout = 10, 1000, options.Duration(100*time.Millisecond), seconds(30)
-	o.UnknownPolicy, o.UnknownWait = unknownWait, seconds(600)
+	o.Unknown = transports.DefaultUnknown()
 	o.DestAddrNPI, o.MultipartReferenceBits, o.RegisteredDelivery, o.UserMessageReference = 1, 8, true, true
 	o.ReassemblyTTL, o.DeliverTimeout, o.DeliveryReportUseESMClass = seconds(3600), seconds(10), true
 	o.SubmitSMExpiry, o.ThirdPartyIDExpiry, o.FinalDRThirdPartyIDExpiry, o.HeldReceiptExpiry = seconds(86400), seconds(604800), seconds(3600), seconds(3600)

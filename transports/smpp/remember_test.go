@@ -11,6 +11,7 @@ import (
 	"switchboard/message"
 	"switchboard/smpp/simulator"
 	"switchboard/store"
+	"switchboard/transports"
 	"switchboard/transports/transporttest"
 )
 
@@ -107,7 +108,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 func TestReceiptBeforeTheOtherParts(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Receipts: noReceipts(), Rules: []simulator.Rule{{Text: simulator.Matching("last"), Lost: true}},
-	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 4*quick, unknownResend }).bound()
+	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = 4*quick, transports.UnknownResend }).bound()
 	m := outgoing(strings.Repeat("0123456789", 30) + "last")
 	sent := make(chan error, 1)
 	go func() {

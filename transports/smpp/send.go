@@ -11,6 +11,7 @@ import (
 	"switchboard/internal/catalogue"
 	"switchboard/message"
 	"switchboard/smpp/pdu"
+	"switchboard/transports"
 	"switchboard/transports/smpp/binds"
 	"switchboard/transports/smpp/submissions"
 )
@@ -236,11 +237,11 @@ func (s *sending) unanswered(one *part, why error, again bool) (settled bool, er
 	err = fmt.Errorf("%w: %w", errUnknown, why)
 	s.metrics.unknown.Inc()
 	switch {
-	case s.options.UnknownPolicy == unknownFail:
+	case s.options.UnknownPolicy == transports.UnknownFail:
 		return true, message.Permanent(err)
-	case s.options.UnknownPolicy == unknownResend && one.resends == maxResends:
+	case s.options.UnknownPolicy == transports.UnknownResend && one.resends == maxResends:
 		return true, message.Permanent(fmt.Errorf("%w; it was submitted %d times", err, maxResends+1))
-	case s.options.UnknownPolicy == unknownResend && again:
+	case s.options.UnknownPolicy == transports.UnknownResend && again:
 		one.resends++
 		one.Message = one.Again()
 		s.queue.SubmitFirst(&one.Submit)
@@ -298,7 +299,7 @@ func (s *sending) outcome(ctx context.Context) error {
 		if err := s.submissions.Unanswered(ctx, s.Message, outcomes); err != nil {
 			return err
 		}
-		return message.RetryAfter(s.nextLook(0), failure) // a late answer or a receipt may have come by then
+		return message.RetryAfter(s.options.NextLook(0), failure) // a late answer or a receipt may have come by then
 	}
 	return failure
 }

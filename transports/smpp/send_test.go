@@ -12,6 +12,7 @@ import (
 	"switchboard/smpp/gsm"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports"
 	"switchboard/transports/smpp/binds"
 	"switchboard/transports/transporttest"
 	"switchboard/worker"
@@ -49,7 +50,7 @@ func TestOneFullRecipient(t *testing.T) {
 
 // A stop while a submit is unanswered loses neither the submit nor its answer.
 func TestStopWithSubmitsInFlight(t *testing.T) {
-	for _, policy := range []unknownPolicy{unknownWait, unknownFail} {
+	for _, policy := range []string{transports.UnknownWait, transports.UnknownFail} {
 		t.Run(string(policy), func(t *testing.T) {
 			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 				Answers: &simulator.Answers{Delay: simulator.Fixed(3 * quick.Std())}, Receipts: noReceipts(),
@@ -62,7 +63,7 @@ func TestStopWithSubmitsInFlight(t *testing.T) {
 			}
 			b.until("the answer is taken", func() bool {
 				id, err := b.SendAgain(within(t), m)
-				return id != "" || policy == unknownFail && message.IsPermanent(err)
+				return id != "" || policy == transports.UnknownFail && message.IsPermanent(err)
 			})
 			if n := b.smsc.Counters().Submits; n != 1 {
 				t.Errorf("submitted %d times", n)
@@ -174,7 +175,7 @@ func TestLateTemporaryRefusal(t *testing.T) {
 func TestResendsOfOnePart(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Receipts: noReceipts(), Rules: []simulator.Rule{{Text: simulator.Matching("last"), Lost: true}},
-	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick/2, unknownResend })
+	}}, func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy = quick/2, transports.UnknownResend })
 	if _, err := b.Send(within(t), outgoing(strings.Repeat("0123456789", 50)+"last")); !message.IsPermanent(err) {
 		t.Errorf("Send = %v", err)
 	}
@@ -225,10 +226,9 @@ func TestLooksEndWithUnknownWait(t *testing.T) {
 	for _, whole := range []time.Duration{time.Second, 10 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
 		o := &Options{}
 		o.UnknownWait = options.Duration(whole)
-		s := &sender{shared: shared{options: o}}
 		waited, attempts := time.Duration(0), 1
 		for ; waited <= whole; attempts++ {
-			waited += s.nextLook(waited)
+			waited += o.NextLook(waited)
 		}
 		if most := worker.DefaultSettings().MaxAttempts; attempts > most-2 || waited > whole+2*time.Second {
 			t.Errorf("%s ends at attempt %d of %d, after %s", whole, attempts, most, waited)

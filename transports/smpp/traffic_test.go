@@ -12,6 +12,7 @@ import (
 	"switchboard/options"
 	"switchboard/smpp/pdu"
 	"switchboard/smpp/simulator"
+	"switchboard/transports"
 )
 
 // sendMany sends n messages to n people at once, and says how each ended.
@@ -115,11 +116,11 @@ func TestRefusalsAreInWords(t *testing.T) {
 
 func TestUnansweredSubmit(t *testing.T) {
 	lost := simulator.Behaviour{Answers: &simulator.Answers{Lost: 1}, Receipts: noReceipts()}
-	unanswered := func(p unknownPolicy) func(*Transport) {
+	unanswered := func(p string) func(*Transport) {
 		return func(o *Transport) { o.SubmitTimeout, o.UnknownPolicy, o.UnknownWait = quick, p, quick }
 	}
 	t.Run("wait", func(t *testing.T) {
-		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(unknownWait))
+		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(transports.UnknownWait))
 		m := outgoing("hello")
 		_, err := b.Send(within(t), m)
 		if _, again := message.RetryDelay(err); !again || !errors.Is(err, errUnknown) {
@@ -134,13 +135,13 @@ func TestUnansweredSubmit(t *testing.T) {
 		}
 	})
 	t.Run("fail", func(t *testing.T) {
-		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(unknownFail))
+		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(transports.UnknownFail))
 		if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) || !errors.Is(err, errUnknown) {
 			t.Errorf("Send = %v", err)
 		}
 	})
 	t.Run("resend", func(t *testing.T) {
-		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(unknownResend))
+		b := start(t, simulator.Settings{Behaviour: lost}, unanswered(transports.UnknownResend))
 		if _, err := b.Send(within(t), outgoing("hello")); !message.IsPermanent(err) {
 			t.Errorf("Send = %v", err)
 		}
@@ -191,7 +192,7 @@ func TestCutConnection(t *testing.T) {
 	b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 		Answers: &simulator.Answers{Delay: simulator.Between(0, 20*time.Millisecond)}, Receipts: noReceipts(),
 		Links: &simulator.Links{DropEvery: simulator.Between(50*time.Millisecond, 150*time.Millisecond)},
-	}}, func(o *Transport) { o.UnknownPolicy = unknownResend })
+	}}, func(o *Transport) { o.UnknownPolicy = transports.UnknownResend })
 	for _, err := range b.sendMany(300) {
 		if !errors.Is(err, errUnknown) {
 			t.Error(err)
@@ -223,7 +224,7 @@ func TestMisbehaviour(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := start(t, simulator.Settings{Behaviour: behaviour}, func(o *Transport) {
-				o.SubmitTimeout, o.UnknownPolicy = 3*quick, unknownResend
+				o.SubmitTimeout, o.UnknownPolicy = 3*quick, transports.UnknownResend
 				o.EnquireLinkInterval = 2 * quick
 			})
 			for _, err := range b.sendMany(100) {

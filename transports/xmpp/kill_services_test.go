@@ -173,7 +173,7 @@ func TestServerIsKilled(t *testing.T) {
 	s := startPrivate(t, xmpptest.Domain)
 	const window, many, kills = 20, 600, 3
 	f := onRabbitMQ(t, s.Server, func(tr *Transport) {
-		tr.Window, tr.UnknownPolicy, tr.PingInterval = window, unknownResend, options.Duration(5*time.Second)
+		tr.Window, tr.UnknownPolicy, tr.PingInterval = window, transports.UnknownResend, options.Duration(5*time.Second)
 	})
 	jid := s.Account(t, "person")
 	arrived := newCounter()

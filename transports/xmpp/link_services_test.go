@@ -14,6 +14,7 @@ import (
 	"switchboard/internal/xmpptest"
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/transports"
 	"switchboard/transports/transporttest"
 	"switchboard/xmpp"
 )
@@ -105,7 +106,7 @@ func TestResume(t *testing.T) {
 // the operator's choice.
 func TestUnknown(t *testing.T) {
 	for policy, want := range map[string]string{
-		unknownWait: "no receipt came within", unknownFail: "unknown whether", unknownResend: "",
+		transports.UnknownWait: "no receipt came within", transports.UnknownFail: "unknown whether", transports.UnknownResend: "",
 	} {
 		t.Run(policy, func(t *testing.T) {
 			b, proxy := through(t, func(tr *Transport) {

@@ -11,6 +11,7 @@ import (
 	"switchboard/internal/endpoint"
 	"switchboard/internal/tlsfiles"
 	"switchboard/options"
+	"switchboard/transports"
 	"switchboard/xmpp"
 )
 
@@ -74,13 +75,8 @@ type Options struct {
 
 	// Window is how many messages may be unacknowledged by the server. It bounds
 	// what may be sent twice after a crash. Default 100.
-	Window int `yaml:"window"`
-	// UnknownPolicy is what follows when the connection is lost, and with it the word
-	// whether the server has a message: wait for a receipt, and fail when none comes
-	// within unknown_wait; resend, which may send twice; or fail. Default wait.
-	UnknownPolicy string `yaml:"unknown_policy"`
-	// UnknownWait is how long to wait. Default 10m.
-	UnknownWait options.Duration `yaml:"unknown_wait"`
+	Window             int `yaml:"window"`
+	transports.Unknown `yaml:",inline"`
 	// MaxStanzaBytes is the largest message that is sent; a larger one is refused
 	// before the server closes the connection over it. Default 60000.
 	MaxStanzaBytes int `yaml:"max_stanza_bytes"`
@@ -108,10 +104,6 @@ const (
 	tlsDirect = "direct"
 	tlsNone   = "none"
 
-	unknownWait   = "wait"
-	unknownResend = "resend"
-	unknownFail   = "fail"
-
 	maxWindow     = 10_000
 	leastStanza   = 10_000
 	mostStanza    = 1 << 20
@@ -122,7 +114,7 @@ const (
 func defaultOptions() Options {
 	return Options{
 		PingInterval: options.Duration(time.Minute), PresenceRate: 50, AcceptSubscriptions: true,
-		Window: 100, UnknownPolicy: unknownWait, UnknownWait: options.Duration(10 * time.Minute),
+		Window: 100, Unknown: transports.DefaultUnknown(),
 		MaxStanzaBytes: 60_000, Receipts: true, RememberReceipts: options.Duration(168 * time.Hour), MaxEqualReplies: 10,
 	}
 }
@@ -134,13 +126,12 @@ func (t *Transport) Validate() error {
 		o.validateAddress(),
 		oneOf("tls", o.TLS, "", tlsStart, tlsDirect, tlsNone),
 		oneOf("status", o.Status, "", "away", "chat", "dnd", "xa"),
-		oneOf("unknown_policy", o.UnknownPolicy, unknownWait, unknownResend, unknownFail),
+		o.Unknown.Validate(),
 		options.Between("port", o.Port, 0, endpoint.MaxPort), options.Between("window", o.Window, 1, maxWindow),
 		options.Between("max_stanza_bytes", o.MaxStanzaBytes, leastStanza, mostStanza),
 		options.Between("presence_rate", o.PresenceRate, 1, maxPerSecond), options.Between("max_equal_replies", o.MaxEqualReplies, 0, maxEqualLimit),
 		wrong(o.PingInterval <= 0, "ping_interval", "must be above 0"),
 		wrong(o.PresenceInterval < 0, "presence_interval", "must not be negative"),
-		wrong(o.UnknownWait <= 0, "unknown_wait", "must be above 0"),
 		wrong(o.RememberReceipts <= 0, "remember_receipts", "must be above 0"),
 		wrong(o.MaxAge < 0, "max_age", "must not be negative"),
 	}

@@ -7,6 +7,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/options"
+	"switchboard/transports"
 )
 
 // load decodes YAML over a transport's defaults, as the fleet does.
@@ -93,10 +94,10 @@ func TestLint(t *testing.T) {
 }
 
 func TestNextLook(t *testing.T) {
-	s := &sent{run: &run{options: &Options{UnknownWait: options.Duration(10 * time.Minute)}}}
+	o := &Options{Unknown: transports.DefaultUnknown()}
 	looks := 0
 	for waited := time.Duration(0); waited < 10*time.Minute; looks++ {
-		waited += s.nextLook(waited)
+		waited += o.NextLook(waited)
 	}
 	if looks > 9 { // each is one of the worker's twelve attempts
 		t.Errorf("%d looks", looks)

@@ -9,6 +9,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/store"
+	"switchboard/transports"
 	"switchboard/xmpp"
 )
 
@@ -17,9 +18,6 @@ const (
 	maxResends = 3
 	// roomTimeout is how long a room may take to let us in, or to show a message.
 	roomTimeout = 30 * time.Second
-	// firstLook is when a message of which nobody knows is looked at again; each
-	// further wait is as long as all before it.
-	firstLook = 5 * time.Second
 )
 
 // errUnknown is a message of which nobody knows whether the server has it.
@@ -73,7 +71,7 @@ func (r *run) send(ctx context.Context, m *message.Message, again bool) (id stri
 			break
 		}
 		r.metrics.unknown.Inc()
-		if r.options.UnknownPolicy != unknownResend || resends == maxResends || ctx.Err() != nil {
+		if r.options.UnknownPolicy != transports.UnknownResend || resends == maxResends || ctx.Err() != nil {
 			return "", r.sent.unknown(out, err)
 		}
 	}

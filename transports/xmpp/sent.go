@@ -12,6 +12,7 @@ import (
 
 	"switchboard/message"
 	"switchboard/store"
+	"switchboard/transports"
 	"switchboard/xmpp"
 )
 
@@ -106,14 +107,14 @@ func (s *sent) accepted(out *outgoing) error {
 
 // unknown records that nobody knows of a message, and says what follows.
 func (s *sent) unknown(out *outgoing, why error) error {
-	if s.run.options.UnknownPolicy == unknownFail {
+	if s.run.options.UnknownPolicy == transports.UnknownFail {
 		return message.Permanent(why)
 	}
 	out.row.Unanswered = time.Now()
 	if err := s.record(out.id, out.row); err != nil {
 		return err
 	}
-	return message.RetryAfter(s.nextLook(0), why)
+	return message.RetryAfter(s.run.options.NextLook(0), why)
 }
 
 // look says whether a message that was in flight before is settled.
@@ -126,20 +127,11 @@ func (s *sent) look(ctx context.Context, out *outgoing) (known bool, err error) 
 		return true, nil
 	case r.Refused != "":
 		return true, message.Permanent(errors.New(r.Refused))
-	case r.Unanswered.IsZero() || s.run.options.UnknownPolicy == unknownResend:
+	case r.Unanswered.IsZero():
 		return false, nil
 	}
-	waited, total := time.Since(r.Unanswered), s.run.options.UnknownWait.Std()
-	if waited >= total || s.run.options.UnknownPolicy == unknownFail {
-		return true, message.Permanent(fmt.Errorf("%w: no receipt came within %s", errUnknown, total))
-	}
-	return true, message.RetryAfter(s.nextLook(waited), errUnknown)
-}
-
-// nextLook is how long after having waited a message is looked at again.
-func (s *sent) nextLook(waited time.Duration) time.Duration {
-	total := s.run.options.UnknownWait.Std()
-	return min(max(waited, min(firstLook, total/4)), total-waited)
+	err = s.run.options.Unknown.Settle(time.Since(r.Unanswered), errUnknown)
+	return err != nil, err
 }
 
 // about finds the message that something received from somebody is about; one in
