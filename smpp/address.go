@@ -6,6 +6,9 @@ import (
 	"switchboard/smpp/pdu"
 )
 
+// MaxAddress is the most characters an address has (§5.2.8, §5.2.9).
+const MaxAddress = 20
+
 // IsNumber reports whether an address without its + is a telephone number or a
 // code that phones can dial: digits, * and #.
 func IsNumber(s string) bool {

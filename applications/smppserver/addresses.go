@@ -48,11 +48,8 @@ func toSMPP(addr string) pdu.Address {
 		return pdu.Address{}
 	}
 	a := smpp.NewAddress(addr, pdu.TONUnknown, pdu.NPIE164)
-	a.Addr = cut(a.Addr, maxAddress)
+	a.Addr = cut(a.Addr, smpp.MaxAddress)
 	return a
 }
-
-// maxAddress is the most characters an address has (§5.2.8).
-const maxAddress = 20
 
 func cut(s string, most int) string { return s[:min(len(s), most)] }

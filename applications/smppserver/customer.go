@@ -88,8 +88,8 @@ func newCustomer(systemID string, conf Customer) (*customer, error) {
 	if c.Password.Reveal() == "" {
 		check("password", errors.New("is missing: whoever knows the system_id could bind"))
 	}
-	if len(c.DefaultSource) > maxAddress+1 {
-		check("default_source", fmt.Errorf("has more than %d characters", maxAddress))
+	if len(c.DefaultSource) > smpp.MaxAddress+1 {
+		check("default_source", fmt.Errorf("has more than %d characters", smpp.MaxAddress))
 	}
 	var err error
 	c.networks, err = options.ParseNetworks(conf.AllowedIPs)
@@ -203,10 +203,7 @@ func fit(body *pdu.DeliverSM, version uint8) *pdu.DeliverSM {
 	if version >= pdu.Version34 || len(body.TLVs) == 0 {
 		return body
 	}
-	plain := *body
-	plain.ShortMessage, plain.TLVs = body.Payload(), nil
-	if len(plain.ShortMessage) > smpp.MaxShortMessage {
-		plain.ShortMessage = plain.ShortMessage[:smpp.MaxShortMessage]
-	}
+	plain, text := *body, body.Payload()
+	plain.ShortMessage, plain.TLVs = text[:min(len(text), smpp.MaxShortMessage)], nil
 	return &plain
 }

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"switchboard/message"
-	"switchboard/smpp/pdu"
 	"switchboard/store"
 )
 
@@ -49,11 +48,6 @@ func (c *customer) newID(ctx context.Context, in *submission) (string, error) {
 		return c.ids.next(ctx)
 	}
 	return message.NewID(), nil
-}
-
-// wantsShort reports whether a bind's client has room for short ids only.
-func (b *bind) wantsShort() bool {
-	return b.ShortIDs || b.session.Peer().Version < pdu.Version34
 }
 
 // aliasKey is where the store has the message ID for an answer's id, where they

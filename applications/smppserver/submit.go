@@ -26,26 +26,20 @@ func readSubmission(body pdu.Body) submission {
 	in := submission{Message: smpp.MessageOf(body), body: body}
 	multi, is := body.(*pdu.SubmitMulti)
 	if !is {
-		in.dests = []pdu.Address{in.Dest}
+		in.dests, in.destinationKey = []pdu.Address{in.Dest}, in.Dest.Addr+"|"
 		return in
 	}
+	var key strings.Builder
 	for _, d := range multi.Dests {
 		if d.List != "" {
-			in.failed = append(in.failed, pdu.Unsuccessful{Address: pdu.Address{Addr: cut(d.List, maxAddress)}, Status: pdu.StatusInvDLName})
+			in.failed = append(in.failed, pdu.Unsuccessful{Address: pdu.Address{Addr: cut(d.List, smpp.MaxAddress)}, Status: pdu.StatusInvDLName})
 			continue
 		}
 		in.dests = append(in.dests, d.Address)
+		key.WriteString(d.Addr + "|")
 	}
+	in.destinationKey = key.String()
 	return in
-}
-
-func destinationKey(dests []pdu.Address) string {
-	var b strings.Builder
-	for _, d := range dests {
-		b.WriteString(d.Addr)
-		b.WriteByte('|')
-	}
-	return b.String()
 }
 
 // submit takes a message, within the customer's window and rate. Messages for one
@@ -53,7 +47,7 @@ func destinationKey(dests []pdu.Address) string {
 func (e *engine) submit(b *bind, p *pdu.PDU) {
 	b.use()
 	in := readSubmission(p.Body)
-	in.destinationKey, in.short = destinationKey(in.dests), b.wantsShort()
+	in.short = b.ShortIDs || b.session.Peer().Version < pdu.Version34
 	status := pdu.StatusOK
 	switch {
 	case b.session.Unanswered() > b.Window:
@@ -152,7 +146,7 @@ func (c *customer) check(in *submission) error {
 		in.Source = toSMPP(c.DefaultSource)
 	}
 	for i := 0; i < len(in.dests); {
-		if d := in.dests[i]; !smpp.IsNumber(bare(d.Addr)) || len(d.Addr) > maxAddress+1 {
+		if d := in.dests[i]; !smpp.IsNumber(bare(d.Addr)) || len(d.Addr) > smpp.MaxAddress+1 {
 			in.failed = append(in.failed, pdu.Unsuccessful{Address: d, Status: pdu.StatusInvDstAdr})
 			in.dests = append(in.dests[:i], in.dests[i+1:]...)
 			continue
@@ -169,7 +163,7 @@ func (c *customer) check(in *submission) error {
 		return refusal(in.failed[0].Status)
 	case len(in.dests) == 0:
 		return refusal(pdu.StatusInvNumDests)
-	case len(c.sources) > 0 && !c.sources.has(in.Source.Addr), len(in.Source.Addr) > maxAddress+1:
+	case len(c.sources) > 0 && !c.sources.has(in.Source.Addr), len(in.Source.Addr) > smpp.MaxAddress+1:
 		return refusal(pdu.StatusInvSrcAdr)
 	case in.ESMClass.IsReceipt():
 		return refusal(pdu.StatusInvEsmClass)

@@ -8,12 +8,9 @@ import (
 	"switchboard/smpp/pdu"
 )
 
-const (
-	// maxAlphanumeric is the most characters a sender with letters has on the
-	// air: eleven septets (3GPP TS 23.040 §9.1.2.5).
-	maxAlphanumeric = 11
-	maxDigits       = 20 // §5.2.8, §5.2.9
-)
+// maxAlphanumeric is the most characters a sender with letters has on the air: eleven
+// septets (3GPP TS 23.040 §9.1.2.5).
+const maxAlphanumeric = 11
 
 // source is a from_addr as SMPP writes it; an empty one leaves it to the SMSC.
 func (o *Options) source(addr string) (pdu.Address, error) {
@@ -40,8 +37,8 @@ func (o *Options) dest(addr string) (pdu.Address, error) {
 }
 
 func checkDigits(a pdu.Address, field string) error {
-	if len(a.Addr) > maxDigits {
-		return fmt.Errorf("%s has %d digits; SMPP takes %d", field, len(a.Addr), maxDigits)
+	if len(a.Addr) > smpp.MaxAddress {
+		return fmt.Errorf("%s has %d digits; SMPP takes %d", field, len(a.Addr), smpp.MaxAddress)
 	}
 	return nil
 }

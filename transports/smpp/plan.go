@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,13 +115,11 @@ func ussdParameters(m *message.Message, w *smpp.Metadata) pdu.TLVs {
 	if w.USSDServiceOp != nil {
 		operation = *w.USSDServiceOp
 	}
-	answered := m.TransportMetadata.Object(smpp.DeliverKey)
-	session, reference := w.Session, w.UserReference
-	if session == nil && answered.Decode("its_session_info", &session) != nil {
-		session = nil // it has been tampered with, and is no session
-	}
-	if reference == nil {
-		_ = answered.Decode("user_message_reference", &reference)
+	var answered smpp.DeliverMetadata
+	_ = m.TransportMetadata.Decode(smpp.DeliverKey, &answered) // what has been tampered with counts for nothing
+	session, reference := w.Session, cmp.Or(w.UserReference, answered.UserReference)
+	if session == nil {
+		_ = session.UnmarshalText([]byte(answered.Session))
 	}
 	if session != nil {
 		step, _ := pdu.TLVs{{Tag: pdu.TagITSSessionInfo, Value: session}}.ITSSession()
