@@ -119,9 +119,8 @@ func (r *record) learn(ev *message.Event, ackIsLast bool) bool {
 	return true
 }
 
-// reported returns the state for a delivery report. Where the transport passes the
-// SMSC's own word on, that is more exact than "failed"; ACCEPTD is not among them, since
-// it is a success to its reader.
+// reported returns the state for a delivery report. The SMSC's own word, where the transport
+// passes it on, is more exact than "failed"; ACCEPTD would be a success to its reader.
 func reported(ev *message.Event) (state pdu.MessageState, last bool) {
 	switch ev.DeliveryStatus {
 	case message.Delivered:

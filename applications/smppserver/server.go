@@ -16,8 +16,8 @@ import (
 
 var _ session.Acceptor = (*engine)(nil)
 
-// Bind grants or refuses a bind. An unknown system_id and a wrong password get the
-// same answer, in the same time, so that neither can be guessed alone.
+// Bind grants or refuses a bind. An unknown system_id and a wrong password get the same
+// answer, in the same time.
 func (e *engine) Bind(s *session.Session, p *pdu.Bind) session.Grant {
 	c, status, reason := e.customerOf(s, p)
 	if status != pdu.StatusOK {

@@ -14,21 +14,19 @@ import (
 )
 
 const (
-	// resendAfter is how long a request must have been in flight before another
-	// like it is taken for the same, sent again by an SMSC that tired of waiting;
-	// before that a person has said something twice.
+	// resendAfter is how long a request must have been in flight before another like it is
+	// the same, sent again; before that a person has said something twice.
 	resendAfter = time.Second
-	// rememberUntaken is how long a request is recognised of which the SMSC was not
-	// told that it is taken, and maxPending how many are.
+	// rememberUntaken is how long a request that was not taken is recognised, and
+	// maxPending how many are.
 	rememberUntaken = 10 * time.Minute
 	maxPending      = 10_000
 	// usualSize is about what a deliver_sm takes, in octets.
 	usualSize = 300
 )
 
-// deliverDedup recognises requests that the SMSC sends again, so that they make
-// one message: those in flight, and those it was not told are taken. SMPP gives
-// them no ids: they are known by what they say.
+// deliverDedup recognises, by what they say, requests that the SMSC sends again: those in
+// flight, and those it was not told are taken. They make one message.
 type deliverDedup struct {
 	stopping context.Context // of the transport
 	running  *sync.WaitGroup
@@ -80,9 +78,8 @@ func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, agai
 	return o, true
 }
 
-// work does what is to be done for a request, unless it was done for a copy. What
-// is begun goes on, until the deadline, when the SMSC's connection is lost and ctx
-// ends: the SMSC sends the request again, and is told what came of it.
+// work does what is to be done for a request, unless it was done for a copy. It goes on
+// until the deadline when ctx ends, with the connection: the request comes again.
 func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, deadline time.Time, do func(context.Context) error) (err error) {
 	defer func() { d.leave(o, err) }()
 	done := make(chan error, 1)

@@ -197,8 +197,7 @@ func segment(base pdu.Message, text *gsm.Message, i int, reference uint16, param
 // frameSize is about what a submit_sm has beside its text, in octets.
 const frameSize = 96
 
-// oneMessage is how many octets short_message is used for: those of one message
-// on the air.
+// oneMessage is how many octets one message on the air has: short_message has no more.
 func oneMessage(c gsm.Coding) int {
 	if c == gsm.GSM7 || c == gsm.ASCII {
 		return 160
@@ -206,9 +205,8 @@ func oneMessage(c gsm.Coding) int {
 	return 140
 }
 
-// reference is the first of a message's user_message_references (§5.3.2.17);
-// 0 when it gets none of ours: the message has its own, SMPP 3.3 has none, or
-// the operator wants none.
+// reference is the first of a message's user_message_references (§5.3.2.17); 0 when it
+// gets none of ours.
 func (s *sender) reference(id string, base *pdu.Message) uint16 {
 	_, own := base.TLVs.Get(pdu.TagUserMessageReference)
 	if own || !s.options.UserMessageReference || !s.hasParameters() {
@@ -224,6 +222,5 @@ func referenceOf(id string) uint16 {
 	return uint16(h.Sum32() ^ h.Sum32()>>16)
 }
 
-// referenceSize is how many octets a reference takes in a submit_sm: tag, length,
-// value.
+// referenceSize is how many octets a reference takes in a submit_sm.
 const referenceSize = 6

@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	// queryEvery is how often due queries are looked for, or sooner where
-	// query_after is short.
+	// queryEvery is how often due queries are looked for; sooner for a short query_after.
 	queryEvery = time.Second
 	queryShare = 4
 	// queryBatch is how many due queries are looked at together, and maxQueries how
@@ -155,8 +154,7 @@ func (q *querier) ask(ctx context.Context, body pdu.Body) (r binds.Result, err e
 	}
 }
 
-// receiptOf is the receipt that the SMSC might have sent. In answers, ACCEPTED is
-// what SMSCs say of messages that are on their way.
+// receiptOf is the receipt that the SMSC might have sent. In answers, ACCEPTED is pending.
 func (q *querier) receiptOf(answer *pdu.QuerySMResp) submissions.Receipt {
 	r := submissions.Receipt{Status: q.parsed.receipts.Statuses.OfState(answer.State), Raw: answer.State.String()}
 	if answer.State == pdu.StateAccepted {

@@ -175,9 +175,8 @@ func (r *receiver) readReceipt(m *pdu.Message) (found submissions.Receipt, is bo
 	}, true
 }
 
-// parseReceipt reads a receipt from the first of its texts that has one. SMSCs
-// write receipts in ASCII whatever data_coding says, so the octets come first, as
-// long as they are printable: the _ of GSM 03.38 is not, and UCS2 has NULs.
+// parseReceipt reads a receipt from the first of its texts that has one. SMSCs write
+// receipts in ASCII whatever data_coding says, so printable octets come first.
 func (r *receiver) parseReceipt(m *pdu.Message) (read receipt.Receipt, err error) {
 	octets := m.Payload()
 	if m.ESMClass.UDHI() && !isPrintable(octets) {

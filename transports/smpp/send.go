@@ -105,9 +105,8 @@ func (s *sender) newSending(p *plan, known []submissions.Outcome) *sending {
 	return one
 }
 
-// concatReference marks the parts of a message's text: as it marked those that
-// the SMSC has already, or may have; else with the next number, so that texts that
-// come to one person one after the other differ. 0 says that there is none.
+// concatReference marks the parts of a text: as it marked those that the SMSC may have;
+// else with the next number, so that one person's texts differ. 0 is none.
 func (s *sender) concatReference(known []submissions.Outcome) uint16 {
 	for _, o := range known {
 		if o.ConcatReference != 0 {
@@ -251,9 +250,8 @@ func (s *sending) unanswered(one *part, why error, again bool) (settled bool, er
 	return true, err
 }
 
-// leave ends the wait for a part when there is no more time: if it waits it is
-// withdrawn, and if it is in flight it is unknown, whatever the policy: who takes
-// the message up again must not submit it as if it were new.
+// leave ends the wait for a part when there is no more time. One that is in flight is
+// unknown, whatever the policy: it must not be submitted again as if it were new.
 func (s *sending) leave(ctx context.Context, one *part, cause error) error {
 	if one.rested != nil {
 		return cause

@@ -5,9 +5,7 @@
 //
 // Package binds keeps the binds up and schedules submits over them; package
 // submissions remembers what was submitted, and finds the message of a receipt.
-// Here, a run is one run of a transport: its sender plans messages (planner) and
-// hands them to the binds; its receiver makes messages and receipts of what the
-// SMSC delivers; its querier asks about receipts that do not come.
+// Here, a run is one run of a transport, with its sender, receiver and querier.
 package smpp
 
 import (
@@ -90,9 +88,8 @@ func (t *Transport) Remember(ttl time.Duration) { t.remember = ttl }
 // AcksItself says that no acks are wanted, as disable_ack does.
 func (t *Transport) AcksItself() bool { return t.DisableAck }
 
-// handling is how many more messages are in flight than are at the SMSC: those
-// that are being remembered and acknowledged. A database records hundreds at
-// once; with fewer it would be waited for.
+// handling is how many more messages are in flight than are at the SMSC: a database
+// records hundreds at once, and would be waited for with fewer.
 const handling = 400
 
 // InFlight is how many messages Send is of use for at once: no more than a rate
@@ -139,9 +136,8 @@ func (t *Transport) running(ctx context.Context) (*run, error) {
 
 var errReceiver = errors.New("this SMPP transport is bound as a receiver and cannot send; send through the transmitter")
 
-// Send submits a message, in as many segments as it takes, and returns the
-// SMSC's id of the first. It waits while nothing is bound, the window is full or
-// the rate is used up.
+// Send submits a message, and returns the SMSC's id of its first segment. It waits while
+// nothing is bound, the window is full or the rate is used up.
 func (t *Transport) Send(ctx context.Context, m *message.Message) (providerID string, err error) {
 	return t.through(ctx, func(s *sender) (string, error) { return s.send(ctx, m, nil) })
 }

@@ -1,10 +1,7 @@
 // Package binds keeps a transport's binds to an SMSC up (SMPP 3.4 §2), and
 // submits through them: what is given to the Queue goes out in order, within
-// each bind's window and rate, through whichever bind may take it.
-//
-// A Manager runs each bind over the sessions of package smpp/session, one after
-// the other. The Queue schedules submits over the transmitters; a transmitter is
-// one bind's window and pacer. What the SMSC delivers goes to Settings.Deliver.
+// each bind's window and rate, through whichever bind may take it. What the SMSC
+// delivers goes to Settings.Deliver.
 package binds
 
 import (

@@ -90,13 +90,11 @@ func (c *counter) rate(now time.Time) float64 {
 }
 
 const (
-	// decrease is what the rate is multiplied by when it is lowered, at most once
-	// in an epoch: SMSCs count by the second, so what follows sooner says nothing
-	// new.
+	// decrease is what the rate is multiplied by when it is lowered, at most once in an
+	// epoch: SMSCs count by the second.
 	decrease = 0.7
 	epoch    = time.Second
-	// increase is the share of the peak that the rate grows by each second, so
-	// that an SMSC which took nothing for a while soon gets what it took before.
+	// increase is the share of the peak that the rate grows by each second.
 	increase = 0.125
 	// peakDecrease is what the peak is multiplied by when the rate is lowered
 	// again: the SMSC takes less than before for good.
@@ -112,9 +110,8 @@ const (
 	liftFactor = 2
 )
 
-// throttle learns a rate from the SMSC's answers: when more than a few of a
-// second ask for less traffic the rate is lowered by a share, and time without
-// raises it step by step until it is lifted.
+// throttle learns a rate from the SMSC's answers: it is lowered when more than a few of a
+// second ask for less traffic, and raised step by step without, until it is lifted.
 type throttle struct {
 	delay       time.Duration // throttle_delay
 	learned     float64       // per second; 0 is none

@@ -33,9 +33,8 @@ const (
 	maxHeldFor = 20
 )
 
-// hold keeps a receipt whose message is not known: its submit_sm_resp may be on
-// its way, here or in another process. It is held under its id, which is looked
-// at when the id is told.
+// hold keeps a receipt under its id until that is told: its submit_sm_resp may be on its
+// way, here or in another process.
 func (s *Store) hold(ctx context.Context, r Receipt) error {
 	r.Held = time.Now()
 	key := s.Prefix + "held/" + s.ids.receipt.Normal(r.ID)

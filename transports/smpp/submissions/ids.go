@@ -55,9 +55,7 @@ func (f *idFormats) inReceipts(id string) []string {
 // their hashes.
 const maxRecentIDs = 1 << 16
 
-// givenIDs knows which of the SMSC's latest ids it gave to more than one part:
-// because it answered one submit_sm with another's id, or counts from the
-// beginning again.
+// givenIDs knows which of the SMSC's latest ids it gave to more than one part.
 type givenIDs struct {
 	seed   maphash.Seed
 	mu     sync.Mutex

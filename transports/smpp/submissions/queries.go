@@ -20,10 +20,8 @@ const (
 	maxQueryPause = 24 * time.Hour
 )
 
-// Query is an accepted part whose final receipt is missing: the SMSC is asked
-// about it by query_sm (§4.8). Queries are in the state store, in the order in
-// which they fall due, so that a million outstanding messages take no memory and
-// survive a restart.
+// Query is an accepted part whose final receipt is missing: the SMSC is asked about it by
+// query_sm (§4.8). Queries are in the state store, in the order in which they fall due.
 type Query struct {
 	ID      string `json:"id"`          // as the SMSC spelt it
 	Asked   int    `json:"n,omitempty"` // how often

@@ -102,11 +102,10 @@ func (s *Store) match(ctx context.Context, found map[string]string, r Receipt, w
 	return nil, nil
 }
 
-// matchByID finds a submission by the id in a receipt. An id that can be read in
-// several ways, or that comes before it is known, may be another message's: the
-// message must have gone to the receipt's person too. The id alone is enough only
-// where the formats are declared, or the receipt is patient. Nor is it enough for a
-// receipt with another's reference, unless the SMSC is not known to bring them back.
+// matchByID finds a submission by the id in a receipt. The id alone is enough only where
+// the formats are declared, or the receipt is patient: else the message must have gone to
+// the receipt's person too. Nor is it enough for a receipt with another's reference, unless
+// the SMSC is not known to bring them back.
 func (s *Store) matchByID(found map[string]string, r Receipt, patient bool) *match {
 	there := make([]match, 0, 1)
 	for _, c := range s.candidatesOf(r) {
@@ -267,10 +266,9 @@ func (s *Store) reportNow(ctx context.Context, m match, r Receipt) error {
 	}, entry(m.key, m.submission, s.FinalTTL))
 }
 
-// isNews: a receipt is worth reporting. A message of several parts is delivered
-// when all are, and failed when one is. Of the receipts of several parts, or of
-// several submits of one part, one has the final word: also when it comes again
-// because the broker was away.
+// isNews: a receipt is worth reporting. A message of several parts is delivered when all
+// are, and failed when one is. Of several receipts one has the final word, also when it
+// comes again because the broker was away.
 func (s *Store) isNews(ctx context.Context, m match, r Receipt) (bool, error) {
 	if m.Parts <= 1 && !m.Resubmitted {
 		return true, nil
@@ -353,10 +351,9 @@ func deliveryReport(m match, r Receipt) *message.Event {
 	return e
 }
 
-// eventID follows from what an event says, so that what is said twice is one event
-// to whoever counts them: a receipt that is taken again, or by two replicas; a
-// receipt and the answer to a query_sm; and the receipts of two parts, or of two
-// submits, each of which may be the final one.
+// eventID follows from what an event says, so that what is said twice is one event: by a
+// receipt taken again, or by two replicas; by a receipt and the answer to a query_sm; and by
+// the receipts of two parts, or of two submits, each of which may be the final one.
 func eventID(m match, r Receipt) string {
 	about, word := m.key, r.Raw
 	if r.Status.Final() {

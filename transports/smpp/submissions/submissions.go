@@ -237,9 +237,8 @@ func (s *Store) set(ctx context.Context, messageID string, entries ...store.Entr
 	return s.record(ctx, messageID, func() error { return s.State.Set(ctx, entries...) })
 }
 
-// Submitted returns what earlier tries left of a message's parts, and for how
-// long the oldest has gone unanswered: below 0 when none has. Receipts that wait
-// for an unanswered part are matched first, also those of a process that died.
+// Submitted returns what earlier tries left of a message's parts, and for how long the
+// oldest has gone unanswered: below 0 when none has. Held receipts are matched first.
 func (s *Store) Submitted(ctx context.Context, m *Message) (parts []Outcome, waited time.Duration, err error) {
 	for matched := true; matched; {
 		if parts, waited, err = s.outcomes(ctx, m); err != nil || waited < 0 {
@@ -305,9 +304,8 @@ func (s *Store) Accepted(ctx context.Context, p Part, id string) error {
 	return nil
 }
 
-// acceptedEntries are what is recorded of a part that the SMSC has. An id that
-// several parts have, of which more than one awaits its receipt, stands for none of
-// them: their receipts find them by their references.
+// acceptedEntries are what is recorded of a part that the SMSC has. Where several parts
+// await receipts under one id, those find them by their references.
 func (s *Store) acceptedEntries(ctx context.Context, p Part, id string, repeated bool) (entries []store.Entry, err error) {
 	row, key := submission{Part: p}, s.idKey(id)
 	accepted := Outcome{Accepted: true, ID: id}
