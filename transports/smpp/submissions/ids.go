@@ -72,10 +72,12 @@ func newGivenIDs(most int) *givenIDs {
 	return &givenIDs{seed: maphash.MakeSeed(), recent: recent}
 }
 
+func (g *givenIDs) hash(text string) uint64 { return maphash.String(g.seed, text) }
+
 // give notes that the SMSC gave an id to a part, and says whether another part has
 // it too.
 func (g *givenIDs) give(id string, p Part) (repeated bool) {
-	key, part := maphash.String(g.seed, id), maphash.String(g.seed, p.ID)+uint64(p.N)
+	key, part := g.hash(id), g.hash(p.ID)+uint64(p.N)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	before, there := g.recent.Get(key)
@@ -87,7 +89,7 @@ func (g *givenIDs) give(id string, p Part) (repeated bool) {
 func (g *givenIDs) isRepeated(id string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	given, _ := g.recent.Peek(maphash.String(g.seed, id))
+	given, _ := g.recent.Peek(g.hash(id))
 	return given.repeated
 }
 
@@ -126,36 +128,40 @@ func between(to, from string) string {
 // came before it, is recorded. Then it is held.
 const recordingWait = time.Second
 
-// recording has the keys of the rows by which receipts find the parts that the SMSC
-// has accepted, as long as the rows are not written.
+// recording has the hashes of that by which receipts find the parts that the SMSC has
+// accepted, as long as it is not written.
 type recording struct {
 	mu   sync.Mutex
-	open map[string]chan struct{}
+	open map[uint64]chan struct{} // nil while nobody waits
 }
 
-func (r *recording) begin(key string) {
+func (r *recording) begin(key uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.open[key] == nil {
-		r.open[key] = make(chan struct{})
+	if _, there := r.open[key]; !there {
+		r.open[key] = nil
 	}
 }
 
-func (r *recording) end(key string) {
+func (r *recording) end(key uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if done := r.open[key]; done != nil {
 		close(done)
-		delete(r.open, key)
 	}
+	delete(r.open, key)
 }
 
-// await waits until the row of a key is written.
-func (r *recording) await(ctx context.Context, key string) {
+// await waits until what has a hash is written.
+func (r *recording) await(ctx context.Context, key uint64) {
 	r.mu.Lock()
-	done := r.open[key]
+	done, there := r.open[key]
+	if there && done == nil {
+		done = make(chan struct{})
+		r.open[key] = done
+	}
 	r.mu.Unlock()
-	if done == nil {
+	if !there {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordingWait)
@@ -174,11 +180,21 @@ func (s *Store) Accepting(p Part, id string) (repeated bool) {
 	return id != "" && s.given.give(s.ids.stored(id), p)
 }
 
-func (s *Store) recordingOf(p Part, id string, do func(key string)) {
+func (s *Store) recordingOf(p Part, id string, do func(key uint64)) {
 	if id != "" {
-		do(s.idKey(id))
+		do(s.given.hash(s.ids.stored(id)))
 	}
 	if reference := p.Reference(); reference != 0 {
-		do(s.referenceKey(p.To, reference))
+		do(s.given.hash(lastDigits(p.To)) ^ uint64(reference))
+	}
+}
+
+// awaitRecording waits until that is written by which a receipt finds its part.
+func (s *Store) awaitRecording(ctx context.Context, r Receipt) {
+	for _, c := range r.candidates {
+		s.recording.await(ctx, s.given.hash(c.ID))
+	}
+	if r.Reference != 0 {
+		s.recording.await(ctx, s.given.hash(lastDigits(r.From))^uint64(r.Reference))
 	}
 }

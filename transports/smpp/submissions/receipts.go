@@ -43,9 +43,7 @@ type match struct {
 // when the broker, or the state store, has it.
 func (s *Store) Receipt(ctx context.Context, r Receipt) error {
 	r.candidates = s.ids.candidates(r.ID)
-	for _, key := range s.rowKeys(r) {
-		s.recording.await(ctx, key)
-	}
+	s.awaitRecording(ctx, r)
 	m, err := s.find(ctx, r, 0)
 	switch {
 	case err != nil:

@@ -144,7 +144,7 @@ func New(s Settings) *Store {
 	held, _ := lru.New[string, Receipt](maxHeld)
 	return &Store{
 		Settings: s, ids: &idFormats{detect: s.SubmitFormat == receipt.Auto, submit: s.SubmitFormat, receipt: s.ReceiptFormat},
-		given: newGivenIDs(maxRecentIDs), held: held, recording: recording{open: map[string]chan struct{}{}}, reported: reported,
+		given: newGivenIDs(maxRecentIDs), held: held, recording: recording{open: map[uint64]chan struct{}{}}, reported: reported,
 		limiter: loglimit.New(time.Minute),
 	}
 }
