@@ -92,7 +92,7 @@ func (f *failures) command(use, short string, do func(cmd *cobra.Command, b brok
 func (f *failures) addFilter(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.only, "queue", nil, "only those of this queue; may be repeated, and needs no files")
-	flags.StringVar(&f.filter.Reason, "reason", "", "only those with this reason: "+strings.Join(deadLetterReasons, ", "))
+	flags.StringVar(&f.filter.Reason, "reason", "", "only those with this reason: "+strings.Join(deadLetterReasons, ", ")+"; with --record a part of the recorded one: a code")
 	flags.StringArrayVar(&f.filter.IDs, "id", nil, "only the one with this identifier, its own or its message's; may be repeated")
 	flags.StringVar(&f.filter.Error, "error", "", "only those whose error has this text in it")
 	flags.StringVar(&f.filter.Transport, "transport", "", "only messages and events of this transport")
@@ -123,7 +123,7 @@ func (f *failures) chosen(args []string) (target queues.Target, err error) {
 func (f *failures) listCommand() *cobra.Command {
 	cmd := f.command("list FILE|DIR|QUEUE…", "List dead letters, the oldest failure first", f.list)
 	cmd.Flags().IntVar(&f.limit, "limit", defaultListed, "list no more than this many of each queue")
-	return cmd
+	return f.orOfRecord(cmd, f.listRecord)
 }
 
 func (f *failures) list(cmd *cobra.Command, b broker.Broker, names []string) error {
@@ -211,16 +211,20 @@ they had never been tried. Each is safe on its queue before it is taken from the
 dead letters: ended in the middle, it loses none and repeats one at most.
 
 --dry-run counts those that would go, and those that would not, by what leaves them out.
+With --record they are outbound messages that the record has as failed: each is sent as its next
+attempt, by its own transport or by the one that --to names, and gets a line that says where it
+is or why not. Ended in the middle and run again, it passes over those that were sent.
+
 At a --rate the dead letters of a queue are held meanwhile, so that it may take
 ` + longestRetry.String() + ` at most; --limit lets fewer go.`
 	flags := cmd.Flags()
-	flags.StringVar(&f.again.To, "to", "", "the queue to put them on, where not on their own")
+	flags.StringVar(&f.again.To, "to", "", "the queue to put them on, where not on their own; with --record the transport")
 	flags.IntVar(&f.again.Limit, "limit", 0, "no more than this many of each queue; 0 is all")
 	flags.Float64Var(&f.rate, "rate", 0, "so many a second at most; 0 is as fast as it goes")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "do nothing, and count what would go")
 	flags.BoolVarP(&f.each, "each", "v", false, "name each, and where it went")
 	f.noted.add(cmd)
-	return cmd
+	return f.orOfRecord(cmd, f.retryRecord)
 }
 
 // longestRetry is how long the dead letters of a queue are held at most: RabbitMQ ends a
@@ -228,12 +232,10 @@ At a --rate the dead letters of a queue are held meanwhile, so that it may take
 const longestRetry = 20 * time.Minute
 
 func (f *failures) retry(cmd *cobra.Command, b broker.Broker, names []string) error {
-	switch {
-	case f.again.Limit < 0:
-		return misused(errors.New("--limit must not be negative; 0 is all"))
-	case f.rate < 0 || math.IsNaN(f.rate) || math.IsInf(f.rate, 0):
-		return misused(errors.New("--rate must be a number a second, or 0 for no limit"))
-	case f.again.To != "":
+	if err := f.checkRate(); err != nil {
+		return err
+	}
+	if f.again.To != "" {
 		if err := queues.CheckQueue(cmd.Context(), b, f.again.To, nil); err != nil {
 			return misused(fmt.Errorf("--to: %w", err))
 		}
@@ -259,6 +261,16 @@ func (f *failures) retry(cmd *cobra.Command, b broker.Broker, names []string) er
 	return f.onEach(cmd, b, names, "put back", func(ctx context.Context, queue string) (int, error) {
 		return f.again.Retry(ctx, b, queue, f.filter)
 	})
+}
+
+func (f *failures) checkRate() error {
+	switch {
+	case f.again.Limit < 0:
+		return misused(errors.New("--limit must not be negative; 0 is all"))
+	case f.rate < 0 || math.IsNaN(f.rate) || math.IsInf(f.rate, 0):
+		return misused(errors.New("--rate must be a number a second, or 0 for no limit"))
+	}
+	return nil
 }
 
 // limited is how many of n go.
@@ -318,7 +330,7 @@ func (f *failures) dropCommand() *cobra.Command {
 	cmd := f.command("drop FILE|DIR|QUEUE…", "Delete dead letters for ever", f.drop)
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it")
 	f.noted.add(cmd)
-	return cmd
+	return f.orOfRecord(cmd, f.dropRecord)
 }
 
 func (f *failures) drop(cmd *cobra.Command, b broker.Broker, names []string) error {
@@ -360,7 +372,7 @@ func (f *failures) onEach(cmd *cobra.Command, b broker.Broker, names []string, d
 }
 
 func (f *failures) showCommand() *cobra.Command {
-	return f.command("show --id ID FILE|DIR|QUEUE…", "Show dead letters in full: headers and body", f.show)
+	return f.orOfRecord(f.command("show --id ID FILE|DIR|QUEUE…", "Show dead letters in full: headers and body", f.show), f.exportRecord)
 }
 
 // shownDeadLetter is a dead letter as `show --json` prints it.
@@ -395,7 +407,7 @@ func (f *failures) show(cmd *cobra.Command, b broker.Broker, names []string) err
 
 // exportCommand writes dead letters as JSON lines, for other programs to keep or read.
 func (f *failures) exportCommand() *cobra.Command {
-	return f.command("export FILE|DIR|QUEUE…", "Print dead letters in full, as JSON, one a line", func(cmd *cobra.Command, b broker.Broker, names []string) error {
+	cmd := f.command("export FILE|DIR|QUEUE…", "Print dead letters in full, as JSON, one a line", func(cmd *cobra.Command, b broker.Broker, names []string) error {
 		lines := json.NewEncoder(cmd.OutOrStdout())
 		lines.SetEscapeHTML(false)
 		found, _, err := f.find(cmd.Context(), b, names, math.MaxInt)
@@ -404,6 +416,7 @@ func (f *failures) exportCommand() *cobra.Command {
 		}
 		return err
 	})
+	return f.orOfRecord(cmd, f.exportRecord)
 }
 
 func inFull(l deadletter.DeadLetter) shownDeadLetter {
