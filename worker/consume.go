@@ -107,6 +107,7 @@ func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
 				g.giveUpWhenDown(inFlight, giveUp)
 			}
 		})()
+		inFlight.stopping = fetch.Done()
 		inFlight.limit.publish(inFlight.limit.now())
 		defer r.Monitor.limit(queue.Name, 0)
 		err := r.Broker.ConsumeWithin(fetch, queue, inFlight.limit.now, func(d *broker.Delivery) {
@@ -135,6 +136,8 @@ type inFlight struct {
 	limit *limit
 	held  *atomic.Int64
 	gauge prometheus.Gauge
+
+	stopping <-chan struct{} // closed when nothing more is received
 
 	mu   sync.Mutex
 	made map[*Delivery]time.Time // when what is held was made
@@ -203,17 +206,24 @@ func (r *Runtime) receive(ctx context.Context, s Subscription, inFlight *inFligh
 		s.Handle(ctx, d)
 		return
 	}
-	envelope, err := message.DecodeEnvelope(s.Flow, s.Connector, from.Body)
-	if err != nil {
-		d.Settle(invalidError{err})
+	if err := d.decode(); err != nil {
+		d.Settle(err)
 		return
 	}
+	inFlight.holds(d, d.Made())
+	s.Handle(ctx, d)
+}
+
+func (d *Delivery) decode() error {
+	envelope, err := message.DecodeEnvelope(d.subscription.Flow, d.subscription.Connector, d.delivery.Body)
+	if err != nil {
+		return invalidError{err}
+	}
 	d.Envelope = envelope
-	inFlight.holds(d, envelope.Made())
 	if d.Redelivered() {
 		envelope.Routing().Set(message.AgainKey, true) // for all that follows from it
 	}
-	s.Handle(ctx, d)
+	return nil
 }
 
 // Done is closed when nothing more is received: the group's context has ended, or

@@ -260,6 +260,36 @@ func (d *Delivery) retryLater(cause error) {
 	d.delivery.Ack()
 }
 
+// longestHold is how long a message is tried in its place. RabbitMQ ends a channel that holds a
+// body for half an hour (consumer_timeout).
+const longestHold = 10 * time.Minute
+
+// holds says whether the delivery is to be tried again in its place.
+func (d *Delivery) holds(err error) bool {
+	return err != nil && d.runtime.Settings.RetryOrder == Hold && !d.Leaves(err) && !notOurFault(err) && time.Since(d.Since()) < longestHold
+}
+
+// awaitNextTry waits for the next try of a delivery that stays where it is. When nothing more
+// is received it returns to its queue.
+func (d *Delivery) awaitNextTry(ctx context.Context, cause error) error {
+	delay := min(d.runtime.Settings.RetryDelay(d.Attempts(), cause), longestHold)
+	d.runtime.Monitor.putOff(d.delivery.Queue, delay)
+	d.log(slog.LevelWarn, "failed; trying again in its place in "+delay.String(), cause)
+	d.runtime.Metrics.handled(d.runtime.Name, d.subscription.Connector, d.subscription.Flow, "retried", time.Since(d.began))
+	d.delivery.Headers = d.runtime.failureHeaders(d.delivery, cause)
+	next := time.NewTimer(delay)
+	defer next.Stop()
+	select {
+	case <-next.C:
+	case <-d.inFlight.stopping:
+		return context.Canceled
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	d.began = time.Now() // the wait says nothing of how quick the worker is
+	return d.decode()
+}
+
 // RequeueDelay keeps a body that can neither be handled nor published anywhere
 // from coming back at full speed.
 const RequeueDelay = time.Second

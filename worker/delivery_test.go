@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -276,6 +278,62 @@ func TestLongErrorsAreCutShort(t *testing.T) {
 		if got := b.queue("sms.inbound.dead")[0].Headers[worker.HeaderError]; len(got) > 1000 || !strings.HasPrefix(got, "ää") {
 			t.Errorf("%d bytes", len(got))
 		}
+		stop()
+	})
+}
+
+// A person's messages pass one that is tried again, or wait for it; those of others never
+// wait. What is held counts its tries, and returns to its queue at a stop.
+func TestRetryOrder(t *testing.T) {
+	for order, want := range map[worker.RetryOrder]string{worker.Pass: "1 0", worker.Hold: "0 1"} {
+		inBubble(t, func(b *bench) {
+			b.core.Settings.RetryOrder = order
+			var mu sync.Mutex
+			var done []string
+			tries := 0
+			stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.Message.From },
+				func(_ context.Context, d *worker.Delivery) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if d.ID() == "0" {
+						if tries++; d.Attempts() != tries-1 {
+							t.Errorf("%s: try %d says that %d have failed", order, tries, d.Attempts())
+						}
+						if tries < 3 {
+							return errors.New("not yet")
+						}
+					}
+					done = append(done, d.ID())
+					return nil
+				}), nil)
+			b.publish(3, func(i int, m *message.Message) {
+				if i == 2 {
+					m.From = "+27820000000"
+				}
+			})
+			time.Sleep(time.Minute) // of the test's own clock
+			synctest.Wait()
+			if slices.Index(done, "2") > slices.Index(done, "0") || strings.Join(slices.DeleteFunc(done, func(id string) bool { return id == "2" }), " ") != want {
+				t.Errorf("%s: they were handled as %v, want %s, and 2 before 0", order, done, want)
+			}
+			stop()
+			b.settled(string(order), 0, 0)
+		})
+	}
+	inBubble(t, func(b *bench) {
+		b.core.Settings.RetryOrder = worker.Hold
+		stop := b.serve(b.core.Lanes((*worker.Delivery).ID, func(context.Context, *worker.Delivery) error { return errors.New("never") }), nil)
+		b.publish(1, nil)
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		stop()
+		b.settled("stopped while it is held", 1, 0)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		stop = b.serve(b.core.Lanes((*worker.Delivery).ID, func(context.Context, *worker.Delivery) error { return errors.New("never") }), nil)
+		time.Sleep(24 * time.Hour)
+		b.settled("tried as often as it may be", 0, 1)
 		stop()
 	})
 }

@@ -61,7 +61,20 @@ type Settings struct {
 	RetryDelayFactor int `yaml:"retry_delay_factor"`
 	// RetryMaxDelay is the longest wait.
 	RetryMaxDelay options.Duration `yaml:"retry_max_delay"`
+	// RetryOrder says what becomes of a person's messages behind one that waits for its
+	// next try, in transports and applications: they "pass" it, or it is tried in its place
+	// and they wait ("hold"), for ten minutes at most.
+	RetryOrder RetryOrder `yaml:"retry_order"`
 }
+
+// RetryOrder is what becomes of a person's messages behind one that is tried again.
+type RetryOrder string
+
+// The orders. Pass is the default: nothing waits for a message that fails.
+const (
+	Pass RetryOrder = "pass"
+	Hold RetryOrder = "hold"
+)
 
 // IgnoredKeys are those that any worker of Vumi's may have.
 func (Settings) IgnoredKeys() map[string]string {
@@ -100,6 +113,7 @@ func DefaultSettings() Settings {
 		RetryInitialDelay: options.Duration(defaultRetryDelay),
 		RetryDelayFactor:  defaultRetryFactor,
 		RetryMaxDelay:     options.Duration(defaultRetryMax),
+		RetryOrder:        Pass,
 	}
 }
 
@@ -116,6 +130,8 @@ func (s *Settings) Validate() error {
 		return options.Fieldf("max_attempts", "must be at least 1")
 	case s.RetryInitialDelay <= 0 || s.RetryMaxDelay < s.RetryInitialDelay:
 		return options.Fieldf("retry_max_delay", "must not be below retry_initial_delay, and both above 0")
+	case s.RetryOrder != Pass && s.RetryOrder != Hold:
+		return options.Fieldf("retry_order", "is %q; write pass or hold", s.RetryOrder)
 	case s.RetryDelayFactor < 1:
 		return options.Fieldf("retry_delay_factor", "must be at least 1")
 	case s.StopTimeout < 0:
