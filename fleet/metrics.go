@@ -66,19 +66,26 @@ var retrying = prometheus.NewDesc("switchboard_retrying",
 	"Messages and events that a worker has put off since it started, and that wait for their next try, by queue.",
 	[]string{"worker", "queue"}, nil)
 
+var retryingTry = prometheus.NewDesc("switchboard_retrying_try",
+	"The highest try that one of switchboard_retrying waits for; 2 after the first failure.",
+	[]string{"worker", "queue"}, nil)
+
 var oldest = prometheus.NewDesc("switchboard_oldest_seconds",
 	"Age of the oldest message or event that a worker holds, since it was made, by queue. None that waits in the queue is older.",
 	[]string{"worker", "queue"}, nil)
 
 func (retryCollector) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- retrying
+	descriptions <- retryingTry
 	descriptions <- oldest
 }
 
 func (c retryCollector) Collect(metrics chan<- prometheus.Metric) {
 	for _, i := range c.process.instances() {
-		for queue, n := range i.monitor.Retrying() {
+		waiting, tries := i.monitor.Retrying()
+		for queue, n := range waiting {
 			metrics <- prometheus.MustNewConstMetric(retrying, prometheus.GaugeValue, float64(n), c.process.definition(i).Name, queue)
+			metrics <- prometheus.MustNewConstMetric(retryingTry, prometheus.GaugeValue, float64(tries[queue]), c.process.definition(i).Name, queue)
 		}
 		for queue, made := range i.monitor.Oldest() {
 			metrics <- prometheus.MustNewConstMetric(oldest, prometheus.GaugeValue, time.Since(made).Seconds(), c.process.definition(i).Name, queue)

@@ -80,6 +80,8 @@ type WorkerStatus struct {
 	// Retrying is how many bodies of each queue it has put off, and wait for their
 	// next try.
 	Retrying map[string]int `json:"retrying,omitempty"`
+	// Tries are the highest try that one of these waits for: 2 after the first failure.
+	Tries map[string]int `json:"retrying_tries,omitempty"`
 	// Oldest is when the oldest was made of what it holds, by queue.
 	Oldest map[string]time.Time `json:"oldest,omitempty"`
 	// Paced says that its own rate (mt_tps and its like) holds something back.
@@ -132,9 +134,10 @@ func (i *instance) status() WorkerStatus {
 		Name: i.def.Name, Kind: i.def.Kind, Class: i.def.Class, Connector: i.def.Connector, File: i.def.Path,
 		Running: i.up, Consuming: unqueued || i.queues.Load() > 0, Since: i.since, Failures: i.restarts,
 		Transports: i.def.Names.Transports, Exposed: i.def.Names.Exposed, Dependencies: i.monitor.Dependencies(), Held: i.monitor.Held(),
-		Limits: i.monitor.Limits(), Retrying: i.monitor.Retrying(),
+		Limits: i.monitor.Limits(),
 		Oldest: i.monitor.Oldest(), Paced: i.monitor.Paced(),
 	}
+	s.Retrying, s.Tries = i.monitor.Retrying()
 	if i.lastErr != nil {
 		s.LastError = i.lastErr.Error()
 	}
@@ -233,8 +236,8 @@ func (s Status) Text(out io.Writer) {
 		if !w.Running {
 			state = "down"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
-			time.Since(w.Since).Round(time.Second), w.Link(), w.holds(), w.oldest(), sum(w.Retrying), w.Failures, w.File)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", w.Name, w.Kind, w.Class, state,
+			time.Since(w.Since).Round(time.Second), w.Link(), w.holds(), w.oldest(), w.retrying(), w.Failures, w.File)
 	}
 	_ = table.Flush()
 	for _, w := range s.Workers {
@@ -273,6 +276,18 @@ func (w WorkerStatus) oldest() string {
 	}
 	if w.Paced {
 		text += " (rate)"
+	}
+	return text
+}
+
+// retrying is how many wait for their next try, and the highest that is.
+func (w WorkerStatus) retrying() string {
+	text, try := fmt.Sprint(sum(w.Retrying)), 0
+	for _, t := range w.Tries {
+		try = max(try, t)
+	}
+	if try > 0 {
+		text += fmt.Sprintf(" (try %d)", try)
 	}
 	return text
 }

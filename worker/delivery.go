@@ -250,7 +250,7 @@ func (d *Delivery) retryLater(cause error) {
 		d.requeueSlowly()
 		return
 	}
-	d.runtime.Monitor.putOff(d.delivery.Queue, delay)
+	d.runtime.Monitor.putOff(d.delivery.Queue, delay, d.Attempts()+2)
 	if _, ok := errors.AsType[stateError](cause); ok {
 		d.runtime.Monitor.WarnOfState(d.runtime.Logger, "messages fail without the state store, and are tried again", "queue", d.delivery.Queue, "error", cause)
 	} else {
@@ -273,7 +273,7 @@ func (d *Delivery) holds(err error) bool {
 // is received it returns to its queue.
 func (d *Delivery) awaitNextTry(ctx context.Context, cause error) error {
 	delay := min(d.runtime.Settings.RetryDelay(d.Attempts(), cause), longestHold)
-	d.runtime.Monitor.putOff(d.delivery.Queue, delay)
+	d.runtime.Monitor.putOff(d.delivery.Queue, delay, d.Attempts()+2)
 	d.log(slog.LevelWarn, "failed; trying again in its place in "+delay.String(), cause)
 	d.runtime.Metrics.handled(d.runtime.Name, d.subscription.Connector, d.subscription.Flow, "retried", time.Since(d.began))
 	d.delivery.Headers = d.runtime.failureHeaders(d.delivery, cause)

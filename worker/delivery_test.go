@@ -322,9 +322,13 @@ func TestRetryOrder(t *testing.T) {
 	}
 	inBubble(t, func(b *bench) {
 		b.core.Settings.RetryOrder = worker.Hold
+		b.core.Monitor = worker.NewMonitor("w", nil)
 		stop := b.serve(b.core.Lanes((*worker.Delivery).ID, func(context.Context, *worker.Delivery) error { return errors.New("never") }), nil)
 		b.publish(1, nil)
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) // after the tries at 0, 1 and 4 s, each with a fifth more at most
+		if waiting, tries := b.core.Monitor.Retrying(); waiting["sms.inbound"] != 1 || tries["sms.inbound"] != 4 {
+			t.Errorf("%v wait for the tries %v", waiting, tries)
+		}
 		began := time.Now()
 		stop()
 		b.settled("stopped while it is held", 1, 0)

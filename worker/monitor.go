@@ -25,9 +25,9 @@ type Monitor struct {
 	stateWarned  time.Time // when WarnOfState last logged
 	stateQuiet   int       // warnings that it left out since
 	dependencies []Dependency
-	held         map[string]*atomic.Int64 // by queue
-	limits       map[string]int           // of what is held, by queue
-	retrying     map[string]map[int64]int // by queue and the second they return in
+	held         map[string]*atomic.Int64     // by queue
+	limits       map[string]int               // of what is held, by queue
+	retrying     map[string]map[int64]retries // by queue and the second they return in
 	oldest       map[string]func() time.Time
 
 	paced atomic.Int64 // when the worker's own rate held something back last, Unix seconds
@@ -53,7 +53,7 @@ const (
 func NewMonitor(worker string, metrics *Metrics) *Monitor {
 	return &Monitor{
 		worker: worker, metrics: metrics,
-		held: map[string]*atomic.Int64{}, limits: map[string]int{}, retrying: map[string]map[int64]int{},
+		held: map[string]*atomic.Int64{}, limits: map[string]int{}, retrying: map[string]map[int64]retries{},
 		oldest: map[string]func() time.Time{},
 	}
 }
@@ -225,39 +225,47 @@ func (m *Monitor) Paced() bool {
 	return m != nil && time.Since(time.Unix(m.paced.Load(), 0)) < pacedFor
 }
 
-// putOff notes that a body waits for its next try, and returns to its queue later.
-func (m *Monitor) putOff(queue string, delay time.Duration) {
+// retries are bodies that wait for their next try, and the highest number that one has.
+type retries struct{ n, try int }
+
+// putOff notes that a body waits for its next try, the 2nd or a later one, and returns to
+// its queue then.
+func (m *Monitor) putOff(queue string, delay time.Duration, try int) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.retrying[queue] == nil {
-		m.retrying[queue] = map[int64]int{}
+		m.retrying[queue] = map[int64]retries{}
 	}
-	m.retrying[queue][time.Now().Add(delay).Unix()]++
+	second := time.Now().Add(delay).Unix()
+	r := m.retrying[queue][second]
+	m.retrying[queue][second] = retries{r.n + 1, max(r.try, try)}
 }
 
 // Retrying is how many bodies of each queue wait for their next try, of those that
-// this worker has put off since it started.
-func (m *Monitor) Retrying() map[string]int {
+// this worker has put off since it started, and the highest try that one waits for.
+func (m *Monitor) Retrying() (waiting, tries map[string]int) {
 	if m == nil {
-		return nil
+		return nil, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	waiting, now := map[string]int{}, time.Now().Unix()
+	waiting, tries = map[string]int{}, map[string]int{}
+	now := time.Now().Unix()
 	for queue, seconds := range m.retrying {
 		waiting[queue] = 0
-		for second, n := range seconds {
+		for second, r := range seconds {
 			if second < now {
 				delete(seconds, second)
 				continue
 			}
-			waiting[queue] += n
+			waiting[queue] += r.n
+			tries[queue] = max(tries[queue], r.try)
 		}
 	}
-	return waiting
+	return waiting, tries
 }
 
 // Close takes the worker's gauges away.
