@@ -107,6 +107,7 @@ type run struct {
 	db        store.Database
 	processes map[string]*process
 	servers   map[string]*sync.Mutex // held while a fault lasts
+	began     time.Time
 	result    Result
 
 	mu sync.Mutex // of result
@@ -116,7 +117,7 @@ type run struct {
 // the fleet did wrong is in the result.
 func Run(ctx context.Context, s Settings) (result *Result, err error) {
 	r := &run{
-		Settings: s, processes: map[string]*process{}, servers: map[string]*sync.Mutex{linkRabbit: {}, linkPostgres: {}},
+		Settings: s, began: time.Now(), processes: map[string]*process{}, servers: map[string]*sync.Mutex{linkRabbit: {}, linkPostgres: {}},
 		result: Result{Seed: s.Seed, QueueType: s.QueueType, Faults: map[Kind]int{}, Recorded: map[string]int{}, Servers: s.Services != ""},
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
@@ -301,7 +302,7 @@ func (r *run) count(ctx context.Context) (err error) {
 			return operate.Unreachable{Err: err}
 		}
 	}
-	audit := queues.Audit{Record: r.db, Limits: store.AuditLimits{Stuck: stuckAfter}, Again: againAfter}
+	audit := queues.Audit{Record: r.db, Limits: store.AuditLimits{Since: r.began, Stuck: stuckAfter}, Again: againAfter}
 	found, err := audit.OfFleet(ctx, r.broker, target)
 	if err != nil {
 		return err

@@ -187,7 +187,11 @@ func (p *people) inject(ctx context.Context, b broker.Publisher, queue string, a
 var poisons = []string{
 	"no JSON", "{", "[]", "null", "{}", "\xff\xfe\x00", `{"message_type": "user_message"}`,
 	`{"message_type": "user_message", "message_id": ["a"], "content": {"a": 1}}`,
-	`{"message_type": "no such", "timestamp": 1e999}`, strings.Repeat("[", 5000),
+	`{"message_type": "no such", "timestamp": 1e999}`,
+	`{"message_type": "user_message", "message_type": "event", "content": "a", "content": 1e400}`,
+	strings.Repeat("[", 500_000),
+	`{"message_type": "user_message"` + strings.Repeat(`, "k": 0`, 100_000) + `}`,
+	`{"message_type": "user_message", "helper_metadata": {"a": "` + strings.Repeat("x", 10<<20) + `"}}`,
 }
 
 // poisonAll publishes one of each, to one queue.
