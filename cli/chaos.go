@@ -108,7 +108,7 @@ func (a *attacking) run(cmd *cobra.Command) (err error) {
 		return misused(err)
 	}
 	if s.Seed == 0 {
-		s.Seed = uint64(rand.Uint32()) //nolint:gosec // a seed
+		s.Seed = uint64(rand.Uint32())
 	}
 	plan := chaos.Plan(s.Seed, s.Duration, s.Services != "")
 	again := fmt.Sprintf("%s --seed %d --duration %s --rate %d --queue-type %s", cmd.CommandPath(), s.Seed, s.Duration, s.Rate, s.QueueType)

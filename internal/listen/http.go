@@ -53,7 +53,7 @@ type timedBody struct {
 // Read lifts the deadline when the body is there.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // as io.Reader says
+	if err == io.EOF {
 		_ = b.connection.SetReadDeadline(time.Time{})
 	}
 	return n, err

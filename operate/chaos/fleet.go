@@ -161,7 +161,7 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(p.program, "run", p.file, "--http", "127.0.0.1:0", "--watch=false") //nolint:gosec // this program
+	cmd := exec.Command(p.program, "run", p.file, "--http", "127.0.0.1:0", "--watch=false")
 	cmd.Env = p.env
 	out, err := cmd.StderrPipe()
 	if err == nil {

@@ -31,6 +31,7 @@ type people struct {
 	answers  map[int64]int
 	seen     map[string]uint64 // how far each SMSC's record is read
 	poison   int
+	wrong    int // messages that are dated wrongly
 }
 
 const (
@@ -47,7 +48,7 @@ func newPeople(seed uint64, run string) (p *people, err error) {
 	}
 	for i, name := range []string{transportA, transportB} {
 		p.smscs[name], err = simulator.Start(simulator.Settings{
-			Seed: seed + uint64(i), ResponseTimeout: options.Duration(10 * time.Second), EnquireInterval: options.Duration(5 * time.Second), //nolint:gosec // 0 or 1
+			Seed: seed + uint64(i), ResponseTimeout: options.Duration(10 * time.Second), EnquireInterval: options.Duration(5 * time.Second),
 			Behaviour: simulator.Behaviour{
 				IDs:      &simulator.IDs{Format: "uuid"}, // never those of an earlier run
 				Answers:  &simulator.Answers{Delay: simulator.Between(0, 20*time.Millisecond)},
@@ -179,6 +180,9 @@ func (p *people) inject(ctx context.Context, b broker.Publisher, queue string, a
 		m.TransportName = transportB
 	}
 	err := b.Publish(ctx, broker.Publication{Key: m.TransportName + ".inbound", Body: m.Encode()})
+	p.mu.Lock()
+	p.wrong++
+	p.mu.Unlock()
 	p.took(n, err)
 	return err
 }
@@ -205,4 +209,10 @@ func (p *people) poisonAll(ctx context.Context, b broker.Publisher, queue string
 		p.mu.Unlock()
 	}
 	return nil
+}
+
+func (p *people) misdated() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wrong
 }

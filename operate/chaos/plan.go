@@ -98,7 +98,7 @@ const (
 
 // Plan draws the faults of a run: the same seed, duration and servers draw the same.
 func Plan(seed uint64, duration time.Duration, servers bool) []Event {
-	draw := rand.New(rand.NewPCG(seed, uint64(len(faults)))) //nolint:gosec // a plan is to be repeated
+	draw := rand.New(rand.NewPCG(seed, uint64(len(faults))))
 	var plan []Event
 	nextServer := time.Duration(0)
 	for at := firstFault; at < duration; at += time.Duration(draw.ExpFloat64() * float64(meanGap)) {

@@ -37,7 +37,7 @@ func TestPlan(t *testing.T) {
 // Each broken promise is named.
 func TestFailed(t *testing.T) {
 	t.Parallel()
-	good := Result{Accepted: 10, Again: 3, Bound: 3, Poison: 2, Dead: 3}
+	good := Result{Accepted: 10, Again: 3, Bound: 3, Poison: 2, Dead: 3, Recorded: map[string]int{"I R": 11, "O D": 11}}
 	if failed := good.Failed(); len(failed) > 0 {
 		t.Errorf("nothing is wrong, and it says %q", failed)
 	}
@@ -46,6 +46,7 @@ func TestFailed(t *testing.T) {
 		"lost": func(r *Result) { r.Lost = []string{"chaos 1"} }, "again": func(r *Result) { r.Again = 4 },
 		"poison": func(r *Result) { r.Dead = 1 }, "dead": func(r *Result) { r.OtherDead = []string{"a body"} },
 		"missing": func(r *Result) { r.Missing = 1 }, "stuck": func(r *Result) { r.Stuck = 1 }, "orphan": func(r *Result) { r.Orphan = 1 },
+		"record": func(r *Result) { r.Recorded = map[string]int{"I R": 9} }, "open": func(r *Result) { r.Recorded = map[string]int{"I R": 10, "O P": 1} },
 		"problem": func(r *Result) { r.Problems = []string{"a process ended by itself"} },
 	} {
 		bad := good
