@@ -51,7 +51,7 @@ func TestOneFullRecipient(t *testing.T) {
 // A stop while a submit is unanswered loses neither the submit nor its answer.
 func TestStopWithSubmitsInFlight(t *testing.T) {
 	for _, policy := range []string{transports.UnknownWait, transports.UnknownFail} {
-		t.Run(string(policy), func(t *testing.T) {
+		t.Run(policy, func(t *testing.T) {
 			b := start(t, simulator.Settings{Behaviour: simulator.Behaviour{
 				Answers: &simulator.Answers{Delay: simulator.Fixed(3 * quick.Std())}, Receipts: noReceipts(),
 			}}, func(o *Transport) { o.UnknownPolicy = policy }).bound()
