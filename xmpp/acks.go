@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -135,14 +136,23 @@ type Resumption struct {
 	jid          JID
 	out          outbox
 	in           *inbox
+	reason       error // for its end
 }
 
 // Abandon tells for all that is in it that nobody knows whether the server has it.
 func (r *Resumption) Abandon() {
 	if r != nil {
-		settle(r.out.waiting, ErrUnknown)
+		settle(r.out.waiting, r.unknown())
 		r.out.waiting = nil
 	}
+}
+
+// unknown is ErrUnknown, with what the server said when it ended the stream.
+func (r *Resumption) unknown() error {
+	if isStreamError(r.reason) {
+		return fmt.Errorf("%w: %w", ErrUnknown, r.reason)
+	}
+	return ErrUnknown
 }
 
 // Waiting is how many stanzas are not acknowledged.

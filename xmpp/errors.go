@@ -52,6 +52,18 @@ func IsConflict(err error) bool {
 	return is && e.Condition == "conflict"
 }
 
+// IsViolation says that the server ended the stream over something it was sent, such as
+// a stanza that is too large for it.
+func IsViolation(err error) bool {
+	e, is := errors.AsType[*StreamError](err)
+	return is && e.Condition == "policy-violation"
+}
+
+func isStreamError(err error) bool {
+	_, is := errors.AsType[*StreamError](err)
+	return is
+}
+
 // IsPermanent says that connecting again cannot help until somebody changes the
 // configuration, here or at the server.
 func IsPermanent(err error) bool {

@@ -207,6 +207,10 @@ func (s *Session) resume(n *negotiation, prior *Resumption) (resumed bool, err e
 	// What is still being handled comes again, and counts then: the old inbox is left.
 	s.box, s.in.handled = prior.out, handled
 	prior.out = outbox{}
+	if IsViolation(prior.reason) && len(s.box.waiting) > 0 { // over the first that it did not handle
+		settle(s.box.waiting[:1], prior.unknown())
+		s.box.waiting = s.box.waiting[1:]
+	}
 	for _, p := range s.box.waiting {
 		s.write(p.raw)
 	}

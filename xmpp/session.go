@@ -72,7 +72,8 @@ func (s *Session) Mechanism() string { return s.mechanism }
 
 // Send writes a stanza. done, where it is not nil, is called once, on another
 // goroutine: with nil when the server has the stanza, ErrUnknown when that cannot be
-// known. When Send fails the stanza was not sent, and done is not called.
+// known, which has the server's *StreamError in it where it ended the stream with one.
+// When Send fails the stanza was not sent, and done is not called.
 func (s *Session) Send(stanza *Element, done func(error)) error {
 	raw := stanza.AppendTo(nil)
 	s.mu.Lock()
@@ -137,7 +138,7 @@ func (s *Session) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, s.close)
 	err := s.read(ctx)
 	stop()
-	if failed := s.out.Err(); failed != nil {
+	if failed := s.out.Err(); failed != nil && !isStreamError(err) {
 		err = failed // why reading failed, too
 	}
 	s.end(err)
@@ -187,7 +188,7 @@ func (s *Session) Resumption() *Resumption {
 	if s.id == "" && len(s.box.waiting) == 0 {
 		return nil
 	}
-	r := &Resumption{id: s.id, location: s.location, jid: s.jid, out: s.box, in: s.in}
+	r := &Resumption{id: s.id, location: s.location, jid: s.jid, out: s.box, in: s.in, reason: s.ended}
 	s.box = outbox{}
 	return r
 }

@@ -3,6 +3,7 @@
 # private (we started it): tests make accounts in it. It serves xmpp.test, rooms and
 # uploads below it, and the component sms.xmpp.test. Where XMPP_DOMAIN is an address such
 # as 127.1.2.3 it serves that in place of xmpp.test, and talks to servers of other addresses.
+# XMPP_SETTINGS is further lines of its configuration.
 
 PROSODY_STATE=(HOW URL DIR PORT TLS_PORT COMPONENT_PORT HTTP_PORT PID PASSWORD)
 prosody_clear() { clear_variables "${PROSODY_STATE[@]}"; }
@@ -61,7 +62,7 @@ prosody_configure() {
 		}
 		authentication = "internal_plain"
 		c2s_require_encryption = true
-		smacks_hibernation_time = 60
+		${XMPP_SETTINGS:-smacks_hibernation_time = 60}
 		ssl = { key = "$DIR/key.pem", certificate = "$DIR/cert.pem" }
 		VirtualHost "$DOMAIN"
 		Component "rooms.$DOMAIN" "muc"

@@ -26,14 +26,15 @@ import (
 
 // private is a Prosody of the test's own.
 type private struct {
-	t   *testing.T
-	dir string
+	t        *testing.T
+	dir      string
+	settings string // in Prosody's configuration
 	xmpptest.Server
 }
 
-func startPrivate(t *testing.T, domain string) *private {
+func startPrivate(t *testing.T, domain string, settings ...string) *private {
 	t.Helper()
-	p := &private{t: t, dir: t.TempDir(), Server: xmpptest.Server{Domain: domain}}
+	p := &private{t: t, dir: t.TempDir(), settings: strings.Join(settings, " "), Server: xmpptest.Server{Domain: domain}}
 	t.Cleanup(func() { p.do("down") })
 	p.do("up", "--private", "prosody")
 	variables := map[string]string{}
@@ -53,7 +54,7 @@ func (p *private) do(args ...string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Getenv("SERVICES"), args...)
-	cmd.Env = append(os.Environ(), "SERVICES_DIR="+p.dir, "XMPP_DOMAIN="+p.Domain)
+	cmd.Env = append(os.Environ(), "SERVICES_DIR="+p.dir, "XMPP_DOMAIN="+p.Domain, "XMPP_SETTINGS="+p.settings)
 	said, err := cmd.Output()
 	if err != nil {
 		p.t.Fatalf("scripts/services %s: %v", strings.Join(args, " "), err)

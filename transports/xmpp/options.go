@@ -105,7 +105,7 @@ const (
 	tlsNone   = "none"
 
 	maxWindow     = 10_000
-	leastStanza   = 10_000
+	leastStanza   = 10_000 // every server takes as many bytes (RFC 6120 §13.12)
 	mostStanza    = 1 << 20
 	maxPerSecond  = 10_000
 	maxEqualLimit = 10_000

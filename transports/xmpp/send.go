@@ -30,6 +30,7 @@ type outgoing struct {
 	to     xmpp.JID
 	room   bool
 	stanza *xmpp.Element
+	size   int           // of the stanza, in bytes
 	result chan error    // nil once the server, or the room, has it
 	over   chan struct{} // closed when what became of it is recorded
 }
@@ -90,7 +91,9 @@ func (r *run) deliver(ctx context.Context, out *outgoing) error {
 			return err
 		}
 		err = s.Send(out.stanza, func(err error) {
-			if err != nil {
+			if xmpp.IsViolation(err) && out.size > leastStanza {
+				out.settle(message.Permanent(fmt.Errorf("the XMPP server takes no stanza of %d bytes; lower max_stanza_bytes: %w", out.size, err)))
+			} else if err != nil {
 				out.settle(fmt.Errorf("%w: %w", errUnknown, err))
 			} else if !out.room {
 				out.settle(nil)
@@ -149,11 +152,12 @@ func (r *run) compose(m *message.Message) (*outgoing, error) {
 	if r.options.Receipts && kind == "chat" {
 		e.Add(xmpp.New(xmpp.NSReceipts, "request"))
 	}
-	if size := len(e.AppendTo(nil)); size > r.options.MaxStanzaBytes {
+	size := len(e.AppendTo(nil))
+	if size > r.options.MaxStanzaBytes {
 		return nil, fmt.Errorf("the message has %d bytes as a stanza; max_stanza_bytes is %d", size, r.options.MaxStanzaBytes)
 	}
 	return &outgoing{
-		row: newRow(m, to.Bare()), id: id, to: to, room: kind == "groupchat", stanza: e,
+		row: newRow(m, to.Bare()), id: id, to: to, room: kind == "groupchat", stanza: e, size: size,
 		result: make(chan error, 1), over: make(chan struct{}),
 	}, nil
 }
