@@ -30,7 +30,8 @@ const (
 
 // rooms are the group chats (XEP-0045).
 type rooms struct {
-	run *run
+	selfPing time.Duration
+	run      *run
 
 	mu      sync.Mutex
 	list    map[xmpp.JID]*room
@@ -54,13 +55,13 @@ type room struct {
 	real     map[string]string
 }
 
-func newRooms(r *run) *rooms {
+func newRooms(r *run, selfPing time.Duration) *rooms {
 	list := map[xmpp.JID]*room{}
 	for _, text := range r.options.Rooms {
 		j, _ := xmpp.ParseJID(text) // checked
 		list[j] = &room{jid: j, real: map[string]string{}}
 	}
-	return &rooms{run: r, list: list, changed: make(chan struct{})}
+	return &rooms{run: r, selfPing: selfPing, list: list, changed: make(chan struct{})}
 }
 
 func (g *rooms) change() {
@@ -105,7 +106,7 @@ func (g *rooms) keep(ctx context.Context, s *xmpp.Session) {
 func (g *rooms) look(ctx context.Context, s *xmpp.Session, one *room) {
 	g.mu.Lock()
 	enter := !one.joined && time.Since(one.asked) > one.wait
-	ping := one.joined && time.Since(one.pinged) > selfPingEvery
+	ping := one.joined && time.Since(one.pinged) > g.selfPing
 	if enter {
 		one.enter(g.run.about.name)
 	}
@@ -162,7 +163,8 @@ func (g *rooms) unlock(ctx context.Context, s *xmpp.Session, room xmpp.JID) {
 	}
 }
 
-// isThere pings ourselves through a room (XEP-0410 §3).
+// isThere pings ourselves through a room (XEP-0410 §3). item-not-found may mean that we
+// have another name there, or that there is no such room: entering is right for both.
 func isThere(ctx context.Context, s *xmpp.Session, self string) bool {
 	asking, cancel := context.WithTimeout(ctx, selfPingTimeout)
 	defer cancel()
@@ -171,11 +173,7 @@ func isThere(ctx context.Context, s *xmpp.Session, self string) bool {
 	if !is {
 		return true // an answer, or none: nobody knows
 	}
-	switch refused.Condition {
-	case "service-unavailable", "feature-not-implemented", "item-not-found":
-		return true
-	}
-	return false
+	return refused.Condition == "service-unavailable" || refused.Condition == "feature-not-implemented"
 }
 
 // left notes that we are in a room no more.

@@ -5,6 +5,7 @@ package xmpp
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"switchboard/internal/testutil"
 	"switchboard/internal/xmpptest"
@@ -38,7 +39,7 @@ func inRoom(t *testing.T, before ...string) (b *bundle, p *xmpptest.Person, room
 		p.Send(t, said(room, text, text))
 		p.Next(t, func(e *xmpp.Element) bool { return e.Attr("id") == text })
 	}
-	b = start(t, func(tr *Transport) { tr.Rooms, tr.Nick = []string{room}, "anna" }) // a name that is taken
+	b = start(t, func(tr *Transport) { tr.Rooms, tr.Nick, tr.selfPing = []string{room}, "anna", time.Second }) // a name that is taken
 	b.status("joined")
 	return b, p, room
 }
@@ -123,3 +124,38 @@ func TestKicked(t *testing.T) {
 		t.Errorf("received %q", m.Content)
 	}
 }
+
+// Who falls out of a room and is not told finds out by a ping to themselves (XEP-0410):
+// of a room that knows them no more, and of one that is gone.
+func TestFellOut(t *testing.T) {
+	for name, query := range map[string]*xmpp.Element{
+		"kicked": xmpp.New("http://jabber.org/protocol/muc#admin", "query",
+			xmpp.New("http://jabber.org/protocol/muc#admin", "item").Set("nick", "anna_").Set("role", "none")),
+		"destroyed": xmpp.New(xmpp.NSMUCOwner, "query", xmpp.New(xmpp.NSMUCOwner, "destroy")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, p, room := inRoom(t)
+			p.Send(t, said(room, "m1", "first"))
+			b.line.Next(t)
+			other := people.LoginAs(t, b.server, b.Username+"/other")
+			block := func(action string) {
+				other.Send(t, xmpp.IQ("", "set", xmpp.New(nsBlocking, action, xmpp.New(nsBlocking, "item").Set("jid", room))).Set("id", action))
+				other.Next(t, func(e *xmpp.Element) bool {
+					return e.Name == "iq" && e.Attr("id") == action && e.Attr("type") == "result"
+				})
+			}
+			block("block") // the server keeps the room's words from us
+			p.Send(t, xmpp.IQ(room, "set", query).Set("id", "out"))
+			p.Next(t, func(e *xmpp.Element) bool {
+				return e.Name == "iq" && e.Attr("id") == "out" && e.Attr("type") == "result"
+			})
+			block("unblock")
+			if s := b.status("vanished"); s.Health != message.Degraded || s.Component != room {
+				t.Errorf("told %s", s.Encode())
+			}
+			b.status("joined")
+		})
+	}
+}
+
+const nsBlocking = "urn:xmpp:blocking"

@@ -70,7 +70,7 @@ func newRun(t *Transport, publisher transports.Publisher) (*run, error) {
 		run: r, prefix: t.TransportName + "/sent/", ttl: max(t.RememberReceipts.Std(), t.remember), inFlight: map[string]*outgoing{},
 	}
 	r.presence = newPresence(r)
-	r.rooms = newRooms(r)
+	r.rooms = newRooms(r, t.selfPing)
 	var err error
 	r.about, err = newAbout(&t.Options)
 	return r, err

@@ -29,6 +29,7 @@ type Transport struct {
 	logger  *slog.Logger
 	metrics *metrics
 
+	selfPing time.Duration // how often each room is asked whether we are in it
 	remember time.Duration // of what was sent, that it is not sent again
 
 	current current.Value[*run] // of the present Run
@@ -44,7 +45,7 @@ var (
 
 // New makes a transport with its defaults.
 func New() *Transport {
-	return &Transport{Options: defaultOptions(), logger: slog.New(slog.DiscardHandler)}
+	return &Transport{Options: defaultOptions(), selfPing: selfPingEvery, logger: slog.New(slog.DiscardHandler)}
 }
 
 // Provision takes the state store, the logger and the registry of metrics.
