@@ -10,6 +10,7 @@ import (
 
 	"switchboard/internal/xmpptest"
 	"switchboard/message"
+	"switchboard/transports"
 	"switchboard/transports/transporttest"
 	"switchboard/xmpp"
 )
@@ -31,7 +32,7 @@ func TestServerLimits(t *testing.T) {
 
 	// The session is forgotten while we are away, and not resumed. The server still says
 	// what it had (XEP-0198 §5): that is sent, once, whatever the policy.
-	for _, policy := range []string{unknownFail, unknownResend} {
+	for _, policy := range []string{transports.UnknownFail, transports.UnknownResend} {
 		t.Run("forgotten session, "+policy, func(t *testing.T) {
 			b, proxy := at(t, s, func(tr *Transport) { tr.UnknownPolicy, tr.Receipts = policy, false })
 			p, other := people.Join(t, s), people.LoginAs(t, s, b.Username+"/other")
@@ -62,7 +63,7 @@ func TestServerLimits(t *testing.T) {
 
 	// The server ends the stream over a stanza that is too large for it: that one is
 	// refused with the reason, once, and the next is sent.
-	for _, policy := range []string{unknownWait, unknownFail, unknownResend} {
+	for _, policy := range []string{transports.UnknownWait, transports.UnknownFail, transports.UnknownResend} {
 		t.Run("stanza too large, "+policy, func(t *testing.T) {
 			b, _ := at(t, s, func(tr *Transport) { tr.UnknownPolicy, tr.Receipts = policy, false })
 			p := people.Join(t, s)
