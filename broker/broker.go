@@ -21,6 +21,10 @@ const Exchange = "vumi"
 // those of `sms.inbound` are on `sms.inbound.dead`.
 const DeadSuffix = ".dead"
 
+// MaxBody is the largest body, in bytes, that a consumer need be ready for. A larger one may
+// be moved to the dead letters of its queue before anybody holds it.
+const MaxBody = 16 << 20
+
 // Errors every implementation uses; test for them with errors.Is.
 var (
 	// ErrUnroutable: no queue is bound to the key, so the body is on none.

@@ -19,6 +19,7 @@ import (
 	statememory "switchboard/store/memory"
 	"switchboard/store/postgres"
 	"switchboard/store/sqlite"
+	"switchboard/worker"
 )
 
 // OpenBroker opens the broker a URL names: amqp://, amqps:// or memory: for the
@@ -28,7 +29,9 @@ func OpenBroker(address, name string, logger *slog.Logger, reg prometheus.Regist
 	case "memory":
 		return memory.New(memory.Settings{}), nil
 	case "amqp", "amqps":
-		return rabbitmq.Open(rabbitmq.Settings{URL: address, Name: name, Logger: logger, Metrics: reg})
+		return rabbitmq.Open(rabbitmq.Settings{URL: address, Name: name, Logger: logger, Metrics: reg, DeadLetter: func(d *broker.Delivery, size uint64) broker.Headers {
+			return worker.DeadLetterHeaders(name, d, worker.ReasonInvalid, fmt.Errorf("the body has %d bytes, and the most that max_body_bytes can be is %d", size, broker.MaxBody))
+		}})
 	}
 	return nil, errors.New("AMQP_URL begins with none of memory:, amqp:// and amqps:// (it is not shown: it may hold a password)")
 }

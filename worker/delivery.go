@@ -236,15 +236,20 @@ func (r *Runtime) DeadLetter(ctx context.Context, d *broker.Delivery, reason str
 	if err := r.Broker.Declare(ctx, broker.Queue{Name: queue, Type: r.Settings.QueueType}); err != nil {
 		return fmt.Errorf("declaring %s: %w", queue, err)
 	}
-	headers := r.failureHeaders(d, cause)
+	return r.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.Body, Headers: DeadLetterHeaders(r.Name, d, reason, cause)})
+}
+
+// DeadLetterHeaders are the headers of a dead letter.
+func DeadLetterHeaders(worker string, d *broker.Delivery, reason string, cause error) broker.Headers {
+	headers := failureHeaders(worker, d, cause)
 	headers[HeaderReason] = reason
-	return r.Broker.Publish(ctx, broker.Publication{Queue: queue, Body: d.Body, Headers: headers})
+	return headers
 }
 
 func (d *Delivery) retryLater(cause error) {
 	delay := d.runtime.Settings.RetryDelay(d.Attempts(), cause)
 	err := d.runtime.Broker.Publish(d.ctx, broker.Publication{
-		Queue: d.delivery.Queue, Body: d.delivery.Body, Headers: d.runtime.failureHeaders(d.delivery, cause), Delay: delay,
+		Queue: d.delivery.Queue, Body: d.delivery.Body, Headers: failureHeaders(d.runtime.Name, d.delivery, cause), Delay: delay,
 	})
 	if err != nil {
 		d.requeueSlowly()
@@ -320,7 +325,7 @@ func (s *Settings) backOff(attempts int) time.Duration {
 	return delay
 }
 
-func (r *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers {
+func failureHeaders(worker string, d *broker.Delivery, cause error) broker.Headers {
 	now := time.Now().UTC().Format(time.RFC3339)
 	first := d.Headers[HeaderFirstFailed]
 	if first == "" {
@@ -336,7 +341,7 @@ func (r *Runtime) failureHeaders(d *broker.Delivery, cause error) broker.Headers
 	}
 	headers := broker.Headers{
 		HeaderError: text, HeaderAttempts: strconv.Itoa(attempts(d) + 1), HeaderFirstFailed: first,
-		HeaderLastFailed: now, HeaderWorker: r.Name, HeaderKey: key,
+		HeaderLastFailed: now, HeaderWorker: worker, HeaderKey: key,
 	}
 	if since := d.Headers[HeaderSince]; since != "" {
 		headers[HeaderSince] = since

@@ -11,6 +11,17 @@ import (
 	"switchboard/worker"
 )
 
+// TestTheLimitHasBounds: a body that a broker may move away unseen cannot be allowed.
+func TestTheLimitHasBounds(t *testing.T) {
+	for size, fine := range map[int]bool{1 << 10: true, 1<<10 - 1: false, broker.MaxBody: true, broker.MaxBody + 1: false} {
+		settings := worker.DefaultSettings()
+		settings.MaxBodyBytes = size
+		if err := settings.Validate(); (err == nil) != fine {
+			t.Errorf("%d: %v", size, err)
+		}
+	}
+}
+
 // What is over max_body_bytes is a dead letter that says its size, and is not published.
 func TestBodiesHaveALimit(t *testing.T) {
 	inBubble(t, func(b *bench) {

@@ -44,7 +44,7 @@ type Settings struct {
 	// each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// MaxBodyBytes is the largest body that is taken from a queue or published. A
-	// larger one becomes a dead letter whose error says its size.
+	// larger one becomes a dead letter whose error says its size. At most 16 MiB.
 	MaxBodyBytes int `yaml:"max_body_bytes"`
 	// StopTimeout is how long a stop waits for what is in flight; then it returns to
 	// its queue and the process exits with an error.
@@ -122,8 +122,8 @@ func (s *Settings) Validate() error {
 	switch {
 	case s.Prefetch < 0 || s.Prefetch > maxPrefetch:
 		return options.Fieldf("amqp_prefetch_count", "must be between 1 and %d, or 0 for the worker's own choice", maxPrefetch)
-	case s.MaxBodyBytes < leastMaxBody:
-		return options.Fieldf("max_body_bytes", "must be at least %d", leastMaxBody)
+	case s.MaxBodyBytes < leastMaxBody || s.MaxBodyBytes > broker.MaxBody:
+		return options.Fieldf("max_body_bytes", "must be between %d and %d", leastMaxBody, broker.MaxBody)
 	case s.QueueType != broker.Classic && s.QueueType != broker.Quorum:
 		return options.Fieldf("queue_type", "is %q; write classic or quorum", s.QueueType)
 	case s.MaxAttempts < 1:

@@ -123,6 +123,8 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 		c.declared = true
 	}
 	if !q.Temporary { // those end with their connection
+		s.socket.working.Add(1)
+		defer s.socket.working.Add(-1)
 		c.broker.topology.add(q)
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"maps"
 	"slices"
 	"sync"
 )
@@ -35,6 +36,13 @@ func (a *consumerTracker) mark(c *consumer, consuming bool) {
 	if _, known := a.consuming[c]; known {
 		a.consuming[c] = consuming
 	}
+}
+
+// all returns those that run.
+func (a *consumerTracker) all() []*consumer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Keys(a.consuming))
 }
 
 // idle returns the queues of those that do not consume, sorted.

@@ -72,6 +72,7 @@ func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, *sock
 			}
 			// Encrypted frames cannot be read along.
 			sock = newSocket(c, role == roleConsume && !strings.HasPrefix(d.settings.URL, "amqps:"))
+			sock.relayed = d.settings.DeadLetter != nil
 			// The library's handshakes know no context, but they notice this.
 			context.AfterFunc(ctx, sock.abortHandshake)
 			return sock, nil

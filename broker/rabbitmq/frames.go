@@ -21,6 +21,7 @@ const (
 	frameHead    = 7 // type, channel, size
 	contentHead  = frameHead + 12
 	contentFrame = 2 // the type of a content header: class, weight, body size, …
+	bodyFrame    = 3
 )
 
 // scan calls content with the body size of each content header in p, until an error.

@@ -43,8 +43,12 @@ type Settings struct {
 	// PublishWindow bounds the confirms outstanding.
 	PublishWindow int
 	TLS           TLS
-	Logger        *slog.Logger          // none when nil
-	Metrics       prometheus.Registerer // none when nil
+	// DeadLetter makes the headers of a body over broker.MaxBody that no consumer receives:
+	// it moves to the dead letters of its queue. Nil where consumers receive such bodies, as
+	// over TLS.
+	DeadLetter func(d *broker.Delivery, size uint64) broker.Headers
+	Logger     *slog.Logger          // none when nil
+	Metrics    prometheus.Registerer // none when nil
 }
 
 // TLS are the PEM files of an amqps connection. They are read at each connect, so
@@ -67,6 +71,9 @@ type Broker struct {
 	log       *slog.Logger
 	metrics   *metrics
 	tracker   consumerTracker
+
+	deadLetter func(d *broker.Delivery, size uint64) broker.Headers
+	tooLarge   bool // a body waits in a queue that is; only serveConsumers uses it
 
 	closing    chan struct{} // closed when Close begins: nothing new is taken
 	draining   chan struct{} // closed once all confirms are in: the last acks are sent
@@ -99,6 +106,8 @@ func Open(s Settings) (*Broker, error) {
 		closing:  make(chan struct{}),
 		draining: make(chan struct{}),
 		stop:     stop,
+
+		deadLetter: s.DeadLetter,
 	}
 	b.delays = newDelays(b)
 	b.publisher = newPublisher(b, s.PublishWindow)
@@ -139,8 +148,15 @@ func (b *Broker) serveConsumers(ctx context.Context, s *session) error {
 	if err := ch.Close(); err != nil {
 		return fmt.Errorf("closing channel: %w", err)
 	}
+	if b.tooLarge {
+		if err := b.moveLarge(ctx, s); err != nil {
+			return err
+		}
+	}
 	b.consume.offer(s)
-	return s.wait(ctx)
+	err = s.wait(ctx)
+	b.tooLarge = s.socket.tooLarge.Load()
+	return err
 }
 
 // State implements broker.Broker.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"switchboard/broker"
 	"switchboard/internal/coalesce"
 )
 
@@ -38,7 +39,10 @@ type socket struct {
 	frames    frames
 	held      atomic.Int64
 	consumers atomic.Int64 // those who browse too
+	working   atomic.Int64 // those who do not
 	flooded   atomic.Bool  // more came at once than is taken
+	relayed   bool         // bodies over broker.MaxBody are not for consumers
+	tooLarge  atomic.Bool  // one came
 
 	mu        sync.Mutex
 	handshook bool
@@ -86,6 +90,10 @@ const maxHeldBytes = 2 * maxUnsettledBytes
 const memoryShare = 4
 
 func (s *socket) admit(size uint64) error {
+	if size > broker.MaxBody && s.relayed && s.working.Load() > 0 {
+		s.tooLarge.Store(true)
+		return errTooLarge
+	}
 	if memory := s.memory; size > uint64(memory/memoryShare) {
 		return fmt.Errorf("RabbitMQ sends a body of %d bytes, too many for a process that may use %d MiB (GOMEMLIMIT): "+
 			"give it %d times the body's size, or remove the body from its queue", size, memory>>20, memoryShare)
