@@ -23,7 +23,7 @@ const DeadSuffix = ".dead"
 
 // MaxBody is the largest body, in bytes, that a consumer need be ready for. A larger one may
 // be moved to the dead letters of its queue before anybody holds it.
-const MaxBody = 16 << 20
+const MaxBody = 8 << 20
 
 // Errors every implementation uses; test for them with errors.Is.
 var (
@@ -212,7 +212,10 @@ type Delivery struct {
 	Body        []byte
 	Headers     Headers
 	Redelivered bool // it may have been delivered before, and the work done
-	settle      func(requeue bool)
+	// Lost, where set, says that the broker waits for this delivery no longer: settling it
+	// does nothing, and the body comes again.
+	Lost   func() bool
+	settle func(requeue bool)
 }
 
 // NewDelivery is for implementations: settle is called by Ack and Requeue. It

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"switchboard/broker"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/store"
@@ -135,6 +136,9 @@ func (f *Frame) awaitTransport(ended <-chan error) error {
 }
 
 func (f *Frame) send(ctx context.Context, d *worker.Delivery) error {
+	if d.Lost() { // it waited behind another for the same person
+		return broker.ErrLost
+	}
 	key := sentKey(d.Message)
 	providerID, sent, err := f.sent.Recall(ctx, d, key)
 	if err != nil {
@@ -148,6 +152,9 @@ func (f *Frame) send(ctx context.Context, d *worker.Delivery) error {
 	}
 	if !f.acks {
 		return nil
+	}
+	if d.Lost() { // the copy that follows says what became of it
+		return broker.ErrLost
 	}
 	return f.publisher.Event(ctx, repeatable(message.NewAck(d.Message, providerID), d.Message))
 }

@@ -19,7 +19,10 @@ import (
 )
 
 // wire is a transport that counts what it sends, and refuses "bad" texts.
-type wire struct{ sent atomic.Int64 }
+type wire struct {
+	sent    atomic.Int64
+	sending func() // where set, is called by Send
+}
 
 func (w *wire) Run(ctx context.Context, _ transports.Publisher) error {
 	<-ctx.Done()
@@ -27,6 +30,9 @@ func (w *wire) Run(ctx context.Context, _ transports.Publisher) error {
 }
 
 func (w *wire) Send(_ context.Context, m *message.Message) (string, error) {
+	if w.sending != nil {
+		w.sending()
+	}
 	if m.Content == "bad" {
 		return "", message.Permanent(errors.New("not that word"))
 	}
@@ -37,9 +43,15 @@ func (w *wire) Send(_ context.Context, m *message.Message) (string, error) {
 // onWire runs a wire in its frame while do publishes to it.
 func onWire(t *testing.T, do func(publish func(*message.Message), events func() []*message.Event, w *wire)) {
 	t.Helper()
+	onWireOf(t, &wire{}, func(b broker.Broker) broker.Broker { return b }, do)
+}
+
+// onWireOf runs w on the broker that wrap makes of a new one.
+func onWireOf(t *testing.T, w *wire, wrap func(broker.Broker) broker.Broker, do func(publish func(*message.Message), events func() []*message.Event, w *wire)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b, state, w := memory.New(memory.Settings{}), statememory.New(), &wire{}
-		env := worker.Dependencies{Name: "wire", Broker: b, State: state, Logger: slog.New(slog.DiscardHandler)}
+		b, state := memory.New(memory.Settings{}), statememory.New()
+		env := worker.Dependencies{Name: "wire", Broker: wrap(b), State: state, Logger: slog.New(slog.DiscardHandler)}
 		options := transports.DefaultOptions()
 		options.TransportName = "wire"
 		ctx, stop := context.WithCancel(t.Context())
@@ -119,6 +131,43 @@ func TestCopyIsNotSentAgain(t *testing.T) {
 		publish(fresh)
 		if w.sent.Load() != 2 {
 			t.Error("a message that had not been sent was not sent")
+		}
+	})
+}
+
+// losing takes each delivery back the first time, as soon as lose is set.
+type losing struct {
+	broker.Broker
+	lose *atomic.Bool
+}
+
+func (b losing) ConsumeWithin(ctx context.Context, q broker.Queue, limit func() int, handle func(*broker.Delivery)) error {
+	return b.Broker.ConsumeWithin(ctx, q, limit, func(d *broker.Delivery) {
+		copied := *d
+		copied.Lost = func() bool { return !d.Redelivered && b.lose.Load() }
+		handle(broker.NewDelivery(copied, func(requeue bool) {
+			if requeue || copied.Lost() {
+				d.Requeue()
+			} else {
+				d.Ack()
+			}
+		}))
+	})
+}
+
+// TestOneOutcomeIsOneEvent: what became of a message whose delivery the broker took back
+// while it was sent, or refused, is said by the copy alone.
+func TestOneOutcomeIsOneEvent(t *testing.T) {
+	var lose atomic.Bool
+	w := &wire{}
+	w.sending = func() { lose.Store(true) }
+	onWireOf(t, w, func(b broker.Broker) broker.Broker { return losing{b, &lose} }, func(publish func(*message.Message), events func() []*message.Event, w *wire) {
+		for i, text := range []string{"hello", "bad"} {
+			lose.Store(false)
+			publish(outbound(text))
+			if found := events(); len(found) != i+1 || w.sent.Load() != 1 {
+				t.Errorf("%q: %d events, sent %d times", text, len(found), w.sent.Load())
+			}
 		}
 	})
 }

@@ -37,6 +37,10 @@ func (d *Delivery) Redelivered() bool {
 // dead letter.
 func (d *Delivery) FailedBefore() bool { return d.delivery.Headers[HeaderKey] != "" }
 
+// Lost says that the broker waits for the delivery no longer, and delivers it again: what
+// follows from it is left to that copy.
+func (d *Delivery) Lost() bool { return d.delivery.Lost != nil && d.delivery.Lost() }
+
 // Body is what was received.
 func (d *Delivery) Body() []byte { return d.delivery.Body }
 
@@ -110,9 +114,14 @@ func Protect(call func() error) error { return protect.Call(call) }
 // Settle ends the delivery as the outcome says: nil and message.Discard
 // acknowledge it, message.Reject too once the sender has been told;
 // message.Permanent and a panic dead-letter it; a lost broker requeues it; any
-// other error has it tried again later. It may be called from any goroutine, once,
+// other error has it tried again later, unless it is Lost. It may be called from any goroutine, once,
 // and does not block.
 func (d *Delivery) Settle(err error) {
+	if err != nil && d.Lost() {
+		d.finish("requeued")
+		d.delivery.Requeue()
+		return
+	}
 	switch reason, dead := d.deadReason(err); {
 	case dead:
 		go d.deadLetter(reason, err)

@@ -44,7 +44,7 @@ type Settings struct {
 	// each.
 	Prefetch int `yaml:"amqp_prefetch_count"`
 	// MaxBodyBytes is the largest body that is taken from a queue or published. A
-	// larger one becomes a dead letter whose error says its size. At most 16 MiB.
+	// larger one becomes a dead letter whose error says its size. At most 8 MiB.
 	MaxBodyBytes int `yaml:"max_body_bytes"`
 	// StopTimeout is how long a stop waits for what is in flight; then it returns to
 	// its queue and the process exits with an error.

@@ -30,6 +30,7 @@ type acks struct {
 type acker interface {
 	Ack(tag uint64, multiple bool) error
 	Nack(tag uint64, multiple, requeue bool) error
+	IsClosed() bool
 }
 
 var _ acker = (*amqp.Channel)(nil)

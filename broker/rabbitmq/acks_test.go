@@ -36,6 +36,8 @@ func (l *ledger) Nack(tag uint64, multiple, _ bool) error {
 	return nil
 }
 
+func (l *ledger) IsClosed() bool { return false }
+
 func (l *ledger) take(tag uint64, multiple bool) {
 	if !slices.Contains(l.outstanding, tag) {
 		l.wrong = append(l.wrong, tag)

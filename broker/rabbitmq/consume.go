@@ -175,9 +175,11 @@ func (c *consumer) once(ctx context.Context, s *session) (some bool, err error) 
 
 // awaitRoom waits until the handlers hold less than the window and maxUnsettledBytes: RabbitMQ
 // sends more for a moment when the window changes, as it does not count what the old one let
-// through. It reports false when ctx ends, the connection is lost or the broker closes.
+// through. What the handlers still hold of lost channels counts where it fills a window too: a
+// consumer_timeout that passes again and again must not fill the memory with copies. It reports
+// false when ctx ends, the connection is lost or the broker closes.
 func (c *consumer) awaitRoom(ctx context.Context, s *session, acks *acks) bool {
-	for c.bytes.Load() >= maxUnsettledBytes || acks.open.Load() >= int64(c.window.size) {
+	for c.bytes.Load() >= maxUnsettledBytes || acks.open.Load() >= int64(c.window.size) || c.open.Load() >= 2*int64(c.window.size) {
 		select {
 		case <-c.settled:
 		case <-ctx.Done():
@@ -253,7 +255,9 @@ func (c *consumer) deliverOne(s *session, d *amqp.Delivery, acks *acks) {
 	size := int64(len(d.Body))
 	c.open.Add(1)
 	c.bytes.Add(size)
-	c.handle(broker.NewDelivery(convert(c.spec.Name, d), func(requeue bool) {
+	delivery := convert(c.spec.Name, d)
+	delivery.Lost = acks.ch.IsClosed
+	c.handle(broker.NewDelivery(delivery, func(requeue bool) {
 		if acks.settle(u, requeue) {
 			s.socket.release(size)
 			c.open.Add(-1)

@@ -268,6 +268,32 @@ func TestTemporaryQueueComesBack(t *testing.T) {
 	must(t, <-ended)
 }
 
+// TestLostDelivery: whoever holds a delivery can see that the broker delivers it again.
+func TestLostDelivery(t *testing.T) {
+	p := newProxy(t)
+	b := openClosed(t, rabbitmq.Settings{URL: p.url, Heartbeat: time.Second})
+	q := newQueue(t)
+	ctx, stop := context.WithCancel(testContext(t))
+	defer stop()
+	must(t, b.Declare(ctx, q))
+	must(t, b.Publish(ctx, broker.Publication{Queue: q.Name, Body: []byte("x")}))
+	received, ended := make(chan *broker.Delivery, 2), make(chan error, 1)
+	go func() { ended <- b.Consume(ctx, q, 10, func(d *broker.Delivery) { received <- d }) }()
+	first := <-received
+	if first.Lost() {
+		t.Error("it is lost before the cut")
+	}
+	p.Cut()
+	second := <-received
+	if !first.Lost() || second.Lost() {
+		t.Errorf("lost: the first %v, the second %v", first.Lost(), second.Lost())
+	}
+	first.Ack()
+	second.Ack()
+	stop()
+	must(t, <-ended)
+}
+
 // Who gives up while RabbitMQ answers is not written to by the answer: the race detector sees it.
 func TestGivenUpWhileItAnswers(t *testing.T) {
 	b := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
