@@ -172,7 +172,8 @@ func (r *relay) copyBody() error {
 	return nil
 }
 
-func (r *relay) extend() { r.Conn.SetDeadline(time.Now().Add(relayStall)) }
+// extend is of no use on a connection that has ended, as reading and writing then say.
+func (r *relay) extend() { _ = r.Conn.SetDeadline(time.Now().Add(relayStall)) }
 
 // frameLength is the length of the frame that b begins with, 0 if b is too short to tell.
 func frameLength(b []byte) int {
