@@ -290,7 +290,7 @@ func (d *Delivery) awaitNextTry(ctx context.Context, cause error) error {
 	d.runtime.Monitor.putOff(d.delivery.Queue, delay, d.Attempts()+2)
 	d.log(slog.LevelWarn, "failed; trying again in its place in "+delay.String(), cause)
 	d.runtime.Metrics.handled(d.runtime.Name, d.subscription.Connector, d.subscription.Flow, "retried", time.Since(d.began))
-	d.delivery.Headers = d.runtime.failureHeaders(d.delivery, cause)
+	d.delivery.Headers = failureHeaders(d.runtime.Name, d.delivery, cause)
 	next := time.NewTimer(delay)
 	defer next.Stop()
 	select {
