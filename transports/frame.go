@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"switchboard/broker"
 	"switchboard/message"
 	"switchboard/options"
 	"switchboard/store"
@@ -137,7 +136,7 @@ func (f *Frame) awaitTransport(ended <-chan error) error {
 
 func (f *Frame) send(ctx context.Context, d *worker.Delivery) error {
 	if d.Lost() { // it waited behind another for the same person
-		return broker.ErrLost
+		return worker.ErrLost
 	}
 	key := sentKey(d.Message)
 	providerID, sent, err := f.sent.Recall(ctx, d, key)
@@ -154,7 +153,7 @@ func (f *Frame) send(ctx context.Context, d *worker.Delivery) error {
 		return nil
 	}
 	if d.Lost() { // the copy that follows says what became of it
-		return broker.ErrLost
+		return worker.ErrLost
 	}
 	return f.publisher.Event(ctx, repeatable(message.NewAck(d.Message, providerID), d.Message))
 }

@@ -41,6 +41,9 @@ func (d *Delivery) FailedBefore() bool { return d.delivery.Headers[HeaderKey] !=
 // follows from it is left to that copy.
 func (d *Delivery) Lost() bool { return d.delivery.Lost != nil && d.delivery.Lost() }
 
+// ErrLost is what a handler returns when its delivery is Lost.
+var ErrLost = broker.ErrLost
+
 // Body is what was received.
 func (d *Delivery) Body() []byte { return d.delivery.Body }
 
