@@ -91,11 +91,12 @@ func (r *run) deliver(ctx context.Context, out *outgoing) error {
 			return err
 		}
 		err = s.Send(out.stanza, func(err error) {
-			if xmpp.IsViolation(err) && out.size > leastStanza {
+			switch {
+			case xmpp.IsViolation(err) && out.size > leastStanza:
 				out.settle(message.Permanent(fmt.Errorf("the XMPP server takes no stanza of %d bytes; lower max_stanza_bytes: %w", out.size, err)))
-			} else if err != nil {
+			case err != nil:
 				out.settle(fmt.Errorf("%w: %w", errUnknown, err))
-			} else if !out.room {
+			case !out.room:
 				out.settle(nil)
 			}
 		})
