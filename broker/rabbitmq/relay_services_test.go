@@ -65,17 +65,23 @@ func TestLargeBodiesMoveToTheDeadLetters(t *testing.T) {
 					},
 				})
 				consuming, stop := context.WithCancel(ctx)
+				var held []*broker.Delivery
 				settled := ""
 				must(t, b.Consume(consuming, q, 10, func(d *broker.Delivery) {
 					if len(d.Body) != 1 {
 						t.Errorf("a consumer received %d bytes", len(d.Body))
 					}
-					if d.Body[0] != 'a' || d.Redelivered { // else it is unsettled when the connection ends
-						settled += string(d.Body)
-						d.Ack()
+					if d.Body[0] == 'a' && !d.Redelivered { // it is unsettled when the connection ends
+						held = append(held, d)
+						return
 					}
+					settled += string(d.Body)
+					d.Ack()
 					if strings.Contains(settled, "a") && strings.Contains(settled, "b") && strings.Contains(settled, "c") {
 						stop()
+						for _, d := range held { // Consume waits for them
+							d.Ack()
+						}
 					}
 				}))
 				must(t, direct.Browse(ctx, dead.Name, 10, func(d *broker.Delivery) (broker.Verdict, error) {
