@@ -117,8 +117,8 @@ func Protect(call func() error) error { return protect.Call(call) }
 // Settle ends the delivery as the outcome says: nil and message.Discard
 // acknowledge it, message.Reject too once the sender has been told;
 // message.Permanent and a panic dead-letter it; a lost broker requeues it; any
-// other error has it tried again later, unless it is Lost. It may be called from any goroutine, once,
-// and does not block.
+// other error has it tried again later, unless it is Lost. It may be called from
+// any goroutine, once, and does not block.
 func (d *Delivery) Settle(err error) {
 	if err != nil && d.Lost() {
 		d.finish("requeued")

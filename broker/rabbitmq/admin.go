@@ -228,9 +228,47 @@ func (b *Broker) Browse(ctx context.Context, queue string, limit int, visit func
 	if err != nil {
 		return fmt.Errorf("browsing queue %q: %w", queue, err)
 	}
+	kept := 0
+	if b.deadLetter != nil {
+		kept, err = b.browseApart(ctx, queue, limit, visit)
+	} else {
+		kept, err = browseOn(ctx, s, queue, limit, visit)
+	}
+	if !errors.Is(err, broker.ErrLost) {
+		b.awaitReturn(ctx, queue, kept)
+	}
+	return err
+}
+
+// browseApart browses through a connection of its own: on that of the consumers a body over
+// broker.MaxBody would end it for all of them.
+func (b *Broker) browseApart(ctx context.Context, queue string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) (kept int, err error) {
+	connected := false
+	reason := b.browse.once(ctx, func(ctx context.Context, s *session) error {
+		connected = true
+		go func() {
+			select {
+			case <-b.draining:
+				s.socket.out.Fail(broker.ErrClosed)
+			case <-s.gone:
+			}
+		}()
+		kept, err = browseOn(ctx, s, queue, limit, visit)
+		return nil
+	})
+	switch {
+	case !connected:
+		return 0, fmt.Errorf("browsing queue %q: %w (%w)", queue, broker.ErrLost, reason)
+	case errors.Is(err, broker.ErrLost) && reason != nil:
+		return kept, fmt.Errorf("%w: %w", err, reason)
+	}
+	return kept, err
+}
+
+// browseOn returns also how many bodies are left, as far as it knows.
+func browseOn(ctx context.Context, s *session, queue string, limit int, visit func(*broker.Delivery) (broker.Verdict, error)) (kept int, err error) {
 	s.socket.consumers.Add(1)
 	defer s.socket.consumers.Add(-1)
-	kept := 0
 	err = withChannel(s, func(ch *amqp.Channel) error {
 		before, err := inspect(ch, queue)
 		if err != nil {
@@ -246,10 +284,7 @@ func (b *Broker) Browse(ctx context.Context, queue string, limit int, visit func
 			return verdict, err
 		})
 	})
-	if !errors.Is(err, broker.ErrLost) {
-		b.awaitReturn(ctx, queue, kept)
-	}
-	return err
+	return kept, err
 }
 
 const (

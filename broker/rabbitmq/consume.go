@@ -24,6 +24,7 @@ type consumer struct {
 	declared bool          // at least once
 	open     atomic.Int64  // unsettled deliveries, also of lost connections
 	bytes    atomic.Int64  // of their bodies
+	stuck    atomic.Bool   // a body waits that it must not receive, and that was not moved
 	settled  chan struct{} // wakes finish and awaitRoom
 }
 
@@ -66,6 +67,9 @@ func (c *consumer) run(ctx context.Context) error {
 	retry := backoff.Backoff{Min: firstRetry, Max: longestRetry}
 	for {
 		s, err := c.broker.consume.get(ctx, true)
+		if err == nil && c.stuck.Load() {
+			err = c.awaitMove(ctx)
+		}
 		if err == nil {
 			var some bool
 			if some, err = c.once(ctx, s); some {

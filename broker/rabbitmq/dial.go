@@ -18,8 +18,11 @@ import (
 // handshakeTimeout bounds TCP connect, TLS and AMQP handshakes together.
 const handshakeTimeout = 15 * time.Second
 
-// roleConsume is the link on which RabbitMQ sends bodies.
-const roleConsume = "consume"
+// The connections on which RabbitMQ sends bodies.
+const (
+	roleConsume = "consume"
+	roleBrowse  = "browse"
+)
 
 // dialer makes connections. Nothing it says contains the password.
 type dialer struct {
@@ -71,8 +74,9 @@ func (d *dialer) dial(ctx context.Context, role string) (*amqp.Connection, *sock
 				return nil, err
 			}
 			// Encrypted frames cannot be read along.
-			sock = newSocket(c, role == roleConsume && !strings.HasPrefix(d.settings.URL, "amqps:"))
-			sock.relayed = d.settings.DeadLetter != nil
+			metered := (role == roleConsume || role == roleBrowse) && !strings.HasPrefix(d.settings.URL, "amqps:")
+			sock = newSocket(c, metered)
+			sock.relayed.Store(metered && role == roleConsume && d.settings.DeadLetter != nil)
 			// The library's handshakes know no context, but they notice this.
 			context.AfterFunc(ctx, sock.abortHandshake)
 			return sock, nil

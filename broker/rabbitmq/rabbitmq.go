@@ -44,8 +44,8 @@ type Settings struct {
 	PublishWindow int
 	TLS           TLS
 	// DeadLetter makes the headers of a body over broker.MaxBody that no consumer receives:
-	// it moves to the dead letters of its queue. Nil where consumers receive such bodies, as
-	// over TLS.
+	// it moves to the dead letters of its queue. Consumers receive such bodies where it is
+	// nil, and over TLS.
 	DeadLetter func(d *broker.Delivery, size uint64) broker.Headers
 	Logger     *slog.Logger          // none when nil
 	Metrics    prometheus.Registerer // none when nil
@@ -61,19 +61,23 @@ type TLS struct {
 }
 
 // Broker has one connection to publish and one to consume, so that flow control on
-// the one never stops the acknowledgements on the other.
+// the one never stops the acknowledgements on the other. Browsing and moving large bodies
+// have one for as long as they take.
 type Broker struct {
 	topology  *topology
 	publisher *publisher
 	publish   *link
 	consume   *link // also for Admin: it is never blocked
+	browse    *link // of which each Browse has a connection of its own
 	delays    *delays
 	log       *slog.Logger
 	metrics   *metrics
 	tracker   consumerTracker
 
 	deadLetter func(d *broker.Delivery, size uint64) broker.Headers
-	tooLarge   bool // a body waits in a queue that is; only serveConsumers uses it
+	// Only serveConsumers uses these.
+	tooLarge    bool // a body waits in a queue that is
+	failedMoves int  // in a row
 
 	closing    chan struct{} // closed when Close begins: nothing new is taken
 	draining   chan struct{} // closed once all confirms are in: the last acks are sent
@@ -113,6 +117,11 @@ func Open(s Settings) (*Broker, error) {
 	b.publisher = newPublisher(b, s.PublishWindow)
 	b.publish = newLink("publish", dialer, b.closing, s.Logger, m)
 	b.consume = newLink(roleConsume, dialer, b.closing, s.Logger, m)
+	b.browse = &link{ // without a metric, as it is up only while it is used
+		role: roleBrowse, dialer: dialer, closing: b.closing, metrics: m,
+		log:     s.Logger.With("component", "broker", "role", roleBrowse),
+		changed: make(chan struct{}),
+	}
 	b.links.Go(func() { b.publish.run(ctx, b.publisher.serve) })
 	b.links.Go(func() { b.consume.run(ctx, b.serveConsumers) })
 	return b, nil
@@ -149,7 +158,7 @@ func (b *Broker) serveConsumers(ctx context.Context, s *session) error {
 		return fmt.Errorf("closing channel: %w", err)
 	}
 	if b.tooLarge {
-		if err := b.moveLarge(ctx, s); err != nil {
+		if err := b.moveAllLarge(ctx, s); err != nil {
 			return err
 		}
 	}

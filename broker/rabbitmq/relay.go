@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,11 @@ const (
 	relayStall = 30 * time.Second
 	// relayConfirm bounds the wait until RabbitMQ has it safe.
 	relayConfirm = 2 * time.Minute
+	// moveAttempts is how often moving fails before the consumers go on without.
+	moveAttempts = 2
+	// moveRetry is how often a body that is stuck is tried again. Each time returns what is
+	// before it to its queue, and RabbitMQ 4 drops from a quorum queue what returned 20 times.
+	moveRetry = 5 * time.Minute
 )
 
 // errTooLarge ends a connection on which RabbitMQ sends a body over broker.MaxBody: a relay
@@ -128,8 +134,8 @@ func (r *relay) Write(p []byte) (int, error) {
 		content := r.out[0] == contentFrame
 		if content {
 			binary.BigEndian.PutUint64(r.out[contentHead-8:], r.size.Load())
+			r.extend()
 		}
-		r.extend()
 		if _, err := r.Conn.Write(r.out[:n]); err != nil {
 			return 0, err
 		}
@@ -165,6 +171,7 @@ func (r *relay) copyBody() error {
 			return err
 		}
 	}
+	_ = r.Conn.SetWriteDeadline(time.Time{}) // the library sets those for reading
 	r.between = between
 	r.size.Store(0)
 	r.sent.Store(true)
@@ -186,28 +193,105 @@ func frameLength(b []byte) int {
 	return frameHead + int(binary.BigEndian.Uint32(b[3:])) + 1
 }
 
+// stuckError says that a body could not be moved.
+type stuckError struct {
+	consumer *consumer
+	size     uint64
+	error
+}
+
+func (e *stuckError) Unwrap() error { return e.error }
+
+// moveAllLarge moves the large bodies of all consumers before they use s. Its error says to
+// connect again and try again. What fails again and again does not keep the others waiting:
+// a consumer that may receive the body does, and another waits by itself, see awaitMove.
+func (b *Broker) moveAllLarge(ctx context.Context, s *session) error {
+	moved, err := b.moveLarge(ctx, s, slices.DeleteFunc(b.tracker.all(), func(c *consumer) bool { return c.stuck.Load() })...)
+	if moved > 0 {
+		b.failedMoves = 0
+	}
+	if err == nil {
+		return nil
+	}
+	if b.failedMoves++; b.failedMoves < moveAttempts || ctx.Err() != nil {
+		return err
+	}
+	consequence := "its consumer receives it"
+	if stuck := (*stuckError)(nil); errors.As(err, &stuck) && s.socket.exceedsMemory(stuck.size) {
+		b.failedMoves = 0
+		stuck.consumer.stuck.Store(true)
+		consequence = "its consumer waits until it can be moved"
+	} else {
+		s.socket.relayed.Store(false)
+	}
+	b.log.Error("a large body cannot be moved to the dead letters: "+consequence, "component", "broker", "error", err)
+	return nil
+}
+
+// awaitMove tries again and again to move what is stuck, until ctx ends or the broker closes.
+func (c *consumer) awaitMove(ctx context.Context) error {
+	for c.stuck.Load() {
+		select {
+		case <-time.After(moveRetry):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.broker.closing:
+			return broker.ErrClosed
+		}
+		s, err := c.broker.consume.get(ctx, false)
+		if err == nil {
+			_, err = c.broker.moveLarge(ctx, s, c)
+		}
+		if err == nil {
+			c.stuck.Store(false)
+		} else if ctx.Err() == nil {
+			c.broker.log.Error("a large body still cannot be moved to the dead letters", "component", "broker", "queue", c.spec.Name, "error", err)
+		}
+	}
+	return nil
+}
+
 // moveLarge moves bodies over broker.MaxBody to the dead letters of their queues: those that
 // consumers would be sent next. It declares through s. What was unsettled on a connection that
 // broke needs a moment to return; it gives up after returnPatience, as another process may
-// have moved it.
-func (b *Broker) moveLarge(ctx context.Context, s *session) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// have moved it. It ends at the first that it cannot move.
+func (b *Broker) moveLarge(ctx context.Context, s *session, consumers ...*consumer) (moved int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	conn, r, err := b.consume.dialer.dialRelay(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	moved := 0
-	for began := time.Now(); moved == 0 && time.Since(began) < returnPatience; backoff.Sleep(ctx, returnPoll) {
-		for _, c := range b.tracker.all() {
-			n, err := b.moveLargeOf(ctx, s, conn, r, c)
-			if err != nil {
-				return fmt.Errorf("moving large bodies of queue %q to its dead letters: %w", c.spec.Name, err)
+	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 16))
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-b.closing:
+			cancel(broker.ErrClosed)
+		case why, open := <-blocks: // heartbeats would keep a connection up that is not read
+			if open {
+				cancel(fmt.Errorf("RabbitMQ takes no bodies: %s", why.Reason))
 			}
+		}
+	}()
+	for began := time.Now(); moved == 0 && time.Since(began) < returnPatience; backoff.Sleep(ctx, returnPoll) {
+		for _, c := range consumers {
+			n, err := b.moveLargeOf(ctx, s, conn, r, c)
 			moved += n
+			if why := context.Cause(ctx); err != nil && why != nil {
+				err = fmt.Errorf("%w (%w)", err, why)
+			}
+			if err != nil {
+				return moved, fmt.Errorf("moving large bodies of queue %q to its dead letters: %w", c.spec.Name, err)
+			}
 		}
 	}
-	return conn.CloseDeadline(time.Now().Add(closeHandshake))
+	hangUp := time.AfterFunc(closeHandshake, func() { cancel(errNoGoodbye) })
+	defer hangUp.Stop()
+	if err := conn.CloseDeadline(time.Now().Add(closeHandshake)); err != nil {
+		b.log.Debug("closing the connection for large bodies", "component", "broker", "error", err)
+	}
+	return moved, nil
 }
 
 // moveLargeOf walks as far as a consumer is sent. What it leaves returns to its place when
@@ -217,6 +301,7 @@ func (b *Broker) moveLargeOf(ctx context.Context, s *session, conn *amqp.Connect
 	if err != nil {
 		return 0, fmt.Errorf("opening channel: %w", err)
 	}
+	closes := ch.NotifyClose(make(chan *amqp.Error, 1))
 	if err := ch.Confirm(false); err != nil {
 		return 0, fmt.Errorf("asking for confirms: %w", err)
 	}
@@ -233,7 +318,7 @@ func (b *Broker) moveLargeOf(ctx context.Context, s *session, conn *amqp.Connect
 		}
 		if size := r.size.Load(); size > 0 {
 			if err := b.deadLetterLarge(ctx, s, ch, r, c.spec, convert(c.spec.Name, &d), size); err != nil {
-				return moved, err
+				return moved, &stuckError{c, size, whyClosed(closes, err)}
 			}
 			if err := ch.Ack(d.DeliveryTag, false); err != nil {
 				return moved, fmt.Errorf("acknowledging: %w", err)

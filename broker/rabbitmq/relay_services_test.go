@@ -6,13 +6,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"switchboard/broker"
 	"switchboard/broker/rabbitmq"
+	"switchboard/internal/testutil"
 )
 
 // TestLargeBodiesMoveToTheDeadLetters: no consumer receives a body over broker.MaxBody. It
@@ -53,7 +59,7 @@ func TestLargeBodiesMoveToTheDeadLetters(t *testing.T) {
 				var attempts atomic.Int64
 				var b *rabbitmq.Broker
 				b = openClosed(t, rabbitmq.Settings{
-					URL: p.url, Heartbeat: 2 * time.Second,
+					URL: p.url,
 					DeadLetter: func(d *broker.Delivery, size uint64) broker.Headers {
 						if d.Queue != q.Name || size != uint64(len(large)) {
 							t.Errorf("%d bytes of %s", size, d.Queue)
@@ -85,6 +91,9 @@ func TestLargeBodiesMoveToTheDeadLetters(t *testing.T) {
 					}
 				}))
 				must(t, direct.Browse(ctx, dead.Name, 10, func(d *broker.Delivery) (broker.Verdict, error) {
+					if large == nil {
+						t.Error("it was moved twice")
+					}
 					if !bytes.Equal(d.Body, large) || d.Headers["why"] != "large" {
 						t.Errorf("%d bytes with %v", len(d.Body), d.Headers)
 					}
@@ -96,5 +105,115 @@ func TestLargeBodiesMoveToTheDeadLetters(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestALargeBodyThatCannotMove: the consumer of another queue goes on. That of its own queue
+// receives it, if the process has the memory.
+func TestALargeBodyThatCannotMove(t *testing.T) {
+	for name, memory := range map[string]int64{"fits": 1 << 30, "does not fit": 4*broker.MaxBody + 4} {
+		t.Run(name, func(t *testing.T) {
+			ctx := testContext(t)
+			direct := openClosed(t, rabbitmq.Settings{URL: amqpURL(t)})
+			q, other := newQueue(t), newQueue(t)
+			dead := broker.Queue{Name: q.Name + broker.DeadSuffix, Type: broker.Quorum} // of another type
+			for _, queue := range []broker.Queue{q, other, dead} {
+				must(t, direct.Declare(ctx, queue))
+			}
+			t.Cleanup(func() {
+				must(t, openClosed(t, rabbitmq.Settings{URL: amqpURL(t)}).Delete(context.Background(), dead.Name))
+			})
+			for _, body := range [][]byte{make([]byte, broker.MaxBody+2), []byte("behind")} {
+				must(t, direct.Publish(ctx, broker.Publication{Queue: q.Name, Body: body}))
+			}
+
+			defer debug.SetMemoryLimit(debug.SetMemoryLimit(memory))
+			logged := new(logBuffer)
+			b := openClosed(t, rabbitmq.Settings{
+				URL: amqpURL(t), Logger: slog.New(slog.NewTextHandler(logged, nil)),
+				DeadLetter: func(*broker.Delivery, uint64) broker.Headers { return nil },
+			})
+			consuming, stop := context.WithCancel(ctx)
+			var ended sync.WaitGroup
+			var received atomic.Int64 // from q
+			ended.Go(func() {
+				must(t, b.Consume(consuming, q, 10, func(d *broker.Delivery) {
+					received.Add(1)
+					d.Ack()
+				}))
+			})
+			testutil.Eventually(t, "moving it fails", func() bool { return strings.Contains(logged.String(), "cannot be moved") })
+			came := make(chan bool, 10)
+			ended.Go(func() {
+				must(t, b.Consume(consuming, other, 10, func(d *broker.Delivery) {
+					came <- true
+					d.Ack()
+				}))
+			})
+			publish := func() {
+				must(t, direct.Publish(ctx, broker.Publication{Queue: other.Name, Body: []byte("x")}))
+				<-came
+			}
+			publish()
+			reconnects := b.State().Reconnects
+			if name == "fits" {
+				testutil.Eventually(t, "it is received", func() bool { return received.Load() >= 2 })
+			} else if !slices.Equal(b.State().Idle, []string{q.Name}) || received.Load() > 0 {
+				t.Errorf("not consumed are %v, %d were received", b.State().Idle, received.Load())
+			}
+			publish()
+			if n := b.State().Reconnects; n != reconnects {
+				t.Errorf("connected again %d times", n-reconnects)
+			}
+			if !strings.Contains(logged.String(), dead.Name) {
+				t.Errorf("the log does not say why:\n%s", logged)
+			}
+			stop()
+			ended.Wait()
+		})
+	}
+}
+
+// TestBrowsingALargeBody: whoever consumes at the same time keeps the connection.
+func TestBrowsingALargeBody(t *testing.T) {
+	ctx := testContext(t)
+	q, dead := newQueue(t), newQueue(t)
+	large := make([]byte, broker.MaxBody+1)
+	must(t, openClosed(t, rabbitmq.Settings{URL: amqpURL(t)}).Publish(ctx, broker.Publication{Queue: dead.Name, Body: large}))
+	b := openClosed(t, rabbitmq.Settings{
+		URL:        amqpURL(t),
+		DeadLetter: func(*broker.Delivery, uint64) broker.Headers { return nil },
+	})
+	consuming, stop := context.WithCancel(ctx)
+	defer stop()
+	came := make(chan bool, 10)
+	go b.Consume(consuming, q, 10, func(d *broker.Delivery) {
+		d.Ack()
+		came <- true
+	})
+	publish := func() {
+		must(t, b.Publish(ctx, broker.Publication{Queue: q.Name, Body: []byte("x")}))
+		<-came
+	}
+	publish()
+	var size int
+	browse := func() error {
+		return b.Browse(ctx, dead.Name, 1, func(d *broker.Delivery) (broker.Verdict, error) {
+			size = len(d.Body)
+			return broker.Keep, nil
+		})
+	}
+	must(t, browse())
+	if size != len(large) {
+		t.Errorf("browsing shows %d bytes", size)
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(4 * broker.MaxBody))
+	err := browse()
+	if !errors.Is(err, broker.ErrLost) || !strings.Contains(err.Error(), strconv.Itoa(len(large))+" bytes") {
+		t.Errorf("browsing with little memory: %v", err)
+	}
+	publish()
+	if n := b.State().Reconnects; n != 0 {
+		t.Errorf("connected again %d times", n)
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"switchboard/broker"
 )
@@ -56,4 +59,12 @@ func TestRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(append(heartbeat, confirm...))
+
+	if err := near.SetDeadline(time.Now()); err != nil { // as closing does
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := r.Write(frame(1, []byte("close"))); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > 10*time.Second {
+		t.Errorf("closing took %v: %v", time.Since(began), err)
+	}
 }

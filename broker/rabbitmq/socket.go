@@ -41,7 +41,7 @@ type socket struct {
 	consumers atomic.Int64 // those who browse too
 	working   atomic.Int64 // those who do not
 	flooded   atomic.Bool  // more came at once than is taken
-	relayed   bool         // bodies over broker.MaxBody are not for consumers
+	relayed   atomic.Bool  // bodies over broker.MaxBody are not for consumers
 	tooLarge  atomic.Bool  // one came
 
 	mu        sync.Mutex
@@ -90,13 +90,13 @@ const maxHeldBytes = 2 * maxUnsettledBytes
 const memoryShare = 4
 
 func (s *socket) admit(size uint64) error {
-	if size > broker.MaxBody && s.relayed && s.working.Load() > 0 {
+	if size > broker.MaxBody && s.relayed.Load() && s.working.Load() > 0 {
 		s.tooLarge.Store(true)
 		return errTooLarge
 	}
-	if memory := s.memory; size > uint64(memory/memoryShare) {
+	if s.exceedsMemory(size) {
 		return fmt.Errorf("RabbitMQ sends a body of %d bytes, too many for a process that may use %d MiB (GOMEMLIMIT): "+
-			"give it %d times the body's size, or remove the body from its queue", size, memory>>20, memoryShare)
+			"give it %d times the body's size, or remove the body from its queue", size, s.memory>>20, memoryShare)
 	}
 	held, most := s.held.Add(int64(size)), maxHeldBytes*max(1, s.consumers.Load())
 	if held > most && held-int64(size) > most/2 {
@@ -104,6 +104,9 @@ func (s *socket) admit(size uint64) error {
 	}
 	return nil
 }
+
+// exceedsMemory reports whether a body needs more memory than the process may use.
+func (s *socket) exceedsMemory(size uint64) bool { return size > uint64(s.memory/memoryShare) }
 
 // release says that a body of so many bytes is held no longer.
 func (s *socket) release(size int64) { s.held.Add(-size) }
