@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -132,16 +133,22 @@ func (a *attacking) run(cmd *cobra.Command) (err error) {
 		}()
 	}
 	result, err := chaos.Run(cmd.Context(), *s)
+	return a.report(cmd, result, err, again)
+}
+
+// report prints what a run found, where it found something. The error is the run's own, and names
+// the promises that were broken.
+func (a *attacking) report(cmd *cobra.Command, result *chaos.Result, err error, again string) error {
 	if result == nil {
 		return err
 	}
 	if a.asJSON {
-		err = printJSON(cmd, result)
+		err = errors.Join(err, printJSON(cmd, result))
 	} else {
 		printChaos(cmd, result)
 	}
 	if failed := result.Failed(); len(failed) > 0 {
-		return fmt.Errorf("%s\nagain: %s\nlogs: %s", strings.Join(failed, "\n"), again, s.Dir)
+		err = errors.Join(fmt.Errorf("%s\nagain: %s\nlogs: %s", strings.Join(failed, "\n"), again, a.settings.Dir), err)
 	}
 	return err
 }

@@ -51,7 +51,7 @@ const (
 	pollEvery     = 100 * time.Millisecond
 	startTimeout  = time.Minute
 	stopTimeout   = 90 * time.Second
-	reloadTimeout = 30 * time.Second
+	reloadTimeout = time.Minute // a dispatcher that restarts for it takes stop_timeout (20 s)
 	// stuckAfter and againAfter are for an audit of a fleet that has nothing to do.
 	stuckAfter = time.Millisecond
 	againAfter = time.Second
@@ -138,6 +138,9 @@ func (r *run) open(ctx context.Context) (err error) {
 	if r.people, err = newPeople(r.Seed, strconv.FormatInt(time.Now().UnixNano(), 36)); err != nil {
 		return err
 	}
+	if err := r.prepare(); err != nil { // before anything is connected to, or migrated
+		return err
+	}
 	if r.broker, err = queues.Connect(ctx, r.AMQPURL); err != nil {
 		return err
 	}
@@ -146,14 +149,6 @@ func (r *run) open(ctx context.Context) (err error) {
 	}
 	if err := r.db.Migrate(ctx); err != nil {
 		return operate.Unreachable{Err: err}
-	}
-	if err := os.MkdirAll(filepath.Join(r.Dir, "fleet"), 0o700); err != nil {
-		return err
-	}
-	for _, m := range members {
-		if r.processes[m.name], err = r.newProcess(m); err != nil {
-			return err
-		}
 	}
 	target, err := r.target()
 	if err != nil {
@@ -167,6 +162,21 @@ func (r *run) open(ctx context.Context) (err error) {
 		}
 	}
 	return r.startAll(ctx)
+}
+
+// prepare opens the proxies and writes the files of all processes.
+func (r *run) prepare() error {
+	if err := os.MkdirAll(filepath.Join(r.Dir, "fleet"), 0o700); err != nil {
+		return err
+	}
+	for _, m := range members {
+		p, err := r.newProcess(m)
+		r.processes[m.name] = p
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // target is the fleet's files; of two replicas one is enough.

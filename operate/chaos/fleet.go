@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	"switchboard/internal/backoff"
 	"switchboard/internal/faultproxy"
+	"switchboard/operate"
 )
 
 // The roles of processes, and what they are linked to.
@@ -89,7 +91,8 @@ type process struct {
 	program string
 	links   map[string]*faultproxy.Proxy
 
-	busy sync.Mutex // held while a fault lasts
+	busy    sync.Mutex // held while a fault lasts
+	reloads int        // good ones so far
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -99,7 +102,8 @@ type process struct {
 	alone int  // how often it ended without being told to
 }
 
-// newProcess puts proxies between a member and the servers, and writes its file.
+// newProcess puts proxies between a member and the servers, and writes its file. Beside an error
+// it returns the process too: its links are to be closed.
 func (r *run) newProcess(m member) (p *process, err error) {
 	p = &process{member: m, program: r.Program, links: map[string]*faultproxy.Proxy{}}
 	p.file, p.log = filepath.Join(r.Dir, "fleet", m.name+".yaml"), filepath.Join(r.Dir, m.name+".log")
@@ -115,7 +119,7 @@ func (r *run) newProcess(m member) (p *process, err error) {
 		}
 		through, proxy, err := proxied(target)
 		if err != nil {
-			return nil, fmt.Errorf("a proxy before %s: %w", link, err)
+			return p, fmt.Errorf("a proxy before %s: %w", link, err)
 		}
 		p.links[link] = proxy
 		switch link {
@@ -130,21 +134,22 @@ func (r *run) newProcess(m member) (p *process, err error) {
 	return p, os.WriteFile(p.file, []byte(p.text), 0o600)
 }
 
-// standardPorts are those of URLs that name none.
-var standardPorts = map[string]string{"amqp": "5672", "postgres": "5432", "postgresql": "5432"}
+// standardPorts are those of URLs that name none, for the schemes that work through a proxy. TLS
+// does not: the certificate is not for the proxy's address.
+var standardPorts = map[string]string{"amqp": "5672", "postgres": "5432", "postgresql": "5432", "smpp": "2775"}
 
 // proxied is a server's URL through a proxy.
 func proxied(address string) (*url.URL, *faultproxy.Proxy, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, nil, errors.New("the server's URL cannot be read") // it may hold a password
+		return nil, nil, operate.Misused(errors.New("the server's URL cannot be read")) // it may hold a password
+	}
+	port, known := standardPorts[u.Scheme]
+	if !known {
+		return nil, nil, operate.Misused(fmt.Errorf("a server of %q cannot be reached through a proxy; name one of amqp:// and postgres://", u.Scheme+":"))
 	}
 	target := u.Host
 	if u.Port() == "" {
-		port, known := standardPorts[u.Scheme]
-		if !known {
-			return nil, nil, fmt.Errorf("a server of %s:// cannot be reached through a proxy; name one of amqp:// and postgres://", u.Scheme)
-		}
 		target += ":" + port
 	}
 	proxy, err := faultproxy.New(target, nil)
@@ -247,6 +252,11 @@ func (p *process) signal(s os.Signal) {
 
 // says asks the process's port until its answer holds text.
 func (p *process) says(ctx context.Context, path, text string) error {
+	return p.await(ctx, path, fmt.Sprintf("%q", text), func(answer string) bool { return strings.Contains(answer, text) })
+}
+
+// await asks the process's port until its answer is as wanted.
+func (p *process) await(ctx context.Context, path, wanted string, is func(answer string) bool) error {
 	client := http.Client{Timeout: answerTimeout}
 	for {
 		p.mu.Lock()
@@ -255,23 +265,58 @@ func (p *process) says(ctx context.Context, path, text string) error {
 		if answer, err := client.Get(at + path); err == nil {
 			body, _ := io.ReadAll(answer.Body)
 			_ = answer.Body.Close()
-			if answer.StatusCode == http.StatusOK && strings.Contains(string(body), text) {
+			if answer.StatusCode == http.StatusOK && is(string(body)) {
 				return nil
 			}
 		}
 		if !backoff.Sleep(ctx, pollEvery) {
-			return fmt.Errorf("%s%s did not say %q", p.name, path, text)
+			return fmt.Errorf("%s%s did not say %s", p.name, path, wanted)
 		}
 	}
 }
 
-// reload writes the process's file and has it read.
-func (p *process) reload(ctx context.Context, text, successful string) error {
-	if err := os.WriteFile(p.file, []byte(text), 0o600); err != nil {
-		return err
-	}
-	p.signal(syscall.SIGHUP)
+// lastReload is the metric of when a configuration was last taken into use.
+var lastReload = regexp.MustCompile(`(?m)^switchboard_config_last_reload_success_timestamp_seconds (\S+)$`)
+
+// reload writes the process's file and has it read, and waits until it is in use: not until the
+// last reload was a success, which it may have been before.
+func (p *process) reload(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
-	return p.says(ctx, "/metrics", "switchboard_config_last_reload_successful "+successful)
+	before, err := p.rewrite(ctx, text)
+	if err != nil {
+		return err
+	}
+	return p.await(ctx, "/metrics", "that it was reloaded since "+before, func(answer string) bool {
+		at := lastReload.FindStringSubmatch(answer)
+		return at != nil && at[1] != before
+	})
+}
+
+// refuse writes a file with an error, and waits until the process has refused it.
+func (p *process) refuse(ctx context.Context, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	defer cancel()
+	if _, err := p.rewrite(ctx, text); err != nil {
+		return err
+	}
+	return p.says(ctx, "/metrics", "switchboard_config_last_reload_successful 0")
+}
+
+// rewrite writes the process's file and has it read. It returns when one was last taken into use.
+func (p *process) rewrite(ctx context.Context, text string) (before string, err error) {
+	err = p.await(ctx, "/metrics", "when it was last reloaded", func(answer string) bool {
+		at := lastReload.FindStringSubmatch(answer)
+		if at != nil {
+			before = at[1]
+		}
+		return at != nil
+	})
+	if err == nil {
+		err = os.WriteFile(p.file, []byte(text), 0o600)
+	}
+	if err == nil {
+		p.signal(syscall.SIGHUP)
+	}
+	return before, err
 }

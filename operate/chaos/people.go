@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -179,12 +180,22 @@ func (p *people) inject(ctx context.Context, b broker.Publisher, queue string, a
 	if strings.HasPrefix(queue, transportB) {
 		m.TransportName = transportB
 	}
-	err := b.Publish(ctx, broker.Publication{Key: m.TransportName + ".inbound", Body: m.Encode()})
+	err := publish(ctx, b, broker.Publication{Key: m.TransportName + ".inbound", Body: m.Encode()})
 	p.mu.Lock()
 	p.wrong++
 	p.mu.Unlock()
 	p.took(n, err)
 	return err
+}
+
+// publish publishes until the broker takes the body: a queue at its limit refuses it for a while.
+func publish(ctx context.Context, b broker.Publisher, what broker.Publication) error {
+	for {
+		err := b.Publish(ctx, what)
+		if !errors.Is(err, broker.ErrRefused) && !errors.Is(err, broker.ErrLost) || !backoff.Sleep(ctx, pollEvery) {
+			return err
+		}
+	}
 }
 
 // poisons are bodies that are no messages.
@@ -201,7 +212,7 @@ var poisons = []string{
 // poisonAll publishes one of each, to one queue.
 func (p *people) poisonAll(ctx context.Context, b broker.Publisher, queue string) error {
 	for _, body := range poisons {
-		if err := b.Publish(ctx, broker.Publication{Queue: queue, Body: []byte(body)}); err != nil {
+		if err := publish(ctx, b, broker.Publication{Queue: queue, Body: []byte(body)}); err != nil {
 			return err
 		}
 		p.mu.Lock()

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"syscall"
 	"time"
@@ -10,8 +11,12 @@ import (
 	"switchboard/internal/backoff"
 )
 
-// slowBy is the latency of a slow link, each way.
-const slowBy = 100 * time.Millisecond
+const (
+	// slowBy is the latency of a slow link, each way.
+	slowBy = 100 * time.Millisecond
+	// leastStop is the least stop_timeout that a reload sets; each sets another.
+	leastStop = 19 * time.Second
+)
 
 // strike does what an event says, and mends it.
 func (r *run) strike(ctx context.Context, e Event) {
@@ -89,11 +94,12 @@ func (r *run) strikeProcess(ctx context.Context, p *process, e Event, hold func(
 		p.signal(syscall.SIGCONT)
 		return nil
 	case ReloadGood:
-		return p.reload(ctx, p.text+"stop_timeout: 19s\n", "1")
+		p.reloads++
+		return p.reload(ctx, fmt.Sprintf("%sstop_timeout: %dms\n", p.text, leastStop.Milliseconds()+int64(p.reloads)))
 	case ReloadBad:
-		err := p.reload(ctx, p.text+"no_such_key: true\n", "0")
+		err := p.refuse(ctx, p.text+"no_such_key: true\n")
 		hold()
-		return errors.Join(err, p.reload(ctx, p.text, "1"))
+		return errors.Join(err, p.reload(ctx, p.text))
 	}
 	signal := syscall.SIGKILL
 	if e.Kind == Restart {
