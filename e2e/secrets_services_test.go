@@ -18,6 +18,7 @@ import (
 
 	"switchboard/broker"
 	"switchboard/internal/testutil"
+	"switchboard/message"
 )
 
 // secretFleet has a secret in every place that takes one. What it connects to refuses.
@@ -107,6 +108,17 @@ func TestNoSecretIsShown(t *testing.T) {
 		}
 		sendTo(t, b, transport, 2)
 	}
+	for transport, kind := range map[string]string{"carrier": "sms", "chat": "xmpp"} { // for the webhook, and for the mail
+		key := message.Key(transport, message.Inbound)
+		if err := b.Declare(t.Context(), broker.Queue{Name: key, Keys: []string{key}}); err != nil {
+			t.Fatal(err)
+		}
+		m := message.New()
+		m.From, m.To, m.TransportName, m.TransportType, m.Content = "+27831234567", "8080", transport, kind, "hello"
+		if err := b.Publish(t.Context(), broker.Publication{Key: key, Body: m.Encode()}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	seen.ask(ports)
 	eventually(t, "the failures are dead letters", func() bool {
 		out, _ := o.run("failures", "list", "--json", dir)
@@ -115,6 +127,15 @@ func TestNoSecretIsShown(t *testing.T) {
 	eventually(t, "the links are tried", func() bool {
 		log := fleet.logged()
 		return strings.Contains(log, "127.0.0.1:1") && strings.Contains(log, "carrier")
+	})
+	eventually(t, "the webhook and the mail failed", func() bool {
+		var webhook, mail bool
+		for line := range strings.Lines(fleet.logged()) {
+			failed := strings.Contains(line, "connection refused")
+			webhook = webhook || failed && strings.Contains(line, "the webhook failed")
+			mail = mail || failed && strings.Contains(line, "mail.inbound")
+		}
+		return webhook && mail
 	})
 
 	for _, path := range []string{"/status", "/metrics", "/readyz", "/healthz", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/debug/vars", "/"} {
@@ -138,8 +159,6 @@ func TestNoSecretIsShown(t *testing.T) {
 		{"diff", dir, dir},
 		{"failures", "list", dir},
 		{"failures", "list", "--json", dir},
-		{"failures", "show", "bot.outbound"},
-		{"failures", "show", "partner.outbound"},
 		{"messages"},
 		{"messages", "--json"},
 		{"audit", "--json", dir},
@@ -152,6 +171,15 @@ func TestNoSecretIsShown(t *testing.T) {
 		{"status", "--amqp-url", "amqp://us:" + secrets["MAIL"] + "@127.0.0.1:1/", dir},
 	} {
 		seen.command(o, args...)
+	}
+	for _, queue := range []string{"bot.outbound", "partner.outbound"} {
+		for _, form := range []string{"--json=false", "--json"} {
+			text := o.must("failures", "show", "--reason", "exhausted", form, queue)
+			if !strings.Contains(text, "hello") || !strings.Contains(text, "127.0.0.1:1") {
+				t.Errorf("the dead letters of %s have no bodies, or no headers: %s", queue, text)
+			}
+			seen.look("the dead letters of "+queue, text)
+		}
 	}
 	seen.look("the record", dump(t, s.url("DATABASE_URL")))
 	_ = fleet.cmd.Process.Signal(syscall.SIGQUIT)
