@@ -107,7 +107,7 @@ func (g *ConsumerGroup) consume(ctx context.Context, s Subscription) error {
 				g.giveUpWhenDown(inFlight, giveUp)
 			}
 		})()
-		inFlight.stopping = fetch.Done()
+		inFlight.fetches(fetch.Done())
 		inFlight.limit.publish(inFlight.limit.now())
 		defer r.Monitor.limit(queue.Name, 0)
 		err := r.Broker.ConsumeWithin(fetch, queue, inFlight.limit.now, func(d *broker.Delivery) {
@@ -139,8 +139,9 @@ type inFlight struct {
 
 	stopping <-chan struct{} // closed when nothing more is received
 
-	mu   sync.Mutex
-	made map[*Delivery]time.Time // when what is held was made
+	mu       sync.Mutex
+	made     map[*Delivery]time.Time // when what is held was made
+	returned map[string]bool         // the keys of what went back since nothing more is received
 }
 
 func (r *Runtime) inFlight(s Subscription) *inFlight {
@@ -156,6 +157,30 @@ func (r *Runtime) inFlight(s Subscription) *inFlight {
 	}
 	r.Monitor.age(queue, f.oldest)
 	return f
+}
+
+// fetches says that deliveries are received until stopping is closed.
+func (f *inFlight) fetches(stopping <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopping, f.returned = stopping, map[string]bool{}
+}
+
+// returns notes that a delivery of the key returns to its queue, where nothing more is received.
+func (f *inFlight) returns(key string) {
+	select {
+	case <-f.stopping:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.returned[key] = true
+	default:
+	}
+}
+
+func (f *inFlight) hasReturned(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.returned[key]
 }
 
 func (f *inFlight) holds(d *Delivery, made time.Time) {

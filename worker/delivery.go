@@ -281,13 +281,37 @@ func (d *Delivery) retryLater(cause error) {
 // body for half an hour (consumer_timeout).
 const longestHold = 10 * time.Minute
 
-// holds says whether the delivery is to be tried again in its place.
-func (d *Delivery) holds(err error) bool {
-	return err != nil && d.runtime.Settings.RetryOrder == Hold && !d.Leaves(err) && !notOurFault(err) && time.Since(d.Since()) < longestHold
+// tryInPlace tries until the delivery need not stay in its place. Once one returns to its queue
+// because nothing more is received, those of its key behind it return, too: none passes it.
+func (d *Delivery) tryInPlace(ctx context.Context, key string, try func() error) error {
+	err := context.Canceled
+	switch {
+	case d.Lost():
+		return ErrLost
+	case !d.inFlight.hasReturned(key):
+		err = try()
+	}
+	for d.holds(err) {
+		if err = d.awaitNextTry(ctx, err); err == nil {
+			err = try()
+		}
+	}
+	if notOurFault(err) {
+		d.inFlight.returns(key)
+	}
+	return err
 }
 
+// holds says whether the delivery is to be tried again in its place.
+func (d *Delivery) holds(err error) bool {
+	return err != nil && !d.Lost() && !d.Leaves(err) && !notOurFault(err) && time.Since(d.Since()) < longestHold
+}
+
+// lostInterval is how often one that waits for its next try looks whether it is Lost.
+const lostInterval = time.Second
+
 // awaitNextTry waits for the next try of a delivery that stays where it is. When nothing more
-// is received it returns to its queue.
+// is received, or it is Lost, it returns to its queue.
 func (d *Delivery) awaitNextTry(ctx context.Context, cause error) error {
 	delay := min(d.runtime.Settings.RetryDelay(d.Attempts(), cause), longestHold)
 	d.runtime.Monitor.putOff(d.delivery.Queue, delay, d.Attempts()+2)
@@ -296,15 +320,26 @@ func (d *Delivery) awaitNextTry(ctx context.Context, cause error) error {
 	d.delivery.Headers = failureHeaders(d.runtime.Name, d.delivery, cause)
 	next := time.NewTimer(delay)
 	defer next.Stop()
-	select {
-	case <-next.C:
-	case <-d.inFlight.stopping:
-		return context.Canceled
-	case <-ctx.Done():
-		return ctx.Err()
+	look := time.NewTicker(lostInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-next.C:
+			if d.Lost() {
+				return ErrLost
+			}
+			d.began = time.Now() // the wait says nothing of how quick the worker is
+			return d.decode()
+		case <-look.C:
+			if d.Lost() {
+				return ErrLost
+			}
+		case <-d.inFlight.stopping:
+			return context.Canceled
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	d.began = time.Now() // the wait says nothing of how quick the worker is
-	return d.decode()
 }
 
 // RequeueDelay keeps a body that can neither be handled nor published anywhere

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -323,21 +324,117 @@ func TestRetryOrder(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.core.Settings.RetryOrder = worker.Hold
 		b.core.Monitor = worker.NewMonitor("w", nil)
-		stop := b.serve(b.core.Lanes((*worker.Delivery).ID, func(context.Context, *worker.Delivery) error { return errors.New("never") }), nil)
-		b.publish(1, nil)
+		var passed atomic.Int64
+		handle := b.core.Lanes(func(d *worker.Delivery) string { return d.Message.From }, func(_ context.Context, d *worker.Delivery) error {
+			if d.ID() != "0" {
+				passed.Add(1)
+				return nil
+			}
+			return errors.New("never")
+		})
+		stop := b.serve(handle, nil)
+		b.publish(3, nil)           // of one person
 		time.Sleep(5 * time.Second) // after the tries at 0, 1 and 4 s, each with a fifth more at most
 		if waiting, tries := b.core.Monitor.Retrying(); waiting["sms.inbound"] != 1 || tries["sms.inbound"] != 4 {
 			t.Errorf("%v wait for the tries %v", waiting, tries)
 		}
 		began := time.Now()
 		stop()
-		b.settled("stopped while it is held", 1, 0)
+		b.settled("stopped while it is held", 3, 0)
+		if n := passed.Load(); n != 0 {
+			t.Errorf("%d passed the one that is held", n)
+		}
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("the stop took %s", took)
 		}
-		stop = b.serve(b.core.Lanes((*worker.Delivery).ID, func(context.Context, *worker.Delivery) error { return errors.New("never") }), nil)
+		stop = b.serve(handle, nil)
 		time.Sleep(24 * time.Hour)
 		b.settled("tried as often as it may be", 0, 1)
+		stop()
+	})
+}
+
+// A pause returns what is held and all behind it, and the resumed queue is handled in its order.
+func TestPauseReturnsWhatIsHeld(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.core.Settings.RetryOrder = worker.Hold
+		ctx, end := context.WithCancel(b.t.Context())
+		defer end()
+		b.core.Pauses = worker.FollowPauses(ctx, b.core.State, slog.New(slog.DiscardHandler))
+		var mu sync.Mutex
+		var done []string
+		fails := true
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.Message.From }, func(_ context.Context, d *worker.Delivery) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if fails && d.ID() == "0" {
+				return errors.New("not yet")
+			}
+			done = append(done, d.ID())
+			return nil
+		}), nil)
+		b.publish(3, nil) // of one person
+		if err := worker.SetPause(b.t.Context(), b.core.State, "sms.inbound", worker.Pause{}); err != nil {
+			b.t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second) // of the test's own clock
+		b.settled("when it is paused", 3, 0)
+		mu.Lock()
+		fails = false
+		mu.Unlock()
+		if err := worker.Resume(b.t.Context(), b.core.State, "sms.inbound"); err != nil {
+			b.t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		b.settled("when it is resumed", 0, 0)
+		if got := strings.Join(done, " "); got != "0 1 2" {
+			b.t.Errorf("handled %s", got)
+		}
+		stop()
+	})
+}
+
+// losing is a broker whose first two deliveries are lost once lose is set.
+type losing struct {
+	broker.Broker
+	lose atomic.Bool
+}
+
+func (l *losing) ConsumeWithin(ctx context.Context, q broker.Queue, limit func() int, handle func(*broker.Delivery)) error {
+	n := 0
+	return l.Broker.ConsumeWithin(ctx, q, limit, func(d *broker.Delivery) {
+		if n++; n <= 2 {
+			d.Lost = l.lose.Load
+		}
+		handle(d)
+	})
+}
+
+// What waits for its next try is given up soon after its delivery is lost, with all behind it:
+// their copies are handled in their order.
+func TestHeldDeliveryThatIsLost(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		l := &losing{Broker: b.broker}
+		b.core.Broker = l
+		b.core.Settings.RetryOrder, b.core.Settings.RetryInitialDelay = worker.Hold, seconds(300)
+		var mu sync.Mutex
+		var tried []string
+		stop := b.serve(b.core.Lanes(func(d *worker.Delivery) string { return d.Message.From }, func(_ context.Context, d *worker.Delivery) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if tried = append(tried, d.ID()); len(tried) == 1 {
+				return errors.New("not yet")
+			}
+			return nil
+		}), nil)
+		b.publish(2, nil) // of one person
+		synctest.Wait()
+		l.lose.Store(true)
+		time.Sleep(5 * time.Second) // of the test's own clock
+		b.settled("the copies", 0, 0)
+		if got := strings.Join(tried, " "); got != "0 0 1" {
+			b.t.Errorf("tried %s", got)
+		}
 		stop()
 	})
 }

@@ -14,20 +14,19 @@ import (
 func (r *Runtime) Lanes(key func(*Delivery) string, handle func(ctx context.Context, d *Delivery) error) func(context.Context, *Delivery) {
 	var l lanes.Lanes[string]
 	return func(ctx context.Context, d *Delivery) {
-		l.Go(key(d), func() {
+		of := key(d)
+		l.Go(of, func() {
 			try := func() error {
 				return r.Stack.Consume(ctx, d.Envelope, func(ctx context.Context, e *message.Envelope) error {
 					d.Envelope = e
 					return handle(ctx, d)
 				})
 			}
-			err := try()
-			for d.holds(err) {
-				if err = d.awaitNextTry(ctx, err); err == nil {
-					err = try()
-				}
+			if d.runtime.Settings.RetryOrder == Hold {
+				d.Settle(d.tryInPlace(ctx, of, try))
+				return
 			}
-			d.Settle(err)
+			d.Settle(try())
 		})
 	}
 }
