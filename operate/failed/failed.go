@@ -3,6 +3,7 @@
 package failed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -144,13 +145,21 @@ func (a Again) one(ctx context.Context, db store.Database, p broker.Publisher, r
 	if err != nil {
 		return "", 0, err
 	}
-	c := claim{At: time.Now().UTC(), Who: a.Who, Why: a.Why}
-	_, first, err := db.Add(ctx, c.entry(r))
+	c := claim{At: time.Now().UTC(), Who: a.Who, Why: a.Why, Key: message.Key(cmp.Or(a.To, r.Backend), message.Outbound)}
+	text, first, err := db.Add(ctx, c.entry(r))
 	if err != nil {
 		return "", 0, fmt.Errorf("noting that it is sent again: %w", err)
 	}
+	if !first {
+		if err := c.follows(text, r); err != nil {
+			return "", 0, err
+		}
+	}
 	c.Key, attempt, err = persistence.ResendTo(ctx, db, p, r.ID, persistence.Resending{Transport: a.To, Again: !first})
 	if err != nil {
+		if first && (errors.Is(err, broker.ErrUnroutable) || errors.Is(err, broker.ErrInvalid)) { // it is on no queue
+			err = errors.Join(err, db.Delete(ctx, claimKey(r)))
+		}
 		return "", 0, err
 	}
 	c.Sent = true
@@ -158,6 +167,19 @@ func (a Again) one(ctx context.Context, db store.Database, p broker.Publisher, r
 		return "", 0, fmt.Errorf("it is on %s as attempt %d, which could not be noted: %w", c.Key, attempt, err)
 	}
 	return c.Key, attempt, nil
+}
+
+// follows is an error where an older claim may have put the message on another queue: two
+// transports would send it.
+func (c claim) follows(text string, r *store.Record) error {
+	var older claim
+	if err := json.Unmarshal([]byte(text), &older); err != nil {
+		return fmt.Errorf("reading where it was sent again: %w", err)
+	}
+	if key := cmp.Or(older.Key, message.Key(r.Backend, message.Outbound)); key != c.Key {
+		return fmt.Errorf("it may already be on %s: retry it there", key)
+	}
+	return nil
 }
 
 func (c claim) entry(r *store.Record) store.Entry {
