@@ -35,6 +35,7 @@ type failures struct {
 	yes          bool
 	filter       deadletter.Filter
 	since, until string
+	application  string // with --record
 
 	again  deadletter.Again
 	rate   float64 // a second; 0 is as fast as it goes
@@ -123,12 +124,12 @@ func (f *failures) chosen(args []string) (target queues.Target, err error) {
 func (f *failures) listCommand() *cobra.Command {
 	cmd := f.command("list FILE|DIR|QUEUE…", "List dead letters, the oldest failure first", f.list)
 	cmd.Flags().IntVar(&f.limit, "limit", defaultListed, "list no more than this many of each queue")
-	return f.orOfRecord(cmd, f.listRecord)
+	return f.orOfRecord(cmd, f.checkListed, f.listRecord)
 }
 
 func (f *failures) list(cmd *cobra.Command, b broker.Broker, names []string) error {
-	if f.limit < 1 {
-		return misused(errors.New("--limit must be at least 1"))
+	if err := f.checkListed(); err != nil {
+		return err
 	}
 	found, more, err := f.find(cmd.Context(), b, names, f.limit)
 	if more > 0 {
@@ -141,6 +142,13 @@ func (f *failures) list(cmd *cobra.Command, b broker.Broker, names []string) err
 		return err
 	}
 	return errors.Join(printDeadLetters(cmd.OutOrStdout(), found, time.Now()), err)
+}
+
+func (f *failures) checkListed() error {
+	if f.limit < 1 {
+		return misused(errors.New("--limit must be at least 1"))
+	}
+	return nil
 }
 
 // find lists dead letters of queues; it goes on after one that was seen in part.
@@ -165,7 +173,11 @@ func (f *failures) notFound(ctx context.Context, b broker.Admin, names []string,
 	if n > 0 || len(f.filter.IDs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("no dead letter has the identifier %s", printable(short(strings.Join(f.filter.IDs, ", "), idWidth)))
+	return fmt.Errorf("no dead letter has the identifier %s", f.identifiers())
+}
+
+func (f *failures) identifiers() string {
+	return printable(short(strings.Join(f.filter.IDs, ", "), idWidth))
 }
 
 // noSuchTransport is an error where there are dead letters, and all of other transports.
@@ -224,7 +236,7 @@ At a --rate the dead letters of a queue are held meanwhile, so that it may take
 	flags.BoolVar(&f.dryRun, "dry-run", false, "do nothing, and count what would go")
 	flags.BoolVarP(&f.each, "each", "v", false, "name each, and where it went")
 	f.noted.add(cmd)
-	return f.orOfRecord(cmd, f.retryRecord)
+	return f.orOfRecord(cmd, f.checkRate, f.retryRecord)
 }
 
 // longestRetry is how long the dead letters of a queue are held at most: RabbitMQ ends a
@@ -330,7 +342,7 @@ func (f *failures) dropCommand() *cobra.Command {
 	cmd := f.command("drop FILE|DIR|QUEUE…", "Delete dead letters for ever", f.drop)
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it")
 	f.noted.add(cmd)
-	return f.orOfRecord(cmd, f.dropRecord)
+	return f.orOfRecord(cmd, f.refuseToDrop, nil)
 }
 
 func (f *failures) drop(cmd *cobra.Command, b broker.Broker, names []string) error {
@@ -372,7 +384,7 @@ func (f *failures) onEach(cmd *cobra.Command, b broker.Broker, names []string, d
 }
 
 func (f *failures) showCommand() *cobra.Command {
-	return f.orOfRecord(f.command("show --id ID FILE|DIR|QUEUE…", "Show dead letters in full: headers and body", f.show), f.exportRecord)
+	return f.orOfRecord(f.command("show --id ID FILE|DIR|QUEUE…", "Show dead letters in full: headers and body", f.show), f.checkShown, f.exportRecord)
 }
 
 // shownDeadLetter is a dead letter as `show --json` prints it.
@@ -384,9 +396,11 @@ type shownDeadLetter struct {
 	Bytes   []byte          `json:"body_base64,omitempty"`
 }
 
+var errShowWhich = misused(errors.New("say which with --id, --reason, --error or another filter; `switchboard failures list` has the identifiers"))
+
 func (f *failures) show(cmd *cobra.Command, b broker.Broker, names []string) error {
 	if reflect.DeepEqual(f.filter, deadletter.Filter{}) {
-		return misused(errors.New("say which with --id, --reason, --error or another filter; `switchboard failures list` has the identifiers"))
+		return errShowWhich
 	}
 	shown := []shownDeadLetter{}
 	found, _, err := f.find(cmd.Context(), b, names, math.MaxInt)
@@ -416,7 +430,7 @@ func (f *failures) exportCommand() *cobra.Command {
 		}
 		return err
 	})
-	return f.orOfRecord(cmd, f.exportRecord)
+	return f.orOfRecord(cmd, func() error { return nil }, f.exportRecord)
 }
 
 func inFull(l deadletter.DeadLetter) shownDeadLetter {

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,16 +19,16 @@ import (
 	"switchboard/operate/failed"
 	"switchboard/operate/queues"
 	"switchboard/store"
+	"switchboard/worker/deadletter"
 )
 
 // orOfRecord has a command do something else, with --record: to the messages that the
-// record has as failed.
-func (f *failures) orOfRecord(cmd *cobra.Command, do func(cmd *cobra.Command, db store.Database, found []store.Record) error) *cobra.Command {
+// record has as failed. check says whether its other flags are wrong.
+func (f *failures) orOfRecord(cmd *cobra.Command, check func() error, do func(cmd *cobra.Command, db store.Database, found []store.Record) error) *cobra.Command {
 	var record bool
-	var application string
 	flags, args, run := cmd.Flags(), cmd.Args, cmd.RunE
 	flags.BoolVar(&record, "record", false, "of the messages that the record has as failed (state E), instead of dead letters; needs no files")
-	flags.StringVar(&application, "application", "", "with --record: only those of this exposed name")
+	flags.StringVar(&f.application, "application", "", "with --record: only those of this exposed name")
 	if flags.Lookup("database-url") == nil {
 		f.noted.database.add(cmd)
 	}
@@ -36,8 +38,8 @@ func (f *failures) orOfRecord(cmd *cobra.Command, do func(cmd *cobra.Command, db
 			return misused(errors.New("--record is of the whole record: choose with --queue, --transport and the other flags"))
 		case record:
 			return nil
-		case application != "":
-			return misused(errors.New("--application is for --record: a dead letter's queue says where it is"))
+		case f.application != "":
+			return misused(fmt.Errorf("--application %s is for --record: a dead letter's queue says where it is", f.application))
 		}
 		return args(cmd, names)
 	}
@@ -45,12 +47,18 @@ func (f *failures) orOfRecord(cmd *cobra.Command, do func(cmd *cobra.Command, db
 		if !record {
 			return run(cmd, names)
 		}
-		filter, err := f.ofRecord(application)
+		if err := check(); err != nil {
+			return err
+		}
+		filter, err := f.ofRecord()
 		if err != nil {
 			return err
 		}
 		return f.noted.database.with(cmd.Context(), func(db store.Database) error {
 			found, err := failed.Find(cmd.Context(), db, filter)
+			if err == nil && len(found) == 0 {
+				err = f.notRecorded(cmd.Context(), db, filter)
+			}
 			if err != nil {
 				return err
 			}
@@ -60,8 +68,16 @@ func (f *failures) orOfRecord(cmd *cobra.Command, do func(cmd *cobra.Command, db
 	return cmd
 }
 
-func (f *failures) ofRecord(application string) (filter failed.Filter, err error) {
-	filter.Backend, filter.Application, filter.Text, filter.IDs, filter.Queues = f.filter.Transport, application, f.filter.Text, f.filter.IDs, f.only
+// notRecorded is an error where names were given and nothing has them.
+func (f *failures) notRecorded(ctx context.Context, db store.Database, filter failed.Filter) error {
+	if err := (&messagesFlags{filter: filter.Filter}).checkNames(ctx, db); err != nil || len(filter.IDs) == 0 {
+		return err
+	}
+	return fmt.Errorf("no failed message has the identifier %s", f.identifiers())
+}
+
+func (f *failures) ofRecord() (filter failed.Filter, err error) {
+	filter.Backend, filter.Application, filter.Text, filter.IDs, filter.Queues = f.filter.Transport, f.application, f.filter.Text, f.filter.IDs, f.only
 	filter.Reasons = []string{f.filter.Reason, f.filter.Error}
 	if filter.Since, err = parseWhen(f.since); err != nil {
 		return filter, misused(fmt.Errorf("--since: %w", err))
@@ -113,14 +129,19 @@ func (f *failures) exportRecord(cmd *cobra.Command, db store.Database, found []s
 	return nil
 }
 
-func (f *failures) dropRecord(*cobra.Command, store.Database, []store.Record) error {
+// checkShown refuses to show all that has failed.
+func (f *failures) checkShown() error {
+	if reflect.DeepEqual(f.filter, deadletter.Filter{}) && f.application == "" && f.since == "" && f.until == "" {
+		return errShowWhich
+	}
+	return nil
+}
+
+func (f *failures) refuseToDrop() error {
 	return misused(errors.New("the record keeps what failed, and nothing of it waits anywhere: there is nothing to drop"))
 }
 
 func (f *failures) retryRecord(cmd *cobra.Command, db store.Database, found []store.Record) error {
-	if err := f.checkRate(); err != nil {
-		return err
-	}
 	unfit := map[string]int{}
 	var fit []store.Record
 	for _, r := range found {
@@ -139,7 +160,7 @@ func (f *failures) retryRecord(cmd *cobra.Command, db store.Database, found []st
 		return f.printFit(cmd, len(fit), unfit)
 	}
 	if len(fit) == 0 {
-		return f.printFit(cmd, 0, unfit)
+		return f.printNothing(cmd, unfit)
 	}
 	return f.with(cmd.Context(), func(b broker.Broker) error { return f.resend(cmd, db, b, fit) })
 }
@@ -193,8 +214,22 @@ func (f *failures) printFit(cmd *cobra.Command, fit int, unfit map[string]int) e
 		}{fit, unfit})
 	}
 	cmd.Printf("%s would be sent again%s\n", plural(fit, "failed message"), strings.Repeat(" by "+f.again.To, min(1, len(f.again.To))))
+	printUnfit(cmd, unfit)
+	return nil
+}
+
+// printNothing says that no message was sent again, and why.
+func (f *failures) printNothing(cmd *cobra.Command, unfit map[string]int) error {
+	if f.asJSON {
+		return printJSON(cmd, []failed.Outcome{})
+	}
+	cmd.Println("0 messages sent again")
+	printUnfit(cmd, unfit)
+	return nil
+}
+
+func printUnfit(cmd *cobra.Command, unfit map[string]int) {
 	for _, why := range slices.Sorted(maps.Keys(unfit)) {
 		cmd.Printf("%d not: %s\n", unfit[why], why)
 	}
-	return nil
 }

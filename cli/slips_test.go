@@ -124,6 +124,11 @@ func withFailures(slips map[string][]string) map[string][]string {
 		for _, flag := range []string{"--queue", "--reason", "--transport", "--since", "--until"} {
 			slip(flag, flag, "nosuch", "FLEET")
 		}
+		if command == "drop" { // the record has nothing to drop
+			slip("--application", "--application", "nosuch", "FLEET")
+		} else {
+			slip("--application", "--application", "nosuch", "--record")
+		}
 	}
 	slips["failures retry --to"] = []string{"failures", "retry", "--to", "nosuch", "FLEET"}
 	return slips

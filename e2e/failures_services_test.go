@@ -135,7 +135,7 @@ func TestFailedMessagesAreSentAgain(t *testing.T) {
 	if out := o.must(append(chosen, "--dry-run")...); !strings.Contains(out, "60 failed messages would be sent again") {
 		t.Errorf("the dry run:\n%s", out)
 	}
-	killed := exec.Command(program, append(chosen, "--rate", "20")...)
+	killed := exec.Command(program, append(chosen, "--rate", "1")...)
 	killed.Env = append(os.Environ(), o.env...)
 	if err := killed.Start(); err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestFailedMessagesAreSentAgain(t *testing.T) {
 		}
 		return info.Messages
 	}
-	eventually(t, "some are sent", func() bool { return waiting("bulk.outbound") >= 10 })
+	eventually(t, "some are sent", func() bool { return waiting("bulk.outbound") >= 3 })
 	_ = killed.Process.Kill()
 	_ = killed.Wait()
 	if n := waiting("bulk.outbound"); n >= congested {
@@ -183,7 +183,7 @@ func TestFailedMessagesAreSentAgain(t *testing.T) {
 		t.Errorf("to another transport: %d there\n%s", waiting("other.outbound"), out)
 	}
 	eventually(t, "they are at the other transport", func() bool { counts, _ := o.audit(); return counts["O P"] == congested+wrong })
-	if out := o.must(elsewhere...); !strings.Contains(out, "0 failed messages would be sent again") {
+	if out := o.must(elsewhere...); !strings.Contains(out, "0 messages sent again") {
 		t.Errorf("twice to another transport:\n%s", out)
 	}
 }
