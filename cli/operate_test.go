@@ -245,11 +245,21 @@ func testStatus(d *desk) {
 			d.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if !regexp.MustCompile(regexp.QuoteMeta(in) + `: the oldest is \d+[sm] old; limited by no consumer`).MatchString(text) {
+	if !regexp.MustCompile(regexp.QuoteMeta(in) + `: the oldest is of unknown age \(--age looks\); limited by no consumer`).MatchString(text) {
 		d.Errorf("it does not say what limits:\n%s", text)
 	}
 	var all []queues.Status
-	text, _, _ = d.run("status", "--json", in+broker.DeadSuffix, out)
+	d.must(d.broker.Browse(d.Context(), in, 3, func(x *broker.Delivery) (broker.Verdict, error) {
+		if x.Redelivered {
+			d.Error("a look without --age marks the head as redelivered")
+		}
+		return broker.Keep, nil
+	}))
+	text, _, _ = d.run("status", "--age", d.dir)
+	if !regexp.MustCompile(regexp.QuoteMeta(in) + `: the oldest is \d+[sm] old; limited by no consumer`).MatchString(text) {
+		d.Errorf("it does not say how old the head is:\n%s", text)
+	}
+	text, _, _ = d.run("status", "--age", "--json", in+broker.DeadSuffix, out)
 	d.must(json.Unmarshal([]byte(text), &all))
 	if len(all) > 0 && (all[0].Oldest == nil || time.Since(*all[0].Oldest) > time.Hour) {
 		d.Errorf("the oldest is of %v", all[0].Oldest)

@@ -144,7 +144,7 @@ func adviseVersion(cmd *cobra.Command, url, amqpURL string, target queues.Target
 func statusCommand(classes fleet.Classes, dial dialer) *cobra.Command {
 	o := &operator{classes: classes, dial: dial}
 	var ask asking
-	var strict bool
+	var strict, head bool
 	cmd := &cobra.Command{
 		Use:   "status FILE|DIR|QUEUE…",
 		Short: "Show what waits in a fleet's queues, who takes it, the dead letters, and whether links are up",
@@ -156,6 +156,10 @@ The broker says neither what is in flight nor how links are. The processes are
 asked (--process; those on this machine when none is named), or RabbitMQ's
 management (--management-url). What nobody could say is shown as "?".
 
+How old the oldest is the workers say, of what they hold. --age looks at the head of a
+queue that nobody reads: that marks it as redelivered, and raises its delivery count on
+a quorum queue.
+
 The exit code is 1 for what hurts: messages wait and no worker consumes them
 (stuck), or what their worker needs is down (held up), or a worker is down. With
 --strict it is 1 also for a link that is down while nothing waits.`,
@@ -166,6 +170,7 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 				if err != nil {
 					return err
 				}
+				from.Head = head
 				all, unplaced, err := target.Look(cmd.Context(), b, from)
 				if err != nil {
 					return err
@@ -186,6 +191,7 @@ The exit code is 1 for what hurts: messages wait and no worker consumes them
 	o.add(cmd)
 	o.addJSON(cmd)
 	ask.add(cmd)
+	cmd.Flags().BoolVar(&head, "age", false, "look at the head of a queue that nobody reads, for its age; marks it as redelivered")
 	cmd.Flags().BoolVar(&strict, "strict", false, "let a link that is down be an error where nothing waits, too")
 	return cmd
 }
@@ -235,17 +241,22 @@ func retrying(all []queues.Retrying) string {
 const quiteOld = 10 * time.Second
 
 // explainWaiting says of each queue in which messages wait, or are in flight for long, how
-// old the oldest is, and what keeps them.
+// old the oldest is that was seen, and what keeps them.
 func (o *operator) explainWaiting(cmd *cobra.Command, all []queues.Status, now time.Time) {
 	for _, s := range all {
 		if o.asJSON || s.Messages == 0 && (s.Oldest == nil || now.Sub(*s.Oldest) < quiteOld) {
 			continue
 		}
-		oldest := "of unknown age"
-		if s.Oldest != nil {
-			oldest = age(*s.Oldest, now) + " old"
+		oldest := "the oldest is of unknown age"
+		switch {
+		case s.Oldest != nil && s.Consumers > 0:
+			oldest = "the oldest in flight is " + age(*s.Oldest, now) + " old"
+		case s.Oldest != nil:
+			oldest = "the oldest is " + age(*s.Oldest, now) + " old"
+		case s.Consumers == 0:
+			oldest += " (--age looks)"
 		}
-		line := fmt.Sprintf("%s: the oldest is %s", s.Queue, oldest)
+		line := s.Queue + ": " + oldest
 		if s.LimitedBy != "" {
 			line += "; limited by " + s.LimitedBy
 		}

@@ -71,7 +71,7 @@ var retryingTry = prometheus.NewDesc("switchboard_retrying_try",
 	[]string{"worker", "queue"}, nil)
 
 var oldest = prometheus.NewDesc("switchboard_oldest_seconds",
-	"Age of the oldest message or event that a worker holds, since it was made, by queue. None that waits in the queue is older.",
+	"Age of the oldest message or event that a worker holds, since it was made, by queue.",
 	[]string{"worker", "queue"}, nil)
 
 func (retryCollector) Describe(descriptions chan<- *prometheus.Desc) {

@@ -185,7 +185,7 @@ func (m *Monitor) Holding(queue string) *atomic.Int64 {
 }
 
 // Oldest is when the oldest message or event was made of those that the worker holds, by
-// queue. Of a queue in its order none that waits is older.
+// queue. What waits in the queue may be older: a retry, or what was put back.
 func (m *Monitor) Oldest() map[string]time.Time {
 	if m == nil {
 		return nil

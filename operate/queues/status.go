@@ -33,8 +33,8 @@ type Status struct {
 	// Paused is by whom and why nobody consumes it; nil where nobody said so.
 	Paused *worker.Pause `json:"paused,omitempty"`
 	State  string        `json:"state"`
-	// Oldest is when the oldest was made of what waits or is in flight; nil where nothing is,
-	// or nobody could say.
+	// Oldest is when the oldest was made of what workers hold, or, where Sources.Head asks and
+	// nobody reads the queue, its head; nil where nothing is there, or nobody could say.
 	Oldest *time.Time `json:"oldest,omitempty"`
 	// LimitedBy is what keeps the messages that wait from moving faster; empty where none
 	// wait, or nothing does.
@@ -81,6 +81,9 @@ func (s *Status) Down() *worker.Dependency {
 type Sources struct {
 	Processes  []processes.Answer
 	Management func(ctx context.Context) (map[string]int64, error) // bodies in flight, by queue; nil where there is none
+	// Head looks at the head of a queue that nobody reads: that marks it as redelivered, and a
+	// quorum queue counts it as a delivery.
+	Head bool
 }
 
 // Look asks for the status of every queue of the target. The retries it also returns
@@ -123,8 +126,10 @@ func (t Target) Look(ctx context.Context, b broker.Admin, from Sources) (all []S
 		}
 		s.judge()
 		s.LimitedBy = s.limit(readers[queue], blocked)
-		if err := s.peek(ctx, b); err != nil {
-			return nil, nil, err
+		if from.Head {
+			if err := s.peek(ctx, b); err != nil {
+				return nil, nil, err
+			}
 		}
 		all = append(all, s)
 	}
@@ -182,9 +187,11 @@ func (s *Status) ask(readers []fleet.WorkerStatus) {
 			s.Oldest = &made
 		}
 	}
-	if len(readers) >= s.Consumers {
-		s.InFlight = &held
+	if len(readers) < s.Consumers {
+		s.Oldest = nil
+		return
 	}
+	s.InFlight = &held
 }
 
 // limit says what keeps the messages that wait from moving faster, as far as readers and the
@@ -202,14 +209,16 @@ func (s *Status) limit(readers []fleet.WorkerStatus, blocked string) string {
 		return "an operator's pause"
 	case s.Consumers == 0:
 		return "no consumer"
-	case down != nil:
-		return down.Kind + " " + down.Name + ", which is down"
 	case blocked != "":
 		return "the broker, which accepts no messages: " + blocked
-	case len(readers) == 0:
-		return "unknown: the processes that read it were not found"
+	case len(readers) < s.Consumers:
+		return "unknown: not all of the processes that read it were found"
+	case down != nil:
+		return down.Kind + " " + down.Name + ", which is down"
 	case paced:
 		return "the transport's rate"
+	case most == 0:
+		return "unknown: its worker does not say how many it takes at once"
 	case held < int64(most):
 		return "" // it moves
 	case kind == fleet.KindTransport:

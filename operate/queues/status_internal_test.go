@@ -3,6 +3,7 @@ package queues
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"switchboard/fleet"
 	"switchboard/message"
@@ -24,6 +25,18 @@ func TestJudge(t *testing.T) {
 		c.status.judge()
 		if c.status.State != c.state || c.status.Hurts(true) != c.hurts {
 			t.Errorf("%s: it is %q and hurts: %t", name, c.status.State, c.status.Hurts(true))
+		}
+	}
+}
+
+// The age is not known where not all that read a queue were asked.
+func TestOldestOfAll(t *testing.T) {
+	made := time.Now()
+	readers := []fleet.WorkerStatus{{Oldest: map[string]time.Time{"q": made}}}
+	for consumers, known := range map[int]bool{1: true, 2: false} {
+		s := Status{Queue: "q", Messages: 3, Consumers: consumers}
+		if s.ask(readers); (s.Oldest != nil) != known || (s.InFlight != nil) != known {
+			t.Errorf("of one of %d is known %v, in flight %v", consumers, s.Oldest, s.InFlight)
 		}
 	}
 }
@@ -51,10 +64,16 @@ func TestLimit(t *testing.T) {
 			Status{Messages: 3, Consumers: 1, Links: []worker.Dependency{{Kind: "link", Name: "smpp", Health: message.Down}}},
 			reads(20, nil), "", "link smpp, which is down",
 		},
-		"broker blocked":   {Status{Messages: 3, Consumers: 1}, reads(20, nil), "low on memory", "low on memory"},
-		"nobody was asked": {Status{Messages: 3, Consumers: 1}, nil, "", "unknown"},
-		"rate":             {Status{Messages: 3, Consumers: 1}, reads(20, func(w *fleet.WorkerStatus) { w.Paced = true }), "", "rate"},
-		"slow outside":     {Status{Messages: 3, Consumers: 1}, reads(20, nil), "", "the outside, which is slow: 20 of 20"},
+		"broker blocked":       {Status{Messages: 3, Consumers: 1}, reads(20, nil), "low on memory", "low on memory"},
+		"nobody was asked":     {Status{Messages: 3, Consumers: 1}, nil, "", "unknown"},
+		"one of two was asked": {Status{Messages: 3, Consumers: 2}, reads(20, nil), "", "unknown: not all"},
+		"one of two was asked, whose link is down": {
+			Status{Messages: 3, Consumers: 2, Links: []worker.Dependency{{Kind: "link", Name: "smpp", Health: message.Down}}},
+			reads(20, nil), "", "unknown: not all",
+		},
+		"no limit is known": {Status{Messages: 3, Consumers: 1}, reads(0, func(w *fleet.WorkerStatus) { w.Limits = nil }), "", "unknown: its worker"},
+		"rate":              {Status{Messages: 3, Consumers: 1}, reads(20, func(w *fleet.WorkerStatus) { w.Paced = true }), "", "rate"},
+		"slow outside":      {Status{Messages: 3, Consumers: 1}, reads(20, nil), "", "the outside, which is slow: 20 of 20"},
 		"slow worker": {
 			Status{Messages: 3, Consumers: 1}, reads(20, func(w *fleet.WorkerStatus) { w.Kind = fleet.KindApplication }), "", "20 of 20 in flight: the worker",
 		},
