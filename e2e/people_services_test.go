@@ -88,6 +88,15 @@ func (p *people) counts() (different, again int) {
 // when it returns.
 func (p *people) send(n int) (ids []string) {
 	p.t.Helper()
+	ids, err := p.trySend(n)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return ids
+}
+
+// trySend is send for other goroutines than the test's.
+func (p *people) trySend(n int) (ids []string, err error) {
 	var lost []broker.Publication
 	confirms := make(chan error, n)
 	publications := make([]broker.Publication, n)
@@ -106,10 +115,10 @@ func (p *people) send(n int) (ids []string) {
 	}
 	for _, publication := range lost {
 		if err := p.broker.Publish(p.t.Context(), publication); err != nil {
-			p.t.Fatal(err)
+			return ids, err
 		}
 	}
-	return ids
+	return ids, nil
 }
 
 // await waits until n different messages have come.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -76,16 +77,25 @@ func TestRollingRestart(t *testing.T) {
 	}
 
 	rolled := make(chan struct{})
-	sent := make(chan int, 1)
+	n := 0
+	loaded := make(chan struct{})
+	stopLoad := sync.OnceFunc(func() {
+		close(rolled)
+		<-loaded
+	})
+	defer stopLoad()
 	go func() {
-		var n int
+		defer close(loaded)
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			n += len(load.send(100))
+			ids, err := load.trySend(100)
+			if n += len(ids); err != nil {
+				t.Errorf("after %d messages: %v", n, err)
+				return
+			}
 			select {
 			case <-rolled:
-				sent <- n
 				return
 			case <-tick.C:
 			}
@@ -96,8 +106,7 @@ func TestRollingRestart(t *testing.T) {
 		r.running.endWell(i%2 == 0)
 		r.running = start(t, r.name, r.yaml, append(r.env, o.env...)...)
 	}
-	close(rolled)
-	n := <-sent
+	stopLoad()
 	load.await(n, patience)
 	all := n + 2*rollingTexts
 	o.awaitAudit(map[string]int{"I R": all, "O D": 2 * rollingTexts, "O S": n})
@@ -119,8 +128,21 @@ func TestRollingRestart(t *testing.T) {
 	t.Logf("%d restarts while %d messages came in", rounds*len(fleet), all)
 }
 
-// endWell ends the process by /-/drain or SIGTERM, and sees that it is not ready from then
-// on, and ends with 0.
+// seesNotReady asks a process that was told to stop whether it is ready; it may be gone.
+func (p *process) seesNotReady() {
+	p.t.Helper()
+	answer, err := http.Get(p.http + "/readyz")
+	if err != nil {
+		return
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusServiceUnavailable {
+		p.t.Errorf("%s: /readyz after /-/drain: %s", p.name, answer.Status)
+	}
+}
+
+// endWell ends the process by /-/drain or SIGTERM, and sees that it is not ready after the
+// former, and ends with 0.
 func (p *process) endWell(drain bool) {
 	p.t.Helper()
 	if drain {
@@ -128,6 +150,7 @@ func (p *process) endWell(drain bool) {
 		if err != nil || answer.StatusCode != http.StatusAccepted {
 			p.t.Errorf("%s: /-/drain: %v, %v", p.name, answer, err)
 		}
+		p.seesNotReady()
 	} else {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	}

@@ -3,8 +3,10 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -70,10 +72,14 @@ func (p *Process) serveReload(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintln(w, changes)
 }
 
-// serveDrain begins a stop, and does not wait for its end: the process ends with it.
+// serveDrain begins a stop, and does not wait for its end: the process ends with it. It answers
+// first: an idle process may be gone a moment later.
 func (p *Process) serveDrain(w http.ResponseWriter, _ *http.Request) {
-	held := p.held()
-	p.Drain()
+	p.announceStop()
+	text := fmt.Sprintf("stopping: nothing more is received; in flight: %d\n", p.held())
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // so that the answer is complete when it is flushed
 	w.WriteHeader(http.StatusAccepted)
-	_, _ = fmt.Fprintf(w, "stopping: nothing more is received; in flight: %d\n", held)
+	_, _ = io.WriteString(w, text)
+	_ = http.NewResponseController(w).Flush()
+	p.Drain()
 }

@@ -92,16 +92,21 @@ func (p *Process) Run(ctx context.Context, defs []*Definition) error {
 // Drain ends Run as the end of its context does: /readyz says so first, then nothing more
 // is received, and what is in flight is finished.
 func (p *Process) Drain() {
+	if halt := p.announceStop(); halt != nil {
+		halt()
+	}
+}
+
+// announceStop has /readyz say that the process stops. It does once halt is called.
+func (p *Process) announceStop() (halt func()) {
 	p.mu.Lock()
-	first, halt := !p.stopping, p.halt
-	p.stopping = true
+	first := !p.stopping
+	p.stopping, halt = true, p.halt
 	p.mu.Unlock()
 	if first {
 		p.Logger.Info("stopping: nothing more is received, what is in flight is finished", "in_flight", p.held())
 	}
-	if halt != nil {
-		halt()
-	}
+	return halt
 }
 
 // logStart says what the process stands on, and what it will forget.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,36 @@ func TestLinkThatIsDown(t *testing.T) {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log lacks %s:\n%s", want, log.String())
 			}
+		}
+	})
+}
+
+// early is an answer that is looked at when it is flushed.
+type early struct {
+	*httptest.ResponseRecorder
+	flushed func(text string)
+}
+
+func (e early) FlushError() error {
+	e.flushed(e.Body.String())
+	return nil
+}
+
+// The answer to a drain is complete before the stop begins: an idle process is gone at once.
+func TestDrainAnswersFirst(t *testing.T) {
+	inBubble(t, []string{"idle.yaml", "transport_class: line\ntransport_name: sms\n"}, func(t *testing.T, s *site) {
+		answered := ""
+		w := early{httptest.NewRecorder(), func(text string) {
+			answered = text
+			synctest.Wait()
+			s.expect("/readyz", "stopping")
+			if info, err := s.Broker.Inspect(t.Context(), "sms.outbound"); err != nil || info.Consumers != 1 {
+				t.Errorf("the stop has begun: %+v, %v", info, err)
+			}
+		}}
+		s.Handler(false).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/-/drain", nil))
+		if w.Code != http.StatusAccepted || !strings.Contains(answered, "stopping") || w.Header().Get("Content-Length") == "" {
+			t.Errorf("flushed %d %q %v", w.Code, answered, w.Header())
 		}
 	})
 }
