@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rabbitmq/amqp091-go"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -80,9 +81,7 @@ func amqpExample(t *testing.T, dir string, command []string) {
 	if err := b.Publish(t.Context(), broker.Publication{Key: inbound, Body: early.Encode()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.cmd.Wait(); err == nil {
-		t.Errorf("%s goes on after a reply that no queue took", command[1])
-	}
+	first.awaitFailure()
 	eventually(t, "the message waits", func() bool {
 		q, err := channel.QueueDeclarePassive(inbound, true, false, false, false, nil)
 		return err == nil && q.Messages == 1
@@ -136,9 +135,24 @@ func startExample(t *testing.T, dir, name string, command []string) *runningExam
 	return e
 }
 
+// killLater kills the program when it takes too long, so that nothing waits for it for ever.
+func (e *runningExample) killLater() (cancel func() bool) {
+	return time.AfterFunc(patience, func() { _ = e.cmd.Process.Kill() }).Stop
+}
+
+// awaitFailure waits until the program ends with an error.
+func (e *runningExample) awaitFailure() {
+	e.t.Helper()
+	cancel := e.killLater()
+	if err := e.cmd.Wait(); err == nil || !cancel() {
+		e.t.Errorf("%s ends with %v, not with an error within %s", e.cmd, err, patience)
+	}
+}
+
 // awaitAck waits until the program prints an ack.
 func (e *runningExample) awaitAck() {
 	e.t.Helper()
+	defer e.killLater()()
 	if !e.out.Scan() || !strings.HasPrefix(e.out.Text(), "ack ") {
 		e.t.Fatalf("the program prints %q, no ack: %v", e.out.Text(), e.out.Err())
 	}
