@@ -1,11 +1,14 @@
 package httpapi_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -329,4 +332,38 @@ func TestOptOuts(t *testing.T) {
 	b.stop()
 	b.start(plain + "opt_out_list: default\n")
 	b.problem(b.ask("PUT", "/optouts/1", ""), 403, "forbidden")
+}
+
+// failing is a database in which the next change of who wants broadcasts fails.
+type failing struct {
+	store.Database
+	fail *atomic.Bool
+}
+
+func (f failing) OptOut(ctx context.Context, a store.Address, out bool) error {
+	if f.fail.Swap(false) {
+		return errors.New("the database is away")
+	}
+	return f.Database.OptOut(ctx, a, out)
+}
+
+// A request that has failed half-way can be repeated.
+func TestOptOutsThatFailHalfWay(t *testing.T) {
+	t.Parallel()
+	var fail atomic.Bool
+	p := openEmbedded(t)
+	p.db = failing{p.db, &fail}
+	b := newBundleIn(t, p, strings.Replace(plain, "retry]", "retry, optouts]", 1)+"opt_out_list: default\n")
+	for _, method := range []string{"PUT", "DELETE"} {
+		fail.Store(true)
+		if a := b.ask(method, "/optouts/27831234567", ""); a.status != 503 {
+			t.Errorf("%s: %d %s", method, a.status, a.body)
+		}
+		if a := b.ask(method, "/optouts/27831234567", ""); a.status != 200 {
+			t.Errorf("%s again: %d %s", method, a.status, a.body)
+		}
+	}
+	if a := b.ask("POST", "/broadcasts", `{"transport": "sms", "content": "a", "recipients": ["27831234567"]}`); a.status != 202 {
+		t.Errorf("a broadcast to somebody who came back: %d %s", a.status, a.body)
+	}
 }

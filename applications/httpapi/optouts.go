@@ -1,16 +1,13 @@
 package httpapi
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"strconv"
 
 	"switchboard/store"
 	"switchboard/worker/optouts"
 )
-
-// byProgram is why a person is on the list whom a request has put there.
-const byProgram = "program"
 
 const (
 	maxListed     = 500
@@ -61,7 +58,8 @@ func (r *run) putOptOut(q *request) (any, error) { return r.setOptOut(q, true) }
 func (r *run) deleteOptOut(q *request) (any, error) { return r.setOptOut(q, false) }
 
 // setOptOut puts somebody on the list or takes them off, and records it for broadcasts by the
-// application's channels.
+// application's channels. Where it fails, the request can be repeated: the list is changed
+// first by a PUT, and last by a DELETE.
 func (r *run) setOptOut(q *request, out bool) (any, error) {
 	address := q.PathValue("address")
 	list, err := r.optOuts(q)
@@ -71,20 +69,33 @@ func (r *run) setOptOut(q *request, out bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var on bool
 	if out {
-		err = list.Add(q.Context(), byProgram, address)
-	} else if err = list.Remove(q.Context(), address); errors.Is(err, store.ErrNotFound) {
+		err = list.Add(q.Context(), optouts.Program, address)
+	} else if on, err = list.Has(q.Context(), address); err == nil && !on {
 		err = problems.notFound.with("nobody of this address is on the list")
 	}
-	if err != nil || r.env.People == nil {
-		return map[string]bool{"opted_out": out}, err
+	if err == nil {
+		err = r.recordOptOut(q.Context(), list.Spellings(address), out)
+	}
+	if err == nil && !out {
+		err = list.Remove(q.Context(), address)
+	}
+	return map[string]bool{"opted_out": out}, err
+}
+
+// recordOptOut records for broadcasts by the application's channels that somebody wants none,
+// or wants them again.
+func (r *run) recordOptOut(ctx context.Context, spellings []string, out bool) error {
+	if r.env.People == nil {
+		return nil
 	}
 	for _, transport := range r.ChannelNames {
-		for _, identity := range list.Spellings(address) {
-			if err := r.env.People.OptOut(q.Context(), store.Address{Backend: transport, Identity: identity}, out); err != nil {
-				return nil, fmt.Errorf("recording who wants broadcasts: %w", err)
+		for _, identity := range spellings {
+			if err := r.env.People.OptOut(ctx, store.Address{Backend: transport, Identity: identity}, out); err != nil {
+				return fmt.Errorf("recording who wants broadcasts: %w", err)
 			}
 		}
 	}
-	return map[string]bool{"opted_out": out}, nil
+	return nil
 }

@@ -24,12 +24,15 @@ type Entry struct {
 	Address string `json:"address"`
 	Our     string `json:"our,omitempty"` // of a list per address: the one that was written to
 	// Why is the ID of the message that said STOP, or who put the person there:
-	// provider, operator.
+	// provider, operator, program.
 	Why string `json:"why"`
 }
 
-// Operator is why a person is on a list that an operator has put there.
-const Operator = "operator"
+// Why a person is on a list whom no message has put there.
+const (
+	Operator = "operator" // an operator has
+	Program  = "program"  // a request to the HTTP API has
+)
 
 // Open is a list by its name, in the state that a fleet shares. country is whose national
 // numbers addresses are; it may be empty.
@@ -127,6 +130,15 @@ func (l *List) Empty(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("reading the list: %w", err)
 	}
 	return len(found) == 0, nil
+}
+
+// Has says whether somebody is on the list.
+func (l *List) Has(ctx context.Context, address string) (bool, error) {
+	found, err := l.state.Get(ctx, l.key(address))
+	if err != nil {
+		return false, fmt.Errorf("reading the list: %w", err)
+	}
+	return len(found) > 0, nil
 }
 
 // Remove takes people off the list; who is not on it is store.ErrNotFound, and then
