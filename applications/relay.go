@@ -52,12 +52,21 @@ type Received struct {
 
 // Leaves says whether an outcome takes it out of its queue for good: that is so too where
 // it has failed as often as it may.
-func (r *Received) Leaves(outcome error) bool { return r.delivery.Leaves(outcome) }
+func (r *Received) Leaves(outcome error) bool {
+	return !r.Lost() && r.delivery.Leaves(outcome)
+}
+
+// Lost says that the broker waits for it no longer, and brings it again: return
+// worker.ErrLost.
+func (r *Received) Lost() bool { return r.delivery.Lost() }
 
 // Move puts it at the end of one of Queues, after a delay, and returns when it is there; it
 // is done then, and a message is processed for the record. The empty name is the
-// connector's queue.
+// connector's queue. What is Lost does not move.
 func (r *Received) Move(ctx context.Context, queue string, delay time.Duration) error {
+	if r.Lost() {
+		return worker.ErrLost
+	}
 	if queue == "" {
 		queue = string(r.Flow)
 	}

@@ -67,7 +67,7 @@ func newRun(ctx context.Context, a *Application, out applications.Sender) (*run,
 		w.add(counts[name])
 		r.waiting = append(r.waiting, w)
 	}
-	r.slow = slow{run: r, queues: r.waiting[queueCount:], lanes: map[string]*slowLane{}}
+	r.slow = slow{run: r, queues: r.waiting[queueCount:], lanes: map[string]*waiting{}}
 	if err := r.slow.load(ctx); err != nil {
 		r.close()
 		return nil, err

@@ -16,50 +16,43 @@ const (
 	// maxSlow bounds how many lanes are in them.
 	maxSlow    = 1000
 	slowPrefix = "slow/" // of the state store's keys; the value is the queue's name
+	slowQueue  = "webhook.slow."
 )
 
 // slow are the lanes whose posts fail while others wait behind them. What waits of such a
 // lane moves, in its order, from its queue to one of the slow ones, and all that comes after
-// it too, until none of it is left there. The state store has them, so that a restart keeps
+// it too, until the slow queue is empty. The state store has them, so that a restart keeps
 // the order.
 type slow struct {
 	run    *run
 	queues []*waiting // the slow ones
 
-	mu    sync.Mutex
-	lanes map[string]*slowLane
-}
-
-// slowLane is where a lane waits, and how much of it is there at most.
-type slowLane struct {
-	queue *waiting
-	left  int
-	retry *retry // of the first that moves; nil once it has
+	changes sync.Mutex // held while the state store learns of a change; locked before mu
+	mu      sync.Mutex
+	lanes   map[string]*waiting // where each waits
 }
 
 func slowQueues() []string {
 	names := make([]string, slowCount)
 	for i := range names {
-		names[i] = "webhook.slow." + strconv.Itoa(i)
+		names[i] = slowQueue + strconv.Itoa(i)
 	}
 	return names
 }
 
-// load takes over the lanes of a process before this one.
+// load takes over the lanes of a process before this one. What waits of them may be on its
+// way back to the queue.
 func (s *slow) load(ctx context.Context) error {
 	entries, err := s.run.state.Range(ctx, slowPrefix, slowPrefix+"\xff", maxSlow)
 	if err != nil {
 		return fmt.Errorf("reading who waits in the slow queues: %w", err)
 	}
 	for _, e := range entries {
-		lane, queue := e.Key[len(slowPrefix):], s.run.waitingIn(e.Value)
-		if queue == nil || queue.length() == 0 {
-			if err := s.run.state.Delete(ctx, e.Key); err != nil {
-				return fmt.Errorf("forgetting who waited in the slow queues: %w", err)
-			}
-			continue
+		if queue := s.run.waitingIn(e.Value); queue != nil {
+			s.lanes[e.Key[len(slowPrefix):]] = queue
+		} else if err := s.run.state.Delete(ctx, e.Key); err != nil {
+			return fmt.Errorf("forgetting who waited in the slow queues: %w", err)
 		}
-		s.lanes[lane] = &slowLane{queue: queue, left: queue.length()}
 	}
 	return nil
 }
@@ -71,9 +64,10 @@ func (s *slow) has(lane string) bool {
 	return s.lanes[lane] != nil
 }
 
-// begin gives a lane a slow queue, as far as there is room. retry is when its first is posted
-// again.
-func (s *slow) begin(ctx context.Context, lane string, again *retry) {
+// begin gives a lane of another queue a slow one, as far as there is room.
+func (s *slow) begin(ctx context.Context, lane string, from *waiting) {
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	s.mu.Lock()
 	queue, full := s.leastUsed(), len(s.lanes) >= maxSlow
 	s.mu.Unlock()
@@ -88,15 +82,16 @@ func (s *slow) begin(ctx context.Context, lane string, again *retry) {
 	if other := s.run.waitingIn(name); other != nil { // another process gave it this one
 		queue = other
 	}
+	from.handOver(lane, queue)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lanes[lane] = &slowLane{queue: queue, retry: again}
+	s.lanes[lane] = queue
 }
 
 func (s *slow) leastUsed() *waiting {
 	used := map[*waiting]int{}
-	for _, l := range s.lanes {
-		used[l.queue]++
+	for _, queue := range s.lanes {
+		used[queue]++
 	}
 	least := s.queues[0]
 	for _, q := range s.queues {
@@ -111,38 +106,31 @@ func (s *slow) leastUsed() *waiting {
 // none.
 func (s *slow) move(ctx context.Context, lane string, in *applications.Received) (bool, error) {
 	s.mu.Lock()
-	l := s.lanes[lane]
-	if l == nil {
+	queue := s.lanes[lane]
+	if queue == nil {
 		s.mu.Unlock()
 		return false, nil
 	}
-	l.left++
-	l.queue.begin()
-	if l.retry != nil {
-		l.queue.adopt(lane, l.retry)
-		l.retry = nil
-	}
+	queue.begin()
 	s.mu.Unlock()
-	err := in.Move(ctx, l.queue.name, 0)
-	l.queue.end(err)
-	if err != nil {
-		s.left(ctx, l.queue, lane)
-	}
+	err := in.Move(ctx, queue.name, 0)
+	queue.end(err)
 	return true, err
 }
 
-// left notes that something of a lane is no longer in a slow queue.
-func (s *slow) left(ctx context.Context, queue *waiting, lane string) {
-	s.mu.Lock()
-	if l := s.lanes[lane]; l != nil && l.queue == queue {
-		l.left--
+// end ends the waiting of a slow queue's lanes once it is empty.
+func (s *slow) end(ctx context.Context, queue *waiting) {
+	if !queue.slow || !queue.isEmpty() {
+		return
 	}
-	empty := queue.length() == 0
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	var gone []string
-	for name, l := range s.lanes {
-		if l.queue == queue && (empty || l.left == 0) {
-			gone = append(gone, slowPrefix+name)
-			delete(s.lanes, name)
+	s.mu.Lock()
+	for lane, q := range s.lanes {
+		if q == queue && queue.isEmpty() {
+			gone = append(gone, slowPrefix+lane)
+			delete(s.lanes, lane)
 		}
 	}
 	s.mu.Unlock()
@@ -150,6 +138,6 @@ func (s *slow) left(ctx context.Context, queue *waiting, lane string) {
 		return
 	}
 	if err := s.run.state.Delete(context.WithoutCancel(ctx), gone...); err != nil {
-		s.run.log.Warn("forgetting who waited in a slow queue failed; the next start does it", "error", err)
+		s.run.log.Warn("forgetting who waited in a slow queue failed; the next process does it", "error", err)
 	}
 }

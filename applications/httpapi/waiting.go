@@ -2,10 +2,11 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,9 @@ const (
 	// holdFor is how long something of the queue is held at most before it returns to its
 	// place: brokers take a channel down that holds a body for half an hour.
 	holdFor = 10 * time.Minute
+	// stalledFor is how long nothing comes of a queue that has more before that is because of
+	// what is held.
+	stalledFor = time.Second
 )
 
 // Queues are those for what the webhook did not take.
@@ -48,6 +52,7 @@ func (a *Application) Queues() []string {
 type waiting struct {
 	run   *run
 	name  string
+	slow  bool // one of slowQueues
 	lanes lanes.Lanes[string]
 
 	mu     sync.Mutex
@@ -56,7 +61,7 @@ type waiting struct {
 	ended  int             // of those, so many have returned
 	hold   context.Context // ends when what is held returns to the queue
 	held   int             // of it, so many
-	full   chan struct{}   // closed while no more can be held; nil of a slow queue
+	came   time.Time       // when the newest of these did
 	failed map[string]*retry
 }
 
@@ -67,11 +72,7 @@ type retry struct {
 }
 
 func newWaiting(r *run, name string) *waiting {
-	w := &waiting{run: r, name: name, failed: map[string]*retry{}}
-	if !slices.Contains(slowQueues(), name) {
-		w.full = make(chan struct{})
-	}
-	return w
+	return &waiting{run: r, name: name, slow: strings.HasPrefix(name, slowQueue), failed: map[string]*retry{}}
 }
 
 func (r *run) waitingIn(queue string) *waiting {
@@ -94,6 +95,14 @@ func (w *waiting) length() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.count
+}
+
+// isEmpty says that nothing waits. What is held counts too: a broker may count less for a
+// while after a connection was lost.
+func (w *waiting) isEmpty() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count == 0 && w.held == 0
 }
 
 // add changes how many wait. Another process may have taken some.
@@ -178,7 +187,12 @@ func (w *waiting) consumeUntil(ctx, closed context.Context) error {
 	w.mu.Lock()
 	w.hold = hold
 	w.mu.Unlock()
-	return w.run.queues.Consume(hold, w.name, waitingPrefetch)
+	err := w.run.queues.Consume(hold, w.name, waitingPrefetch)
+	if errors.Is(hold.Err(), context.DeadlineExceeded) { // time enough for all of it to have come
+		w.recount(ctx)
+		w.run.slow.end(ctx, w)
+	}
+	return err
 }
 
 // accept posts something of the queue when what is before it in its lane is done.
@@ -186,12 +200,8 @@ func (w *waiting) accept(ctx context.Context, in *applications.Received, done fu
 	hold, lane := w.take(), in.Lane()
 	w.lanes.Go(lane, func() {
 		err := worker.Protect(func() error { return w.post(ctx, hold, lane, in) })
-		if in.Leaves(err) {
-			w.forget(lane)
-			w.add(-1)
-			w.run.slow.left(ctx, w, lane)
-		}
-		w.release()
+		w.release(lane, in.Leaves(err))
+		w.run.slow.end(ctx, w)
 		done(err)
 	})
 }
@@ -200,18 +210,24 @@ func (w *waiting) accept(ctx context.Context, in *applications.Received, done fu
 func (w *waiting) take() (hold context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.held++; w.held == waitingPrefetch && w.full != nil {
-		close(w.full)
-	}
+	w.held++
+	w.came = time.Now()
 	return w.hold
 }
 
-func (w *waiting) release() {
+// release notes that one less is held; leaves is that it leaves the queue for good.
+func (w *waiting) release(lane string, leaves bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.held--; w.held == waitingPrefetch-1 && w.full != nil {
-		w.full = make(chan struct{})
+	w.held--
+	if !leaves {
+		return
 	}
+	delete(w.failed, lane)
+	if w.count <= 1 {
+		clear(w.failed) // of what another process has taken too
+	}
+	w.set(max(w.count-1, 0))
 }
 
 // post posts something until the webhook has taken or refused it, it moves to a slow queue,
@@ -219,9 +235,9 @@ func (w *waiting) release() {
 func (w *waiting) post(ctx, hold context.Context, lane string, in *applications.Received) error {
 	for {
 		if w.holdsUp(hold, lane) {
-			w.run.slow.begin(ctx, lane, w.retryOf(lane))
+			w.run.slow.begin(ctx, lane, w)
 		}
-		if w.full != nil {
+		if !w.slow {
 			if moved, err := w.run.slow.move(ctx, lane, in); moved {
 				return err
 			}
@@ -243,34 +259,40 @@ func (w *waiting) post(ctx, hold context.Context, lane string, in *applications.
 // holdsUp waits until the first of a lane is posted again. True is that others wait for it
 // meanwhile, though the webhook takes posts.
 func (w *waiting) holdsUp(hold context.Context, lane string) bool {
-	w.mu.Lock()
-	full := w.full
-	w.mu.Unlock()
-	delay := w.untilRetry(lane)
-	if delay <= 0 || full == nil || w.run.breaker.probing() != nil {
+	if w.slow || w.run.breaker.probing() != nil {
 		return false
 	}
-	due := time.NewTimer(delay)
-	defer due.Stop()
-	select {
-	case <-full:
-		return true
-	case <-due.C:
-	case <-hold.Done():
+	for delay := w.untilRetry(lane); delay > 0; delay = w.untilRetry(lane) {
+		if w.isFull() {
+			return true
+		}
+		if !backoff.Sleep(hold, min(delay, stalledFor)) {
+			return false
+		}
 	}
 	return false
 }
 
-func (w *waiting) retryOf(lane string) *retry {
+// isFull says that nothing more comes until some of what is held is done. A broker brings
+// fewer than waitingPrefetch at once where they are large.
+func (w *waiting) isFull() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.failed[lane]
+	return w.held >= waitingPrefetch || w.count > w.held && time.Since(w.came) >= stalledFor
 }
 
-func (w *waiting) adopt(lane string, r *retry) {
+// handOver moves to another queue when the first of a lane is posted again.
+func (w *waiting) handOver(lane string, to *waiting) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.failed[lane] = r
+	again := w.failed[lane]
+	delete(w.failed, lane)
+	w.mu.Unlock()
+	if again == nil {
+		return
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	to.failed[lane] = again
 }
 
 func (w *waiting) untilRetry(lane string) time.Duration {
@@ -295,13 +317,4 @@ func (w *waiting) postpone(lane string, err error) {
 		gap = max(gap, wanted)
 	}
 	r.at = time.Now().Add(gap)
-}
-
-func (w *waiting) forget(lane string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.failed, lane)
-	if w.count <= 1 {
-		clear(w.failed) // of what another process has taken too
-	}
 }

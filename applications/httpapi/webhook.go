@@ -42,7 +42,7 @@ func (r *run) take(ctx context.Context, in *applications.Received) error {
 	}
 	lane := in.Lane()
 	w := r.waiting[queueOf(lane)]
-	if w.length() == 0 && !r.slow.has(lane) && r.breaker.isClosed() {
+	if w.isEmpty() && !r.slow.has(lane) && r.breaker.isClosed() {
 		err := r.deliver(ctx, in)
 		switch {
 		case errors.Is(err, errLeftAlone):
@@ -62,6 +62,9 @@ func (r *run) take(ctx context.Context, in *applications.Received) error {
 // free request.
 var errLeftAlone = fmt.Errorf("the webhook takes nothing for a while: %w", context.Canceled)
 
+// errLost leaves something to the copy that the broker brings again.
+var errLost = fmt.Errorf("the broker brings it again: %w", context.Canceled)
+
 // triedAgain says whether an outcome means another attempt.
 func triedAgain(err error) bool {
 	return err != nil && !message.IsPermanent(err) && !errors.Is(err, context.Canceled)
@@ -69,6 +72,9 @@ func triedAgain(err error) bool {
 
 // deliver posts something, and sends the replies that are in the answer.
 func (r *run) deliver(ctx context.Context, in *applications.Received) error {
+	if in.Lost() {
+		return errLost
+	}
 	if in.Message != nil {
 		if err := r.remember(ctx, in.Message); err != nil {
 			return err

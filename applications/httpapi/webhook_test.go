@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"switchboard/applications/httpapi"
+	"switchboard/broker"
+	"switchboard/broker/memory"
 	"switchboard/internal/testutil"
 	"switchboard/message"
 )
@@ -92,13 +95,34 @@ func orderBehindAFailure(b *bundle) {
 // and gets them in their order once it does, also where the application started anew.
 func TestOneWhoseMessagesFailHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	b := newBundle(t, plain)
+	holdsUpNobody(newBundle(t, plain), 250)
+}
+
+// That is so where the broker brings few at once, too.
+func TestOneWhoseMessagesAreLargeHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	p := openEmbedded(t)
+	p.broker = narrow{p.broker}
+	holdsUpNobody(newBundleIn(t, p, plain), 20)
+}
+
+// narrow brings five at once of what waits for the webhook, as RabbitMQ brings fewer where they
+// are large.
+type narrow struct{ broker.Broker }
+
+func (n narrow) ConsumeWithin(ctx context.Context, q broker.Queue, limit func() int, handle func(*broker.Delivery)) error {
+	if strings.Contains(q.Name, ".webhook.") {
+		limit = broker.Fixed(5)
+	}
+	return n.Broker.ConsumeWithin(ctx, q, limit, handle)
+}
+
+func holdsUpNobody(b *bundle, many int) {
 	b.hook.answers(func(w http.ResponseWriter, n notice) {
 		if n.Data.From == person {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	const many = 250
 	for i := range many {
 		b.says(strconv.Itoa(i))
 	}
@@ -121,14 +145,66 @@ func TestOneWhoseMessagesFailHoldsUpNobody(t *testing.T) {
 	b.says(strconv.Itoa(many + 1))
 	for i := range many + 2 {
 		if n := next(b, b.hook.got); n.Data.Content != strconv.Itoa(i) {
-			t.Fatalf("%s came in the place of %d", n.Data.Content, i)
+			b.Fatalf("%s came in the place of %d", n.Data.Content, i)
 		}
 	}
 	b.awaitState(state{})
-	testutil.Eventually(t, "it waits in no slow queue", func() bool {
-		left, err := b.db.Range(t.Context(), "plugin/shop/slow/", "plugin/shop/slow0", 1)
+	testutil.Eventually(b, "it waits in no slow queue", func() bool {
+		left, err := b.db.Range(b.Context(), "plugin/shop/slow/", "plugin/shop/slow0", 1)
 		return err == nil && len(left) == 0
 	})
+}
+
+// A connection that is lost while a person's messages wait in a slow queue changes nothing in
+// their order.
+func TestLostConnectionKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, plain)
+	b.hook.answers(func(w http.ResponseWriter, _ notice) { w.WriteHeader(http.StatusInternalServerError) })
+	const many, middle = 250, 200
+	for i := range many {
+		b.says(strconv.Itoa(i))
+	}
+	testutil.Eventually(t, "it waits in a slow queue", func() bool {
+		entries, err := b.db.Range(t.Context(), "plugin/shop/slow/", "plugin/shop/slow0", 1)
+		if err != nil || len(entries) == 0 {
+			return false
+		}
+		info, err := b.broker.Inspect(t.Context(), "shop."+entries[0].Value)
+		return err == nil && info.Messages == many-100 // and 100 are held
+	})
+	b.broker.(*memory.Broker).Cut()
+	for len(b.hook.got) > 0 {
+		<-b.hook.got
+	}
+	release := make(chan struct{})
+	b.hook.answers(func(_ http.ResponseWriter, n notice) {
+		if n.Data.Content == strconv.Itoa(middle) {
+			<-release
+		}
+	})
+	came := -1
+	for came != middle {
+		came = b.ordinal(came)
+	}
+	b.says(strconv.Itoa(many))
+	testutil.Eventually(t, "the last waits, or is posted", func() bool { return b.state().Waiting == many-middle+1 || len(b.hook.got) > 0 })
+	close(release)
+	for came != many {
+		came = b.ordinal(came)
+	}
+	b.awaitState(state{})
+}
+
+// ordinal is the number that is posted next: the one after last, or last again where its post
+// was in flight.
+func (b *bundle) ordinal(last int) int {
+	b.Helper()
+	n, err := strconv.Atoi(next(b, b.hook.got).Data.Content)
+	if err != nil || n != last && n != last+1 {
+		b.Fatalf("%d came after %d", n, last)
+	}
+	return n
 }
 
 // What the webhook wants later is not posted sooner.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync/atomic"
 
 	"switchboard/broker"
 )
@@ -26,7 +27,7 @@ type consumer struct {
 type delivered struct {
 	item    item
 	at      int
-	gone    bool // requeued by Cut, or deleted with its queue
+	gone    atomic.Bool // requeued by Cut, or deleted with its queue
 	settled bool
 }
 
@@ -114,6 +115,7 @@ func (c *consumer) delivery(h *delivered) *broker.Delivery {
 		Body:        bytes.Clone(h.item.body),
 		Headers:     maps.Clone(h.item.headers),
 		Redelivered: h.item.redelivered,
+		Lost:        h.gone.Load,
 	}, func(requeue bool) { c.settle(h, requeue) })
 }
 
@@ -128,7 +130,7 @@ func (c *consumer) settle(h *delivered, requeue bool) {
 	if c.open--; c.open == 0 {
 		c.wakeUp()
 	}
-	if h.gone {
+	if h.gone.Load() {
 		return
 	}
 	c.release(h)
@@ -154,7 +156,7 @@ func (c *consumer) release(h *delivered) {
 func (c *consumer) requeueAll() {
 	c.returnInbox()
 	for _, h := range c.unsettled {
-		h.gone = true
+		h.gone.Store(true)
 		h.item.redelivered = true
 		c.queue.putBack(h.item)
 	}
