@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -139,12 +140,40 @@ type Resumption struct {
 	reason       error // for its end
 }
 
-// Abandon tells for all that is in it that nobody knows whether the server has it.
+// LeastStanza is how many bytes of a stanza every server takes (RFC 6120 §13.12).
+const LeastStanza = 10_000
+
+// Abandon tells for all that is in it that nobody knows whether the server has it. Where
+// one may be too large for the server, only the largest has the server's reason.
 func (r *Resumption) Abandon() {
-	if r != nil {
-		settle(r.out.waiting, r.unknown())
-		r.out.waiting = nil
+	if r == nil {
+		return
 	}
+	rest := r.unknown()
+	if i := r.largest(); r.endedOver(i) {
+		settle(r.out.waiting[i:i+1], rest)
+		r.out.waiting = slices.Delete(r.out.waiting, i, i+1)
+		rest = ErrUnknown
+	}
+	settle(r.out.waiting, rest)
+	r.out.waiting = nil
+}
+
+// largest is the number of the largest stanza that waits; 0 where none does.
+func (r *Resumption) largest() int {
+	i := 0
+	for k, p := range r.out.waiting {
+		if len(p.raw) > len(r.out.waiting[i].raw) {
+			i = k
+		}
+	}
+	return i
+}
+
+// endedOver says that the server may have ended the stream over a waiting stanza because
+// that is too large for it.
+func (r *Resumption) endedOver(i int) bool {
+	return IsViolation(r.reason) && i < len(r.out.waiting) && len(r.out.waiting[i].raw) > LeastStanza
 }
 
 // unknown is ErrUnknown, with what the server said when it ended the stream.

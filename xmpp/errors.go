@@ -52,8 +52,8 @@ func IsConflict(err error) bool {
 	return is && e.Condition == "conflict"
 }
 
-// IsViolation says that the server ended the stream over something it was sent, such as
-// a stanza that is too large for it.
+// IsViolation says that the server ended the stream over its policy (RFC 6120 §4.9.3.14): a
+// stanza is too large for it, or something else that it does not say.
 func IsViolation(err error) bool {
 	e, is := errors.AsType[*StreamError](err)
 	return is && e.Condition == "policy-violation"

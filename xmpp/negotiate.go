@@ -205,12 +205,14 @@ func (s *Session) resume(n *negotiation, prior *Resumption) (resumed bool, err e
 	}
 	s.managed, s.resumed, s.id, s.location, s.jid = true, true, prior.id, prior.location, prior.jid
 	// What is still being handled comes again, and counts then: the old inbox is left.
-	s.box, s.in.handled = prior.out, handled
-	prior.out = outbox{}
-	if IsViolation(prior.reason) && len(s.box.waiting) > 0 { // over the first that it did not handle
-		settle(s.box.waiting[:1], prior.unknown())
-		s.box.waiting = s.box.waiting[1:]
+	s.in.handled = handled
+	if prior.endedOver(0) { // the first that it did not handle
+		n.set.Logger.Warn("the server ended the stream over a stanza that is too large for it, which is not sent again",
+			"bytes", len(prior.out.waiting[0].raw))
+		settle(prior.out.waiting[:1], prior.unknown())
+		prior.out.waiting = prior.out.waiting[1:]
 	}
+	s.box, prior.out = prior.out, outbox{}
 	for _, p := range s.box.waiting {
 		s.write(p.raw)
 	}

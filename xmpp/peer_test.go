@@ -156,9 +156,9 @@ func run(t *testing.T, s *Session) <-chan error {
 }
 
 // message is a stanza, and what becomes of it.
-func message(s *Session, id string) <-chan error {
+func message(s *Session, id string, more ...*Element) <-chan error {
 	done := make(chan error, 1)
-	if err := s.Send(New(NSClient, "message", NewText(NSClient, "body", id)).Set("id", id), func(err error) { done <- err }); err != nil {
+	if err := s.Send(New(NSClient, "message", NewText(NSClient, "body", id)).Add(more...).Set("id", id), func(err error) { done <- err }); err != nil {
 		done <- err
 	}
 	return done
@@ -371,6 +371,66 @@ func TestFailedResumption(t *testing.T) {
 			p.write("<a xmlns='" + nsSM + "' h='1'/>")
 			if err := <-fresh; err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// Of those that were in flight when the server ended the stream over its policy only one
+// that may be too large has the reason: what the session's end says of the others is that
+// nobody knows of them, and a session that is resumed sends them again.
+func TestTooLargeForTheServer(t *testing.T) {
+	b := newBundle(t)
+	for name, c := range map[string]struct {
+		sizes   []int
+		blamed  int // by an end; -1: all have the reason, as of any stream error
+		resumed bool
+		again   int // the first that is sent again
+	}{
+		"ended":                {[]int{100, 11_000, 20_000, 12_000}, 2, false, 0},
+		"ended, all small":     {[]int{100, 200}, -1, false, 0},
+		"resumed":              {[]int{20_000, 11_000, 100}, 0, true, 1},
+		"resumed, a small one": {[]int{100, 20_000}, -1, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, p := b.connected()
+			ended := run(t, s)
+			var sent []<-chan error
+			for i, size := range c.sizes {
+				sent = append(sent, message(s, fmt.Sprint("m", i), NewText(NSClient, "body", strings.Repeat("x", size))))
+			}
+			p.write("<stream:error><policy-violation xmlns='" + nsStreamErr + "'/></stream:error></stream:stream>")
+			if err := <-ended; !IsViolation(err) {
+				t.Fatalf("the stream ended with %v", err)
+			}
+			if !c.resumed {
+				s.Resumption().Abandon()
+				for i, done := range sent {
+					if err := <-done; !errors.Is(err, ErrUnknown) || IsViolation(err) != (c.blamed < 0 || i == c.blamed) {
+						t.Errorf("stanza %d: %v", i, err)
+					}
+				}
+				return
+			}
+			s, err := b.dial(s.Resumption(), func(p2 *peer) {
+				p2.login()
+				p2.next("resume")
+				p2.write("<resumed xmlns='" + nsSM + "' previd='sm1' h='0'/>")
+				p = p2
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(t, s)
+			for i := range c.again {
+				if err := <-sent[i]; !errors.Is(err, ErrUnknown) || !IsViolation(err) {
+					t.Errorf("stanza %d: %v", i, err)
+				}
+			}
+			for i := c.again; i < len(sent); i++ {
+				if e := p.next("message"); e.Attr("id") != fmt.Sprint("m", i) {
+					t.Errorf("sent again as %s", e.Attr("id"))
+				}
 			}
 		})
 	}

@@ -72,7 +72,8 @@ func (s *Session) Mechanism() string { return s.mechanism }
 
 // Send writes a stanza. done, where it is not nil, is called once, on another
 // goroutine: with nil when the server has the stanza, ErrUnknown when that cannot be
-// known, which has the server's *StreamError in it where it ended the stream with one.
+// known, which has the server's *StreamError in it where it ended the stream with one; over a
+// stanza that is too large (IsViolation) only that stanza's has it.
 // When Send fails the stanza was not sent, and done is not called.
 func (s *Session) Send(stanza *Element, done func(error)) error {
 	raw := stanza.AppendTo(nil)

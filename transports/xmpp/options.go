@@ -105,7 +105,6 @@ const (
 	tlsNone   = "none"
 
 	maxWindow     = 10_000
-	leastStanza   = 10_000 // every server takes as many bytes (RFC 6120 §13.12)
 	mostStanza    = 1 << 20
 	maxPerSecond  = 10_000
 	maxEqualLimit = 10_000
@@ -128,7 +127,7 @@ func (t *Transport) Validate() error {
 		oneOf("status", o.Status, "", "away", "chat", "dnd", "xa"),
 		o.Unknown.Validate(),
 		options.Between("port", o.Port, 0, endpoint.MaxPort), options.Between("window", o.Window, 1, maxWindow),
-		options.Between("max_stanza_bytes", o.MaxStanzaBytes, leastStanza, mostStanza),
+		options.Between("max_stanza_bytes", o.MaxStanzaBytes, xmpp.LeastStanza, mostStanza),
 		options.Between("presence_rate", o.PresenceRate, 1, maxPerSecond), options.Between("max_equal_replies", o.MaxEqualReplies, 0, maxEqualLimit),
 		wrong(o.PingInterval <= 0, "ping_interval", "must be above 0"),
 		wrong(o.PresenceInterval < 0, "presence_interval", "must not be negative"),

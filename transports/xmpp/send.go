@@ -92,7 +92,7 @@ func (r *run) deliver(ctx context.Context, out *outgoing) error {
 		}
 		err = s.Send(out.stanza, func(err error) {
 			switch {
-			case xmpp.IsViolation(err) && out.size > leastStanza:
+			case xmpp.IsViolation(err) && out.size > xmpp.LeastStanza:
 				out.settle(message.Permanent(fmt.Errorf("the XMPP server takes no stanza of %d bytes; lower max_stanza_bytes: %w", out.size, err)))
 			case err != nil:
 				out.settle(fmt.Errorf("%w: %w", errUnknown, err))
