@@ -4,12 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
+	"switchboard/internal/inflight"
 	"switchboard/message"
 	"switchboard/store"
 	"switchboard/worker"
@@ -32,7 +33,7 @@ type Deliveries struct {
 	ttl    time.Duration
 	logger *slog.Logger
 
-	calls   sync.WaitGroup
+	calls   inflight.Group
 	flights singleflight.Group
 }
 
@@ -42,8 +43,8 @@ func NewDeliveries(work context.Context, state store.State, ttl time.Duration, l
 	return &Deliveries{work: work, state: state, ttl: ttl, logger: logger}
 }
 
-// Wait waits for all that was begun.
-func (d *Deliveries) Wait() { d.calls.Wait() }
+// Wait waits for all that was begun; nothing begins any more.
+func (d *Deliveries) Wait() { _ = d.calls.Wait(context.Background()) }
 
 // Inbound publishes a message whose ID follows from the outside's own (MessageID),
 // unless it was published before. In both cases nil says that the broker has it.
@@ -57,20 +58,23 @@ func (d *Deliveries) Inbound(ctx context.Context, out Publisher, m *message.Mess
 }
 
 // Once does what leaves an entry in the state, unless the entry is there. Copies wait for
-// the one that does it. do is told the error where the state does not say.
+// the one that does it, which alone is the first. do is told the error where the state does
+// not say. A panic in it is logged, and Permanent.
 func (d *Deliveries) Once(ctx context.Context, leaves store.Entry, do func(ctx context.Context, unsure error) error) (first bool, err error) {
-	d.calls.Add(1)
+	if !d.calls.Begin() {
+		return false, context.Canceled
+	}
+	mine := false // written only where this call is the one that does it
 	come := d.flights.DoChan(leaves.Key, func() (any, error) {
-		first := false
-		return &first, worker.Protect(func() (err error) {
-			first, err = d.unlessDone(leaves, do)
+		return nil, d.guard(leaves.Key, func() (err error) {
+			mine, err = d.unlessDone(leaves, do)
 			return err
 		})
 	})
 	select {
 	case one := <-come:
 		d.calls.Done()
-		return *one.Val.(*bool), one.Err
+		return mine, one.Err
 	case <-ctx.Done():
 		go func() {
 			defer d.calls.Done()
@@ -78,6 +82,17 @@ func (d *Deliveries) Once(ctx context.Context, leaves store.Entry, do func(ctx c
 		}()
 		return false, ctx.Err()
 	}
+}
+
+// guard does work. A panic in it is Permanent: what was polled would panic each time that it
+// is tried.
+func (d *Deliveries) guard(key string, work func() error) error {
+	err := worker.Protect(work)
+	if panicked, is := errors.AsType[*worker.PanicError](err); is {
+		d.logger.Error("taking what came from outside panicked; please report this", "key", key, "error", err, "stack", string(panicked.Stack))
+		return message.Permanent(err)
+	}
+	return err
 }
 
 func (d *Deliveries) unlessDone(leaves store.Entry, do func(context.Context, error) error) (first bool, err error) {
@@ -98,7 +113,7 @@ func (d *Deliveries) unlessDone(leaves store.Entry, do func(context.Context, err
 		return true, err
 	}
 	if err := d.state.Set(d.work, leaves); err != nil {
-		d.logger.Debug("remembering that it came failed; it may be published twice if it comes again", "key", leaves.Key, "error", err)
+		d.logger.Debug("remembering that it came failed; it may be taken twice if it comes again", "key", leaves.Key, "error", err)
 	}
 	return true, nil
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"switchboard/message"
-	statememory "switchboard/store/memory"
 	"switchboard/transports"
 	"switchboard/transports/transporttest"
 )
@@ -79,45 +78,4 @@ func TestStatusesAreBounded(t *testing.T) {
 	if last.Health != message.Down {
 		t.Errorf("the last one is %s", last.Encode())
 	}
-}
-
-// What was begun is published though the outside waits no longer, and what comes again
-// then is known: also to another replica.
-func TestDeliveriesGoOn(t *testing.T) {
-	state := statememory.New()
-	t.Cleanup(func() { _ = state.Close() })
-	work, stop := context.WithCancel(t.Context())
-	defer stop()
-	d, replica := transports.NewDeliveries(work, state, time.Hour, slog.New(slog.DiscardHandler)),
-		transports.NewDeliveries(work, state, time.Hour, slog.New(slog.DiscardHandler))
-	out := transporttest.NewPublisher()
-	release := out.Hold()
-	impatient, leave := context.WithCancel(t.Context())
-	leave()
-	if _, err := d.Inbound(impatient, out, delivered("7")); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	out.Asked(t)
-	release()
-	if _, err := d.Inbound(t.Context(), out, delivered("7")); err != nil {
-		t.Error(err)
-	}
-	d.Wait()
-	for _, of := range []*transports.Deliveries{d, replica} {
-		if _, err := of.Inbound(t.Context(), out, delivered("7")); err != nil {
-			t.Error(err)
-		}
-	}
-	if _, err := d.Inbound(t.Context(), out, delivered("8")); err != nil {
-		t.Error(err)
-	}
-	if one, two := out.Next(t), out.Next(t); one.ID != delivered("7").ID || two.ID != delivered("8").ID {
-		t.Errorf("got %s and %s", one.Encode(), two.Encode())
-	}
-}
-
-func delivered(id string) *message.Message {
-	m := message.New()
-	m.ID, m.From, m.To = transports.MessageID("sms", id), "+27831234567", "9292"
-	return m
 }
