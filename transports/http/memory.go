@@ -112,8 +112,11 @@ func (r *receipt) ref() string {
 	return "id/" + r.ID
 }
 
+// reporter publishes what a receipt says of a message.
+type reporter func(context.Context, sentMessage, *receipt) error
+
 // take reports a receipt, or holds it until its message is known.
-func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, *receipt) error) error {
+func (m *memory) take(ctx context.Context, r *receipt, report reporter) error {
 	ref := r.ref()
 	found, err := m.state.Get(ctx, ref)
 	if err != nil {
@@ -139,7 +142,7 @@ func (m *memory) take(ctx context.Context, r *receipt, report func(sentMessage, 
 	return m.report(ctx, ref, sent, r, report)
 }
 
-func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *receipt, report func(sentMessage, *receipt) error) error {
+func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *receipt, report reporter) error {
 	key := "rc/" + ref + "/" + cmp.Or(r.Replay, hashed(string(r.Status), r.Word, r.Code, r.ID))
 	reported := store.Entry{Key: key, Value: r.ID, TTL: m.options.ThirdPartyIDExpiry.Std()}
 	_, err := m.deliveries.Once(ctx, reported, func(ctx context.Context, unsure error) error {
@@ -150,7 +153,7 @@ func (m *memory) report(ctx context.Context, ref string, sent sentMessage, r *re
 		if err != nil || !whole {
 			return err
 		}
-		return report(sent, r)
+		return report(ctx, sent, r)
 	})
 	return err
 }
@@ -183,7 +186,7 @@ func (m *memory) whole(ctx context.Context, sent sentMessage, r *receipt) (bool,
 
 // remember stores what was sent under the provider's id, and reports what came
 // for it before. What cannot be reported is left to reportEarly.
-func (m *memory) remember(ctx context.Context, id string, sent sentMessage, report func(sentMessage, *receipt) error) error {
+func (m *memory) remember(ctx context.Context, id string, sent sentMessage, report reporter) error {
 	ref := "id/" + id
 	if err := m.state.Set(ctx, sent.entry(ref, m.options.ThirdPartyIDExpiry.Std())); err != nil {
 		return err
@@ -215,7 +218,7 @@ const earlyMany = 500
 
 // reportEarly reports the early receipts whose messages are known by now: reporting
 // failed, or the process died, when they became known.
-func (m *memory) reportEarly(ctx context.Context, report func(sentMessage, *receipt) error) error {
+func (m *memory) reportEarly(ctx context.Context, report reporter) error {
 	for from := "early/"; ; {
 		early, err := m.state.Range(ctx, from, "early0", earlyMany)
 		if err != nil {

@@ -256,7 +256,7 @@ func (r *run) remember(ctx context.Context, s *sending, o *outcome, part, parts 
 		if len(ids) > 1 {
 			n = i + 1
 		}
-		failed = errors.Join(failed, r.memory.remember(ctx, id, remembered(s.Message, n, several), r.report(ctx)))
+		failed = errors.Join(failed, r.memory.remember(ctx, id, remembered(s.Message, n, several), r.report))
 	}
 	id := ""
 	if len(ids) > 0 {

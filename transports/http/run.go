@@ -164,7 +164,7 @@ func (r *run) reachable() {
 func (r *run) reportEarly(ctx context.Context) {
 	retry := backoff.Backoff{Min: publishRetryMin, Max: publishRetryMax}
 	for {
-		if err := r.memory.reportEarly(ctx, r.report(ctx)); err != nil && ctx.Err() == nil {
+		if err := r.memory.reportEarly(ctx, r.report); err != nil && ctx.Err() == nil {
 			r.logger.Warn("reporting receipts that came early failed; trying again", "error", err)
 			if retry.Wait(ctx) {
 				continue
@@ -180,33 +180,31 @@ func (r *run) reportEarly(ctx context.Context) {
 }
 
 // report publishes a receipt as a delivery report.
-func (r *run) report(ctx context.Context) func(sentMessage, *receipt) error {
-	return func(sent sentMessage, found *receipt) error {
-		about := sent.message()
-		e := message.NewDeliveryReport(about, found.Status)
-		e.ID = hashed(attemptID(about), string(found.Status), found.Word, found.Code)
-		meta := &e.TransportMetadata
-		meta.Set("provider_status", found.Word)
-		if found.ID != "" {
-			meta.Set("provider_message_id", found.ID)
-		}
-		if sent.Parts > 1 {
-			meta.Set("part", sent.Part)
-			meta.Set("parts", sent.Parts)
-		}
-		if !found.Time.IsZero() {
-			meta.Set("provider_time", message.FormatTime(found.Time))
-		}
-		if found.Status == message.Failed {
-			e.SetExtra("failure_code", cmp.Or(found.Code, found.Word))
-			e.SetExtra("failure_reason", found.Reason)
-			if found.Class == Blocked {
-				r.optOut(ctx, sent.To)
-			}
-		}
-		r.metrics.receipt(r.transport.TransportName, string(found.Status))
-		return r.publisher.Event(ctx, e)
+func (r *run) report(ctx context.Context, sent sentMessage, found *receipt) error {
+	about := sent.message()
+	e := message.NewDeliveryReport(about, found.Status)
+	e.ID = hashed(attemptID(about), string(found.Status), found.Word, found.Code)
+	meta := &e.TransportMetadata
+	meta.Set("provider_status", found.Word)
+	if found.ID != "" {
+		meta.Set("provider_message_id", found.ID)
 	}
+	if sent.Parts > 1 {
+		meta.Set("part", sent.Part)
+		meta.Set("parts", sent.Parts)
+	}
+	if !found.Time.IsZero() {
+		meta.Set("provider_time", message.FormatTime(found.Time))
+	}
+	if found.Status == message.Failed {
+		e.SetExtra("failure_code", cmp.Or(found.Code, found.Word))
+		e.SetExtra("failure_reason", found.Reason)
+		if found.Class == Blocked {
+			r.optOut(ctx, sent.To)
+		}
+	}
+	r.metrics.receipt(r.transport.TransportName, string(found.Status))
+	return r.publisher.Event(ctx, e)
 }
 
 // optOut notes that a person wants no messages, where anybody keeps a list.

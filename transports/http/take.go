@@ -239,7 +239,7 @@ func (r *run) takeAll(ctx context.Context, t *taken) error {
 		}
 	}
 	for _, found := range t.receipts {
-		if err := r.memory.take(ctx, found, r.report(ctx)); err != nil {
+		if err := r.memory.take(ctx, found, r.report); err != nil {
 			return err
 		}
 	}

@@ -2,13 +2,15 @@ package http
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"switchboard/message"
-	"switchboard/options"
 	"switchboard/store"
 	statememory "switchboard/store/memory"
 	"switchboard/transports"
@@ -27,16 +29,30 @@ func (s slowRange) Range(ctx context.Context, from, to string, limit int) ([]sto
 	return found, err
 }
 
+// takes is a run that takes what came, and remembers in a state.
+func takes(t *testing.T, state interface {
+	store.State
+	Close() error
+},
+) (*run, *transporttest.Publisher) {
+	t.Helper()
+	tr, out := New(), transporttest.NewPublisher()
+	tr.env = transports.Env{Now: time.Now}
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{transport: tr, publisher: out, metrics: m, memory: &memory{state: store.NewBatcher(state, store.BatchSettings{}), options: tr}}
+	r.memory.deliveries = transports.NewDeliveries(t.Context(), r.memory.state, time.Minute, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = state.Close() })
+	return r, out
+}
+
 // Of two parts that come at once, each may be stored after the other looked.
 func TestTwoPartsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		state := slowRange{statememory.New(), make(chan struct{})}
-		defer state.Close()
-		tr, out := New(), transporttest.NewPublisher()
-		tr.ReassemblyTTL, tr.RememberReceived = options.Duration(time.Minute), options.Duration(time.Minute)
-		tr.env = transports.Env{Now: time.Now}
-		r := &run{transport: tr, publisher: out, memory: &memory{state: store.NewBatcher(state, store.BatchSettings{}), options: tr}}
-		r.memory.deliveries = transports.NewDeliveries(t.Context(), r.memory.state, time.Minute, slog.New(slog.DiscardHandler))
+		r, out := takes(t, state)
 		part := func(number int, text string) {
 			m := message.New()
 			m.Content = text
@@ -53,6 +69,46 @@ func TestTwoPartsAtOnce(t *testing.T) {
 		list := out.All()
 		if len(list) != 1 || list[0].Content != "hello world" {
 			t.Errorf("received %v", list)
+		}
+	})
+}
+
+// patient is a publisher that publishes while its context lasts.
+type patient struct {
+	*transporttest.Publisher
+	begun chan struct{}
+}
+
+func (p patient) Event(ctx context.Context, e *message.Event) error {
+	<-p.begun
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return p.Publisher.Event(ctx, e)
+}
+
+// A receipt is reported though the provider does not wait for the answer.
+func TestReceiptOfARequestThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := takes(t, statememory.New())
+		publisher := patient{out, make(chan struct{})}
+		r.publisher = publisher
+		if err := r.memory.remember(t.Context(), "p1", sentMessage{ID: "m1"}, r.report); err != nil {
+			t.Fatal(err)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			if err := r.takeAll(ctx, &taken{receipts: []*receipt{{ID: "p1", Status: message.Delivered}}}); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		}()
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		close(publisher.begun)
+		synctest.Wait()
+		if e, there := out.PeekEvent(); !there || e.MessageID != "m1" {
+			t.Errorf("reported %v", e)
 		}
 	})
 }
