@@ -21,7 +21,7 @@ import (
 // memory is what a channel remembers in the state store, which its replicas share. Of
 // a message that was sent it remembers each attempt, by its attemptID:
 //
-//	delivered/<our id>    a message from a person that the broker has; in/<key>: a part of one
+//	in/<key>              a message from a person that the broker has, or a part of one
 //	m/<attempt id>        what was sent, by our own identifier
 //	id/<provider's id>    what was sent, by the provider's
 //	early/<ref>/<status>  a receipt that came before its message was known

@@ -253,8 +253,14 @@ func (r *run) takeMessage(ctx context.Context, in *inbound) error {
 	case in.replay == "":
 		return r.publish(ctx, in.Message)
 	}
-	in.TransportName = r.transport.TransportName
-	first, err := r.memory.deliveries.Inbound(ctx, r.publisher, in.Message)
+	// The message's ID may be the provider's own, which says nothing of repeated requests.
+	received := store.Entry{Key: "in/" + hashed(in.replay), Value: "1", TTL: r.transport.RememberReceived.Std()}
+	first, err := r.memory.deliveries.Once(ctx, received, func(ctx context.Context, unsure error) error {
+		if unsure != nil { // whoever handles it looks whether it has been
+			in.RoutingMetadata.Set(message.AgainKey, true)
+		}
+		return r.publish(ctx, in.Message)
+	})
 	if err == nil && !first {
 		r.metrics.reject(r.transport.TransportName, "repeated")
 	}

@@ -112,3 +112,18 @@ func TestReceiptOfARequestThatIsGone(t *testing.T) {
 		}
 	})
 }
+
+// Repeated is what has the same replay, whatever the message's ID is.
+func TestReplay(t *testing.T) {
+	r, out := takes(t, statememory.New())
+	for _, one := range []struct{ replay, id string }{{"a", "1"}, {"b", "1"}, {"a", "2"}} {
+		m := message.New()
+		m.ID, m.Content = one.id, one.replay
+		if err := r.takeMessage(t.Context(), &inbound{Message: m, replay: one.replay}); err != nil {
+			t.Error(err)
+		}
+	}
+	if list := out.All(); len(list) != 2 || list[0].Content != "a" || list[1].Content != "b" {
+		t.Errorf("received %v", list)
+	}
+}
