@@ -309,21 +309,31 @@ func (t *Transport) Listens() []string {
 }
 
 const (
-	// chosen is how many messages the frame's own choice keeps at the provider at least.
-	chosen = 100
 	// handling is how many more messages are in flight than are at the provider: those
 	// that are being remembered and acknowledged, which a database does by the hundred.
 	handling = 400
+	// chosen is how many can be at the provider where the frame chooses how many are in
+	// flight: 500 at most.
+	chosen = 500 - handling
 )
 
 // InFlight is how many messages Send is of use for at once: 0, which leaves it to the
-// frame, unless requests may take more than that finds. So a quick provider gets what
-// keeps it busy, and for a slow one few messages wait in memory.
+// frame, unless requests may take more than that finds, or a phone fetches the messages:
+// how long that takes says nothing. So a quick provider gets what keeps it busy, and for a
+// slow one few messages wait in memory. A rate lets no more wait than go in a second.
 func (t *Transport) InFlight() int {
-	if asked := t.MaxInFlight * t.MaxMany(); asked > chosen {
-		return asked + handling
+	asked := t.MaxInFlight * t.MaxMany()
+	if asked <= chosen && !t.isFetched() {
+		return 0
 	}
-	return 0
+	if rate := t.rate(); rate > 0 {
+		return asked + min(handling, int(rate))
+	}
+	return asked + handling
+}
+
+func (t *Transport) isFetched() bool {
+	return t.compiled != nil && t.compiled.send != nil && t.compiled.send.Fetched
 }
 
 // rate is how many requests are sent in a second at most; 0 is no limit.

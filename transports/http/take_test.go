@@ -127,3 +127,28 @@ func TestReplay(t *testing.T) {
 		t.Errorf("received %v", list)
 	}
 }
+
+// The frame chooses how many are in flight, unless it would choose too few.
+func TestInFlight(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked int
+		tps   float64
+		send  *send
+		want  int
+	}{
+		"few requests":          {20, 0, &send{Send: Send{Recipients: 1}}, 0},
+		"as many as it finds":   {100, 5, &send{Send: Send{Recipients: 1}}, 0},
+		"many requests":         {200, 0, &send{Send: Send{Recipients: 1}}, 600},
+		"many people a request": {20, 0, &send{Send: Send{Recipients: 50}}, 1400},
+		"at a rate":             {200, 30, &send{Send: Send{Recipients: 1}}, 230},
+		"at the description's":  {200, 0, &send{Send: Send{Recipients: 1, Rate: 10}}, 210},
+		"fetched":               {20, 0, &send{Send: Send{Recipients: 1, Fetched: true}}, 420},
+		"receives only":         {20, 0, nil, 0},
+	} {
+		tr := New()
+		tr.MaxInFlight, tr.MTTPS, tr.compiled = c.asked, c.tps, &channel{send: c.send}
+		if got := tr.InFlight(); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
