@@ -220,18 +220,3 @@ func TestPartsAreMarked(t *testing.T) {
 		t.Errorf("marks %v: want the first message's first and last, and the other's between them", marks)
 	}
 }
-
-// However long unknown_wait is, it ends before the worker's attempts do.
-func TestLooksEndWithUnknownWait(t *testing.T) {
-	for _, whole := range []time.Duration{time.Second, 10 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
-		o := &Options{}
-		o.UnknownWait = options.Duration(whole)
-		waited, attempts := time.Duration(0), 1
-		for ; waited <= whole; attempts++ {
-			waited += o.NextLook(waited)
-		}
-		if most := worker.DefaultSettings().MaxAttempts; attempts > most-2 || waited > whole+2*time.Second {
-			t.Errorf("%s ends at attempt %d of %d, after %s", whole, attempts, most, waited)
-		}
-	}
-}

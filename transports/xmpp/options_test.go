@@ -7,7 +7,6 @@ import (
 
 	"switchboard/message"
 	"switchboard/options"
-	"switchboard/transports"
 )
 
 // load decodes YAML over a transport's defaults, as the fleet does.
@@ -90,17 +89,6 @@ func TestLint(t *testing.T) {
 		if err := tr.Lint(); (err != nil) != warns {
 			t.Errorf("%s: %v", host, err)
 		}
-	}
-}
-
-func TestNextLook(t *testing.T) {
-	o := &Options{Unknown: transports.DefaultUnknown()}
-	looks := 0
-	for waited := time.Duration(0); waited < 10*time.Minute; looks++ {
-		waited += o.NextLook(waited)
-	}
-	if looks > 9 { // each is one of the worker's twelve attempts
-		t.Errorf("%d looks", looks)
 	}
 }
 
