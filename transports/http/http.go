@@ -88,12 +88,8 @@ type Transport struct {
 	Proxy string `yaml:"proxy"`
 	// TLSCA is a PEM file of the authorities that the provider's certificate must
 	// come from; default the system's.
-	TLSCA string `yaml:"tls_ca"`
-	// UnknownPolicy says what becomes of a message whose request was sent and not
-	// answered: wait for its receipt, then fail; resend; or fail at once. Default wait.
-	UnknownPolicy string `yaml:"unknown_policy"`
-	// UnknownWait is how long wait waits. Default 10m.
-	UnknownWait options.Duration `yaml:"unknown_wait"`
+	TLSCA              string `yaml:"tls_ca"`
+	transports.Unknown `yaml:",inline"`
 	// ThirdPartyIDExpiry is how long the way back of a message's receipts is
 	// remembered. Default 168h.
 	ThirdPartyIDExpiry options.Duration `yaml:"third_party_id_expiry"`
@@ -138,12 +134,6 @@ var (
 	_ transports.Linter     = (*Transport)(nil)
 )
 
-const (
-	policyWait   = "wait"
-	policyResend = "resend"
-	policyFail   = "fail"
-)
-
 // New makes a transport with its defaults.
 func New() *Transport {
 	t := &Transport{}
@@ -154,7 +144,7 @@ func New() *Transport {
 func (t *Transport) init() {
 	day := 24 * time.Hour
 	t.WebHost, t.WebPath, t.MaxInFlight, t.Timeout = "localhost", "/", 20, options.Duration(30*time.Second)
-	t.UnknownPolicy, t.UnknownWait = policyWait, options.Duration(10*time.Minute)
+	t.Unknown = transports.DefaultUnknown()
 	t.ThirdPartyIDExpiry, t.RememberReceived = options.Duration(7*day), options.Duration(3*day)
 	t.HeldReceiptExpiry, t.ReassemblyTTL = options.Duration(time.Hour), options.Duration(10*time.Minute)
 	t.ChannelLog, t.ChannelLogExpiry = 200, options.Duration(day)
@@ -180,33 +170,16 @@ func (t *Transport) Validate() error {
 	if (t.WebUsername == "") != (t.WebPassword == "") {
 		errs = append(errs, options.Fieldf("web_username", "and web_password go together"))
 	}
-	if !slices.Contains([]string{policyWait, policyResend, policyFail}, t.UnknownPolicy) {
-		errs = append(errs, options.Fieldf("unknown_policy", "is %q; write wait, resend or fail", t.UnknownPolicy))
-	}
-	if t.MaxInFlight < 1 {
-		errs = append(errs, options.Fieldf("max_in_flight", "must be at least 1"))
-	}
-	if t.ReplyWait < 0 {
-		errs = append(errs, options.Fieldf("reply_wait", "must not be negative"))
-	}
-	if t.MTTPS < 0 {
-		errs = append(errs, options.Fieldf("mt_tps", "must not be negative"))
-	}
-	if t.ChannelLog < 0 {
-		errs = append(errs, options.Fieldf("channel_log", "must not be negative"))
-	}
-	for key, d := range map[string]options.Duration{
-		"timeout": t.Timeout, "unknown_wait": t.UnknownWait, "third_party_id_expiry": t.ThirdPartyIDExpiry,
-		"remember_received": t.RememberReceived, "held_receipt_expiry": t.HeldReceiptExpiry,
-		"reassembly_ttl": t.ReassemblyTTL, "channel_log_expiry": t.ChannelLogExpiry,
-	} {
-		if d <= 0 {
-			errs = append(errs, options.Fieldf(key, "must be above 0"))
-		}
-	}
 	sources, err := options.ParseNetworks(t.WebSources)
 	t.sources = sources
-	return errors.Join(append(errs, options.Under(err, "web_sources"))...)
+	return errors.Join(append(errs, options.Under(err, "web_sources"),
+		t.Unknown.Validate(),
+		options.Positive("max_in_flight", t.MaxInFlight), options.Positive("timeout", t.Timeout),
+		options.Positive("third_party_id_expiry", t.ThirdPartyIDExpiry), options.Positive("remember_received", t.RememberReceived),
+		options.Positive("held_receipt_expiry", t.HeldReceiptExpiry), options.Positive("reassembly_ttl", t.ReassemblyTTL),
+		options.Positive("channel_log_expiry", t.ChannelLogExpiry),
+		options.NotNegative("reply_wait", t.ReplyWait), options.NotNegative("channel_log", t.ChannelLog),
+		options.If(t.MTTPS < 0, "mt_tps", "must not be negative"))...)
 }
 
 func (t *Transport) loadProvider() error {

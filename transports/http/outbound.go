@@ -279,9 +279,9 @@ var errUnknown = errors.New("it is unknown whether the provider has the message"
 func (r *run) unknown(ctx context.Context, m *message.Message, reason string) error {
 	err := fmt.Errorf("%w: %s", errUnknown, reason)
 	switch r.transport.UnknownPolicy {
-	case policyFail:
+	case transports.UnknownFail:
 		return message.Permanent(err)
-	case policyResend:
+	case transports.UnknownResend:
 		return err
 	}
 	wait := r.transport.UnknownWait.Std()
@@ -295,7 +295,7 @@ func (r *run) unknown(ctx context.Context, m *message.Message, reason string) er
 // unknownSince says whether a message that was in flight before is not to be sent
 // now: err is then its outcome, nil when a receipt has proved that it was sent.
 func (r *run) unknownSince(ctx context.Context, m *message.Message) (waiting bool, err error) {
-	if r.transport.UnknownPolicy != policyWait || r.channel.send == nil {
+	if r.transport.UnknownPolicy != transports.UnknownWait || r.channel.send == nil {
 		return false, nil
 	}
 	id := attemptID(m)

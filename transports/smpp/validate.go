@@ -21,7 +21,7 @@ func (t *Transport) Validate() error {
 	_, err := o.parse()
 	return errors.Join(
 		err, o.Options.Validate(), o.validateTexts(), o.validateReports(), binds.AtMost("service_type", o.ServiceType, smpp.MaxServiceType),
-		o.Unknown.Validate(), options.Between("query_tps", o.QueryTPS, 1, 100_000),
+		o.Unknown.Validate(), options.Between("query_tps", o.QueryTPS, 1, binds.MaxTPS),
 		options.Positive("submit_sm_expiry", o.SubmitSMExpiry), options.Positive("reassembly_ttl", o.ReassemblyTTL),
 		options.Positive("deliver_timeout", o.DeliverTimeout), options.Positive("third_party_id_expiry", o.ThirdPartyIDExpiry),
 		options.Positive("final_dr_third_party_id_expiry", o.FinalDRThirdPartyIDExpiry),

@@ -129,14 +129,14 @@ func (t *Transport) Validate() error {
 		options.Between("port", o.Port, 0, endpoint.MaxPort), options.Between("window", o.Window, 1, maxWindow),
 		options.Between("max_stanza_bytes", o.MaxStanzaBytes, xmpp.LeastStanza, mostStanza),
 		options.Between("presence_rate", o.PresenceRate, 1, maxPerSecond), options.Between("max_equal_replies", o.MaxEqualReplies, 0, maxEqualLimit),
-		wrong(o.PingInterval <= 0, "ping_interval", "must be above 0"),
-		wrong(o.PresenceInterval < 0, "presence_interval", "must not be negative"),
-		wrong(o.RememberReceipts <= 0, "remember_receipts", "must be above 0"),
-		wrong(o.MaxAge < 0, "max_age", "must not be negative"),
+		options.Positive("ping_interval", o.PingInterval),
+		options.NotNegative("presence_interval", o.PresenceInterval),
+		options.Positive("remember_receipts", o.RememberReceipts),
+		options.NotNegative("max_age", o.MaxAge),
 	}
 	for i, room := range o.Rooms {
 		j, err := xmpp.ParseJID(room)
-		errs = append(errs, wrong(err != nil || j.Local == "" || j.Resource != "", "rooms", "%q is no room; write name@rooms.example.org", o.Rooms[i]))
+		errs = append(errs, options.If(err != nil || j.Local == "" || j.Resource != "", "rooms", "%q is no room; write name@rooms.example.org", o.Rooms[i]))
 	}
 	return errors.Join(errs...)
 }
@@ -228,11 +228,4 @@ func oneOf(key, value string, allowed ...string) error {
 		return nil
 	}
 	return options.Fieldf(key, "is %q; write %s", value, strings.Join(slices.DeleteFunc(allowed, func(s string) bool { return s == "" }), ", "))
-}
-
-func wrong(is bool, key, format string, args ...any) error {
-	if !is {
-		return nil
-	}
-	return options.Fieldf(key, format, args...)
 }

@@ -115,10 +115,12 @@ type Traffic struct {
 	DeliverWindow int `yaml:"deliver_window"`
 }
 
+// MaxTPS is how many requests a second an option may ask for at most.
+const MaxTPS = 100_000
+
 const (
 	maxBinds  = 100
 	maxWindow = 10_000
-	maxTPS    = 100_000
 )
 
 // Validate checks the options.
@@ -132,7 +134,7 @@ func (o *Options) Validate() error {
 		options.If((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "tls_cert_file", "and tls_key_file are given together or not at all"),
 		AtMost("system_id", o.SystemID, 15), AtMost("system_type", o.SystemType, 12), AtMost("address_range", o.AddressRange, 40),
 		options.If(o.BindMode == ModeTransceiver && o.InterfaceVersion < 0x34, "bind_mode", "SMPP 3.3 has no transceiver; write transmitter+receiver"),
-		options.Between("binds", o.Binds, 1, maxBinds), options.Between("window", o.Window, 1, maxWindow), options.Between("mt_tps", o.MTTPS, 0, maxTPS),
+		options.Between("binds", o.Binds, 1, maxBinds), options.Between("window", o.Window, 1, maxWindow), options.Between("mt_tps", o.MTTPS, 0, MaxTPS),
 		options.Between("deliver_window", o.DeliverWindow, 1, maxWindow), options.Positive("smpp_bind_timeout", o.BindTimeout),
 		options.Positive("initial_reconnect_delay", o.InitialReconnectDelay),
 		options.If(o.MaxReconnectDelay < o.InitialReconnectDelay, "max_reconnect_delay", "must not be below %s", o.InitialReconnectDelay.Std()),
