@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"switchboard/applications"
 	"switchboard/internal/backoff"
+	"switchboard/internal/protect"
 	"switchboard/message"
 	"switchboard/store"
 )
@@ -113,19 +113,20 @@ func (e *engine) take(ctx context.Context, in *arrival) {
 			e.busy.Done()
 		})
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			e.log.Error("passing something on panicked", "what", in.String(), "panic", v, "stack", string(debug.Stack()))
-			in.done(message.Permanent(fmt.Errorf("panic: %v", v)))
+	err := protect.Call(func() error {
+		switch {
+		case in.Queue != "" && in.from == nil: // its customer is no longer in the file
+			in.done(in.Move(ctx, "", 0))
+		case in.Event != nil:
+			in.done(e.takeEvent(ctx, in))
+		default:
+			e.takeMessage(ctx, in)
 		}
-	}()
-	switch {
-	case in.Queue != "" && in.from == nil: // its customer is no longer in the file
-		in.done(in.Move(ctx, "", 0))
-	case in.Event != nil:
-		in.done(e.takeEvent(ctx, in))
-	default:
-		e.takeMessage(ctx, in)
+		return nil
+	})
+	if panicked, is := errors.AsType[*protect.PanicError](err); is {
+		e.log.Error("passing something on panicked", "what", in.String(), "panic", panicked.Value, "stack", string(panicked.Stack))
+		in.done(message.Permanent(err))
 	}
 }
 

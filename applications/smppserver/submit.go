@@ -3,6 +3,7 @@ package smppserver
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ func (e *engine) answer(b *bind, p *pdu.PDU) {
 func (e *engine) attempt(b *bind, p *pdu.PDU, in *submission) (answer *pdu.PDU) {
 	defer func() {
 		if v := recover(); v != nil {
-			e.log.Error("taking a submit panicked", "customer", b.systemID, "pdu", p.String(), "panic", v)
+			e.log.Error("taking a submit panicked", "customer", b.systemID, "pdu", p.String(), "panic", v, "stack", string(debug.Stack()))
 			answer = p.Respond(pdu.StatusSysErr)
 		}
 	}()
