@@ -50,7 +50,7 @@ func ParseIDFormat(name string) (IDFormat, error) {
 	case "auto":
 		return Auto, nil
 	}
-	return Verbatim, fmt.Errorf("no message id format is called %q: there are verbatim, exact, hex and decimal, and auto", name)
+	return Verbatim, fmt.Errorf("no message id format is called %q: there are verbatim, exact, hex, decimal and auto", name)
 }
 
 // UnmarshalText reads what ParseIDFormat does.

@@ -47,7 +47,7 @@ type pendingDeliver struct {
 	since   time.Time // when it arrived, or was not taken
 	waiting int       // copies that are in flight
 
-	taken bool // of one try after the other
+	taken bool // read and written by tries alone
 }
 
 func newDeliverDedup(stopping context.Context, running *sync.WaitGroup) *deliverDedup {
@@ -78,8 +78,8 @@ func (d *deliverDedup) enter(p *pdu.PDU, now time.Time) (_ *pendingDeliver, agai
 	return o, true
 }
 
-// work does what is to be done for a request, unless it was done for a copy. It goes on
-// until the deadline when ctx ends, with the connection: the request comes again.
+// work does what is to be done for a request, unless it was done for a copy. When the
+// connection ends, ctx with it, the work goes on until the deadline: the request comes again.
 func (d *deliverDedup) work(ctx context.Context, o *pendingDeliver, deadline time.Time, do func(context.Context) error) (err error) {
 	defer func() { d.leave(o, err) }()
 	done := make(chan error, 1)

@@ -170,7 +170,7 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		"host: x\ndelivery_report_regex: '(?P<id>x)'":                 "no group",
 		"host: x\ndelivery_report_status_mapping: {X: maybe}":         "maybe",
 		"host: x\nsubmit_id_format: hex":                              "both",
-		"host: x\nreceipt_id_format: octal":                           "verbatim, exact, hex and decimal",
+		"host: x\nreceipt_id_format: octal":                           "verbatim, exact, hex, decimal and auto",
 		"host: x\nsubmit_id_format: exact\nreceipt_id_format: hex":    "both exact",
 		"host: x\nquery_after: 192h":                                  "below third_party_id_expiry",
 		"host: x\nquery_tps: 0":                                       "query_tps",
