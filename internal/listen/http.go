@@ -15,7 +15,7 @@ import (
 // streams of events and profiles take long.
 const (
 	headerTimeout  = 10 * time.Second
-	bodyTimeout    = time.Minute // for the whole body
+	bodyTimeout    = time.Minute // for the whole body, where the server has no ReadTimeout
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 	maxBodyBytes   = 1 << 20
@@ -36,8 +36,11 @@ func HTTPServer(handler http.Handler) *http.Server {
 func timedBodies(next http.Handler, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != nil && r.Body != http.NoBody {
-			connection := http.NewResponseController(w)
-			if connection.SetReadDeadline(time.Now().Add(limit)) == nil {
+			connection, within := http.NewResponseController(w), limit
+			if server, is := r.Context().Value(http.ServerContextKey).(*http.Server); is && server.ReadTimeout > 0 {
+				within = server.ReadTimeout
+			}
+			if connection.SetReadDeadline(time.Now().Add(within)) == nil {
 				r.Body = &timedBody{r.Body, connection}
 			}
 		}
