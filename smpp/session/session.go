@@ -145,10 +145,14 @@ func (s *Session) written(err error) error {
 		s.Abort(ErrStuck)
 		err = ErrStuck
 	}
-	if err != nil {
-		return fmt.Errorf("sending to %s: %w", s.conn.RemoteAddr(), err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("sending to %s: %w", s.conn.RemoteAddr(), err)
+	if s.out.Err() != nil && !errors.Is(err, ErrClosed) { // the connection's, before reading sees it
+		err = fmt.Errorf("%w (%w)", ErrClosed, err)
+	}
+	return err
 }
 
 func (s *Session) stopped() bool {
