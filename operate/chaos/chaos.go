@@ -363,7 +363,7 @@ const (
 func (r *run) countDead(ctx context.Context, queue string) error {
 	err := r.broker.Browse(ctx, queue, maxDead, func(d *broker.Delivery) (broker.Verdict, error) {
 		switch {
-		case slices.Contains(poisons, string(d.Body)):
+		case slices.Contains(poisons(), string(d.Body)):
 			r.result.Dead++
 		case len(r.result.OtherDead) < maxNamed:
 			r.result.OtherDead = append(r.result.OtherDead, fmt.Sprintf("%s: %.300s %v", queue, d.Body, d.Headers))

@@ -198,20 +198,22 @@ func publish(ctx context.Context, b broker.Publisher, what broker.Publication) e
 	}
 }
 
-// poisons are bodies that are no messages.
-var poisons = []string{
-	"no JSON", "{", "[]", "null", "{}", "\xff\xfe\x00", `{"message_type": "user_message"}`,
-	`{"message_type": "user_message", "message_id": ["a"], "content": {"a": 1}}`,
-	`{"message_type": "no such", "timestamp": 1e999}`,
-	`{"message_type": "user_message", "message_type": "event", "content": "a", "content": 1e400}`,
-	strings.Repeat("[", 500_000),
-	`{"message_type": "user_message"` + strings.Repeat(`, "k": 0`, 100_000) + `}`,
-	`{"message_type": "user_message", "helper_metadata": {"a": "` + strings.Repeat("x", 10<<20) + `"}}`,
-}
+// poisons are bodies that are no messages. They are large: no other command makes them.
+var poisons = sync.OnceValue(func() []string {
+	return []string{
+		"no JSON", "{", "[]", "null", "{}", "\xff\xfe\x00", `{"message_type": "user_message"}`,
+		`{"message_type": "user_message", "message_id": ["a"], "content": {"a": 1}}`,
+		`{"message_type": "no such", "timestamp": 1e999}`,
+		`{"message_type": "user_message", "message_type": "event", "content": "a", "content": 1e400}`,
+		strings.Repeat("[", 500_000),
+		`{"message_type": "user_message"` + strings.Repeat(`, "k": 0`, 100_000) + `}`,
+		`{"message_type": "user_message", "helper_metadata": {"a": "` + strings.Repeat("x", 10<<20) + `"}}`,
+	}
+})
 
 // poisonAll publishes one of each, to one queue.
 func (p *people) poisonAll(ctx context.Context, b broker.Publisher, queue string) error {
-	for _, body := range poisons {
+	for _, body := range poisons() {
 		if err := publish(ctx, b, broker.Publication{Queue: queue, Body: []byte(body)}); err != nil {
 			return err
 		}

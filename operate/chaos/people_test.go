@@ -30,8 +30,8 @@ func TestPublishWaitsForTheBroker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &people{accepted: map[int64]bool{}}
-		if err := p.poisonAll(t.Context(), &grudging{errs: []error{broker.ErrRefused, broker.ErrLost}}, "q"); err != nil || p.poison != len(poisons) {
-			t.Errorf("%d of %d were published: %v", p.poison, len(poisons), err)
+		if err := p.poisonAll(t.Context(), &grudging{errs: []error{broker.ErrRefused, broker.ErrLost}}, "q"); err != nil || p.poison != len(poisons()) {
+			t.Errorf("%d of %d were published: %v", p.poison, len(poisons()), err)
 		}
 		if err := p.inject(t.Context(), &grudging{errs: []error{broker.ErrRefused}}, "q", wrongTimes[0]); err != nil || len(p.refused) > 0 {
 			t.Errorf("a message was not published: %v, %v", err, p.refused)
